@@ -1,0 +1,87 @@
+//! Whether the server can do its work.
+//!
+//! [`HealthActor`] receives [`CheckHealth`]; it sends `CheckStorage` and `CheckModel`. It owns the newest result of
+//! each check, renewed every few seconds, so that a shallow check costs nothing and a deep one is never needed to
+//! notice that the database is gone. It stops with the process.
+
+mod actor;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use actix::{Message, Recipient};
+use serde::Serialize;
+
+pub use actor::HealthActor;
+
+use crate::llm::messages::CheckModel;
+use crate::persistence::messages::CheckStorage;
+use crate::protocol::server::AnswerMode;
+use crate::session::registry::Registry;
+
+/// Ask how the server is.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "HealthReport")]
+pub struct CheckHealth {
+    /// Run every check now, instead of telling the newest results. Never a request that costs money.
+    pub deep: bool,
+}
+
+/// How the server is.
+#[derive(Clone, Debug, Serialize)]
+pub struct HealthReport {
+    /// The worst of the checks.
+    pub status: HealthStatus,
+    /// Of this binary.
+    pub version: &'static str,
+    /// Seconds since start.
+    pub uptime_s: u64,
+    /// The checks by name.
+    pub checks: BTreeMap<&'static str, Check>,
+}
+
+/// How one part is.
+#[derive(Clone, Debug, Serialize)]
+pub struct Check {
+    /// How it is.
+    pub status: HealthStatus,
+    /// A sentence for the operator.
+    pub detail: String,
+    /// How long the check took, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency_ms: Option<f64>,
+}
+
+/// From good to bad.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HealthStatus {
+    /// Does all it should.
+    Healthy,
+    /// Does less than it should.
+    Degraded,
+    /// Cannot do its work.
+    Unhealthy,
+}
+
+impl HealthReport {
+    /// Whether an orchestrator should be content.
+    #[must_use]
+    pub fn is_healthy(&self) -> bool {
+        self.status == HealthStatus::Healthy
+    }
+}
+
+/// What the actor is made of.
+pub struct HealthParts {
+    /// The database's owner.
+    pub storage: Recipient<CheckStorage>,
+    /// The answers' owner.
+    pub model: Recipient<CheckModel>,
+    /// Who is connected, and whether the server is about to leave.
+    pub registry: Arc<Registry>,
+    /// What is known of the resume.
+    pub resume: String,
+    /// Who answers.
+    pub mode: AnswerMode,
+}

@@ -1,0 +1,104 @@
+//! The listener and its routes.
+
+use std::any::Any;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::{Extensions, Server};
+use actix_web::middleware::from_fn;
+use actix_web::rt::net::TcpStream;
+use actix_web::web::{Data, get};
+use actix_web::{App, HttpServer};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use thiserror::Error;
+
+use super::{HttpSurroundings, health, page, request_id, upgrade};
+use crate::session::watchdog::PeerSocket;
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 4096;
+
+/// How long a client may take to send the head of a request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a connection is kept for another request.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// The address cannot be listened on.
+#[derive(Debug, Error)]
+pub enum BindError {
+    /// Somebody else has it.
+    #[error("port {} on {} is taken; stop what uses it, or set PORT to another one (0 for any free one)", .0.port(), .0.ip())]
+    Taken(SocketAddr),
+    /// It is not for us.
+    #[error("{address} cannot be listened on ({source}); check HOST and PORT")]
+    Refused {
+        /// The address.
+        address: SocketAddr,
+        /// The system's word.
+        source: std::io::Error,
+    },
+}
+
+/// Takes the address.
+///
+/// # Errors
+/// [`BindError`], which names it.
+pub fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
+    let listen = || {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        // A restart must not wait for the last connections of the process before it.
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(socket.into())
+    };
+    listen().map_err(|source: std::io::Error| match source.kind() {
+        std::io::ErrorKind::AddrInUse => BindError::Taken(address),
+        _ => BindError::Refused { address, source },
+    })
+}
+
+/// Serves until it is stopped; signals are not its business.
+///
+/// # Errors
+/// When the listener cannot be used.
+pub fn serve(
+    listener: TcpListener,
+    surroundings: HttpSurroundings,
+    slow_reader_timeout: Duration,
+) -> std::io::Result<Server> {
+    let surroundings = Data::new(surroundings);
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(Data::clone(&surroundings))
+            .wrap(from_fn(request_id::attach))
+            .route("/ws/chat", get().to(upgrade::chat))
+            .route("/health", get().to(health::report))
+            .route("/health/live", get().to(health::live))
+            .route("/health/ready", get().to(health::ready))
+            .configure(page::routes)
+    })
+    .on_connect(move |connection, extensions| prepare(connection, extensions, slow_reader_timeout))
+    // Without it the last word of every answer waits 40 ms for an acknowledgement that is itself delayed.
+    .tcp_nodelay(true)
+    .client_request_timeout(REQUEST_TIMEOUT)
+    .keep_alive(KEEP_ALIVE)
+    .disable_signals()
+    .shutdown_timeout(1)
+    .listen(listener)?;
+    Ok(server.run())
+}
+
+/// Arms an accepted socket against a peer that stops reading.
+fn prepare(connection: &dyn Any, extensions: &mut Extensions, slow_reader_timeout: Duration) {
+    let Some(stream) = connection.downcast_ref::<TcpStream>() else { return };
+    let socket = SockRef::from(stream);
+    // Where the system has no such option, and against a peer that acknowledges but never reads, there is the watchdog.
+    #[cfg(target_os = "linux")]
+    let _ = socket.set_tcp_user_timeout(Some(slow_reader_timeout));
+    if let Ok(handle) = socket.try_clone() {
+        extensions.insert(Arc::new(PeerSocket(handle)));
+    }
+}

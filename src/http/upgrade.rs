@@ -1,0 +1,72 @@
+//! `GET /ws/chat`: from a handshake to a session.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{HOST, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_VERSION, UPGRADE};
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use actix_web_actors::ws::HandshakeError;
+use slog::{info, o};
+
+use super::refusal::{refuse, refuse_for, with_status};
+use super::{HttpSurroundings, origin, request_id};
+use crate::protocol::codes::ErrorCode;
+use crate::session::registry::NotAdmitted;
+use crate::session::{SessionActor, socket};
+
+/// When to try again after every place was taken.
+const RETRY_WHEN_FULL: Duration = Duration::from_secs(5);
+
+/// When to try again while the server restarts.
+const RETRY_WHEN_LEAVING: Duration = Duration::from_secs(2);
+
+pub(super) async fn chat(
+    request: HttpRequest,
+    payload: Payload,
+    surroundings: Data<HttpSurroundings>,
+) -> HttpResponse {
+    let header = |name: HeaderName| request.headers().get(name).map(HeaderValue::to_str);
+    let (origin, host) = (header(ORIGIN), header(HOST).and_then(Result::ok));
+    let allowed = match origin {
+        Some(Err(_)) => false,
+        Some(Ok(origin)) => origin::is_allowed(&surroundings.settings, Some(origin), host),
+        None => origin::is_allowed(&surroundings.settings, None, host),
+    };
+    if !allowed {
+        let message =
+            "Pages of this origin may not connect here. The owner can allow it with ALLOWED_ORIGINS.";
+        return refuse(&request, ErrorCode::NotAuthorized, message);
+    }
+    let place = match surroundings.session.registry.admit() {
+        Ok(place) => place,
+        Err(NotAdmitted::Full) => return refuse_for(&request, ErrorCode::Overloaded, RETRY_WHEN_FULL),
+        Err(NotAdmitted::Leaving) => {
+            return refuse_for(&request, ErrorCode::ShuttingDown, RETRY_WHEN_LEAVING);
+        }
+    };
+    let request_id = request_id::of(&request);
+    let log = surroundings.log.new(o!("request_id" => request_id.to_string()));
+    info!(log, "connected");
+    let session = Arc::clone(&surroundings.session);
+    let upgraded = socket::upgrade(&request, payload, &surroundings.watchdog, |broken| {
+        SessionActor::new(session, place, request_id, log, broken)
+    });
+    upgraded.unwrap_or_else(|error| not_a_handshake(&request, &error))
+}
+
+fn not_a_handshake(request: &HttpRequest, error: &HandshakeError) -> HttpResponse {
+    let status = match error {
+        HandshakeError::BadWebsocketKey => StatusCode::BAD_REQUEST,
+        HandshakeError::GetMethodRequired => StatusCode::METHOD_NOT_ALLOWED,
+        _ => StatusCode::UPGRADE_REQUIRED,
+    };
+    let message = format!("This address takes WebSocket handshakes, version 13: {error}.");
+    let mut response = with_status(request, status, ErrorCode::ValidationError, &message, None);
+    if status == StatusCode::UPGRADE_REQUIRED {
+        response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
+        response.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+    }
+    response
+}

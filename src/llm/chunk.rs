@@ -1,0 +1,137 @@
+//! The JSON of a streamed chat completion, as far as it is used: unknown fields and unknown chunks are tolerated.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+/// One data message of the stream.
+#[derive(Debug, Default, Deserialize)]
+pub struct Chunk {
+    /// The model that answers; with fallbacks it may not be the one that was asked.
+    #[serde(default)]
+    pub model: Option<String>,
+    /// The answer's next piece. Absent, null or empty in chunks that carry something else.
+    #[serde(default)]
+    pub choices: Option<Vec<Choice>>,
+    /// What it took; in one of the last chunks, if at all.
+    #[serde(default)]
+    pub usage: Option<ChunkUsage>,
+    /// The stream failed.
+    #[serde(default)]
+    pub error: Option<UpstreamError>,
+}
+
+/// The piece of one choice; there is only ever the first.
+#[derive(Debug, Default, Deserialize)]
+pub struct Choice {
+    /// What is new.
+    #[serde(default)]
+    pub delta: Option<Delta>,
+    /// Why the answer ended, once it has.
+    #[serde(default)]
+    pub finish_reason: Option<String>,
+}
+
+/// What is new.
+#[derive(Debug, Default, Deserialize)]
+pub struct Delta {
+    /// Text of the answer.
+    #[serde(default)]
+    pub content: Option<String>,
+    /// Thinking that is not shown, but shows that the model is at work.
+    #[serde(default)]
+    pub reasoning: Option<Value>,
+}
+
+/// What an answer took.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
+pub struct ChunkUsage {
+    /// Tokens of the prompt, by the model's count.
+    #[serde(default)]
+    pub prompt_tokens: u32,
+    /// Tokens of the answer.
+    #[serde(default)]
+    pub completion_tokens: u32,
+    /// US dollars.
+    #[serde(default)]
+    pub cost: Option<f64>,
+}
+
+/// What an upstream says of a failure, in the body of a refusal or within a stream.
+#[derive(Debug, Default, Deserialize)]
+pub struct UpstreamError {
+    /// A number or a name.
+    #[serde(default)]
+    pub code: Option<Value>,
+    /// For the operator; never shown to visitors.
+    #[serde(default)]
+    pub message: Option<String>,
+}
+
+/// The body of a refusal.
+#[derive(Debug, Deserialize)]
+pub struct ErrorBody {
+    /// The failure.
+    pub error: UpstreamError,
+}
+
+impl Chunk {
+    /// The first choice.
+    #[must_use]
+    pub fn choice(&self) -> Option<&Choice> {
+        self.choices.as_ref()?.first()
+    }
+}
+
+impl UpstreamError {
+    /// The code as an HTTP status, when it is one.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        match self.code.as_ref()? {
+            Value::Number(number) => number.as_u64().and_then(|code| u16::try_from(code).ok()),
+            Value::String(name) => name.parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// What the operator should read: code and message, cut to a sane length.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let code = self.code.as_ref().map(|code| format!("code {code}: ")).unwrap_or_default();
+        let message: String = self.message.as_deref().unwrap_or("no message").chars().take(300).collect();
+        format!("{code}{message}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_shape_a_chunk_comes_in_is_read() {
+        for (json, content) in [
+            (r#"{"id":"gen-1","choices":[{"delta":{"role":"assistant","content":"a"}}]}"#, Some("a")),
+            (r#"{"choices":[{"delta":{"content":null,"reasoning":"hm"},"finish_reason":null}]}"#, None),
+            (r#"{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4,"cost":0.1}}"#, None),
+            (r#"{"choices":null}"#, None),
+            (r#"{"openrouter_metadata":{"x":1}}"#, None),
+            (r#"{"choices":[{"finish_reason":"stop"}]}"#, None),
+        ] {
+            let chunk: Chunk = serde_json::from_str(json).unwrap();
+            let found = chunk.choice().and_then(|choice| choice.delta.as_ref()?.content.as_deref());
+            assert_eq!(found, content, "{json}");
+        }
+    }
+
+    #[test]
+    fn an_error_code_may_be_a_number_or_a_name() {
+        for (json, status) in [
+            (r#"{"code":429,"message":"m"}"#, Some(429)),
+            (r#"{"code":"502"}"#, Some(502)),
+            (r#"{"code":"server_error"}"#, None),
+            ("{}", None),
+        ] {
+            let error: UpstreamError = serde_json::from_str(json).unwrap();
+            assert_eq!(error.status(), status, "{json}");
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! An answer as an append-only log that sessions subscribe to.
+//!
+//! The task that reads upstream appends; every subscriber keeps its own place and pulls from there when its socket can
+//! take more. So no mailbox is crossed per token, a slow reader gets fewer and larger pieces, and coming back after a
+//! lost connection is the same subscription from an earlier place.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::ids::{SessionId, TurnId};
+use crate::llm::subscription::Subscription;
+use crate::protocol::codes::ErrorCode;
+use crate::protocol::server::{AnswerMode, TurnStatus, Usage};
+
+/// Most bytes of one delta. Upstream pieces that are larger are split, so that no frame is large and the buffers of a
+/// connection, which never shrink, stay small.
+const MAX_DELTA_BYTES: usize = 2 * 1024;
+
+/// Most bytes handed to a subscriber at once.
+const MAX_PULL_BYTES: usize = 8 * 1024;
+
+/// Most bytes of one answer. Servers that ignore the token limit are cut off here.
+pub const MAX_ANSWER_BYTES: usize = 256 * 1024;
+
+/// What became of the question when it was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acceptance {
+    /// Whether the question is committed to the store.
+    pub durable: bool,
+}
+
+/// How the answer ended. Told to subscribers when it is stored, or when storing it must be waited for no longer.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// How the turn ended.
+    pub status: TurnStatus,
+    /// Why, when it failed.
+    pub failure: Option<Failure>,
+    /// What it took.
+    pub usage: Usage,
+    /// Tokens of the answer by our own count, as stored.
+    pub answer_tokens: u32,
+    /// The model that answered.
+    pub model: Option<Arc<str>>,
+    /// Sections that were quoted.
+    pub citations: Vec<String>,
+    /// Whether the answer is committed to the store.
+    pub durable: bool,
+}
+
+/// Why a question was not taken or an answer failed, as the visitor is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The code.
+    pub code: ErrorCode,
+    /// After how long to try again, when that is known.
+    pub retry_after: Option<Duration>,
+}
+
+impl From<ErrorCode> for Failure {
+    fn from(code: ErrorCode) -> Self {
+        Self { code, retry_after: None }
+    }
+}
+
+/// One answer in the making, or made. Shared between the task that writes it and the sessions that show it.
+#[derive(Debug)]
+pub struct Generation {
+    /// The turn it answers.
+    pub turn_id: TurnId,
+    /// The session that asked; no other may read it.
+    pub session_id: SessionId,
+    /// The client's own id of the question.
+    pub client_id: Option<String>,
+    /// Who answers.
+    pub mode: AnswerMode,
+    log: Mutex<Log>,
+    cancelled: CancellationToken,
+    subscribers: watch::Sender<usize>,
+}
+
+#[derive(Debug, Default)]
+struct Log {
+    acceptance: Option<Result<Acceptance, Failure>>,
+    text: String,
+    /// The end of each delta in `text`; delta `n` (from 1) ends at `ends[n - 1]`.
+    ends: Vec<usize>,
+    outcome: Option<Arc<Outcome>>,
+    waiting: Vec<Waker>,
+}
+
+/// What a subscriber finds at its place in the log.
+#[derive(Debug)]
+pub enum Reading {
+    /// The question was taken, or not.
+    Acceptance(Result<Acceptance, Failure>),
+    /// Text after the place, up to and with delta `seq`.
+    Text {
+        /// The last delta in `text`.
+        seq: u64,
+        /// One or more deltas.
+        text: String,
+        /// Whether there is more than was handed out.
+        more: bool,
+    },
+    /// There is no more.
+    Outcome(Arc<Outcome>),
+}
+
+impl Generation {
+    /// An empty log.
+    #[must_use]
+    pub fn new(
+        turn_id: TurnId,
+        session_id: SessionId,
+        client_id: Option<String>,
+        mode: AnswerMode,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            turn_id,
+            session_id,
+            client_id,
+            mode,
+            log: Mutex::default(),
+            cancelled: CancellationToken::new(),
+            subscribers: watch::Sender::new(0),
+        })
+    }
+
+    /// Notes that the question was taken or refused. Text is shown only after that. The first call counts.
+    pub fn settle_question(&self, acceptance: Result<Acceptance, Failure>) {
+        self.change(|log| {
+            log.acceptance.get_or_insert(acceptance);
+        });
+    }
+
+    /// Appends a piece of the answer. Returns false when the answer has reached [`MAX_ANSWER_BYTES`]; the piece is not
+    /// taken then.
+    pub fn append(&self, text: &str) -> bool {
+        if text.is_empty() {
+            return true;
+        }
+        self.change(|log| {
+            if log.text.len() + text.len() > MAX_ANSWER_BYTES {
+                return false;
+            }
+            let mut rest = text;
+            while let Some((piece, after)) = rest.split_at_checked(rest.floor_char_boundary(MAX_DELTA_BYTES))
+            {
+                if piece.is_empty() {
+                    break;
+                }
+                log.text.push_str(piece);
+                log.ends.push(log.text.len());
+                rest = after;
+            }
+            true
+        })
+    }
+
+    /// Ends the log. The first call counts.
+    pub fn finish(&self, outcome: Outcome) {
+        self.change(|log| {
+            log.outcome.get_or_insert_with(|| Arc::new(outcome));
+        });
+    }
+
+    /// What was answered so far.
+    #[must_use]
+    pub fn text(&self) -> Arc<str> {
+        self.lock().text.as_str().into()
+    }
+
+    /// Bytes answered so far.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.lock().text.len()
+    }
+
+    /// Whether nothing was answered so far.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether nothing more will come: it has ended, or the question was not taken.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.lock().is_over()
+    }
+
+    /// Resolves when nothing more will come.
+    pub async fn over(&self) {
+        std::future::poll_fn(|cx| {
+            let mut log = self.lock();
+            if log.is_over() { Poll::Ready(()) } else { log.wait(cx) }
+        })
+        .await;
+    }
+
+    /// The number of the last delta; 0 when there is none.
+    #[must_use]
+    pub fn last_seq(&self) -> u64 {
+        u64::try_from(self.lock().ends.len()).unwrap_or(u64::MAX)
+    }
+
+    /// Asks the task to stop upstream and end the answer as cancelled.
+    pub fn cancel(&self) {
+        self.cancelled.cancel();
+    }
+
+    /// Resolves when [`Self::cancel`] was called.
+    pub async fn cancelled(&self) {
+        self.cancelled.cancelled().await;
+    }
+
+    /// Resolves when nobody has listened for `grace`.
+    pub async fn abandoned(&self, grace: Duration) {
+        let mut subscribers = self.subscribers.subscribe();
+        loop {
+            if subscribers.wait_for(|count| *count == 0).await.is_err() {
+                return std::future::pending().await;
+            }
+            let came_back = subscribers.wait_for(|count| *count > 0);
+            if tokio::time::timeout(grace, came_back).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Follows the answer from after delta `seq`; 0 is the beginning.
+    #[must_use]
+    pub fn subscribe(self: &Arc<Self>, seq: u64) -> Subscription {
+        self.subscribers.send_modify(|count| *count += 1);
+        Subscription::new(Arc::clone(self), seq)
+    }
+
+    pub(super) fn unsubscribe(&self) {
+        self.subscribers.send_modify(|count| *count = count.saturating_sub(1));
+    }
+
+    /// What follows delta `seq`. `knows_acceptance` says whether the subscriber was told of the acceptance.
+    pub(super) fn poll_after(&self, seq: u64, knows_acceptance: bool, cx: &Context<'_>) -> Poll<Reading> {
+        let mut log = self.lock();
+        match (&log.acceptance, knows_acceptance) {
+            (Some(acceptance), false) => return Poll::Ready(Reading::Acceptance(acceptance.clone())),
+            (Some(Ok(_)), true) => {}
+            (None, _) | (Some(Err(_)), true) => return log.wait(cx),
+        }
+        if let Some(text) = log.after(seq) {
+            return Poll::Ready(text);
+        }
+        match &log.outcome {
+            Some(outcome) => Poll::Ready(Reading::Outcome(Arc::clone(outcome))),
+            None => log.wait(cx),
+        }
+    }
+
+    fn change<R>(&self, change: impl FnOnce(&mut Log) -> R) -> R {
+        let (result, waiting) = {
+            let mut log = self.lock();
+            (change(&mut log), std::mem::take(&mut log.waiting))
+        };
+        for waker in waiting {
+            waker.wake();
+        }
+        result
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Log> {
+        // A panic elsewhere leaves the log whole: every change is one step.
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Log {
+    fn is_over(&self) -> bool {
+        self.outcome.is_some() || matches!(self.acceptance, Some(Err(_)))
+    }
+
+    /// The text after delta `seq`, at most [`MAX_PULL_BYTES`] of it but at least one delta, and where it ends.
+    fn after(&self, seq: u64) -> Option<Reading> {
+        let shown = usize::try_from(seq).ok()?;
+        let start = match shown.checked_sub(1) {
+            None => 0,
+            Some(last) => *self.ends.get(last)?,
+        };
+        let unseen = self.ends.get(shown..)?;
+        let first = *unseen.first()?;
+        let count = unseen.partition_point(|end| *end <= start + MAX_PULL_BYTES).max(1);
+        let end = unseen.get(count - 1).copied().unwrap_or(first);
+        let text = self.text.get(start..end)?.to_owned();
+        Some(Reading::Text { seq: u64::try_from(shown + count).ok()?, text, more: count < unseen.len() })
+    }
+
+    fn wait<T>(&mut self, cx: &Context<'_>) -> Poll<T> {
+        if !self.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+            self.waiting.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+}

@@ -1,0 +1,69 @@
+//! What the [`LlmActor`](super::LlmActor) is asked.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::Message;
+use slog::Logger;
+
+use super::generation::{Failure, Generation};
+use super::prompt::Prompt;
+use crate::clock::Timestamp;
+use crate::ids::{SessionId, TurnId};
+
+/// Answer a question. The reply comes at once; acceptance, answer and end are read from the generation.
+#[derive(Message)]
+#[rtype(result = "Result<Arc<Generation>, Failure>")]
+pub struct AskModel {
+    /// The new turn.
+    pub turn_id: TurnId,
+    /// Who asks.
+    pub session_id: SessionId,
+    /// The asking connection's place in the succession of the session's connections.
+    pub epoch: i64,
+    /// The client's own id of the question.
+    pub client_id: Option<String>,
+    /// Tokens of the question.
+    pub question_tokens: u32,
+    /// The whole prompt, the question last.
+    pub prompt: Prompt,
+    /// When it was asked.
+    pub asked_at: Timestamp,
+    /// The log of the turn.
+    pub log: Logger,
+}
+
+/// Find the answer of a turn that is being given or has just ended.
+#[derive(Message)]
+#[rtype(result = "Option<Arc<Generation>>")]
+pub struct FindGeneration {
+    /// Whose turn it must be.
+    pub session_id: SessionId,
+    /// The turn.
+    pub turn_id: TurnId,
+}
+
+/// Say how you are; the reply proves that the actor takes messages.
+#[derive(Message)]
+#[rtype(result = "ModelCondition")]
+pub struct CheckModel;
+
+/// How the actor is.
+#[derive(Clone, Copy, Debug, actix::MessageResponse)]
+pub struct ModelCondition {
+    /// Answers being given.
+    pub answering: usize,
+    /// Questions waiting for their turn.
+    pub waiting: usize,
+    /// Answers in a row that the source failed to give.
+    pub failures_in_a_row: u32,
+}
+
+/// Take no more questions; let the answers end within `within`, then end them as interrupted. The reply comes when
+/// every answer is stored.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct FinishAnswers {
+    /// How long answers may still take.
+    pub within: Duration,
+}

@@ -1,0 +1,25 @@
+//! Answers: who gives them, how they are kept while they are given, and the actor that owns them all.
+//!
+//! [`LlmActor`] receives [`AskModel`](messages::AskModel), [`FindGeneration`](messages::FindGeneration),
+//! [`CheckModel`](messages::CheckModel) and [`FinishAnswers`](messages::FinishAnswers). It owns the admission of
+//! questions and every [`Generation`](generation::Generation), live or just ended. It sends `SaveQuestion` and
+//! `SaveAnswer` to the store, from one task per answer. It stops with the process.
+//!
+//! In reading order: [`prompt`] is what is asked ([`instructions`] how it begins), [`source`] who answers ([`upstream`] a model's server through [`sse`]
+//! and [`chunk`]; [`excerpts`] the resume itself), [`generation`] the log an answer becomes, [`subscription`] a
+//! reader's place in it, [`turn`] the task that carries one question through, [`actor`] the thin shell.
+
+pub mod actor;
+pub mod chunk;
+pub mod excerpts;
+pub mod generation;
+pub mod instructions;
+pub mod messages;
+pub mod prompt;
+pub mod source;
+pub mod sse;
+pub mod subscription;
+mod turn;
+pub mod upstream;
+
+pub use actor::LlmActor;

@@ -1,0 +1,97 @@
+//! One reader of a generation log: a stream that keeps its own place.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use futures_util::Stream;
+
+use super::generation::{Acceptance, Failure, Generation, Outcome, Reading};
+use crate::protocol::server::DeltaFrame;
+
+/// What a session is told of an answer, in order: one acceptance, deltas, one outcome. After a refusal nothing follows.
+#[derive(Debug)]
+pub enum Progress {
+    /// The question was taken.
+    Accepted(Acceptance),
+    /// The question was not taken; there will be no answer.
+    Refused(Failure),
+    /// More of the answer.
+    Delta(DeltaFrame),
+    /// The answer has ended.
+    Ended(Arc<Outcome>),
+}
+
+/// The stream of a generation's [`Progress`] from one place on. Counts as a listener until it is dropped.
+#[derive(Debug)]
+pub struct Subscription {
+    generation: Arc<Generation>,
+    seq: u64,
+    /// Deltas up to this one were there before the subscription was: they are said again.
+    replay_until: u64,
+    knows_acceptance: bool,
+    ended: bool,
+    /// There is more, but for the next poll: what a single one puts into the socket's buffer stays small.
+    paused: bool,
+}
+
+impl Subscription {
+    pub(super) fn new(generation: Arc<Generation>, seq: u64) -> Self {
+        Self { generation, seq, replay_until: 0, knows_acceptance: false, ended: false, paused: false }
+    }
+
+    /// Marks what is in the log already as said again, for a client that comes back.
+    #[must_use]
+    pub fn replaying(mut self) -> Self {
+        self.replay_until = self.generation.last_seq();
+        self
+    }
+
+    /// Skips the acceptance: the client knows that its question was taken.
+    #[must_use]
+    pub fn accepted_before(mut self) -> Self {
+        self.knows_acceptance = true;
+        self
+    }
+}
+
+impl Stream for Subscription {
+    type Item = Progress;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Progress>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        if std::mem::take(&mut self.paused) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let progress = match ready!(self.generation.poll_after(self.seq, self.knows_acceptance, cx)) {
+            Reading::Acceptance(Ok(acceptance)) => {
+                self.knows_acceptance = true;
+                Progress::Accepted(acceptance)
+            }
+            Reading::Acceptance(Err(failure)) => {
+                self.ended = true;
+                Progress::Refused(failure)
+            }
+            Reading::Text { seq, text, more } => {
+                self.seq = seq;
+                self.paused = more;
+                let replay = seq <= self.replay_until;
+                Progress::Delta(DeltaFrame { turn_id: self.generation.turn_id, seq, text, replay })
+            }
+            Reading::Outcome(outcome) => {
+                self.ended = true;
+                Progress::Ended(outcome)
+            }
+        };
+        Poll::Ready(Some(progress))
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.generation.unsubscribe();
+    }
+}

@@ -1,0 +1,190 @@
+//! What the [`PersistenceActor`](super::PersistenceActor) is asked, and what it has to say.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::Message;
+
+use super::StorageError;
+use crate::clock::Timestamp;
+use crate::ids::{SessionId, TokenHash, TurnId};
+use crate::protocol::server::{AnswerMode, TurnStatus, Usage};
+
+/// Store a new session, at epoch 0.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<(), StorageError>")]
+pub struct CreateSession {
+    /// The session.
+    pub session_id: SessionId,
+    /// What its token must hash to.
+    pub token_hash: TokenHash,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Take a session over: raise its epoch and read what a new connection must know.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<Resumption, StorageError>")]
+pub struct ResumeSession {
+    /// The session.
+    pub session_id: SessionId,
+    /// What the given token hashes to.
+    pub token_hash: TokenHash,
+    /// When.
+    pub at: Timestamp,
+    /// How long a session lives after it was last seen.
+    pub ttl: Duration,
+}
+
+/// What became of [`ResumeSession`].
+#[derive(Debug)]
+pub enum Resumption {
+    /// The session is this connection's now.
+    Resumed(StoredSession),
+    /// There is no session with this id and token.
+    NotFound,
+    /// There was, but it is too old.
+    Expired,
+}
+
+/// What a new connection must know of a session.
+#[derive(Debug)]
+pub struct StoredSession {
+    /// The connection's place in the succession of the session's connections.
+    pub epoch: i64,
+    /// The newest turns, oldest first.
+    pub turns: Vec<StoredTurn>,
+    /// Whether there are older ones.
+    pub more: bool,
+}
+
+/// A turn as it is stored.
+#[derive(Clone, Debug)]
+pub struct StoredTurn {
+    /// The turn.
+    pub turn_id: TurnId,
+    /// The client's own id of the question.
+    pub client_id: Option<String>,
+    /// How it ended, or that it has not.
+    pub status: TurnStatus,
+    /// Who answered.
+    pub mode: Option<AnswerMode>,
+    /// Which model.
+    pub model: Option<Arc<str>>,
+    /// What it took.
+    pub usage: Usage,
+    /// When it was asked.
+    pub asked_at: Timestamp,
+    /// The question.
+    pub question: StoredMessage,
+    /// The answer as far as it is stored.
+    pub answer: Option<StoredMessage>,
+}
+
+/// A message as it is stored.
+#[derive(Clone, Debug)]
+pub struct StoredMessage {
+    /// The text.
+    pub content: Arc<str>,
+    /// Its length in tokens.
+    pub tokens: u32,
+    /// When it was asked, or its answer last saved.
+    pub at: Timestamp,
+}
+
+/// Store a question and open its turn. Commits nothing when the session is another connection's.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<(), StorageError>")]
+pub struct SaveQuestion {
+    /// The new turn.
+    pub turn_id: TurnId,
+    /// Whose it is.
+    pub session_id: SessionId,
+    /// The epoch the asking connection has.
+    pub epoch: i64,
+    /// The client's own id.
+    pub client_id: Option<String>,
+    /// The question.
+    pub question: Arc<str>,
+    /// Its length in tokens.
+    pub tokens: u32,
+    /// When.
+    pub asked_at: Timestamp,
+}
+
+/// Store an answer, whole or as far as it is; the later one replaces the earlier.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<(), StorageError>")]
+pub struct SaveAnswer(pub AnswerRecord);
+
+/// An answer and how its turn stands.
+#[derive(Clone, Debug)]
+pub struct AnswerRecord {
+    /// The turn.
+    pub turn_id: TurnId,
+    /// The text.
+    pub answer: Arc<str>,
+    /// Its length in tokens.
+    pub tokens: u32,
+    /// `Answering` for an unfinished one.
+    pub status: TurnStatus,
+    /// Who answered.
+    pub mode: AnswerMode,
+    /// Which model.
+    pub model: Option<Arc<str>>,
+    /// What it took.
+    pub usage: Usage,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A turn was cut off by a crash: mark it so.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Result<(), StorageError>")]
+pub struct MarkInterrupted {
+    /// The turn.
+    pub turn_id: TurnId,
+    /// When this was noticed.
+    pub at: Timestamp,
+}
+
+/// Read a part of the transcript.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Result<TranscriptPage, StorageError>")]
+pub struct LoadHistory {
+    /// Whose.
+    pub session_id: SessionId,
+    /// Only turns before this one.
+    pub before: Option<TurnId>,
+    /// Most turns.
+    pub limit: usize,
+}
+
+/// A part of a transcript.
+#[derive(Debug)]
+pub struct TranscriptPage {
+    /// Turns, oldest first.
+    pub turns: Vec<StoredTurn>,
+    /// Whether there are older ones.
+    pub more: bool,
+}
+
+/// Find the turn of a question by the client's own id.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<Option<StoredTurn>, StorageError>")]
+pub struct FindTurn {
+    /// Whose.
+    pub session_id: SessionId,
+    /// The client's own id.
+    pub client_id: String,
+}
+
+/// Run a real query; the reply says how long it took.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Result<Duration, StorageError>")]
+pub struct CheckStorage;
+
+/// The reply comes when every write taken so far is committed.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct FlushStorage;

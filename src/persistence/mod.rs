@@ -1,0 +1,47 @@
+//! Everything that is kept, and the actor that alone may touch it.
+//!
+//! [`PersistenceActor`] receives the requests in [`messages`]; it sends nothing. It owns the pool, so every connection
+//! to the database is opened on its thread, and a bounded buffer of writes that one [`writer`] task commits in groups.
+//! A read or a write that has begun is finished whatever becomes of its asker. It stops with the process, after
+//! [`FlushStorage`](messages::FlushStorage).
+//!
+//! In reading order: [`messages`], [`actor`], [`writer`] (group commit), [`queries`] (each written once for both
+//! databases), [`pool`] (what makes that possible), [`models`], [`schema`], [`migrations`].
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+pub mod actor;
+pub mod messages;
+pub mod migrations;
+mod models;
+mod pool;
+mod queries;
+pub mod schema;
+mod writer;
+
+pub use actor::PersistenceActor;
+
+/// How long anyone waits for the store before going on without it.
+pub const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The store could not do what it was asked.
+#[derive(Clone, Debug, Error)]
+pub enum StorageError {
+    /// The database cannot be reached or does not answer. Clients see `STORAGE_UNAVAILABLE`.
+    #[error("the database is not available: {0}")]
+    Unavailable(String),
+    /// The database will never take this. Clients see `STORAGE_UNAVAILABLE`; it is a fault of this server.
+    #[error("the database refused the data: {0}")]
+    Rejected(String),
+    /// As many writes are waiting as may. Clients see `STORAGE_UNAVAILABLE`.
+    #[error("too many writes are waiting for the database")]
+    BufferFull,
+    /// The session was resumed by a later connection, or is gone. Clients see `SESSION_NOT_FOUND`.
+    #[error("the session belongs to a later connection, or is gone")]
+    Superseded,
+    /// The session has a question with the same `id`. Clients see `DUPLICATE_ID` or the earlier answer.
+    #[error("the session has another question with the same id")]
+    DuplicateQuestion,
+}

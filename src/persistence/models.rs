@@ -1,0 +1,187 @@
+//! Rows as the tables have them, and what they become.
+
+use std::sync::Arc;
+
+use diesel::backend::Backend;
+use diesel::deserialize::{self, FromSql, FromSqlRow};
+use diesel::expression::AsExpression;
+use diesel::pg::{Pg, PgValue};
+use diesel::prelude::{Insertable, Queryable};
+use diesel::serialize::{self, IsNull, Output, ToSql};
+use diesel::sql_types::Text;
+use diesel::sqlite::Sqlite;
+use uuid::Uuid;
+
+use super::messages::{StoredMessage, StoredTurn};
+use super::schema::sql_types::Id;
+use super::schema::{messages, sessions, turns};
+use crate::clock::Timestamp;
+use crate::ids::TurnId;
+use crate::protocol::server::{AnswerMode, TurnStatus, Usage};
+
+/// Billionths in one.
+const NANO: f64 = 1e9;
+
+/// A UUID in a column of type `Id`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, AsExpression, FromSqlRow)]
+#[diesel(sql_type = Id)]
+pub(super) struct Key(pub(super) Uuid);
+
+impl ToSql<Id, Pg> for Key {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+        std::io::Write::write_all(out, self.0.as_bytes())?;
+        Ok(IsNull::No)
+    }
+}
+
+impl FromSql<Id, Pg> for Key {
+    fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
+        Ok(Self(Uuid::from_slice(value.as_bytes())?))
+    }
+}
+
+impl ToSql<Id, Sqlite> for Key {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Sqlite>) -> serialize::Result {
+        out.set_value(self.0.to_string());
+        Ok(IsNull::No)
+    }
+}
+
+impl FromSql<Id, Sqlite> for Key {
+    fn from_sql(value: <Sqlite as Backend>::RawValue<'_>) -> deserialize::Result<Self> {
+        let text: String = FromSql::<Text, Sqlite>::from_sql(value)?;
+        Ok(Self(text.parse()?))
+    }
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = sessions)]
+pub(super) struct NewSession<'a> {
+    pub(super) id: Key,
+    pub(super) token_hash: &'a [u8],
+    pub(super) epoch: i64,
+    pub(super) created_at_ms: i64,
+    pub(super) last_seen_at_ms: i64,
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = turns)]
+pub(super) struct NewTurn<'a> {
+    pub(super) id: Key,
+    pub(super) session_id: Key,
+    pub(super) client_id: Option<&'a str>,
+    pub(super) status: &'a str,
+    pub(super) asked_at_ms: i64,
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = messages)]
+pub(super) struct NewMessage<'a> {
+    pub(super) turn_id: Key,
+    pub(super) role: &'a str,
+    pub(super) content: &'a str,
+    pub(super) tokens: i32,
+    pub(super) created_at_ms: i64,
+}
+
+#[derive(Queryable)]
+pub(super) struct TurnRow {
+    pub(super) id: Key,
+    client_id: Option<String>,
+    status: String,
+    mode: Option<String>,
+    model: Option<String>,
+    prompt_tokens: Option<i32>,
+    completion_tokens: Option<i32>,
+    cost_nanodollars: Option<i64>,
+    asked_at_ms: i64,
+}
+
+#[derive(Queryable)]
+pub(super) struct MessageRow {
+    pub(super) turn_id: Key,
+    pub(super) role: String,
+    content: String,
+    tokens: i32,
+    created_at_ms: i64,
+}
+
+/// The columns of a [`TurnRow`], in its order.
+pub(super) type TurnColumns = (
+    turns::id,
+    turns::client_id,
+    turns::status,
+    turns::mode,
+    turns::model,
+    turns::prompt_tokens,
+    turns::completion_tokens,
+    turns::cost_nanodollars,
+    turns::asked_at_ms,
+);
+pub(super) const TURN_COLUMNS: TurnColumns = (
+    turns::id,
+    turns::client_id,
+    turns::status,
+    turns::mode,
+    turns::model,
+    turns::prompt_tokens,
+    turns::completion_tokens,
+    turns::cost_nanodollars,
+    turns::asked_at_ms,
+);
+
+/// The columns of a [`MessageRow`], in its order.
+pub(super) type MessageColumns =
+    (messages::turn_id, messages::role, messages::content, messages::tokens, messages::created_at_ms);
+pub(super) const MESSAGE_COLUMNS: MessageColumns =
+    (messages::turn_id, messages::role, messages::content, messages::tokens, messages::created_at_ms);
+
+impl MessageRow {
+    pub(super) fn into_stored(self) -> StoredMessage {
+        StoredMessage {
+            content: self.content.into(),
+            tokens: count(self.tokens),
+            at: Timestamp(self.created_at_ms),
+        }
+    }
+}
+
+impl TurnRow {
+    pub(super) fn into_stored(self, question: StoredMessage, answer: Option<StoredMessage>) -> StoredTurn {
+        StoredTurn {
+            turn_id: TurnId(self.id.0),
+            client_id: self.client_id,
+            status: TurnStatus::from_name(&self.status).unwrap_or(TurnStatus::Failed),
+            mode: self.mode.and_then(|name| AnswerMode::from_name(&name)),
+            model: self.model.map(Arc::from),
+            usage: Usage {
+                prompt_tokens: self.prompt_tokens.map_or(0, count),
+                completion_tokens: self.completion_tokens.map_or(0, count),
+                cost: self.cost_nanodollars.map(dollars),
+            },
+            asked_at: Timestamp(self.asked_at_ms),
+            question,
+            answer,
+        }
+    }
+}
+
+/// A count of tokens for an `Integer` column.
+pub(super) fn stored_count(tokens: u32) -> i32 {
+    i32::try_from(tokens).unwrap_or(i32::MAX)
+}
+
+fn count(stored: i32) -> u32 {
+    u32::try_from(stored).unwrap_or(0)
+}
+
+/// US dollars for the column of billionths.
+#[expect(clippy::cast_possible_truncation, clippy::as_conversions, reason = "the cast saturates")]
+pub(super) fn nanodollars(cost: f64) -> i64 {
+    (cost * NANO).round() as i64
+}
+
+#[expect(clippy::cast_precision_loss, clippy::as_conversions, reason = "exact up to nine million dollars")]
+fn dollars(nanodollars: i64) -> f64 {
+    nanodollars as f64 / NANO
+}

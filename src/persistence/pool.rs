@@ -1,0 +1,196 @@
+//! Connections to either database behind one type, so that a query is written once.
+//!
+//! A query is an expression that both databases' connections can run; [`on_either!`](on_either) compiles it for each. An
+//! operation (one or more queries) on PostgreSQL is awaited where it is; on SQLite the whole operation runs in one hop
+//! to a blocking thread, because a hop for every query would cost more than most queries.
+
+use std::time::Duration;
+
+use bb8::PooledConnection;
+use diesel::result::Error as DieselError;
+use diesel::{ConnectionError, ConnectionResult, SqliteConnection};
+use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
+use diesel_async::sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper};
+use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection, TransactionManager};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use secrecy::ExposeSecret;
+use tokio::runtime::Handle;
+
+use super::{PATIENCE, StorageError};
+use crate::settings::{DatabaseSettings, DatabaseUrl};
+
+/// How long SQLite waits for another process's write.
+const SQLITE_SETUP: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+     PRAGMA foreign_keys = ON;";
+
+/// No statement of ours takes long; one that does hangs on something.
+const POSTGRES_SETUP: &str = "SET statement_timeout = '10s'; SET application_name = 'resume-chatbot'";
+
+/// How long opening a connection or waiting for a free one may take.
+const CHECKOUT_TIMEOUT: Duration = PATIENCE;
+
+/// An SQLite connection whose queries run on the thread that asks.
+pub(super) type SqliteLink = SyncConnectionWrapper<SqliteConnection, InPlace>;
+
+type Manager<C> = AsyncDieselConnectionManager<C>;
+
+/// Runs a blocking task at once: whoever uses such a connection is on a blocking thread already.
+pub(super) struct InPlace;
+
+impl SpawnBlocking for InPlace {
+    fn spawn_blocking<'a, R>(
+        &mut self,
+        task: impl FnOnce() -> R + Send + 'static,
+    ) -> BoxFuture<'a, Result<R, Box<dyn std::error::Error + Send + Sync + 'static>>>
+    where
+        R: Send + 'static,
+    {
+        std::future::ready(Ok(task())).boxed()
+    }
+
+    fn get_runtime() -> Self {
+        Self
+    }
+}
+
+/// The pool of either database. Cheap to clone.
+#[derive(Clone)]
+pub(super) enum Pool {
+    Sqlite(bb8::Pool<Manager<SqliteLink>>),
+    Postgres(bb8::Pool<Manager<AsyncPgConnection>>),
+}
+
+/// A connection taken from the pool; it goes back when dropped.
+pub(super) enum Connection {
+    Sqlite(PooledConnection<'static, Manager<SqliteLink>>),
+    Postgres(Box<PooledConnection<'static, Manager<AsyncPgConnection>>>),
+}
+
+/// Evaluates an expression with the connection of whichever database it is.
+macro_rules! on_either {
+    ($connection:expr, $link:ident => $query:expr) => {
+        match $connection {
+            $crate::persistence::pool::Connection::Sqlite(pooled) => {
+                let $link = &mut **pooled;
+                $query
+            }
+            $crate::persistence::pool::Connection::Postgres(pooled) => {
+                let $link = &mut ***pooled;
+                $query
+            }
+        }
+    };
+}
+pub(super) use on_either;
+
+impl Pool {
+    /// A pool that opens its connections when they are first wanted, on the runtime that wants them.
+    pub(super) fn new(settings: &DatabaseSettings) -> Self {
+        match &settings.url {
+            DatabaseUrl::Sqlite { path } => {
+                let mut config = ManagerConfig::default();
+                // A file does not go away, and the check would cost as much as the query.
+                config.recycling_method = RecyclingMethod::Fast;
+                config.custom_setup = Box::new(|path| open_sqlite(path).boxed());
+                let manager = Manager::new_with_config(path.to_string_lossy(), config);
+                Self::Sqlite(builder(settings).test_on_check_out(false).build_unchecked(manager))
+            }
+            DatabaseUrl::Postgres { url } => {
+                let mut config = ManagerConfig::default();
+                config.custom_setup = Box::new(|url| open_postgres(url).boxed());
+                let manager = Manager::new_with_config(url.expose_secret(), config);
+                Self::Postgres(builder(settings).build_unchecked(manager))
+            }
+        }
+    }
+
+    /// Runs one operation on a connection. Once begun it should not be dropped: call this from a task that nobody
+    /// cancels.
+    pub(super) async fn run<R, F>(&self, operation: F) -> Result<R, StorageError>
+    where
+        F: AsyncFnOnce(&mut Connection) -> Result<R, DieselError> + Send + 'static,
+        R: Send + 'static,
+    {
+        match self {
+            Self::Sqlite(pool) => {
+                let mut connection = Connection::Sqlite(pool.get_owned().await.map_err(unavailable)?);
+                let here = Handle::current();
+                let hop = tokio::task::spawn_blocking(move || here.block_on(operation(&mut connection)));
+                hop.await.map_err(unavailable)?.map_err(|error| classify(&error))
+            }
+            Self::Postgres(pool) => {
+                let mut connection =
+                    Connection::Postgres(Box::new(pool.get_owned().await.map_err(unavailable)?));
+                operation(&mut connection).await.map_err(|error| classify(&error))
+            }
+        }
+    }
+}
+
+impl Connection {
+    pub(super) async fn begin(&mut self) -> Result<(), DieselError> {
+        on_either!(self, link => begin(link).await)
+    }
+
+    pub(super) async fn commit(&mut self) -> Result<(), DieselError> {
+        on_either!(self, link => commit(link).await)
+    }
+
+    pub(super) async fn roll_back(&mut self) -> Result<(), DieselError> {
+        on_either!(self, link => roll_back(link).await)
+    }
+}
+
+async fn begin<C: AsyncConnection>(link: &mut C) -> Result<(), DieselError> {
+    C::TransactionManager::begin_transaction(link).await
+}
+
+async fn commit<C: AsyncConnection>(link: &mut C) -> Result<(), DieselError> {
+    C::TransactionManager::commit_transaction(link).await
+}
+
+async fn roll_back<C: AsyncConnection>(link: &mut C) -> Result<(), DieselError> {
+    C::TransactionManager::rollback_transaction(link).await
+}
+
+fn builder<M: bb8::ManageConnection>(settings: &DatabaseSettings) -> bb8::Builder<M> {
+    bb8::Pool::builder().max_size(settings.pool_size).connection_timeout(CHECKOUT_TIMEOUT)
+}
+
+async fn open_sqlite(path: &str) -> ConnectionResult<SqliteLink> {
+    let mut link = SqliteLink::establish(path).await?;
+    link.batch_execute(SQLITE_SETUP).await.map_err(ConnectionError::CouldntSetupConfiguration)?;
+    Ok(link)
+}
+
+async fn open_postgres(url: &str) -> ConnectionResult<AsyncPgConnection> {
+    let mut link = AsyncPgConnection::establish(url).await?;
+    link.batch_execute(POSTGRES_SETUP).await.map_err(ConnectionError::CouldntSetupConfiguration)?;
+    Ok(link)
+}
+
+fn unavailable(error: impl std::fmt::Display) -> StorageError {
+    StorageError::Unavailable(error.to_string())
+}
+
+/// Whether the database is away or the data was wrong, as far as the error tells.
+fn classify(error: &DieselError) -> StorageError {
+    use diesel::result::DatabaseErrorKind as Kind;
+    match error {
+        DieselError::DatabaseError(
+            Kind::UniqueViolation
+            | Kind::ForeignKeyViolation
+            | Kind::NotNullViolation
+            | Kind::CheckViolation
+            | Kind::RestrictViolation
+            | Kind::ExclusionViolation,
+            _,
+        )
+        | DieselError::InvalidCString(_)
+        | DieselError::QueryBuilderError(_)
+        | DieselError::SerializationError(_)
+        | DieselError::DeserializationError(_) => StorageError::Rejected(error.to_string()),
+        _ => StorageError::Unavailable(error.to_string()),
+    }
+}

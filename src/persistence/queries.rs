@@ -1,0 +1,201 @@
+//! Every query, written once for both databases.
+
+use std::collections::HashMap;
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+use super::messages::{
+    AnswerRecord, CreateSession, LoadHistory, MarkInterrupted, ResumeSession, SaveQuestion, StoredTurn,
+    TranscriptPage,
+};
+use super::models::{
+    Key, MESSAGE_COLUMNS, MessageRow, NewMessage, NewSession, NewTurn, TURN_COLUMNS, TurnRow, nanodollars,
+    stored_count,
+};
+use super::pool::{Connection, on_either};
+use super::schema::{messages, sessions, turns};
+use super::writer::Written;
+use crate::ids::SessionId;
+use crate::protocol::server::{Role, TurnStatus};
+
+pub(super) async fn ping(connection: &mut Connection) -> QueryResult<()> {
+    let one = diesel::select(1.into_sql::<diesel::sql_types::Integer>());
+    on_either!(connection, link => one.get_result::<i32>(link).await)?;
+    Ok(())
+}
+
+/// Does nothing when the session is there: the same write may be tried twice.
+pub(super) async fn create_session(connection: &mut Connection, it: &CreateSession) -> QueryResult<Written> {
+    let row = NewSession {
+        id: Key(it.session_id.0),
+        token_hash: &it.token_hash.0,
+        epoch: 0,
+        created_at_ms: it.at.0,
+        last_seen_at_ms: it.at.0,
+    };
+    let insert = diesel::insert_into(sessions::table).values(row).on_conflict_do_nothing();
+    on_either!(connection, link => insert.execute(link).await)?;
+    Ok(Written::Done)
+}
+
+/// Gives the session to a new connection, unless it is unknown, another's, or too old.
+pub(super) async fn raise_epoch(connection: &mut Connection, it: &ResumeSession) -> QueryResult<Written> {
+    let owned = sessions::table
+        .filter(sessions::id.eq(Key(it.session_id.0)))
+        .filter(sessions::token_hash.eq(it.token_hash.0.as_slice()));
+    let last_seen = owned.select(sessions::last_seen_at_ms);
+    let found: Option<i64> = on_either!(connection, link => last_seen.first(link).await.optional())?;
+    match found {
+        None => Ok(Written::NotFound),
+        Some(last_seen) if last_seen < it.at.minus(it.ttl).0 => Ok(Written::Expired),
+        Some(_) => {
+            let raise = diesel::update(sessions::table.filter(sessions::id.eq(Key(it.session_id.0))))
+                .set((sessions::epoch.eq(sessions::epoch + 1), sessions::last_seen_at_ms.eq(it.at.0)))
+                .returning(sessions::epoch);
+            let epoch = on_either!(connection, link => raise.get_result(link).await)?;
+            Ok(Written::Epoch(epoch))
+        }
+    }
+}
+
+/// Opens a turn, if the connection still owns the session. The same write may be tried twice.
+pub(super) async fn save_question(connection: &mut Connection, it: &SaveQuestion) -> QueryResult<Written> {
+    let owned =
+        sessions::table.filter(sessions::id.eq(Key(it.session_id.0))).filter(sessions::epoch.eq(it.epoch));
+    let touch = diesel::update(owned).set(sessions::last_seen_at_ms.eq(it.asked_at.0));
+    if on_either!(connection, link => touch.execute(link).await)? == 0 {
+        return Ok(Written::Superseded);
+    }
+    let turn = NewTurn {
+        id: Key(it.turn_id.0),
+        session_id: Key(it.session_id.0),
+        client_id: it.client_id.as_deref(),
+        status: TurnStatus::Answering.as_str(),
+        asked_at_ms: it.asked_at.0,
+    };
+    let open = diesel::insert_into(turns::table).values(turn).on_conflict_do_nothing();
+    if on_either!(connection, link => open.execute(link).await)? == 0 {
+        let same = turns::table.find(Key(it.turn_id.0)).count();
+        let stored: i64 = on_either!(connection, link => same.get_result(link).await)?;
+        return Ok(if stored == 0 { Written::Duplicate } else { Written::Done });
+    }
+    let message = NewMessage {
+        turn_id: Key(it.turn_id.0),
+        role: Role::User.as_str(),
+        content: &it.question,
+        tokens: stored_count(it.tokens),
+        created_at_ms: it.asked_at.0,
+    };
+    let insert = diesel::insert_into(messages::table).values(message);
+    on_either!(connection, link => insert.execute(link).await)?;
+    Ok(Written::Done)
+}
+
+/// Stores an answer over an unfinished one, never over a finished one.
+pub(super) async fn save_answer(connection: &mut Connection, it: &AnswerRecord) -> QueryResult<Written> {
+    let finished = it.status != TurnStatus::Answering;
+    let unfinished = turns::table
+        .filter(turns::id.eq(Key(it.turn_id.0)))
+        .filter(turns::status.eq(TurnStatus::Answering.as_str()));
+    let update = diesel::update(unfinished).set((
+        turns::status.eq(it.status.as_str()),
+        turns::mode.eq(it.mode.as_str()),
+        turns::model.eq(it.model.as_deref()),
+        turns::prompt_tokens.eq(stored_count(it.usage.prompt_tokens)),
+        turns::completion_tokens.eq(stored_count(it.usage.completion_tokens)),
+        turns::cost_nanodollars.eq(it.usage.cost.map(nanodollars)),
+        turns::ended_at_ms.eq(finished.then_some(it.at.0)),
+    ));
+    if on_either!(connection, link => update.execute(link).await)? == 0 {
+        return Ok(Written::NotFound);
+    }
+    let message = NewMessage {
+        turn_id: Key(it.turn_id.0),
+        role: Role::Assistant.as_str(),
+        content: &it.answer,
+        tokens: stored_count(it.tokens),
+        created_at_ms: it.at.0,
+    };
+    let insert = diesel::insert_into(messages::table)
+        .values(message)
+        .on_conflict((messages::turn_id, messages::role))
+        .do_update()
+        .set((
+            messages::content.eq(&*it.answer),
+            messages::tokens.eq(stored_count(it.tokens)),
+            messages::created_at_ms.eq(it.at.0),
+        ));
+    on_either!(connection, link => insert.execute(link).await)?;
+    Ok(Written::Done)
+}
+
+pub(super) async fn mark_interrupted(
+    connection: &mut Connection,
+    it: &MarkInterrupted,
+) -> QueryResult<Written> {
+    let unfinished = turns::table
+        .filter(turns::id.eq(Key(it.turn_id.0)))
+        .filter(turns::status.eq(TurnStatus::Answering.as_str()));
+    let update = diesel::update(unfinished)
+        .set((turns::status.eq(TurnStatus::Interrupted.as_str()), turns::ended_at_ms.eq(it.at.0)));
+    on_either!(connection, link => update.execute(link).await)?;
+    Ok(Written::Done)
+}
+
+/// The newest turns before a point, oldest first.
+pub(super) async fn load_turns(connection: &mut Connection, it: &LoadHistory) -> QueryResult<TranscriptPage> {
+    let wanted = i64::try_from(it.limit).unwrap_or(i64::MAX);
+    // Every UUID is at most the greatest one.
+    let before = it.before.map_or(uuid::Uuid::max(), |turn_id| turn_id.0);
+    let page = turns::table
+        .filter(turns::session_id.eq(Key(it.session_id.0)))
+        .filter(turns::id.lt(Key(before)))
+        .order(turns::id.desc())
+        .limit(wanted.saturating_add(1))
+        .select(TURN_COLUMNS);
+    let mut rows: Vec<TurnRow> = on_either!(connection, link => page.load(link).await)?;
+    let more = rows.len() > it.limit;
+    rows.truncate(it.limit);
+    rows.reverse();
+    Ok(TranscriptPage { turns: with_messages(connection, it.session_id, rows).await?, more })
+}
+
+pub(super) async fn find_turn(
+    connection: &mut Connection,
+    session_id: SessionId,
+    client_id: &str,
+) -> QueryResult<Option<StoredTurn>> {
+    let turn = turns::table
+        .filter(turns::session_id.eq(Key(session_id.0)))
+        .filter(turns::client_id.eq(client_id))
+        .select(TURN_COLUMNS);
+    let row: Option<TurnRow> = on_either!(connection, link => turn.first(link).await.optional())?;
+    Ok(with_messages(connection, session_id, row.into_iter().collect()).await?.pop())
+}
+
+async fn with_messages(
+    connection: &mut Connection,
+    session_id: SessionId,
+    rows: Vec<TurnRow>,
+) -> QueryResult<Vec<StoredTurn>> {
+    let (Some(first), Some(last)) = (rows.as_slice().first(), rows.as_slice().last()) else {
+        return Ok(Vec::new());
+    };
+    let (from, until) = (first.id, last.id);
+    // The turns are neighbours within their session, so a range of ids finds their messages without naming each.
+    let said = messages::table
+        .inner_join(turns::table)
+        .filter(turns::session_id.eq(Key(session_id.0)))
+        .filter(turns::id.between(from, until))
+        .select(MESSAGE_COLUMNS);
+    let said: Vec<MessageRow> = on_either!(connection, link => said.load(link).await)?;
+    let mut by_turn: HashMap<(Key, bool), MessageRow> =
+        said.into_iter().map(|row| ((row.turn_id, row.role == Role::User.as_str()), row)).collect();
+    let stored = rows.into_iter().filter_map(|row| {
+        let question = by_turn.remove(&(row.id, true))?.into_stored();
+        let answer = by_turn.remove(&(row.id, false)).map(MessageRow::into_stored);
+        Some(row.into_stored(question, answer))
+    });
+    Ok(stored.collect())
+}

@@ -1,0 +1,83 @@
+//! The tables, once for both databases. A test compares this file with what the migrations make of each.
+
+/// SQL types that the two databases spell differently.
+pub mod sql_types {
+    /// A UUID: `uuid` in PostgreSQL, readable `TEXT` in SQLite.
+    #[derive(Debug, Clone, Copy, Default, diesel::query_builder::QueryId, diesel::sql_types::SqlType)]
+    #[diesel(postgres_type(oid = 2950, array_oid = 2951))]
+    #[diesel(sqlite_type(name = "Text"))]
+    pub struct Id;
+}
+
+diesel::table! {
+    use diesel::sql_types::{BigInt, Binary};
+    use super::sql_types::Id;
+
+    /// One conversation of one visitor.
+    sessions (id) {
+        /// A UUIDv7.
+        id -> Id,
+        /// SHA-256 of the resume token.
+        token_hash -> Binary,
+        /// Raised by every resumption; an older connection can write nothing more.
+        epoch -> BigInt,
+        /// When it began.
+        created_at_ms -> BigInt,
+        /// When it was last started, resumed or asked something.
+        last_seen_at_ms -> BigInt,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::{BigInt, Integer, Nullable, Text};
+    use super::sql_types::Id;
+
+    /// One question with its answer.
+    turns (id) {
+        /// A UUIDv7.
+        id -> Id,
+        /// The session.
+        session_id -> Id,
+        /// The client's own id of the question; unique within the session.
+        client_id -> Nullable<Text>,
+        /// A `TurnStatus` by its name.
+        status -> Text,
+        /// An `AnswerMode` by its name, once answered.
+        mode -> Nullable<Text>,
+        /// The model that answered.
+        model -> Nullable<Text>,
+        /// Tokens of the prompt.
+        prompt_tokens -> Nullable<Integer>,
+        /// Tokens of the answer, by the model's count.
+        completion_tokens -> Nullable<Integer>,
+        /// Billionths of a US dollar.
+        cost_nanodollars -> Nullable<BigInt>,
+        /// When it was asked.
+        asked_at_ms -> BigInt,
+        /// When the answer ended.
+        ended_at_ms -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::{BigInt, Integer, Text};
+    use super::sql_types::Id;
+
+    /// What was said.
+    messages (turn_id, role) {
+        /// The turn.
+        turn_id -> Id,
+        /// `user` or `assistant`.
+        role -> Text,
+        /// The text.
+        content -> Text,
+        /// Its length in tokens, by our own count.
+        tokens -> Integer,
+        /// When it was asked, or its answer last saved.
+        created_at_ms -> BigInt,
+    }
+}
+
+diesel::joinable!(turns -> sessions (session_id));
+diesel::joinable!(messages -> turns (turn_id));
+diesel::allow_tables_to_appear_in_same_query!(sessions, turns, messages);

@@ -1,0 +1,179 @@
+//! Group commit: everything that waits is written in one transaction, so the disk is waited for once.
+//!
+//! Writes are committed in the order they were taken. While the database is away the group in hand waits and is tried
+//! again, later writes wait behind it in the bounded buffer. A write that the database will never take is told so
+//! alone: its group is written again one by one, and it is the one that is dropped.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use diesel::QueryResult;
+use slog::{Logger, error, info, warn};
+use tokio::sync::{mpsc, oneshot};
+
+use super::StorageError;
+use super::messages::{AnswerRecord, CreateSession, MarkInterrupted, ResumeSession, SaveQuestion};
+use super::pool::{Connection, Pool};
+use super::queries;
+
+/// Writes that may wait for the database.
+pub(super) const BUFFER_CAPACITY: usize = 4096;
+
+/// Most writes in one transaction: beyond this the wait for the disk is no longer what counts.
+const MAX_GROUP: usize = 512;
+
+/// The first and the longest pause between two tries when the database is away.
+const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3));
+
+/// A change to be committed.
+#[derive(Debug)]
+pub(super) enum Write {
+    CreateSession(CreateSession),
+    RaiseEpoch(ResumeSession),
+    SaveQuestion(SaveQuestion),
+    SaveAnswer(AnswerRecord),
+    MarkInterrupted(MarkInterrupted),
+    /// Changes nothing; is done when everything before it is.
+    Barrier,
+}
+
+/// What a committed change came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Written {
+    Done,
+    Epoch(i64),
+    NotFound,
+    Expired,
+    Superseded,
+    Duplicate,
+}
+
+/// A change and who wants to know of it. An asker that has gone does not stop the change.
+pub(super) struct Job {
+    pub(super) write: Write,
+    pub(super) reply: oneshot::Sender<Result<Written, StorageError>>,
+}
+
+/// How the writing goes; shared with the actor.
+#[derive(Debug, Default)]
+pub(super) struct WriterCondition {
+    /// The last try failed because the database was away.
+    pub(super) away: AtomicBool,
+    /// Transactions committed.
+    pub(super) groups: AtomicU64,
+    /// Writes committed.
+    pub(super) writes: AtomicU64,
+}
+
+/// Commits until the sender of jobs is gone.
+pub(super) async fn run(
+    pool: Pool,
+    mut jobs: mpsc::Receiver<Job>,
+    condition: Arc<WriterCondition>,
+    log: Logger,
+) {
+    let mut waiting = Vec::with_capacity(MAX_GROUP);
+    while jobs.recv_many(&mut waiting, MAX_GROUP).await > 0 {
+        let (writes, replies): (Vec<_>, Vec<_>) = waiting.drain(..).map(|job| (job.write, job.reply)).unzip();
+        let results = commit(&pool, writes, &condition, &log).await;
+        for (reply, result) in replies.into_iter().zip(results) {
+            // An asker that lost its patience is not there any more.
+            let _ = reply.send(result);
+        }
+    }
+}
+
+/// Commits a group, waiting for the database as long as it takes. One result for each write.
+async fn commit(
+    pool: &Pool,
+    writes: Vec<Write>,
+    condition: &WriterCondition,
+    log: &Logger,
+) -> Vec<Result<Written, StorageError>> {
+    let writes: Arc<[Arc<Write>]> = writes.into_iter().map(Arc::new).collect();
+    match commit_when_available(pool, Arc::clone(&writes), condition, log).await {
+        Ok(results) => results.into_iter().map(Ok).collect(),
+        Err(error) if writes.len() == 1 => vec![Err(error)],
+        Err(error) => {
+            warn!(log, "a group of writes was refused, trying one by one"; "size" => writes.len(), "cause" => %error);
+            let mut results = Vec::with_capacity(writes.len());
+            for write in writes.iter() {
+                let alone = commit_when_available(pool, [Arc::clone(write)].into(), condition, log).await;
+                if let Err(error) = &alone {
+                    error!(log, "a write was refused and is lost"; "cause" => %error);
+                }
+                results.push(alone.and_then(|written| {
+                    written.first().copied().ok_or_else(|| StorageError::Rejected("no result".to_owned()))
+                }));
+            }
+            results
+        }
+    }
+}
+
+/// One transaction, tried again until the database is there. An error is the data's own.
+async fn commit_when_available(
+    pool: &Pool,
+    writes: Arc<[Arc<Write>]>,
+    condition: &WriterCondition,
+    log: &Logger,
+) -> Result<Vec<Written>, StorageError> {
+    let (mut pause, longest) = RETRY_PAUSES;
+    loop {
+        let group = Arc::clone(&writes);
+        let result =
+            pool.run(async move |connection: &mut Connection| apply_group(connection, &group).await).await;
+        match result {
+            Ok(results) => {
+                if condition.away.swap(false, Ordering::Relaxed) {
+                    info!(log, "the database is back");
+                }
+                condition.groups.fetch_add(1, Ordering::Relaxed);
+                let count = u64::try_from(writes.len()).unwrap_or(u64::MAX);
+                condition.writes.fetch_add(count, Ordering::Relaxed);
+                return Ok(results);
+            }
+            Err(StorageError::Unavailable(cause)) => {
+                // The error alone does not always tell a database that is away from one that dislikes the data.
+                if pool.run(queries::ping).await.is_ok() {
+                    return Err(StorageError::Rejected(cause));
+                }
+                if !condition.away.swap(true, Ordering::Relaxed) {
+                    warn!(log, "the database is away; writes wait"; "cause" => cause);
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(longest);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+async fn apply_group(connection: &mut Connection, writes: &[Arc<Write>]) -> QueryResult<Vec<Written>> {
+    connection.begin().await?;
+    let mut results = Vec::with_capacity(writes.len());
+    for write in writes {
+        match apply(connection, write).await {
+            Ok(written) => results.push(written),
+            Err(error) => {
+                // When even this fails the pool sees a broken transaction and drops the connection.
+                let _ = connection.roll_back().await;
+                return Err(error);
+            }
+        }
+    }
+    connection.commit().await?;
+    Ok(results)
+}
+
+async fn apply(connection: &mut Connection, write: &Write) -> QueryResult<Written> {
+    match write {
+        Write::CreateSession(it) => queries::create_session(connection, it).await,
+        Write::RaiseEpoch(it) => queries::raise_epoch(connection, it).await,
+        Write::SaveQuestion(it) => queries::save_question(connection, it).await,
+        Write::SaveAnswer(it) => queries::save_answer(connection, it).await,
+        Write::MarkInterrupted(it) => queries::mark_interrupted(connection, it).await,
+        Write::Barrier => Ok(Written::Done),
+    }
+}

@@ -1,0 +1,300 @@
+//! What clients are told: the frames and the values inside them.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::codes::ErrorCode;
+use crate::clock::Timestamp;
+use crate::ids::{SessionId, TurnId};
+
+/// One message to a client.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ServerFrame {
+    /// The session this connection now speaks for.
+    Session(Box<SessionFrame>),
+    /// A question was taken, and is stored when `durable`.
+    Accepted {
+        /// The client's own id of the question.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<String>,
+        /// The turn it opened.
+        turn_id: TurnId,
+        /// Questions left in the current minute.
+        remaining: u32,
+        /// Whether it is committed to the store.
+        durable: bool,
+        /// Whether it was attached to an earlier turn with the same id.
+        duplicate: bool,
+    },
+    /// More of an answer.
+    Delta(DeltaFrame),
+    /// An accepted turn has ended.
+    Done(Box<DoneFrame>),
+    /// Something the client should know.
+    Notice {
+        /// What happened.
+        code: NoticeCode,
+        /// A sentence for people.
+        message: String,
+    },
+    /// A request was refused, or a turn failed.
+    Error(Box<ErrorFrame>),
+    /// Part of the transcript, oldest first.
+    History {
+        /// The messages.
+        messages: Vec<HistoryMessage>,
+        /// Whether there are older ones.
+        more: bool,
+    },
+    /// The answer to `ping`.
+    Pong {
+        /// The `id` of the ping.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<String>,
+    },
+}
+
+/// The session, its limits and what it is about.
+#[derive(Debug, Serialize)]
+pub struct SessionFrame {
+    /// The session.
+    pub session_id: SessionId,
+    /// The secret to come back with.
+    pub resume_token: String,
+    /// Until when the session can be resumed if nothing more is asked.
+    pub expires_at: Timestamp,
+    /// Whether this is the answer to `resume`.
+    pub resumed: bool,
+    /// Whether everything after the client's cursor follows, in order, once.
+    pub recovered: bool,
+    /// What may be asked, how often.
+    pub limits: Limits,
+    /// Whose resume it is.
+    pub resume: ResumeInfo,
+    /// Questions to offer.
+    pub suggestions: Arc<[String]>,
+    /// Who answers.
+    pub mode: AnswerMode,
+    /// The transcript after `resume`, oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<HistoryMessage>,
+    /// Whether there are messages older than `history`.
+    pub more: bool,
+    /// The id under which the operator finds this connection in the log.
+    pub request_id: Arc<str>,
+}
+
+/// The limits of a session.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Limits {
+    /// Longest question, in Unicode scalar values.
+    pub max_question_chars: usize,
+    /// Questions in any 60 seconds.
+    pub requests_per_minute: u32,
+    /// Questions left in the current minute.
+    pub remaining: u32,
+    /// Tokens a prompt and its answer may have together.
+    pub max_context_tokens: u32,
+    /// Tokens an answer may have.
+    pub max_response_tokens: u32,
+}
+
+/// Whose resume is talked about.
+#[derive(Clone, Debug, Serialize)]
+pub struct ResumeInfo {
+    /// The person's name.
+    pub name: Arc<str>,
+    /// Changes when the resume does.
+    pub revision: Arc<str>,
+}
+
+/// Who answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AnswerMode {
+    /// A language model.
+    Live,
+    /// Passages quoted from the resume.
+    Excerpts,
+}
+
+impl AnswerMode {
+    /// The name on the wire and in the store.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Excerpts => "excerpts",
+        }
+    }
+
+    /// The mode of this name, if it is one.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Live, Self::Excerpts].into_iter().find(|mode| mode.as_str() == name)
+    }
+}
+
+/// More of an answer.
+#[derive(Debug, Serialize)]
+pub struct DeltaFrame {
+    /// The turn.
+    pub turn_id: TurnId,
+    /// The number of the last delta in `text`, counted from 1 within the turn.
+    pub seq: u64,
+    /// The text to append.
+    pub text: String,
+    /// Whether this was said before and is said again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub replay: bool,
+}
+
+/// How a turn ended.
+#[derive(Debug, Serialize)]
+pub struct DoneFrame {
+    /// The turn.
+    pub turn_id: TurnId,
+    /// How it ended.
+    pub status: TurnStatus,
+    /// Who answered.
+    pub mode: AnswerMode,
+    /// Which model, when one did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<Arc<str>>,
+    /// What it took.
+    pub usage: Usage,
+    /// The sections of the resume that were quoted.
+    pub citations: Vec<String>,
+    /// Whether the answer is committed to the store.
+    pub durable: bool,
+    /// Questions left in the current minute.
+    pub remaining: u32,
+}
+
+/// How a turn ended, or that it has not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TurnStatus {
+    /// Not yet.
+    Answering,
+    /// The answer is whole.
+    Complete,
+    /// The answer reached the most tokens it may have.
+    Length,
+    /// The visitor stopped it.
+    Cancelled,
+    /// It was cut off: by a restart, or because nobody listened any more.
+    Interrupted,
+    /// It could not be given.
+    Failed,
+}
+
+impl TurnStatus {
+    /// The name on the wire and in the store.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Answering => "answering",
+            Self::Complete => "complete",
+            Self::Length => "length",
+            Self::Cancelled => "cancelled",
+            Self::Interrupted => "interrupted",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// The status of this name, if it is one.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Answering, Self::Complete, Self::Length, Self::Cancelled, Self::Interrupted, Self::Failed]
+            .into_iter()
+            .find(|status| status.as_str() == name)
+    }
+}
+
+/// What an answer took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Usage {
+    /// Tokens of the prompt.
+    pub prompt_tokens: u32,
+    /// Tokens of the answer.
+    pub completion_tokens: u32,
+    /// US dollars, when the model's server said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<f64>,
+}
+
+/// What a notice is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum NoticeCode {
+    /// The oldest messages no longer fit into the prompt.
+    ContextPruned,
+    /// The server is about to restart.
+    Draining,
+}
+
+/// A refusal or a failure.
+#[derive(Debug, Serialize)]
+pub struct ErrorFrame {
+    /// Why.
+    pub code: ErrorCode,
+    /// A sentence for people.
+    pub message: String,
+    /// Whether the same request may succeed later.
+    pub retryable: bool,
+    /// After how long, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+    /// The client's own id of the question that was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The turn that failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub turn_id: Option<TurnId>,
+    /// The id under which the operator finds this in the log.
+    pub request_id: Arc<str>,
+}
+
+/// One message of a transcript.
+#[derive(Clone, Debug, Serialize)]
+pub struct HistoryMessage {
+    /// Its turn.
+    pub turn_id: TurnId,
+    /// Who wrote it.
+    pub role: Role,
+    /// What.
+    pub content: Arc<str>,
+    /// Its length in tokens.
+    pub tokens: u32,
+    /// When.
+    pub created_at: Timestamp,
+    /// How its turn ended.
+    pub status: TurnStatus,
+    /// Who answered; only with an answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<AnswerMode>,
+}
+
+/// Who wrote a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// The visitor.
+    User,
+    /// The product.
+    Assistant,
+}
+
+impl Role {
+    /// The name on the wire, in the store and towards the model.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Assistant => "assistant",
+        }
+    }
+}

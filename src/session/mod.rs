@@ -1,0 +1,113 @@
+//! One visitor's connection: the actor that owns it and the plain values it decides with.
+//!
+//! [`SessionActor`] lives exactly as long as its socket. It receives client frames and [`SessionOrder`]s, sends
+//! `AskModel` and `FindGeneration` to the model's actor and the session messages to the store, and follows the log of
+//! the current answer. It owns nothing that cannot be rebuilt from the store and the model's actor, so coming back
+//! after a lost network, a refresh or a restart is one code path.
+//!
+//! In reading order: [`conversation`] decides (with [`history`], [`token_budget`], [`rate_window`], [`question`]),
+//! [`actor`] carries out, [`resumption`] brings a session back, [`socket`] is all that knows actix-web-actors,
+//! [`frame_guard`] and [`inbound`] keep bad frames out, [`registry`] knows who is connected, [`watchdog`] ends
+//! connections that no longer read.
+
+pub mod actor;
+pub mod conversation;
+pub mod frame_guard;
+pub mod history;
+pub mod inbound;
+pub mod question;
+pub mod rate_window;
+pub mod registry;
+pub mod resumption;
+pub mod socket;
+pub mod token_budget;
+pub mod watchdog;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Message, Recipient};
+
+pub use actor::SessionActor;
+use registry::Registry;
+
+use crate::llm::messages::{AskModel, FindGeneration};
+use crate::persistence::messages::{CreateSession, FindTurn, LoadHistory, MarkInterrupted, ResumeSession};
+use crate::protocol::server::{AnswerMode, ResumeInfo};
+use crate::tokens::TokenCounter;
+
+/// What somebody else wants of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub enum SessionOrder {
+    /// The session was resumed on another connection: close this one.
+    ResumedElsewhere,
+    /// The server is about to leave: tell the visitor.
+    Draining,
+    /// The server leaves: close.
+    Leave,
+}
+
+/// What every session needs; one value shared by all of them.
+pub struct SessionSurroundings {
+    /// The other actors, by what they are asked.
+    pub neighbours: Neighbours,
+    /// Who is connected.
+    pub registry: Arc<Registry>,
+    /// Counts the tokens of questions.
+    pub counter: TokenCounter,
+    /// The limits of a session.
+    pub limits: SessionLimits,
+    /// The times in its life.
+    pub times: SessionTimes,
+    /// Whose resume it is.
+    pub resume: ResumeInfo,
+    /// Questions to offer.
+    pub suggestions: Arc<[String]>,
+    /// The instructions every prompt begins with.
+    pub system_prompt: Arc<str>,
+    /// Tokens of the instructions.
+    pub system_tokens: u32,
+    /// Who answers.
+    pub mode: AnswerMode,
+}
+
+/// The actors a session talks to, by the messages they take.
+pub struct Neighbours {
+    /// Answers questions.
+    pub ask: Recipient<AskModel>,
+    /// Finds answers under way.
+    pub find_generation: Recipient<FindGeneration>,
+    /// Stores a new session.
+    pub create: Recipient<CreateSession>,
+    /// Takes a stored session over.
+    pub resume: Recipient<ResumeSession>,
+    /// Reads the transcript.
+    pub load_history: Recipient<LoadHistory>,
+    /// Finds a turn by the client's own id.
+    pub find_turn: Recipient<FindTurn>,
+    /// Marks a turn that was cut off.
+    pub mark_interrupted: Recipient<MarkInterrupted>,
+}
+
+/// The limits of a session.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionLimits {
+    /// Questions in any 60 seconds.
+    pub requests_per_minute: u32,
+    /// Tokens a prompt and its answer may have together.
+    pub max_context_tokens: u32,
+    /// Tokens an answer may have.
+    pub max_response_tokens: u32,
+}
+
+/// The times in the life of a session.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionTimes {
+    /// How long it can be resumed after it was last seen.
+    pub ttl: Duration,
+    /// How long a connection stays without a question.
+    pub idle_timeout: Duration,
+    /// How often the client's presence is checked.
+    pub heartbeat_interval: Duration,
+}

@@ -1,0 +1,129 @@
+//! The rate window of one session: at most so many questions in any 60 seconds.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+
+/// How far back questions count.
+pub const WINDOW: Duration = Duration::from_secs(60);
+
+/// A true sliding window: it remembers when each question of the last minute was asked, so there is no edge at which
+/// twice the limit gets through. Memory is bounded by the limit.
+#[derive(Debug)]
+pub struct RateWindow {
+    limit: u32,
+    asked: VecDeque<Timestamp>,
+}
+
+/// The window is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateExceeded {
+    /// After this long exactly one more question is allowed.
+    pub retry_after: Duration,
+}
+
+impl RateWindow {
+    /// A window that allows `limit` questions a minute, of which some were asked before, in order of time.
+    #[must_use]
+    pub fn restored(limit: u32, asked: impl IntoIterator<Item = Timestamp>) -> Self {
+        let mut asked: VecDeque<_> = asked.into_iter().collect();
+        let excess = asked.len().saturating_sub(usize::try_from(limit).unwrap_or(usize::MAX));
+        asked.drain(..excess);
+        Self { limit, asked }
+    }
+
+    /// Takes one question at `now`.
+    ///
+    /// # Errors
+    /// [`RateExceeded`] when the limit is used up; nothing is taken then.
+    pub fn take(&mut self, now: Timestamp) -> Result<(), RateExceeded> {
+        self.forget_before(now);
+        if self.remaining_now() == 0 {
+            let oldest = self.asked.front().copied().unwrap_or(now);
+            return Err(RateExceeded { retry_after: oldest.plus(WINDOW).since(now) });
+        }
+        // A clock that was set back must not break the order the window relies on.
+        let at = self.asked.back().map_or(now, |last| now.max(*last));
+        self.asked.push_back(at);
+        Ok(())
+    }
+
+    /// Gives the last question back: it was refused for a reason that is not the visitor's.
+    pub fn give_back(&mut self) {
+        self.asked.pop_back();
+    }
+
+    /// How many questions are left at `now`.
+    pub fn remaining(&mut self, now: Timestamp) -> u32 {
+        self.forget_before(now);
+        self.remaining_now()
+    }
+
+    fn remaining_now(&self) -> u32 {
+        self.limit.saturating_sub(u32::try_from(self.asked.len()).unwrap_or(u32::MAX))
+    }
+
+    fn forget_before(&mut self, now: Timestamp) {
+        while self.asked.front().is_some_and(|oldest| oldest.plus(WINDOW) <= now) {
+            self.asked.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(ms: i64) -> Timestamp {
+        Timestamp(1_700_000_000_000 + ms)
+    }
+
+    #[test]
+    fn the_limit_passes_and_the_next_is_told_exactly_how_long_to_wait() {
+        let mut window = RateWindow::restored(2, []);
+        assert_eq!(window.take(at(0)), Ok(()));
+        assert_eq!(window.take(at(10_000)), Ok(()));
+        assert_eq!(window.take(at(10_001)), Err(RateExceeded { retry_after: Duration::from_millis(49_999) }));
+        assert_eq!(window.take(at(59_999)), Err(RateExceeded { retry_after: Duration::from_millis(1) }));
+        assert_eq!(window.take(at(60_000)), Ok(()));
+        assert_eq!(window.remaining(at(60_000)), 0);
+        assert_eq!(window.remaining(at(70_000)), 1);
+    }
+
+    #[test]
+    fn a_restored_window_goes_on_where_it_was() {
+        let mut window = RateWindow::restored(3, [at(0), at(1), at(2)]);
+        assert!(window.take(at(100)).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_minute_ever_sees_more_than_the_limit(
+            limit in 1_u32..8,
+            steps in prop::collection::vec(-500_i64..30_000, 1..120),
+        ) {
+            let mut window = RateWindow::restored(limit, []);
+            let mut now = 0;
+            let mut taken: Vec<i64> = Vec::new();
+            for step in steps {
+                now += step;
+                match window.take(at(now)) {
+                    Ok(()) => taken.push(taken.last().map_or(now, |last| now.max(*last))),
+                    Err(refused) => {
+                        let wait = i64::try_from(refused.retry_after.as_millis()).unwrap();
+                        prop_assert!(wait > 0, "a refusal always names a wait");
+                        let mut later = RateWindow::restored(limit, taken.iter().copied().map(at));
+                        prop_assert!(later.take(at(now + wait)).is_ok(), "after the wait one more passes");
+                    }
+                }
+            }
+            for first in &taken {
+                let within = taken.iter().filter(|at| (*first..first + 60_000).contains(*at)).count();
+                prop_assert!(within <= usize::try_from(limit).unwrap());
+            }
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Who is connected, so that a session has one live connection and everyone can be told that the server leaves.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use actix::Recipient;
+use tokio::sync::Notify;
+
+use super::SessionOrder;
+use crate::ids::SessionId;
+
+/// Every open connection.
+#[derive(Debug)]
+pub struct Registry {
+    max_connections: usize,
+    inner: Mutex<Inner>,
+    emptied: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    closed: bool,
+    next_connection: u64,
+    /// `None` from admission until the actor has started.
+    connections: HashMap<u64, Option<Recipient<SessionOrder>>>,
+    owners: HashMap<SessionId, Owner>,
+}
+
+#[derive(Debug)]
+struct Owner {
+    connection: u64,
+    epoch: i64,
+}
+
+/// Why a connection was not admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotAdmitted {
+    /// As many as allowed are open.
+    Full,
+    /// The server is about to leave.
+    Leaving,
+}
+
+impl Registry {
+    /// An empty registry of at most so many connections.
+    #[must_use]
+    pub fn new(max_connections: u32) -> Arc<Self> {
+        let max_connections = usize::try_from(max_connections).unwrap_or(usize::MAX);
+        Arc::new(Self { max_connections, inner: Mutex::default(), emptied: Notify::new() })
+    }
+
+    /// Takes a place for a connection.
+    ///
+    /// # Errors
+    /// [`NotAdmitted`].
+    pub fn admit(self: &Arc<Self>) -> Result<Place, NotAdmitted> {
+        let mut inner = self.lock();
+        if inner.closed {
+            return Err(NotAdmitted::Leaving);
+        }
+        if inner.connections.len() >= self.max_connections {
+            return Err(NotAdmitted::Full);
+        }
+        inner.next_connection += 1;
+        let connection = inner.next_connection;
+        inner.connections.insert(connection, None);
+        Ok(Place { registry: Arc::clone(self), connection, session: None })
+    }
+
+    /// How many connections are open.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.lock().connections.len()
+    }
+
+    /// Resolves when no connection is open.
+    pub async fn emptied(&self) {
+        let mut emptied = std::pin::pin!(self.emptied.notified());
+        while {
+            emptied.as_mut().enable();
+            self.open() > 0
+        } {
+            emptied.as_mut().await;
+            emptied.set(self.emptied.notified());
+        }
+    }
+
+    /// Admits nobody any more.
+    pub fn close(&self) {
+        self.lock().closed = true;
+    }
+
+    /// Whether [`Self::close`] was called.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
+    /// Gives every connection an order. One whose mailbox is full does not get it.
+    pub fn broadcast(&self, order: SessionOrder) {
+        for actor in self.lock().connections.values().flatten() {
+            let _ = actor.try_send(order);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The place of one connection; given up when dropped.
+#[derive(Debug)]
+pub struct Place {
+    registry: Arc<Registry>,
+    connection: u64,
+    session: Option<SessionId>,
+}
+
+impl Place {
+    /// The connection's actor has started and takes orders.
+    pub fn occupy(&self, actor: Recipient<SessionOrder>) {
+        let mut inner = self.registry.lock();
+        if inner.closed {
+            let _ = actor.try_send(SessionOrder::Draining);
+        }
+        inner.connections.insert(self.connection, Some(actor));
+    }
+
+    /// The connection speaks for this session from now on; an older connection that did is told to close.
+    pub fn own(&mut self, session: SessionId, epoch: i64) {
+        self.session = Some(session);
+        let connection = self.connection;
+        let mut inner = self.registry.lock();
+        let owner = inner.owners.get(&session).map(|owner| (owner.connection, owner.epoch));
+        // Two connections may resume at once: the later in the store's order is the owner.
+        let (superseded, owns) = match owner {
+            Some((_, later)) if later > epoch => (Some(connection), false),
+            Some((earlier, _)) => (Some(earlier), true),
+            None => (None, true),
+        };
+        if owns {
+            inner.owners.insert(session, Owner { connection, epoch });
+        }
+        if let Some(Some(actor)) = superseded.and_then(|connection| inner.connections.get(&connection)) {
+            let _ = actor.try_send(SessionOrder::ResumedElsewhere);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut inner = self.registry.lock();
+        inner.connections.remove(&self.connection);
+        if inner.connections.is_empty() {
+            self.registry.emptied.notify_waiters();
+        }
+        if let Some(session) = self.session
+            && inner.owners.get(&session).is_some_and(|owner| owner.connection == self.connection)
+        {
+            inner.owners.remove(&session);
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Bringing a session back to a new connection, with what its client missed.
+
+use std::sync::Arc;
+
+use actix::{ActorFutureExt, AsyncContext, MailboxError, WrapFuture};
+
+use super::SessionActor;
+use super::actor::{OpenSession, transcript};
+use super::conversation::{Conversation, Refusal};
+use super::socket::{self, SocketContext};
+use crate::clock::Timestamp;
+use crate::ids::{SessionId, TokenHash};
+use crate::llm::generation::Generation;
+use crate::llm::messages::FindGeneration;
+use crate::persistence::PATIENCE;
+use crate::persistence::messages::{MarkInterrupted, ResumeSession, Resumption, StoredSession};
+use crate::protocol::client::Cursor;
+use crate::protocol::codes::ErrorCode;
+use crate::protocol::server::{HistoryMessage, Role, ServerFrame, TurnStatus};
+
+/// Longest resume token that is looked at; ours have 64 characters.
+const MAX_TOKEN_BYTES: usize = 256;
+
+/// What the client brought.
+struct Ticket {
+    session_id: SessionId,
+    resume_token: String,
+    cursor: Option<Cursor>,
+    at: Timestamp,
+}
+
+impl SessionActor {
+    pub(super) fn resume(
+        &mut self,
+        session_id: SessionId,
+        resume_token: String,
+        cursor: Option<Cursor>,
+        ctx: &mut SocketContext,
+    ) {
+        if resume_token.len() > MAX_TOKEN_BYTES {
+            return self.refuse(&Refusal::new(ErrorCode::SessionNotFound), None, ctx);
+        }
+        let ticket = Ticket { session_id, resume_token, cursor, at: Timestamp::now() };
+        let resume = ResumeSession {
+            session_id,
+            token_hash: TokenHash::of(&ticket.resume_token),
+            at: ticket.at,
+            ttl: self.surroundings.times.ttl,
+        };
+        let resumed = self.surroundings.neighbours.resume.send(resume).timeout(PATIENCE);
+        ctx.wait(resumed.into_actor(self).map(move |resumed, actor, ctx| match resumed {
+            Ok(Ok(Resumption::Resumed(stored))) => actor.look_for_answer(ticket, stored, ctx),
+            Ok(Ok(Resumption::NotFound)) => {
+                actor.refuse(&Refusal::new(ErrorCode::SessionNotFound), None, ctx)
+            }
+            Ok(Ok(Resumption::Expired)) => actor.refuse(&Refusal::new(ErrorCode::SessionExpired), None, ctx),
+            Ok(Err(error)) => actor.storage_failed(&error, None, ctx),
+            Err(MailboxError::Timeout) => {
+                actor.refuse(&Refusal::new(ErrorCode::StorageUnavailable), None, ctx);
+            }
+            Err(MailboxError::Closed) => actor.actor_is_gone("persistence", ctx),
+        }));
+    }
+
+    /// The newest turn may still be answered, or its answer be at hand delta by delta.
+    fn look_for_answer(&mut self, ticket: Ticket, stored: StoredSession, ctx: &mut SocketContext) {
+        let Some(newest) = stored.turns.last().map(|turn| turn.turn_id) else {
+            return self.come_back(ticket, stored, None, ctx);
+        };
+        let find = FindGeneration { session_id: ticket.session_id, turn_id: newest };
+        let found = self.surroundings.neighbours.find_generation.send(find).timeout(PATIENCE);
+        ctx.wait(found.into_actor(self).map(move |found, actor, ctx| {
+            actor.come_back(ticket, stored, found.ok().flatten(), ctx);
+        }));
+    }
+
+    fn come_back(
+        &mut self,
+        ticket: Ticket,
+        mut stored: StoredSession,
+        generation: Option<Arc<Generation>>,
+        ctx: &mut SocketContext,
+    ) {
+        if let Some(newest) = stored.turns.last_mut()
+            && newest.status == TurnStatus::Answering
+            && generation.is_none()
+        {
+            newest.status = TurnStatus::Interrupted;
+            let mark = MarkInterrupted { turn_id: newest.turn_id, at: ticket.at };
+            // A full mailbox leaves it to the next resumption.
+            let _ = self.surroundings.neighbours.mark_interrupted.try_send(mark);
+        }
+        let shown = generation.as_ref().and_then(|generation| place_of(ticket.cursor, generation));
+        let live = generation.filter(|generation| shown.is_some() || !generation.is_over());
+        let surroundings = &self.surroundings;
+        let (limits, system_tokens) = (surroundings.limits, surroundings.system_tokens);
+        let mut conversation =
+            Conversation::restored(limits, system_tokens, stored.epoch, &stored.turns, ticket.at);
+        let history = history_without(&stored, live.as_deref());
+        if let (Some(_), Some(newest)) = (&live, stored.turns.last()) {
+            conversation.reopen(newest);
+        }
+        self.open_session(OpenSession::new(ticket.session_id, conversation), ctx);
+        let mut frame = self.session_frame(ticket.session_id, ticket.resume_token, ticket.at);
+        frame.resumed = true;
+        frame.recovered = shown.is_some();
+        frame.history = history;
+        frame.more = stored.more;
+        self.tell(&ServerFrame::Session(Box::new(frame)), ctx);
+        if let Some(generation) = live {
+            let missed = generation.subscribe(shown.unwrap_or(0)).replaying().accepted_before();
+            socket::follow(ctx, missed);
+            if let Some(open) = &mut self.open {
+                open.generation = Some(generation);
+            }
+        }
+    }
+}
+
+/// The delta after which the client goes on, if its cursor is in this log.
+fn place_of(cursor: Option<Cursor>, generation: &Generation) -> Option<u64> {
+    cursor
+        .filter(|cursor| cursor.turn_id == generation.turn_id && cursor.seq <= generation.last_seq())
+        .map(|cursor| cursor.seq)
+}
+
+/// The transcript, without the answer that follows delta by delta.
+fn history_without(stored: &StoredSession, live: Option<&Generation>) -> Vec<HistoryMessage> {
+    let messages = stored.turns.iter().flat_map(transcript);
+    let follows = |it: &HistoryMessage| {
+        it.role == Role::Assistant && live.is_some_and(|generation| generation.turn_id == it.turn_id)
+    };
+    messages.filter(|message| !follows(message)).collect()
+}

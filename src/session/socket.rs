@@ -1,0 +1,125 @@
+//! The session's socket: the only file that knows actix-web-actors.
+//!
+//! The crate is deprecated upstream. A move to its successor must touch nothing else, so what the rest of the session
+//! needs of it are a context type and a few functions.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use actix::{ActorContext, AsyncContext, StreamHandler};
+use actix_http::ws::{Codec, Item};
+use actix_web::error::PayloadError;
+use actix_web::{HttpRequest, HttpResponse};
+use actix_web_actors::ws::{self, HandshakeError, Message, ProtocolError, WebsocketContext};
+use bytes::Bytes;
+use futures_util::Stream;
+
+use super::SessionActor;
+use super::frame_guard::{Broken, BrokenCell, FrameGuard};
+use super::inbound::Fragment;
+use super::watchdog::{PeerSocket, Watchdog};
+use crate::protocol::codes::CloseReason;
+use crate::protocol::server::ServerFrame;
+use crate::protocol::{MAX_MESSAGE_BYTES, SUBPROTOCOL};
+
+/// The context a session runs in.
+pub type SocketContext = WebsocketContext<SessionActor>;
+
+/// Answers a handshake and starts the session that `make` returns.
+///
+/// # Errors
+/// [`HandshakeError`] when the request is no WebSocket handshake.
+pub fn upgrade<S>(
+    request: &HttpRequest,
+    payload: S,
+    watchdog: &Watchdog,
+    make: impl FnOnce(BrokenCell) -> SessionActor,
+) -> Result<HttpResponse, HandshakeError>
+where
+    S: Stream<Item = Result<Bytes, PayloadError>> + Unpin + 'static,
+{
+    let mut response = ws::handshake_with_protocols(request, &[SUBPROTOCOL])?;
+    let broken: BrokenCell = Rc::new(Cell::new(None));
+    let payload = FrameGuard::new(payload, Rc::clone(&broken));
+    let codec = Codec::new().max_size(MAX_MESSAGE_BYTES);
+    let output = WebsocketContext::with_codec(make(broken), payload, codec);
+    let socket = request.conn_data::<Arc<PeerSocket>>().cloned();
+    Ok(response.streaming(watchdog.watch(Box::pin(output), socket)))
+}
+
+/// Sends a frame.
+pub fn send(ctx: &mut SocketContext, frame: &ServerFrame) -> Result<(), serde_json::Error> {
+    ctx.text(serde_json::to_string(frame)?);
+    Ok(())
+}
+
+/// Sends a WebSocket ping.
+pub fn ping(ctx: &mut SocketContext) {
+    ctx.ping(b"");
+}
+
+/// Sends a close frame and ends the session.
+pub fn close(ctx: &mut SocketContext, reason: CloseReason) {
+    ctx.close(Some(ws::CloseReason {
+        code: reason.code().into(),
+        description: Some(reason.description().into()),
+    }));
+    ctx.stop();
+}
+
+impl StreamHandler<Result<Message, ProtocolError>> for SessionActor {
+    fn handle(&mut self, item: Result<Message, ProtocolError>, ctx: &mut SocketContext) {
+        self.client_is_there();
+        match item {
+            Ok(Message::Text(text)) => self.on_text(&text, ctx),
+            Ok(Message::Continuation(item)) => {
+                let fragment = match &item {
+                    Item::FirstText(bytes) => Fragment::FirstText(bytes),
+                    Item::FirstBinary(_) => Fragment::FirstBinary,
+                    Item::Continue(bytes) => Fragment::Middle(bytes),
+                    Item::Last(bytes) => Fragment::Last(bytes),
+                };
+                self.on_fragment(fragment, ctx);
+            }
+            Ok(Message::Binary(_)) => self.leave(CloseReason::BinaryMessage, ctx),
+            Ok(Message::Ping(data)) => ctx.pong(&data),
+            Ok(Message::Pong(_) | Message::Nop) => {}
+            Ok(Message::Close(_)) => self.leave(CloseReason::Normal, ctx),
+            // The stream would yield the same error for ever; nothing but an end will do.
+            Err(error) => match self.why_broken(&error) {
+                Some(reason) => self.leave(reason, ctx),
+                None => ctx.stop(),
+            },
+        }
+    }
+
+    /// The client has closed its side without a close frame.
+    fn finished(&mut self, ctx: &mut SocketContext) {
+        ctx.stop();
+    }
+}
+
+impl SessionActor {
+    /// The reason to give for a broken stream; `None` when there is nobody to give it to.
+    fn why_broken(&self, error: &ProtocolError) -> Option<CloseReason> {
+        match (self.broken(), error) {
+            (Some(Broken::TooBig), _) | (None, ProtocolError::Overflow) => Some(CloseReason::TooBig),
+            (Some(Broken::Lost), _) => None,
+            // The guard was content with the bytes, so what failed is the text in them.
+            (None, ProtocolError::Io(_)) => Some(CloseReason::InvalidUtf8),
+            (None, _) => Some(CloseReason::ProtocolViolation),
+        }
+    }
+}
+
+/// Follows a stream within the session; its items come to the session's handler.
+pub fn follow<I: 'static>(
+    ctx: &mut SocketContext,
+    stream: impl Stream<Item = I> + 'static,
+) -> actix::SpawnHandle
+where
+    SessionActor: StreamHandler<I>,
+{
+    ctx.add_stream(stream)
+}

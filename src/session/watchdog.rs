@@ -1,0 +1,109 @@
+//! Ends connections whose reader has stopped.
+//!
+//! The server polls a WebSocket actor only while its socket takes more, so a reader that stops freezes the actor with
+//! its timers: it cannot notice by itself. Every connection therefore leaves a mark when it hands bytes to its socket
+//! and clears it when it is polled again with nothing to say. A mark that stays is a reader that has stopped.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::Stream;
+use slog::{Logger, info};
+use socket2::Socket;
+
+/// How often the marks are looked at. Their time is counted in these ticks, so leaving one reads no clock.
+const TICK: Duration = Duration::from_millis(500);
+
+/// A second handle on an accepted socket, with which it can be shut down from outside its connection.
+#[derive(Debug)]
+pub struct PeerSocket(pub Socket);
+
+/// The mark of one connection.
+#[derive(Debug)]
+pub struct Pulse {
+    /// The tick in which bytes were handed out that the socket has not asked beyond; 0 when there are none.
+    handed_out_at: AtomicU32,
+    socket: Option<Arc<PeerSocket>>,
+}
+
+/// Looks at the marks of all connections.
+#[derive(Debug)]
+pub struct Watchdog {
+    pulses: Mutex<Vec<Weak<Pulse>>>,
+    tick: Arc<AtomicU32>,
+    patience: u32,
+}
+
+impl Watchdog {
+    /// A watchdog that ends connections which have not taken what they were given for `patience`.
+    #[must_use]
+    pub fn new(patience: Duration) -> Arc<Self> {
+        let ticks = patience.as_millis().div_ceil(TICK.as_millis());
+        let patience = u32::try_from(ticks).unwrap_or(u32::MAX).max(1);
+        Arc::new(Self { pulses: Mutex::default(), tick: Arc::new(AtomicU32::new(1)), patience })
+    }
+
+    /// Watches a connection for as long as its output lives.
+    pub fn watch<S>(&self, output: S, socket: Option<Arc<PeerSocket>>) -> Watched<S> {
+        let pulse = Arc::new(Pulse { handed_out_at: AtomicU32::new(0), socket });
+        self.pulses.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&pulse));
+        Watched { output, pulse, tick: Arc::clone(&self.tick) }
+    }
+
+    /// Looks for ever.
+    pub async fn run(self: Arc<Self>, log: Logger) {
+        let mut ticks = tokio::time::interval(TICK);
+        loop {
+            ticks.tick().await;
+            let ended = self.look();
+            if ended > 0 {
+                info!(log, "connections ended because their reader stopped"; "count" => ended);
+            }
+        }
+    }
+
+    fn look(&self) -> usize {
+        let now = self.tick.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        let mut ended = 0;
+        self.pulses.lock().unwrap_or_else(PoisonError::into_inner).retain(|pulse| {
+            let Some(pulse) = pulse.upgrade() else { return false };
+            let since = pulse.handed_out_at.load(Ordering::Relaxed);
+            if since == 0 || now.wrapping_sub(since) <= self.patience {
+                return true;
+            }
+            ended += 1;
+            if let Some(socket) = &pulse.socket {
+                // The connection notices as it would notice a peer that has gone.
+                let _ = socket.0.shutdown(std::net::Shutdown::Both);
+            }
+            false
+        });
+        ended
+    }
+}
+
+/// The output of a connection, leaving marks.
+#[derive(Debug)]
+pub struct Watched<S> {
+    output: S,
+    pulse: Arc<Pulse>,
+    tick: Arc<AtomicU32>,
+}
+
+impl<S, E> Stream for Watched<S>
+where
+    S: Stream<Item = Result<Bytes, E>> + Unpin,
+{
+    type Item = S::Item;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
+        let polled = Pin::new(&mut self.output).poll_next(cx);
+        let mark = if matches!(polled, Poll::Ready(Some(_))) { self.tick.load(Ordering::Relaxed) } else { 0 };
+        self.pulse.handed_out_at.store(mark, Ordering::Relaxed);
+        polled
+    }
+}

@@ -1,0 +1,232 @@
+//! Reads every setting for a purpose, and checks how they go together.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::catalogue::{self as name, Setting};
+use super::database::DatabaseUrl;
+use super::fault::SettingsError;
+use super::reader::Reader;
+use super::sections::{
+    DatabaseSettings, HttpSettings, LimitSettings, LlmSettings, LogSettings, ResumeSettings, SessionSettings,
+    Settings, TokenSettings,
+};
+use super::{address, api_key, base_url, layers, origins, resume};
+
+/// The tokens that must remain beside the longest answer for the resume and the question.
+const LEAST_PROMPT_TOKENS: u32 = 256;
+
+/// What the settings are loaded for, which decides which of them are read.
+///
+/// A setting that is not read keeps its default whatever was given for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Purpose {
+    /// To serve, or to check that it could: all of them.
+    Serve,
+    /// To serve the demo: all but `RESUME_PATH`, `OPENROUTER_API_KEY` and `DATABASE_URL`.
+    Demo {
+        /// The SQLite file the demo keeps its conversations in, which is not the owner's.
+        database: PathBuf,
+    },
+    /// To migrate the database: only the settings of the database and of the log.
+    Migrate,
+}
+
+/// Valid settings, and what was odd about them.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The settings.
+    pub settings: Settings,
+    /// What may work but is probably not meant, as sentences to log once; without secrets.
+    pub warnings: Vec<String>,
+}
+
+/// The environment of this process. Nothing else reads it.
+#[expect(clippy::disallowed_methods, reason = "this is the one place that the lint sends others to")]
+pub fn process_environment() -> impl Iterator<Item = (OsString, OsString)> {
+    std::env::vars_os()
+}
+
+impl Settings {
+    /// Reads the defaults, then `config_file`, then `environment` (of which the last wins).
+    ///
+    /// # Errors
+    ///
+    /// Every fault in any layer at once: unknown keys in the file, values that are not understood
+    /// or out of bounds, settings that are missing or do not go together, files that are not there.
+    pub fn load(
+        purpose: &Purpose,
+        config_file: Option<&Path>,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Loaded, SettingsError> {
+        let (mut faults, mut warnings) = (Vec::new(), Vec::new());
+        let mut values = layers::defaults(&mut faults);
+        let given = [
+            config_file.map(|path| layers::from_file(path, &mut faults)),
+            Some(layers::from_environment(environment, &mut warnings)),
+        ];
+        for mut layer in given.into_iter().flatten() {
+            layer.retain(|name, _| purpose.reads(name));
+            values.append(&mut layer);
+        }
+        let mut reader = Reader::new(values, faults, warnings);
+        let settings = all(purpose, &mut reader);
+        let (faults, warnings) = reader.finish();
+        match settings {
+            Some(settings) if faults.is_empty() => Ok(Loaded { settings, warnings }),
+            _ => Err(SettingsError { faults }),
+        }
+    }
+}
+
+impl Purpose {
+    fn reads(&self, setting: &str) -> bool {
+        let is_one_of = |some: &[&Setting]| some.iter().any(|one| one.name == setting);
+        match self {
+            Self::Serve => true,
+            Self::Demo { .. } => {
+                !is_one_of(&[&name::DATABASE_URL, &name::RESUME_PATH, &name::OPENROUTER_API_KEY])
+            }
+            Self::Migrate => is_one_of(&[
+                &name::DATABASE_URL,
+                &name::DATABASE_POOL_SIZE,
+                &name::LOG_LEVEL,
+                &name::LOG_FORMAT,
+            ]),
+        }
+    }
+}
+
+// Each function reads all of its settings before the first `?`, so that no fault hides another.
+
+fn all(purpose: &Purpose, from: &mut Reader) -> Option<Settings> {
+    let http = http(from);
+    let database = database(purpose, from);
+    let resume = (*purpose == Purpose::Serve).then(|| from.required(&name::RESUME_PATH, resume::parse));
+    let llm = llm(purpose, from);
+    let tokens = tokens(from);
+    let requests_per_minute = from.whole(&name::RATE_LIMIT_REQUESTS_PER_MINUTE);
+    let session = session(from);
+    let shutdown_timeout = from.duration(&name::SHUTDOWN_TIMEOUT);
+    let level = from.choice(&name::LOG_LEVEL);
+    let format = from.choice(&name::LOG_FORMAT);
+    Some(Settings {
+        http: http?,
+        database: database?,
+        resume: match resume {
+            Some(path) => Some(ResumeSettings { path: path? }),
+            None => None,
+        },
+        llm: llm?,
+        tokens: tokens?,
+        limits: LimitSettings { requests_per_minute: requests_per_minute? },
+        session: session?,
+        shutdown_timeout: shutdown_timeout?,
+        log: LogSettings { level: level?, format: format? },
+    })
+}
+
+fn http(from: &mut Reader) -> Option<HttpSettings> {
+    let host = from.required(&name::HOST, address::parse);
+    let port = from.whole(&name::PORT);
+    let allowed_origins = from.list(&name::ALLOWED_ORIGINS, origins::parse);
+    let allow_missing_origin = from.flag(&name::ALLOW_MISSING_ORIGIN);
+    let max_connections = from.whole(&name::MAX_CONNECTIONS);
+    Some(HttpSettings {
+        host: host?,
+        port: port?,
+        allowed_origins: allowed_origins?,
+        allow_missing_origin: allow_missing_origin?,
+        max_connections: max_connections?,
+    })
+}
+
+fn database(purpose: &Purpose, from: &mut Reader) -> Option<DatabaseSettings> {
+    let url = match purpose {
+        Purpose::Demo { database } => Some(DatabaseUrl::Sqlite { path: database.clone() }),
+        Purpose::Serve | Purpose::Migrate => from.required(&name::DATABASE_URL, DatabaseUrl::parse),
+    };
+    if let Some(warning) = url.as_ref().and_then(DatabaseUrl::warning) {
+        from.warn(format!("{} {warning}", name::DATABASE_URL.name));
+    }
+    let pool_size = from.whole(&name::DATABASE_POOL_SIZE);
+    Some(DatabaseSettings { url: url?, pool_size: pool_size? })
+}
+
+fn llm(purpose: &Purpose, from: &mut Reader) -> Option<LlmSettings> {
+    let api_key = from.optional(&name::OPENROUTER_API_KEY, api_key::parse);
+    let base_url = from.required(&name::LLM_BASE_URL, base_url::parse);
+    if *purpose == Purpose::Serve
+        && matches!(api_key, Some(None))
+        && base_url.as_ref().is_some_and(base_url::needs_key)
+    {
+        from.missing::<()>(&name::OPENROUTER_API_KEY, "is required by openrouter.ai");
+    }
+    if let Some(warning) = base_url.as_ref().and_then(base_url::warning) {
+        from.warn(format!("{} {warning}", name::LLM_BASE_URL.name));
+    }
+    let model = from.required(&name::LLM_MODEL, base_url::model);
+    let fallback_models = from.list(&name::LLM_FALLBACK_MODELS, base_url::model);
+    let connect_timeout = from.duration(&name::LLM_CONNECT_TIMEOUT);
+    let first_word_timeout = from.duration(&name::LLM_FIRST_WORD_TIMEOUT);
+    let idle_timeout = from.duration(&name::LLM_IDLE_TIMEOUT);
+    let max_concurrency = from.whole(&name::LLM_MAX_CONCURRENCY);
+    let max_queue = from.whole(&name::LLM_MAX_QUEUE);
+    Some(LlmSettings {
+        api_key: api_key?,
+        base_url: base_url.as_ref().map(base_url::written)?,
+        model: model?,
+        fallback_models: fallback_models?,
+        connect_timeout: connect_timeout?,
+        first_word_timeout: first_word_timeout?,
+        idle_timeout: idle_timeout?,
+        max_concurrency: max_concurrency?,
+        max_queue: max_queue?,
+    })
+}
+
+fn tokens(from: &mut Reader) -> Option<TokenSettings> {
+    let max_context: Option<u32> = from.whole(&name::MAX_CONTEXT_TOKENS);
+    let max_response: Option<u32> = from.whole(&name::MAX_RESPONSE_TOKENS);
+    if let (Some(context), Some(response)) = (max_context, max_response)
+        && response.saturating_add(LEAST_PROMPT_TOKENS) > context
+    {
+        from.conflict(&name::MAX_RESPONSE_TOKENS, &name::MAX_CONTEXT_TOKENS, |beside| {
+            format!(
+                "does not go with {beside}: an answer of {response} tokens in a context of \
+                 {context} leaves fewer than {LEAST_PROMPT_TOKENS} for the resume and the question"
+            )
+        });
+    }
+    let tokenizer = from.choice(&name::TOKENIZER);
+    Some(TokenSettings { max_context: max_context?, max_response: max_response?, tokenizer: tokenizer? })
+}
+
+fn session(from: &mut Reader) -> Option<SessionSettings> {
+    let ttl = from.duration(&name::SESSION_TTL);
+    let reconnect_grace = from.duration(&name::RECONNECT_GRACE);
+    let idle_timeout = from.duration(&name::IDLE_TIMEOUT);
+    let slow_reader_timeout = from.duration(&name::SLOW_READER_TIMEOUT);
+    let heartbeat_interval = from.duration(&name::HEARTBEAT_INTERVAL);
+    if let (Some(grace), Some(ttl)) = (reconnect_grace, ttl)
+        && grace > ttl
+    {
+        from.conflict(&name::RECONNECT_GRACE, &name::SESSION_TTL, |beside| {
+            format!("does not go with {beside}: the grace of a lost visitor outlives the session")
+        });
+    }
+    if let (Some(heartbeat), Some(idle)) = (heartbeat_interval, idle_timeout)
+        && heartbeat >= idle
+    {
+        from.conflict(&name::HEARTBEAT_INTERVAL, &name::IDLE_TIMEOUT, |beside| {
+            format!("does not go with {beside}: the connection is closed before the first heartbeat")
+        });
+    }
+    Some(SessionSettings {
+        ttl: ttl?,
+        reconnect_grace: reconnect_grace?,
+        idle_timeout: idle_timeout?,
+        slow_reader_timeout: slow_reader_timeout?,
+        heartbeat_interval: heartbeat_interval?,
+    })
+}

@@ -1,0 +1,145 @@
+//! The validated settings, one struct per concern.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use super::catalogue;
+use super::choices::{LogFormat, LogLevel, Tokenizer};
+use super::database::DatabaseUrl;
+
+/// Everything an owner can set, validated. `Debug` shows no secret.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Who may connect, and where.
+    pub http: HttpSettings,
+    /// Where conversations are kept.
+    pub database: DatabaseSettings,
+    /// The resume to talk about; `None` unless loaded for [`Purpose::Serve`](super::Purpose::Serve).
+    pub resume: Option<ResumeSettings>,
+    /// The language model and the patience with it.
+    pub llm: LlmSettings,
+    /// How many tokens an exchange may take.
+    pub tokens: TokenSettings,
+    /// How often visitors may ask.
+    pub limits: LimitSettings,
+    /// The times in the life of a session.
+    pub session: SessionSettings,
+    /// `SHUTDOWN_TIMEOUT`: the longest time answers get to finish once the server is told to stop.
+    pub shutdown_timeout: Duration,
+    /// What is logged, and how it looks.
+    pub log: LogSettings,
+}
+
+impl Settings {
+    /// Every setting's name (as in the environment) and the value in effect, in the order of
+    /// `config/default.toml`, for people to read.
+    ///
+    /// An unset setting has an empty value. The API key and the user, password and options of a
+    /// database URL are masked; every other value is written as it could be given again.
+    #[must_use]
+    pub fn effective(&self) -> Vec<(&'static str, String)> {
+        catalogue::ALL.iter().map(|setting| (setting.name, (setting.effective)(self))).collect()
+    }
+}
+
+/// Who may connect, and where.
+#[derive(Debug, Clone)]
+pub struct HttpSettings {
+    /// `HOST`: the address to listen on.
+    pub host: IpAddr,
+    /// `PORT`: the TCP port to listen on; 0 for any free one.
+    pub port: u16,
+    /// `ALLOWED_ORIGINS`: origins as browsers send them (`scheme://host[:port]`, lower case, no
+    /// slash at the end, no default port); empty for the server's own origin only.
+    pub allowed_origins: Vec<String>,
+    /// `ALLOW_MISSING_ORIGIN`: whether a client without an `Origin` header may connect.
+    pub allow_missing_origin: bool,
+    /// `MAX_CONNECTIONS`: the most WebSocket connections open at one time, 1 to 1,000,000.
+    pub max_connections: u32,
+}
+
+/// Where conversations are kept.
+#[derive(Debug, Clone)]
+pub struct DatabaseSettings {
+    /// `DATABASE_URL`: which database.
+    pub url: DatabaseUrl,
+    /// `DATABASE_POOL_SIZE`: the most connections held open, 1 to 100.
+    pub pool_size: u32,
+}
+
+/// The resume to talk about.
+#[derive(Debug, Clone)]
+pub struct ResumeSettings {
+    /// `RESUME_PATH`: a readable, non-empty, regular file when it was checked at start-up.
+    pub path: PathBuf,
+}
+
+/// The language model and the patience with it.
+#[derive(Debug, Clone)]
+pub struct LlmSettings {
+    /// `OPENROUTER_API_KEY`: visible ASCII, fit for a header. Always present when serving with
+    /// OpenRouter; never read for a demo or a migration.
+    pub api_key: Option<SecretString>,
+    /// `LLM_BASE_URL`: an `http` or `https` URL without user, query, or slash at the end.
+    pub base_url: String,
+    /// `LLM_MODEL`: the model that answers.
+    pub model: String,
+    /// `LLM_FALLBACK_MODELS`: the models to try after it, in order.
+    pub fallback_models: Vec<String>,
+    /// `LLM_CONNECT_TIMEOUT`: the longest wait for a connection.
+    pub connect_timeout: Duration,
+    /// `LLM_FIRST_WORD_TIMEOUT`: the longest wait for the first word of an answer.
+    pub first_word_timeout: Duration,
+    /// `LLM_IDLE_TIMEOUT`: the longest silence in the middle of an answer.
+    pub idle_timeout: Duration,
+    /// `LLM_MAX_CONCURRENCY`: the most answers being written at one time, 1 to 10,000.
+    pub max_concurrency: usize,
+    /// `LLM_MAX_QUEUE`: the most questions waiting for their turn, 0 to 100,000.
+    pub max_queue: usize,
+}
+
+/// How many tokens an exchange may take.
+#[derive(Debug, Clone)]
+pub struct TokenSettings {
+    /// `MAX_CONTEXT_TOKENS`: the most tokens of prompt and answer together, 512 to 2,000,000.
+    pub max_context: u32,
+    /// `MAX_RESPONSE_TOKENS`: the most tokens of one answer, at least 16 and at least 256 fewer
+    /// than `max_context`.
+    pub max_response: u32,
+    /// `TOKENIZER`: how tokens are counted when the model's own way is not known.
+    pub tokenizer: Tokenizer,
+}
+
+/// How often visitors may ask.
+#[derive(Debug, Clone)]
+pub struct LimitSettings {
+    /// `RATE_LIMIT_REQUESTS_PER_MINUTE`: the most questions of one session in any minute, 1 to 600.
+    pub requests_per_minute: u32,
+}
+
+/// The times in the life of a session, each above zero and at most 30 days.
+#[derive(Debug, Clone)]
+pub struct SessionSettings {
+    /// `SESSION_TTL`: how long after its last use a session can be resumed.
+    pub ttl: Duration,
+    /// `RECONNECT_GRACE`: how long an answer goes on for a lost visitor; at most `ttl`.
+    pub reconnect_grace: Duration,
+    /// `IDLE_TIMEOUT`: how long a visitor may say nothing.
+    pub idle_timeout: Duration,
+    /// `SLOW_READER_TIMEOUT`: how long a client may leave sent data unread.
+    pub slow_reader_timeout: Duration,
+    /// `HEARTBEAT_INTERVAL`: the time between pings; shorter than `idle_timeout`.
+    pub heartbeat_interval: Duration,
+}
+
+/// What is logged, and how it looks.
+#[derive(Debug, Clone)]
+pub struct LogSettings {
+    /// `LOG_LEVEL`: the least severe lines written.
+    pub level: LogLevel,
+    /// `LOG_FORMAT`: how they look.
+    pub format: LogFormat,
+}

@@ -1,0 +1,237 @@
+//! Each kind of value: what is accepted and what is not.
+
+use std::time::Duration;
+
+use super::super::{LogFormat, LogLevel, Tokenizer, address, base_url, duration, origins};
+use super::{Folder, Outcome, only_fault_of};
+
+#[test]
+fn durations_are_a_number_and_a_unit() -> Outcome {
+    for (text, milliseconds) in [
+        ("500ms", 500),
+        ("0", 0),
+        ("30", 30_000),
+        ("30s", 30_000),
+        ("30 s", 30_000),
+        ("5m", 300_000),
+        ("24h", 86_400_000),
+        ("007s", 7_000),
+    ] {
+        assert_eq!(duration::parse(text)?, Duration::from_millis(milliseconds), "{text}");
+    }
+    for text in [
+        "",
+        "s",
+        "ms",
+        "1.5s",
+        "-1s",
+        "+1s",
+        "1d",
+        "1S",
+        "1m30s",
+        "1 000s",
+        "1e3",
+        "s1",
+        "1s1",
+        "٣s",
+        "18446744073709551615h",
+        "99999999999999999999s",
+    ] {
+        assert!(duration::parse(text).is_err(), "{text}");
+    }
+    Ok(())
+}
+
+#[test]
+fn durations_are_written_so_that_they_read_the_same() -> Outcome {
+    for (milliseconds, text) in [
+        (0, "0s"),
+        (1, "1ms"),
+        (999, "999ms"),
+        (1_000, "1s"),
+        (61_000, "61s"),
+        (60_000, "1m"),
+        (90_000, "90s"),
+        (3_600_000, "1h"),
+        (86_400_000, "24h"),
+    ] {
+        assert_eq!(duration::written(Duration::from_millis(milliseconds)), text);
+    }
+    for milliseconds in (0..100_000).step_by(37).chain((0..u64::from(u32::MAX)).step_by(1_000_003)) {
+        let duration = Duration::from_millis(milliseconds);
+        assert_eq!(duration::parse(&duration::written(duration))?, duration);
+    }
+    Ok(())
+}
+
+#[test]
+fn switches_have_many_words() -> Outcome {
+    let folder = Folder::new()?;
+    for (text, expected) in [
+        ("true", true),
+        ("Yes", true),
+        ("ON", true),
+        ("1", true),
+        ("false", false),
+        ("No", false),
+        ("OFF", false),
+        ("0", false),
+    ] {
+        let settings = folder.serve(None, &[("ALLOW_MISSING_ORIGIN", text)])?.settings;
+        assert_eq!(settings.http.allow_missing_origin, expected, "{text}");
+    }
+    for text in ["y", "2", "enabled", "tru"] {
+        assert!(folder.serve(None, &[("ALLOW_MISSING_ORIGIN", text)]).is_err(), "{text}");
+    }
+    Ok(())
+}
+
+#[test]
+fn numbers_keep_to_their_bounds() -> Outcome {
+    let folder = Folder::new()?;
+    for (name, least, most) in [
+        ("PORT", 0_u64, 65_535_u64),
+        ("MAX_CONNECTIONS", 1, 1_000_000),
+        ("DATABASE_POOL_SIZE", 1, 100),
+        ("LLM_MAX_CONCURRENCY", 1, 10_000),
+        ("LLM_MAX_QUEUE", 0, 100_000),
+        ("RATE_LIMIT_REQUESTS_PER_MINUTE", 1, 600),
+    ] {
+        for good in [least, most] {
+            assert!(folder.serve(None, &[(name, &good.to_string())]).is_ok(), "{name} {good}");
+        }
+        let low = i128::from(least) - 1;
+        for bad in [low, i128::from(most) + 1, i128::from(u64::MAX) + 1] {
+            let fault = only_fault_of(folder.serve(None, &[(name, &bad.to_string())]))?;
+            assert!(fault.problem.starts_with("is too "), "{}", fault.problem);
+            assert!(fault.accepted.contains(&format!("from {least} to {most}")), "{}", fault.accepted);
+        }
+        for bad in ["1.0", "1e3", "ten", "0x10", "1 0", "1_0"] {
+            let fault = only_fault_of(folder.serve(None, &[(name, bad)]))?;
+            assert_eq!(fault.problem, "is not a whole number");
+        }
+    }
+    assert!(folder.serve(None, &[("MAX_CONTEXT_TOKENS", "2000000"), ("MAX_RESPONSE_TOKENS", "16")]).is_ok());
+    assert!(folder.serve(None, &[("MAX_RESPONSE_TOKENS", "15")]).is_err());
+    assert!(folder.serve(None, &[("MAX_CONTEXT_TOKENS", "2000001")]).is_err());
+    Ok(())
+}
+
+#[test]
+fn words_are_read_in_any_case_and_by_their_synonyms() -> Outcome {
+    let folder = Folder::new()?;
+    for (text, level) in [
+        ("trace", LogLevel::Trace),
+        ("debug", LogLevel::Debug),
+        ("INFO", LogLevel::Info),
+        ("warn", LogLevel::Warning),
+        ("Warning", LogLevel::Warning),
+        ("error", LogLevel::Error),
+    ] {
+        assert_eq!(folder.serve(None, &[("LOG_LEVEL", text)])?.settings.log.level, level);
+    }
+    for (text, format) in [("auto", LogFormat::Auto), ("human", LogFormat::Human), ("json", LogFormat::Json)]
+    {
+        assert_eq!(folder.serve(None, &[("LOG_FORMAT", text)])?.settings.log.format, format);
+    }
+    let settings = folder.serve(None, &[("TOKENIZER", "o200k_base")])?.settings;
+    assert_eq!(settings.tokens.tokenizer, Tokenizer::O200kBase);
+    let fault = only_fault_of(folder.serve(None, &[("LOG_FORMAT", "xml")]))?;
+    assert_eq!(fault.accepted, "one of auto, human, json");
+    Ok(())
+}
+
+#[test]
+fn hosts_are_addresses_or_localhost() -> Outcome {
+    for (text, expected) in [
+        ("127.0.0.1", "127.0.0.1"),
+        ("0.0.0.0", "0.0.0.0"),
+        ("::", "::"),
+        ("[::1]", "::1"),
+        ("localhost", "127.0.0.1"),
+        ("LOCALHOST", "127.0.0.1"),
+    ] {
+        assert_eq!(address::parse(text)?.to_string(), expected);
+    }
+    for text in ["example.com", "127.0.0.1:80", "http://127.0.0.1", "256.0.0.1", "*"] {
+        assert!(address::parse(text).is_err(), "{text}");
+    }
+    Ok(())
+}
+
+#[test]
+fn origins_are_written_as_browsers_send_them() -> Outcome {
+    for (text, expected) in [
+        ("https://example.com", "https://example.com"),
+        ("HTTPS://Example.COM/", "https://example.com"),
+        ("https://example.com:443", "https://example.com"),
+        ("http://example.com:80/", "http://example.com"),
+        ("http://localhost:3000", "http://localhost:3000"),
+        ("http://[::1]:3000", "http://[::1]:3000"),
+        ("https://bücher.example", "https://xn--bcher-kva.example"),
+        ("capacitor://LocalHost", "capacitor://localhost"),
+    ] {
+        assert_eq!(origins::parse(text)?, expected);
+    }
+    for (text, expected) in [
+        ("*", "wildcard"),
+        ("https://*.example.com", "wildcard"),
+        ("null", "sandboxed"),
+        ("example.com", "no scheme"),
+        ("localhost:3000", "no scheme"),
+        ("https://", "not a URL"),
+        ("file:///x", "no host"),
+        ("https://example.com/chat", "more after"),
+        ("https://example.com?x", "more after"),
+        ("https://example.com#", "more after"),
+        ("https://ada@example.com", "a user"),
+    ] {
+        let problem = origins::parse(text).err().unwrap_or_default();
+        assert!(problem.contains(expected), "{text}: {problem:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn base_urls_are_http_and_end_before_the_endpoint() -> Outcome {
+    let written = |text: &str| base_url::parse(text).map(|url| base_url::written(&url));
+    assert_eq!(written("https://openrouter.ai/api/v1/")?, "https://openrouter.ai/api/v1");
+    assert_eq!(written("http://LOCALHOST:11434")?, "http://localhost:11434");
+    for (text, expected) in [
+        ("openrouter.ai/api/v1", "not a URL"),
+        ("localhost:11434/v1", "neither http"),
+        ("https://", "not a URL"),
+        ("https://ada:pw@host/v1", "a user"),
+        ("https://host/v1?api-version=1", "query"),
+        ("https://host/v1/chat/completions/", "ends in /chat/completions"),
+    ] {
+        let problem = written(text).err().unwrap_or_default();
+        assert!(problem.contains(expected), "{text}: {problem:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn plain_http_to_a_public_host_is_warned_of() -> Outcome {
+    for (url, warned) in [
+        ("http://api.example.com/v1", true),
+        ("http://8.8.8.8/v1", true),
+        ("http://[2001:db8::1]/v1", true),
+        ("https://api.example.com/v1", false),
+        ("http://localhost:11434/v1", false),
+        ("http://127.0.0.1/v1", false),
+        ("http://[::1]/v1", false),
+        ("http://192.168.1.5/v1", false),
+        ("http://10.0.0.5/v1", false),
+        ("http://[fd00::1]/v1", false),
+        ("http://[::ffff:10.0.0.1]/v1", false),
+        ("http://ollama:11434/v1", false),
+        ("http://host.docker.internal:11434/v1", false),
+    ] {
+        assert_eq!(base_url::warning(&base_url::parse(url)?).is_some(), warned, "{url}");
+    }
+    let folder = Folder::new()?;
+    let loaded = folder.serve(None, &[("LLM_BASE_URL", "http://api.example.com/v1")])?;
+    assert!(loaded.warnings.iter().any(|warning| warning.starts_with("LLM_BASE_URL is plain http")));
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! The order of leaving: nobody new, answers finished or saved, sockets closed, the store flushed.
+
+use std::time::Duration;
+
+use slog::{info, warn};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::timeout;
+
+use crate::llm::messages::FinishAnswers;
+use crate::persistence::PATIENCE;
+use crate::persistence::messages::FlushStorage;
+use crate::session::SessionOrder;
+use crate::startup::Application;
+
+/// How long sockets get to take their close frames.
+const CLOSING_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long the store gets for the last writes.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why serving ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Departure {
+    /// Everything was brought to its end.
+    Orderly,
+    /// A second signal came meanwhile.
+    AtOnce,
+}
+
+impl Application {
+    /// Serves until a signal says to leave, then leaves in order; a second signal ends that.
+    ///
+    /// # Errors
+    /// When the listener fails.
+    pub async fn run(mut self, answers_within: Duration) -> std::io::Result<Departure> {
+        let signals = &mut self.signals;
+        let handle = self.server.handle();
+        let mut server = std::pin::pin!(self.server);
+        tokio::select! {
+            result = &mut server => return result.map(|()| Departure::Orderly),
+            name = signals.next() => info!(self.log, "leaving"; "signal" => name),
+        }
+        let orderly = async {
+            self.registry.close();
+            self.registry.broadcast(SessionOrder::Draining);
+            let finish = self.llm.send(FinishAnswers { within: answers_within });
+            if finish.timeout(answers_within + PATIENCE * 3).await.is_err() {
+                warn!(self.log, "answers could not be finished in time");
+            }
+            self.registry.broadcast(SessionOrder::Leave);
+            if timeout(CLOSING_TIMEOUT, self.registry.emptied()).await.is_err() {
+                warn!(self.log, "connections did not close in time"; "count" => self.registry.open());
+            }
+            if self.persistence.send(FlushStorage).timeout(FLUSH_TIMEOUT).await.is_err() {
+                warn!(self.log, "the store did not confirm the last writes in time");
+            }
+            let (_, _) = tokio::join!(handle.stop(true), &mut server);
+            info!(self.log, "left");
+        };
+        tokio::select! {
+            () = orderly => Ok(Departure::Orderly),
+            name = signals.next() => {
+                warn!(self.log, "leaving at once"; "signal" => name);
+                Ok(Departure::AtOnce)
+            }
+        }
+    }
+}
+
+/// The signals that say to leave.
+pub(crate) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Takes the signals over: from here on they end the process only in order.
+    pub(crate) fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}

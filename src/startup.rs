@@ -1,0 +1,204 @@
+//! From settings to a running server: the only place that names every actor.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use actix::{Actor, Addr, Arbiter};
+use actix_web::dev::Server;
+use slog::{Logger, o};
+use thiserror::Error;
+
+use crate::health::{HealthActor, HealthParts};
+use crate::http::{self, BindError, HttpSurroundings};
+use crate::llm::LlmActor;
+use crate::llm::actor::LlmParts;
+use crate::llm::excerpts::Excerpts;
+use crate::llm::instructions::{suggestions, system_prompt};
+use crate::llm::source::AnswerSource;
+use crate::llm::upstream::UpstreamClient;
+use crate::persistence::PersistenceActor;
+use crate::protocol::server::ResumeInfo;
+use crate::resume::Document;
+use crate::session::registry::Registry;
+use crate::session::watchdog::Watchdog;
+use crate::session::{Neighbours, SessionLimits, SessionSurroundings, SessionTimes};
+use crate::settings::{Settings, TokenSettings};
+use crate::shutdown::Signals;
+use crate::tokens::TokenCounter;
+
+/// Room for a question and at least a little history beside the resume, in tokens.
+const LEAST_WINDOW: u32 = 256;
+
+/// Who is to answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answers {
+    /// The configured model.
+    FromModel,
+    /// The resume itself.
+    FromExcerpts,
+}
+
+/// The server could not start.
+#[derive(Debug, Error)]
+pub enum StartupError {
+    /// The resume leaves no room in the model's window.
+    #[error(
+        "the resume has {resume} tokens with the instructions; of MAX_CONTEXT_TOKENS = {context}, {response} are kept \
+         for the answer (MAX_RESPONSE_TOKENS), which leaves too little for a conversation. Shorten the resume or raise \
+         MAX_CONTEXT_TOKENS."
+    )]
+    ResumeTooLong {
+        /// Tokens of the resume and the instructions.
+        resume: u32,
+        /// The window.
+        context: u32,
+        /// The answer's part of it.
+        response: u32,
+    },
+    /// The address.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// TLS, threads or sockets.
+    #[error("the server cannot be set up: {0}")]
+    System(String),
+}
+
+/// The prompt's fixed part, checked against the window.
+#[derive(Clone, Debug)]
+pub struct Instructions {
+    /// The text.
+    pub text: Arc<str>,
+    /// Its length.
+    pub tokens: u32,
+}
+
+impl Instructions {
+    /// Writes the instructions for a resume.
+    ///
+    /// # Errors
+    /// [`StartupError::ResumeTooLong`].
+    pub fn new(
+        resume: &Document,
+        settings: &TokenSettings,
+        counter: TokenCounter,
+    ) -> Result<Self, StartupError> {
+        let text = system_prompt(resume);
+        let tokens = counter.count(&text);
+        let (context, response) = (settings.max_context, settings.max_response);
+        if tokens.saturating_add(response).saturating_add(LEAST_WINDOW) > context {
+            return Err(StartupError::ResumeTooLong { resume: tokens, context, response });
+        }
+        Ok(Self { text: text.into(), tokens })
+    }
+}
+
+/// A server that listens.
+pub struct Application {
+    /// Where.
+    pub address: SocketAddr,
+    pub(crate) server: Server,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) llm: Addr<LlmActor>,
+    pub(crate) persistence: Addr<PersistenceActor>,
+    pub(crate) log: Logger,
+    pub(crate) signals: Signals,
+}
+
+impl Application {
+    /// Starts every actor and listens. The database must have been migrated. To be called within an actix system.
+    ///
+    /// # Errors
+    /// [`StartupError`].
+    pub fn build(
+        settings: &Settings,
+        resume: &Document,
+        answers: Answers,
+        log: &Logger,
+    ) -> Result<Self, StartupError> {
+        let listener = http::bind(SocketAddr::new(settings.http.host, settings.http.port))?;
+        let address = listener.local_addr().map_err(system)?;
+        let counter = TokenCounter::new(settings.tokens.tokenizer);
+        let instructions = Instructions::new(resume, &settings.tokens, counter)?;
+        let source = match answers {
+            Answers::FromModel => {
+                AnswerSource::Upstream(Arc::new(UpstreamClient::new(&settings.llm).map_err(system)?))
+            }
+            Answers::FromExcerpts => AnswerSource::Excerpts(Arc::new(Excerpts::new(resume))),
+        };
+        let mode = source.mode();
+        let registry = Registry::new(settings.http.max_connections);
+        let watchdog = Watchdog::new(settings.session.slow_reader_timeout);
+        actix::spawn(Arc::clone(&watchdog).run(log.new(o!("actor" => "watchdog"))));
+
+        let persistence = {
+            let (database, log) = (settings.database.clone(), log.new(o!("actor" => "persistence")));
+            PersistenceActor::start_in_arbiter(&Arbiter::new().handle(), move |_| {
+                PersistenceActor::new(&database, log)
+            })
+        };
+        let llm = {
+            let parts = LlmParts {
+                source,
+                save_question: persistence.clone().recipient(),
+                save_answer: persistence.clone().recipient(),
+                counter,
+                reconnect_grace: settings.session.reconnect_grace,
+                max_concurrency: settings.llm.max_concurrency,
+                max_queue: settings.llm.max_queue,
+            };
+            LlmActor::start_in_arbiter(&Arbiter::new().handle(), move |_| LlmActor::new(parts))
+        };
+        let health = HealthActor::new(HealthParts {
+            storage: persistence.clone().recipient(),
+            model: llm.clone().recipient(),
+            registry: Arc::clone(&registry),
+            resume: format!("{} sections, {} tokens", resume.sections.len(), instructions.tokens),
+            mode,
+        })
+        .start();
+        let session = SessionSurroundings {
+            neighbours: Neighbours {
+                ask: llm.clone().recipient(),
+                find_generation: llm.clone().recipient(),
+                create: persistence.clone().recipient(),
+                resume: persistence.clone().recipient(),
+                load_history: persistence.clone().recipient(),
+                find_turn: persistence.clone().recipient(),
+                mark_interrupted: persistence.clone().recipient(),
+            },
+            registry: Arc::clone(&registry),
+            counter,
+            limits: SessionLimits {
+                requests_per_minute: settings.limits.requests_per_minute,
+                max_context_tokens: settings.tokens.max_context,
+                max_response_tokens: settings.tokens.max_response,
+            },
+            times: SessionTimes {
+                ttl: settings.session.ttl,
+                idle_timeout: settings.session.idle_timeout,
+                heartbeat_interval: settings.session.heartbeat_interval,
+            },
+            resume: ResumeInfo { name: resume.name.as_str().into(), revision: resume.revision().into() },
+            suggestions: suggestions(resume).into(),
+            system_prompt: instructions.text,
+            system_tokens: instructions.tokens,
+            mode,
+        };
+        let surroundings = HttpSurroundings {
+            session: Arc::new(session),
+            watchdog,
+            health: health.recipient(),
+            settings: settings.http.clone(),
+            log: log.clone(),
+        };
+        let server =
+            http::serve(listener, surroundings, settings.session.slow_reader_timeout).map_err(system)?;
+        // Taken over before anybody is told that the server is there, so that one who ends it at once ends it in order.
+        let signals = Signals::new().map_err(system)?;
+        Ok(Self { address, server, registry, llm, persistence, log: log.clone(), signals })
+    }
+}
+
+fn system(error: impl std::fmt::Display) -> StartupError {
+    StartupError::System(error.to_string())
+}

@@ -1,0 +1,16 @@
+//! The black-box suite: the real binary, real sockets, real databases, and a model's server that misbehaves on script.
+//!
+//! One binary for all of it, because linking is most of a test binary's cost. `tests/run` is the one command.
+
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a field that is not there ends the test, which is what it is for"
+)]
+
+#[expect(clippy::panic, reason = "an expectation that is not met ends the test with what came instead")]
+#[allow(dead_code, reason = "a vocabulary: not every word is used by every version of the suite")]
+mod support;
+
+mod browser;
+mod resume_formats;
+mod streaming;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use actix::{Actor, Addr, Arbiter};
 use actix_web::dev::Server;
-use slog::{Logger, o};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use slog::{Logger, o, warn};
 use thiserror::Error;
 
 use crate::health::{HealthActor, HealthParts};
@@ -117,6 +118,7 @@ impl Application {
     ) -> Result<Self, StartupError> {
         let listener = http::bind(SocketAddr::new(settings.http.host, settings.http.port))?;
         let address = listener.local_addr().map_err(system)?;
+        raise_descriptor_limit(settings.http.max_connections, log);
         let counter = TokenCounter::new(settings.tokens.tokenizer);
         let instructions = Instructions::new(resume, &settings.tokens, counter)?;
         let source = match answers {
@@ -196,6 +198,21 @@ impl Application {
         // Taken over before anybody is told that the server is there, so that one who ends it at once ends it in order.
         let signals = Signals::new().map_err(system)?;
         Ok(Self { address, server, registry, llm, persistence, log: log.clone(), signals })
+    }
+}
+
+/// A connection needs two descriptors (one for the watchdog); databases, upstream and the log a few more.
+fn raise_descriptor_limit(max_connections: u32, log: &Logger) {
+    let wanted = u64::from(max_connections) * 2 + 512;
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= wanted) {
+        return;
+    }
+    let raised = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
+    let set = setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum: limit.maximum });
+    if set.is_err() || raised < wanted {
+        warn!(log, "the system's limit of open files is too low for MAX_CONNECTIONS";
+            "limit" => raised, "needed" => wanted);
     }
 }
 

@@ -26,11 +26,19 @@ const FAILURES_THAT_DEGRADE: u32 = 5;
 type StorageReply = Result<Result<Duration, StorageError>, MailboxError>;
 type ModelReply = Result<ModelCondition, MailboxError>;
 
+/// The newest results of the checks.
+#[derive(Clone)]
+struct Newest {
+    database: Check,
+    llm: Check,
+    actors: Check,
+}
+
 /// Knows how the server is.
 pub struct HealthActor {
     parts: HealthParts,
     started_at: Instant,
-    newest: Option<(Check, Check)>,
+    newest: Option<Newest>,
 }
 
 impl HealthActor {
@@ -40,13 +48,15 @@ impl HealthActor {
         Self { parts, started_at: Instant::now(), newest: None }
     }
 
-    fn probe(&self) -> impl Future<Output = (Check, Check)> + use<> {
+    fn probe(&self) -> impl Future<Output = Newest> + use<> {
         let storage = self.parts.storage.send(CheckStorage).timeout(CHECK_TIMEOUT);
         let model = self.parts.model.send(CheckModel).timeout(CHECK_TIMEOUT);
         let mode = self.parts.mode;
         async move {
+            let asked_at = Instant::now();
             let (storage, model) = futures_util::future::join(storage, model).await;
-            (database(storage), answers(model, mode))
+            let actors = actors(&storage, &model, asked_at.elapsed());
+            Newest { database: database(storage), llm: answers(model, mode), actors }
         }
     }
 
@@ -56,9 +66,10 @@ impl HealthActor {
             None => {
                 checks.insert("database", check(HealthStatus::Unhealthy, "not checked yet", None));
             }
-            Some((database, llm)) => {
+            Some(Newest { database, llm, actors }) => {
                 checks.insert("database", database.clone());
                 checks.insert("llm", llm.clone());
+                checks.insert("actors", actors.clone());
             }
         }
         checks.insert("resume", check(HealthStatus::Healthy, self.parts.resume.clone(), None));
@@ -119,6 +130,19 @@ fn database(reply: StorageReply) -> Check {
         Ok(Err(_)) => check(HealthStatus::Unhealthy, "no query is answered", None),
         Err(MailboxError::Timeout) => check(HealthStatus::Unhealthy, "no answer in time", None),
         Err(MailboxError::Closed) => check(HealthStatus::Unhealthy, "the persistence actor is gone", None),
+    }
+}
+
+/// Whether every shared actor takes messages out of its mailbox, whatever it has to say.
+fn actors(storage: &StorageReply, model: &ModelReply, took: Duration) -> Check {
+    let silent: Vec<&str> = [("persistence", storage.is_err()), ("llm", model.is_err())]
+        .iter()
+        .filter(|it| it.1)
+        .map(|it| it.0)
+        .collect();
+    match silent.as_slice() {
+        [] => check(HealthStatus::Healthy, "every actor answered", Some(took)),
+        silent => check(HealthStatus::Unhealthy, format!("no answer from {}", silent.join(", ")), None),
     }
 }
 

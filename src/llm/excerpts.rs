@@ -26,6 +26,17 @@ const WORD_SHARE: f32 = 0.34;
 /// Time between words, so that a quote can be read as it comes, like a model's answer.
 const WORD_PACE: Duration = Duration::from_millis(10);
 
+/// What visitors call the usual sections of a resume, in the stems the words are compared by. A question with one of the
+/// words also asks for sections with one of the titles.
+const EVERYDAY_WORDS: [(&[&str], &[&str]); 6] = [
+    (&["job", "career", "employ", "employe", "compani", "posit", "role"], &["experi", "employ", "work"]),
+    (&["studi", "degre", "univers", "colleg", "school", "graduat"], &["educ"]),
+    (&["technolog", "tool", "framework", "stack", "know", "good"], &["skill"]),
+    (&["speak", "fluent"], &["languag"]),
+    (&["certif", "licens"], &["certif"]),
+    (&["reach", "email", "phone", "contact", "live", "base"], &["about", "contact"]),
+];
+
 /// Finds and quotes passages.
 pub struct Excerpts {
     name: String,
@@ -90,6 +101,24 @@ impl Excerpts {
     fn find(&self, question: &str) -> Vec<&Passage> {
         let asked: HashSet<String> =
             self.words.tokenize(question).into_iter().filter(|word| !self.subject.contains(word)).collect();
+        let found = self.matching(question, &asked);
+        if found.is_empty() { self.in_everyday_words(&asked) } else { found }
+    }
+
+    /// The sections a question means without naming anything in them, in the resume's order: the newest come first.
+    fn in_everyday_words(&self, asked: &HashSet<String>) -> Vec<&Passage> {
+        let meant: HashSet<&str> = EVERYDAY_WORDS
+            .iter()
+            .filter(|(words, _)| words.iter().any(|word| asked.contains(*word)))
+            .flat_map(|(_, titles)| titles.iter().copied())
+            .collect();
+        let is_meant = |passage: &&Passage| {
+            self.words.tokenize(&passage.title).iter().any(|word| meant.contains(word.as_str()))
+        };
+        self.passages.iter().filter(is_meant).take(MAX_QUOTES).collect()
+    }
+
+    fn matching(&self, question: &str, asked: &HashSet<String>) -> Vec<&Passage> {
         let results = self.engine.search(question, MAX_QUOTES * 4);
         let relevant = results.iter().filter_map(|result| {
             let passage = self.passages.get(result.document.id)?;
@@ -177,6 +206,13 @@ mod tests {
     fn the_passage_that_is_asked_for_comes_first() {
         assert_eq!(found("What did Ada do at Acme?"), ["Experience › Engineer at Acme (2019–2023)"]);
         assert_eq!(found("Which languages does she speak?"), ["Languages"]);
+    }
+
+    #[test]
+    fn a_question_in_everyday_words_finds_the_section_it_means() {
+        let jobs = ["Experience › Engineer at Acme (2019–2023)", "Experience › Intern at Globex (2018)"];
+        assert_eq!(found("What was her last job?"), jobs);
+        assert_eq!(found("Which companies were her employers?"), jobs);
     }
 
     #[test]

@@ -187,6 +187,12 @@ impl Generation {
         self.len() == 0
     }
 
+    /// Whether the question is committed to the store.
+    #[must_use]
+    pub fn is_question_durable(&self) -> bool {
+        matches!(self.lock().acceptance, Some(Ok(Acceptance { durable: true })))
+    }
+
     /// Whether nothing more will come: it has ended, or the question was not taken.
     #[must_use]
     pub fn is_over(&self) -> bool {

@@ -2,11 +2,12 @@
 
 use diesel::migration::MigrationSource;
 use diesel::{Connection, SqliteConnection};
-use diesel_async::{AsyncConnection, AsyncMigrationHarness, AsyncPgConnection, SimpleAsyncConnection};
+use diesel_async::{AsyncMigrationHarness, SimpleAsyncConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use secrecy::ExposeSecret;
 use thiserror::Error;
 
+use super::postgres;
 use crate::settings::DatabaseUrl;
 
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
@@ -51,7 +52,7 @@ pub async fn inspect(url: &DatabaseUrl) -> Result<Inspected, MigrationError> {
             pending(&mut SqliteConnection::establish(&path.to_string_lossy())?, SQLITE)
         }
         DatabaseUrl::Postgres { url } => {
-            let connection = AsyncPgConnection::establish(url.expose_secret()).await?;
+            let connection = postgres::open(url.expose_secret()).await?;
             pending(&mut AsyncMigrationHarness::new(connection), POSTGRES)
         }
     }
@@ -73,7 +74,7 @@ pub async fn migrate(url: &DatabaseUrl) -> Result<Migrated, MigrationError> {
             apply(&mut connection, SQLITE)
         }
         DatabaseUrl::Postgres { url } => {
-            let mut connection = AsyncPgConnection::establish(url.expose_secret()).await?;
+            let mut connection = postgres::open(url.expose_secret()).await?;
             connection
                 .batch_execute(ADVISORY_LOCK)
                 .await

@@ -6,7 +6,7 @@
 //! [`FlushStorage`](messages::FlushStorage).
 //!
 //! In reading order: [`messages`], [`actor`], [`writer`] (group commit), [`queries`] (each written once for both
-//! databases), [`pool`] (what makes that possible), [`models`], [`schema`], [`migrations`].
+//! databases), [`pool`] (what makes that possible; [`postgres`] opens its connections), [`models`], [`schema`], [`migrations`].
 
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ pub mod messages;
 pub mod migrations;
 mod models;
 mod pool;
+mod postgres;
 mod queries;
 pub mod schema;
 mod writer;

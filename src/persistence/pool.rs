@@ -17,7 +17,7 @@ use futures_util::future::BoxFuture;
 use secrecy::ExposeSecret;
 use tokio::runtime::Handle;
 
-use super::{PATIENCE, StorageError};
+use super::{PATIENCE, StorageError, postgres};
 use crate::settings::{DatabaseSettings, DatabaseUrl};
 
 /// How long SQLite waits for another process's write.
@@ -165,7 +165,7 @@ async fn open_sqlite(path: &str) -> ConnectionResult<SqliteLink> {
 }
 
 async fn open_postgres(url: &str) -> ConnectionResult<AsyncPgConnection> {
-    let mut link = AsyncPgConnection::establish(url).await?;
+    let mut link = postgres::open(url).await?;
     link.batch_execute(POSTGRES_SETUP).await.map_err(ConnectionError::CouldntSetupConfiguration)?;
     Ok(link)
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use actix::{Actor, Context, Handler, ResponseFuture};
 use slog::Logger;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::StorageError;
@@ -43,8 +44,12 @@ impl PersistenceActor {
         let (reply, written) = oneshot::channel();
         let taken = self.jobs.try_send(Job { write, reply });
         async move {
-            taken.map_err(|_| StorageError::BufferFull)?;
-            written.await.unwrap_or_else(|_| Err(StorageError::Unavailable("the writer is gone".to_owned())))
+            let gone = || StorageError::Unavailable("the writer is gone".to_owned());
+            taken.map_err(|error| match error {
+                TrySendError::Full(_) => StorageError::BufferFull,
+                TrySendError::Closed(_) => gone(),
+            })?;
+            written.await.unwrap_or_else(|_| Err(gone()))
         }
     }
 }

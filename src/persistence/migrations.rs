@@ -1,7 +1,12 @@
 //! Bringing a database to the schema this binary needs.
 
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
 use diesel::migration::MigrationSource;
-use diesel::{Connection, SqliteConnection};
+use diesel::{Connection, ConnectionError, SqliteConnection};
 use diesel_async::{AsyncMigrationHarness, SimpleAsyncConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use secrecy::ExposeSecret;
@@ -21,7 +26,7 @@ const ADVISORY_LOCK: &str = "SELECT pg_advisory_lock(7229311560923117)";
 pub enum MigrationError {
     /// No connection.
     #[error("the database cannot be opened: {0}")]
-    Connect(#[from] diesel::ConnectionError),
+    Connect(#[from] ConnectionError),
     /// A migration failed; the database is as before it.
     #[error("a migration failed: {0}")]
     Migrate(String),
@@ -65,6 +70,7 @@ pub async fn inspect(url: &DatabaseUrl) -> Result<Inspected, MigrationError> {
 pub async fn migrate(url: &DatabaseUrl) -> Result<Migrated, MigrationError> {
     match url {
         DatabaseUrl::Sqlite { path } => {
+            create_private(path)?;
             let mut connection = SqliteConnection::establish(&path.to_string_lossy())?;
             diesel::connection::SimpleConnection::batch_execute(
                 &mut connection,
@@ -82,6 +88,17 @@ pub async fn migrate(url: &DatabaseUrl) -> Result<Migrated, MigrationError> {
             // The lock is the connection's and ends with it.
             apply(&mut AsyncMigrationHarness::new(connection), POSTGRES)
         }
+    }
+}
+
+/// Creates the file, if it is not there, for the eyes of its owner only: it will hold what visitors said. SQLite gives
+/// the files beside it the same permissions.
+fn create_private(path: &Path) -> Result<(), MigrationError> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            Err(ConnectionError::BadConnection(error.to_string()).into())
+        }
+        _ => Ok(()),
     }
 }
 

@@ -155,7 +155,11 @@ async fn roll_back<C: AsyncConnection>(link: &mut C) -> Result<(), DieselError> 
 }
 
 fn builder<M: bb8::ManageConnection>(settings: &DatabaseSettings) -> bb8::Builder<M> {
-    bb8::Pool::builder().max_size(settings.pool_size).connection_timeout(CHECKOUT_TIMEOUT)
+    bb8::Pool::builder()
+        .max_size(settings.pool_size)
+        .connection_timeout(CHECKOUT_TIMEOUT)
+        // Who wants a connection is told at once why there is none, and decides about trying again.
+        .retry_connection(false)
 }
 
 async fn open_sqlite(path: &str) -> ConnectionResult<SqliteLink> {

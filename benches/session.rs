@@ -78,7 +78,7 @@ async fn open_sessions(server: &Server, open: &mut Vec<RawSocket>, count: usize)
 
 async fn first_word() {
     let upstream = FakeOpenRouter::start().await;
-    upstream.always(Script::of(&["One ", "two ", "three."]).every(Duration::from_millis(2)));
+    upstream.always(Script::of(&["One ", "two ", "three."]).every(Duration::from_millis(20)));
     let store = Store::Sqlite.fresh().await;
     let config = ServerConfig::serve(&store, &upstream).with("RATE_LIMIT_REQUESTS_PER_MINUTE", 600);
     let server = Server::start(config).await;

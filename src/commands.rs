@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use resume_chatbot::llm::instructions::Instructions;
 use resume_chatbot::persistence::migrations::migrate;
 use resume_chatbot::resume::{self, Document};
 use resume_chatbot::settings::{DatabaseUrl, Loaded, Purpose, Settings, process_environment};
 use resume_chatbot::shutdown::Departure;
-use resume_chatbot::startup::{Answers, Application, Instructions};
+use resume_chatbot::startup::{Answers, Application, StartupError};
 use resume_chatbot::telemetry::logger;
 use resume_chatbot::tokens::TokenCounter;
 use slog::{Logger, error, info, warn};
@@ -171,7 +172,7 @@ fn serve_until_signal(settings: &Settings, resume: &Document, answers: Answers, 
     actix::System::new().block_on(async {
         let application = Application::build(settings, resume, answers, log).map_err(|error| {
             let code = match error {
-                resume_chatbot::startup::StartupError::ResumeTooLong { .. } => EX_CONFIG,
+                StartupError::ResumeTooLong(_) => EX_CONFIG,
                 _ => 1,
             };
             Failed(code, error.to_string())

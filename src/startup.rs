@@ -14,7 +14,7 @@ use crate::http::{self, BindError, HttpSurroundings};
 use crate::llm::LlmActor;
 use crate::llm::actor::LlmParts;
 use crate::llm::excerpts::Excerpts;
-use crate::llm::instructions::{suggestions, system_prompt};
+use crate::llm::instructions::{Instructions, ResumeTooLong, suggestions};
 use crate::llm::source::AnswerSource;
 use crate::llm::upstream::UpstreamClient;
 use crate::persistence::PersistenceActor;
@@ -23,12 +23,9 @@ use crate::resume::Document;
 use crate::session::registry::Registry;
 use crate::session::watchdog::Watchdog;
 use crate::session::{Neighbours, SessionLimits, SessionSurroundings, SessionTimes};
-use crate::settings::{Settings, TokenSettings};
+use crate::settings::Settings;
 use crate::shutdown::Signals;
 use crate::tokens::TokenCounter;
-
-/// Room for a question and at least a little history beside the resume, in tokens.
-const LEAST_WINDOW: u32 = 256;
 
 /// Who is to answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,54 +40,14 @@ pub enum Answers {
 #[derive(Debug, Error)]
 pub enum StartupError {
     /// The resume leaves no room in the model's window.
-    #[error(
-        "the resume has {resume} tokens with the instructions; of MAX_CONTEXT_TOKENS = {context}, {response} are kept \
-         for the answer (MAX_RESPONSE_TOKENS), which leaves too little for a conversation. Shorten the resume or raise \
-         MAX_CONTEXT_TOKENS."
-    )]
-    ResumeTooLong {
-        /// Tokens of the resume and the instructions.
-        resume: u32,
-        /// The window.
-        context: u32,
-        /// The answer's part of it.
-        response: u32,
-    },
+    #[error(transparent)]
+    ResumeTooLong(#[from] ResumeTooLong),
     /// The address.
     #[error(transparent)]
     Bind(#[from] BindError),
     /// TLS, threads or sockets.
     #[error("the server cannot be set up: {0}")]
     System(String),
-}
-
-/// The prompt's fixed part, checked against the window.
-#[derive(Clone, Debug)]
-pub struct Instructions {
-    /// The text.
-    pub text: Arc<str>,
-    /// Its length.
-    pub tokens: u32,
-}
-
-impl Instructions {
-    /// Writes the instructions for a resume.
-    ///
-    /// # Errors
-    /// [`StartupError::ResumeTooLong`].
-    pub fn new(
-        resume: &Document,
-        settings: &TokenSettings,
-        counter: TokenCounter,
-    ) -> Result<Self, StartupError> {
-        let text = system_prompt(resume);
-        let tokens = counter.count(&text);
-        let (context, response) = (settings.max_context, settings.max_response);
-        if tokens.saturating_add(response).saturating_add(LEAST_WINDOW) > context {
-            return Err(StartupError::ResumeTooLong { resume: tokens, context, response });
-        }
-        Ok(Self { text: text.into(), tokens })
-    }
 }
 
 /// A server that listens.
@@ -120,7 +77,9 @@ impl Application {
         let address = listener.local_addr().map_err(system)?;
         raise_descriptor_limit(settings.http.max_connections, log);
         let counter = TokenCounter::new(settings.tokens.tokenizer);
-        let instructions = Instructions::new(resume, &settings.tokens, counter)?;
+        let instructions = Arc::new(Instructions::new(resume, &settings.tokens, counter)?);
+        let to_count = Arc::clone(&instructions);
+        std::thread::spawn(move || to_count.tokens());
         let source = match answers {
             Answers::FromModel => {
                 AnswerSource::Upstream(Arc::new(UpstreamClient::new(&settings.llm).map_err(system)?))
@@ -154,7 +113,7 @@ impl Application {
             storage: persistence.clone().recipient(),
             model: llm.clone().recipient(),
             registry: Arc::clone(&registry),
-            resume: format!("{} sections, {} tokens", resume.sections.len(), instructions.tokens),
+            resume: format!("{} sections", resume.sections.len()),
             mode,
         })
         .start();
@@ -182,8 +141,7 @@ impl Application {
             },
             resume: ResumeInfo { name: resume.name.as_str().into(), revision: resume.revision().into() },
             suggestions: suggestions(resume).into(),
-            system_prompt: instructions.text,
-            system_tokens: instructions.tokens,
+            instructions,
             mode,
         };
         let surroundings = HttpSurroundings {

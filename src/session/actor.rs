@@ -167,7 +167,7 @@ impl SessionActor {
                 Err(actix::MailboxError::Closed) => return actor.actor_is_gone("persistence", ctx),
             }
             let surroundings = &actor.surroundings;
-            let conversation = Conversation::begin(surroundings.limits, surroundings.system_tokens);
+            let conversation = Conversation::begin(surroundings.limits, surroundings.instructions.tokens());
             actor.open_session(OpenSession::new(id, conversation), ctx);
             let frame = actor.session_frame(id, token.reveal(), now);
             actor.tell(&ServerFrame::Session(Box::new(frame)), ctx);

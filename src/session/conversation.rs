@@ -183,7 +183,7 @@ impl Conversation {
             [message(Speaker::User, &exchange.question), message(Speaker::Assistant, &exchange.answer)]
         });
         let prompt = Prompt {
-            messages: std::iter::once(message(Speaker::System, &surroundings.system_prompt))
+            messages: std::iter::once(message(Speaker::System, &surroundings.instructions.text))
                 .chain(said)
                 .chain([message(Speaker::User, &question)])
                 .collect(),

@@ -31,6 +31,7 @@ use actix::{Message, Recipient};
 pub use actor::SessionActor;
 use registry::Registry;
 
+use crate::llm::instructions::Instructions;
 use crate::llm::messages::{AskModel, FindGeneration};
 use crate::persistence::messages::{CreateSession, FindTurn, LoadHistory, MarkInterrupted, ResumeSession};
 use crate::protocol::server::{AnswerMode, ResumeInfo};
@@ -64,10 +65,8 @@ pub struct SessionSurroundings {
     pub resume: ResumeInfo,
     /// Questions to offer.
     pub suggestions: Arc<[String]>,
-    /// The instructions every prompt begins with.
-    pub system_prompt: Arc<str>,
-    /// Tokens of the instructions.
-    pub system_tokens: u32,
+    /// What every prompt begins with.
+    pub instructions: Arc<Instructions>,
     /// Who answers.
     pub mode: AnswerMode,
 }

@@ -93,7 +93,7 @@ impl SessionActor {
         let shown = generation.as_ref().and_then(|generation| place_of(ticket.cursor, generation));
         let live = generation.filter(|generation| shown.is_some() || !generation.is_over());
         let surroundings = &self.surroundings;
-        let (limits, system_tokens) = (surroundings.limits, surroundings.system_tokens);
+        let (limits, system_tokens) = (surroundings.limits, surroundings.instructions.tokens());
         let mut conversation =
             Conversation::restored(limits, system_tokens, stored.epoch, &stored.turns, ticket.at);
         let history = history_without(&stored, live.as_deref());

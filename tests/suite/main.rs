@@ -11,6 +11,8 @@
 #[allow(dead_code, reason = "a vocabulary: not every word is used by every version of the suite")]
 mod support;
 
+mod architecture;
 mod browser;
+mod health;
 mod resume_formats;
 mod streaming;

@@ -38,6 +38,8 @@ pub struct SessionActor {
     /// `None` until the client has started or resumed a session.
     pub(super) open: Option<Box<OpenSession>>,
     pub(super) reading_history: bool,
+    /// The server leaves; the connection does when the answer's end is told.
+    leaving: bool,
     last_heard: Instant,
     last_asked: Instant,
 }
@@ -79,6 +81,7 @@ impl SessionActor {
             malformed_in_a_row: 0,
             open: None,
             reading_history: false,
+            leaving: false,
             last_heard: now,
             last_asked: now,
         }
@@ -414,6 +417,9 @@ impl StreamHandler<Progress> for SessionActor {
             Progress::Refused(failure) => self.withdraw(&failure.into(), ctx),
             Progress::Ended(outcome) => self.conclude(&outcome, ctx),
         }
+        if self.leaving && self.open.as_ref().is_none_or(|open| open.generation.is_none()) {
+            self.leave(CloseReason::Restarting, ctx);
+        }
     }
 
     /// An answer that has ended does not end the session.
@@ -431,7 +437,14 @@ impl Handler<SessionOrder> for SessionActor {
                     "The server is about to restart; this conversation will go on afterwards.".to_owned();
                 self.tell(&ServerFrame::Notice { code: NoticeCode::Draining, message }, ctx);
             }
-            SessionOrder::Leave => self.leave(CloseReason::Restarting, ctx),
+            // The end of an answer may be on its way here; without it the visitor would not know what became of it.
+            SessionOrder::Leave => {
+                let generation = self.open.as_ref().and_then(|open| open.generation.as_ref());
+                self.leaving = generation.is_some_and(|generation| generation.is_over());
+                if !self.leaving {
+                    self.leave(CloseReason::Restarting, ctx);
+                }
+            }
         }
     }
 }

@@ -13,6 +13,9 @@ mod support;
 
 mod architecture;
 mod browser;
+mod configuration;
 mod health;
+mod logs;
 mod resume_formats;
+mod shutdown;
 mod streaming;

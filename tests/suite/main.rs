@@ -16,6 +16,8 @@ mod browser;
 mod configuration;
 mod health;
 mod logs;
+mod outages;
 mod resume_formats;
 mod shutdown;
+mod stores;
 mod streaming;

@@ -141,7 +141,8 @@ fn load(purpose: &Purpose, config: Option<&Path>) -> Result<Loaded, Failed> {
 
 fn read_resume(settings: &Settings) -> Result<Document, Failed> {
     let path = settings.resume.as_ref().map(|it| it.path.as_path()).unwrap_or(Path::new(""));
-    resume::load(path).map_err(|error| Failed(EX_CONFIG, format!("RESUME_PATH: {error}")))
+    resume::load(path)
+        .map_err(|error| Failed(EX_CONFIG, format!("RESUME_PATH ({}): {error}", path.display())))
 }
 
 fn warn_about(warnings: &[String], log: &Logger) {

@@ -7,13 +7,13 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{HOST, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_VERSION, UPGRADE};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use actix_web_actors::ws::HandshakeError;
 use slog::{info, o};
 
 use super::refusal::{refuse, refuse_for, with_status};
 use super::{HttpSurroundings, origin, request_id};
 use crate::protocol::codes::ErrorCode;
 use crate::session::registry::NotAdmitted;
+use crate::session::socket::NotAHandshake;
 use crate::session::{SessionActor, socket};
 
 /// When to try again after every place was taken.
@@ -56,11 +56,11 @@ pub(super) async fn chat(
     upgraded.unwrap_or_else(|error| not_a_handshake(&request, &error))
 }
 
-fn not_a_handshake(request: &HttpRequest, error: &HandshakeError) -> HttpResponse {
+fn not_a_handshake(request: &HttpRequest, error: &NotAHandshake) -> HttpResponse {
     let status = match error {
-        HandshakeError::BadWebsocketKey => StatusCode::BAD_REQUEST,
-        HandshakeError::GetMethodRequired => StatusCode::METHOD_NOT_ALLOWED,
-        _ => StatusCode::UPGRADE_REQUIRED,
+        NotAHandshake::Key(_) => StatusCode::BAD_REQUEST,
+        NotAHandshake::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
+        NotAHandshake::Protocol(_) => StatusCode::UPGRADE_REQUIRED,
     };
     let message = format!("This address takes WebSocket handshakes, version 13: {error}.");
     let mut response = with_status(request, status, ErrorCode::ValidationError, &message, None);

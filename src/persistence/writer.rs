@@ -94,7 +94,10 @@ async fn commit(
     let writes: Arc<[Arc<Write>]> = writes.into_iter().map(Arc::new).collect();
     match commit_when_available(pool, Arc::clone(&writes), condition, log).await {
         Ok(results) => results.into_iter().map(Ok).collect(),
-        Err(error) if writes.len() == 1 => vec![Err(error)],
+        Err(error) if writes.len() == 1 => {
+            error!(log, "a write was refused and is lost"; "cause" => %error);
+            vec![Err(error)]
+        }
         Err(error) => {
             warn!(log, "a group of writes was refused, trying one by one"; "size" => writes.len(), "cause" => %error);
             let mut results = Vec::with_capacity(writes.len());
@@ -120,6 +123,7 @@ async fn commit_when_available(
     log: &Logger,
 ) -> Result<Vec<Written>, StorageError> {
     let (mut pause, longest) = RETRY_PAUSES;
+    let mut failed_while_there = false;
     loop {
         let group = Arc::clone(&writes);
         let result =
@@ -135,10 +139,15 @@ async fn commit_when_available(
                 return Ok(results);
             }
             Err(StorageError::Unavailable(cause)) => {
-                // The error alone does not always tell a database that is away from one that dislikes the data.
-                if pool.run(queries::ping).await.is_ok() {
-                    return Err(StorageError::Rejected(cause));
+                // The error alone does not always tell a database that is away from one that dislikes the data; and a
+                // database that takes writes now may have come back this moment. What fails again is the data's fault.
+                if pool.run(queries::try_writing).await.is_ok() {
+                    if std::mem::replace(&mut failed_while_there, true) {
+                        return Err(StorageError::Rejected(cause));
+                    }
+                    continue;
                 }
+                failed_while_there = false;
                 if !condition.away.swap(true, Ordering::Relaxed) {
                     warn!(log, "the database is away; writes wait"; "cause" => cause);
                 }

@@ -6,7 +6,7 @@ use actix::{Actor, ActorFutureExt, AsyncContext, Handler, StreamHandler, WrapFut
 use slog::{Logger, debug, error, info, o, warn};
 use tokio::time::Instant;
 
-use super::conversation::{Asked, Conversation, Refusal, duplicate};
+use super::conversation::{Asked, Conversation, Refusal};
 use super::frame_guard::{Broken, BrokenCell};
 use super::inbound::{Fragment, Reassembly};
 use super::registry::Place;
@@ -18,15 +18,12 @@ use crate::llm::generation::{Generation, Outcome};
 use crate::llm::messages::AskModel;
 use crate::llm::prompt::Prompt;
 use crate::llm::subscription::Progress;
-use crate::persistence::messages::{CreateSession, FindTurn, LoadHistory, StoredTurn, TranscriptPage};
+use crate::persistence::messages::CreateSession;
 use crate::persistence::{PATIENCE, StorageError};
 use crate::protocol::client::ClientFrame;
 use crate::protocol::codes::{CloseReason, ErrorCode};
-use crate::protocol::server::{
-    AnswerMode, DeltaFrame, DoneFrame, ErrorFrame, HistoryMessage, Limits, NoticeCode, Role, ServerFrame,
-    SessionFrame,
-};
-use crate::protocol::{MAX_HISTORY_LIMIT, MAX_MALFORMED_IN_A_ROW, MAX_QUESTION_CHARS};
+use crate::protocol::server::{DoneFrame, ErrorFrame, Limits, NoticeCode, ServerFrame, SessionFrame};
+use crate::protocol::{MAX_MALFORMED_IN_A_ROW, MAX_QUESTION_CHARS};
 
 /// One visitor's connection.
 pub struct SessionActor {
@@ -40,7 +37,9 @@ pub struct SessionActor {
     malformed_in_a_row: u8,
     /// `None` until the client has started or resumed a session.
     pub(super) open: Option<Box<OpenSession>>,
-    reading_history: bool,
+    pub(super) reading_history: bool,
+    /// The server leaves; the connection does when the answer's end is told.
+    leaving: bool,
     last_heard: Instant,
     last_asked: Instant,
 }
@@ -82,6 +81,7 @@ impl SessionActor {
             malformed_in_a_row: 0,
             open: None,
             reading_history: false,
+            leaving: false,
             last_heard: now,
             last_asked: now,
         }
@@ -289,86 +289,12 @@ impl SessionActor {
         self.refuse(refusal, turn.and_then(|turn| turn.client_id), ctx);
     }
 
-    /// A question with an id that was used before: says the earlier answer again, if it is the same question.
-    fn answer_again(&mut self, question: Arc<str>, client_id: String, ctx: &mut SocketContext) {
-        let Some(open) = &self.open else { return };
-        let find = FindTurn { session_id: open.id, client_id: client_id.clone() };
-        let found = self.surroundings.neighbours.find_turn.send(find).timeout(PATIENCE);
-        ctx.wait(found.into_actor(self).map(move |found, actor, ctx| match found {
-            Ok(Ok(Some(turn))) if turn.question.content == question => actor.tell_again(&turn, ctx),
-            Ok(Ok(Some(_))) => actor.refuse(&duplicate(), Some(client_id), ctx),
-            Ok(Ok(None)) | Err(actix::MailboxError::Timeout) => {
-                actor.refuse(&Refusal::new(ErrorCode::StorageUnavailable), Some(client_id), ctx);
-            }
-            Ok(Err(error)) => actor.storage_failed(&error, Some(client_id), ctx),
-            Err(actix::MailboxError::Closed) => actor.actor_is_gone("persistence", ctx),
-        }));
-    }
-
-    /// Says a stored turn as if it happened now.
-    fn tell_again(&mut self, turn: &StoredTurn, ctx: &mut SocketContext) {
-        let remaining = self.remaining();
-        let accepted = ServerFrame::Accepted {
-            id: turn.client_id.clone(),
-            turn_id: turn.turn_id,
-            remaining,
-            durable: true,
-            duplicate: true,
-        };
-        self.tell(&accepted, ctx);
-        if let Some(answer) = turn.answer.as_ref().filter(|answer| !answer.content.is_empty()) {
-            let text = answer.content.to_string();
-            self.tell(
-                &ServerFrame::Delta(DeltaFrame { turn_id: turn.turn_id, seq: 1, text, replay: true }),
-                ctx,
-            );
-        }
-        let done = DoneFrame {
-            turn_id: turn.turn_id,
-            status: turn.status,
-            mode: turn.mode.unwrap_or(AnswerMode::Live),
-            model: turn.model.clone(),
-            usage: turn.usage,
-            citations: Vec::new(),
-            durable: true,
-            remaining,
-        };
-        self.tell(&ServerFrame::Done(Box::new(done)), ctx);
-    }
-
     fn cancel(&mut self, turn_id: Option<TurnId>, ctx: &mut SocketContext) {
         let generation = self.open.as_ref().and_then(|open| open.generation.as_ref());
         match generation.filter(|it| turn_id.is_none_or(|wanted| wanted == it.turn_id)) {
             Some(generation) => generation.cancel(),
             None => self.refuse(&Refusal::new(ErrorCode::NoSuchTurn), None, ctx),
         }
-    }
-
-    fn history(&mut self, before: Option<TurnId>, limit: Option<usize>, ctx: &mut SocketContext) {
-        let Some(open) = &self.open else {
-            let refusal = Refusal::new(ErrorCode::ValidationError).saying("There is no session yet.");
-            return self.refuse(&refusal, None, ctx);
-        };
-        // One at a time: the replies of a client that does not read would pile up otherwise.
-        if std::mem::replace(&mut self.reading_history, true) {
-            return self.refuse(&Refusal::new(ErrorCode::Overloaded), None, ctx);
-        }
-        let load = LoadHistory { session_id: open.id, before, limit: limit.unwrap_or(MAX_HISTORY_LIMIT) };
-        let page = self.surroundings.neighbours.load_history.send(load).timeout(PATIENCE);
-        ctx.spawn(page.into_actor(self).map(|page, actor, ctx| {
-            actor.reading_history = false;
-            match page {
-                Ok(Ok(TranscriptPage { turns, more })) => {
-                    let messages = turns.iter().flat_map(transcript).collect();
-                    actor.tell(&ServerFrame::History { messages, more }, ctx);
-                }
-                Ok(Err(error)) => actor.storage_failed(&error, None, ctx),
-                Err(actix::MailboxError::Timeout) => {
-                    actor.refuse(&Refusal::new(ErrorCode::StorageUnavailable), None, ctx);
-                }
-                Err(actix::MailboxError::Closed) => actor.actor_is_gone("persistence", ctx),
-            }
-        }));
     }
 
     /// The answer has ended.
@@ -491,6 +417,9 @@ impl StreamHandler<Progress> for SessionActor {
             Progress::Refused(failure) => self.withdraw(&failure.into(), ctx),
             Progress::Ended(outcome) => self.conclude(&outcome, ctx),
         }
+        if self.leaving && self.open.as_ref().is_none_or(|open| open.generation.is_none()) {
+            self.leave(CloseReason::Restarting, ctx);
+        }
     }
 
     /// An answer that has ended does not end the session.
@@ -508,24 +437,14 @@ impl Handler<SessionOrder> for SessionActor {
                     "The server is about to restart; this conversation will go on afterwards.".to_owned();
                 self.tell(&ServerFrame::Notice { code: NoticeCode::Draining, message }, ctx);
             }
-            SessionOrder::Leave => self.leave(CloseReason::Restarting, ctx),
+            // The end of an answer may be on its way here; without it the visitor would not know what became of it.
+            SessionOrder::Leave => {
+                let generation = self.open.as_ref().and_then(|open| open.generation.as_ref());
+                self.leaving = generation.is_some_and(|generation| generation.is_over());
+                if !self.leaving {
+                    self.leave(CloseReason::Restarting, ctx);
+                }
+            }
         }
     }
-}
-
-/// The messages of a turn as clients see them.
-pub(super) fn transcript(turn: &StoredTurn) -> impl Iterator<Item = HistoryMessage> + use<> {
-    let message = |role, said: &crate::persistence::messages::StoredMessage| HistoryMessage {
-        turn_id: turn.turn_id,
-        role,
-        content: Arc::clone(&said.content),
-        tokens: said.tokens,
-        created_at: said.at,
-        status: turn.status,
-        mode: turn.mode.filter(|_| role == Role::Assistant),
-    };
-    let question = message(Role::User, &turn.question);
-    let answer =
-        turn.answer.as_ref().filter(|it| !it.content.is_empty()).map(|it| message(Role::Assistant, it));
-    std::iter::once(question).chain(answer)
 }

@@ -6,9 +6,9 @@
 //! after a lost network, a refresh or a restart is one code path.
 //!
 //! In reading order: [`conversation`] decides (with [`history`], [`token_budget`], [`rate_window`], [`question`]),
-//! [`actor`] carries out, [`resumption`] brings a session back, [`socket`] is all that knows actix-web-actors,
-//! [`frame_guard`] and [`inbound`] keep bad frames out, [`registry`] knows who is connected, [`watchdog`] ends
-//! connections that no longer read.
+//! [`actor`] carries out, [`resumption`] brings a session back, [`transcript`] says again what was said, [`socket`] is
+//! all that knows actix-web-actors, [`frame_guard`] and [`inbound`] keep bad frames out, [`registry`] knows who is
+//! connected, [`watchdog`] ends connections that no longer read.
 
 pub mod actor;
 pub mod conversation;
@@ -21,6 +21,7 @@ pub mod registry;
 pub mod resumption;
 pub mod socket;
 pub mod token_budget;
+pub mod transcript;
 pub mod watchdog;
 
 use std::sync::Arc;

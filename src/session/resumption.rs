@@ -5,9 +5,10 @@ use std::sync::Arc;
 use actix::{ActorFutureExt, AsyncContext, MailboxError, WrapFuture};
 
 use super::SessionActor;
-use super::actor::{OpenSession, transcript};
+use super::actor::OpenSession;
 use super::conversation::{Conversation, Refusal};
 use super::socket::{self, SocketContext};
+use super::transcript::transcript;
 use crate::clock::Timestamp;
 use crate::ids::{SessionId, TokenHash};
 use crate::llm::generation::Generation;

@@ -14,6 +14,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use actix_web_actors::ws::{self, HandshakeError, Message, ProtocolError, WebsocketContext};
 use bytes::Bytes;
 use futures_util::Stream;
+use thiserror::Error;
 
 use super::SessionActor;
 use super::frame_guard::{Broken, BrokenCell, FrameGuard};
@@ -26,16 +27,41 @@ use crate::protocol::{MAX_MESSAGE_BYTES, SUBPROTOCOL};
 /// The context a session runs in.
 pub type SocketContext = WebsocketContext<SessionActor>;
 
+/// A request that is no WebSocket handshake. The client is told over HTTP.
+#[derive(Debug, Error)]
+pub enum NotAHandshake {
+    /// Another method than GET.
+    #[error("{0}")]
+    Method(String),
+    /// The key is missing or not as it must be.
+    #[error("{0}")]
+    Key(String),
+    /// It does not ask for this protocol in this version.
+    #[error("{0}")]
+    Protocol(String),
+}
+
+impl From<HandshakeError> for NotAHandshake {
+    fn from(error: HandshakeError) -> Self {
+        let problem = error.to_string();
+        match error {
+            HandshakeError::GetMethodRequired => Self::Method(problem),
+            HandshakeError::BadWebsocketKey => Self::Key(problem),
+            _ => Self::Protocol(problem),
+        }
+    }
+}
+
 /// Answers a handshake and starts the session that `make` returns.
 ///
 /// # Errors
-/// [`HandshakeError`] when the request is no WebSocket handshake.
+/// [`NotAHandshake`].
 pub fn upgrade<S>(
     request: &HttpRequest,
     payload: S,
     watchdog: &Watchdog,
     make: impl FnOnce(BrokenCell) -> SessionActor,
-) -> Result<HttpResponse, HandshakeError>
+) -> Result<HttpResponse, NotAHandshake>
 where
     S: Stream<Item = Result<Bytes, PayloadError>> + Unpin + 'static,
 {

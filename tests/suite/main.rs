@@ -11,6 +11,13 @@
 #[allow(dead_code, reason = "a vocabulary: not every word is used by every version of the suite")]
 mod support;
 
+mod architecture;
 mod browser;
+mod configuration;
+mod health;
+mod logs;
+mod outages;
 mod resume_formats;
+mod shutdown;
+mod stores;
 mod streaming;

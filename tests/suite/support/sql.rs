@@ -4,7 +4,7 @@ use std::future::Future;
 
 use diesel::connection::SimpleConnection;
 use diesel::dsl::sql;
-use diesel::sql_types::BigInt;
+use diesel::sql_types::{BigInt, Text};
 use diesel::{Connection, QueryResult, RunQueryDsl, SqliteConnection};
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 
@@ -42,6 +42,17 @@ impl FreshStore {
             None => {
                 let query = query.to_owned();
                 on_sqlite(self, move |connection| sql::<BigInt>(&query).get_result(connection)).await
+            }
+        }
+    }
+
+    /// The one text of every row that a query returns.
+    pub(crate) async fn texts(&self, query: &str) -> Vec<String> {
+        match self.admin() {
+            Some(_) => on_postgres(self.url(), query).await.into_iter().flatten().collect(),
+            None => {
+                let query = query.to_owned();
+                on_sqlite(self, move |connection| sql::<Text>(&query).load(connection)).await
             }
         }
     }

@@ -1,0 +1,108 @@
+//! Saying again what was said before: the transcript, and the answer to a question that came twice.
+
+use std::sync::Arc;
+
+use actix::{ActorFutureExt, AsyncContext, WrapFuture};
+
+use super::SessionActor;
+use super::conversation::{Refusal, duplicate};
+use super::socket::SocketContext;
+use crate::ids::TurnId;
+use crate::persistence::PATIENCE;
+use crate::persistence::messages::{FindTurn, LoadHistory, StoredMessage, StoredTurn, TranscriptPage};
+use crate::protocol::MAX_HISTORY_LIMIT;
+use crate::protocol::codes::ErrorCode;
+use crate::protocol::server::{AnswerMode, DeltaFrame, DoneFrame, HistoryMessage, Role, ServerFrame};
+
+impl SessionActor {
+    pub(super) fn history(&mut self, before: Option<TurnId>, limit: Option<usize>, ctx: &mut SocketContext) {
+        let Some(open) = &self.open else {
+            let refusal = Refusal::new(ErrorCode::ValidationError).saying("There is no session yet.");
+            return self.refuse(&refusal, None, ctx);
+        };
+        // One at a time: the replies of a client that does not read would pile up otherwise.
+        if std::mem::replace(&mut self.reading_history, true) {
+            return self.refuse(&Refusal::new(ErrorCode::Overloaded), None, ctx);
+        }
+        let load = LoadHistory { session_id: open.id, before, limit: limit.unwrap_or(MAX_HISTORY_LIMIT) };
+        let page = self.surroundings.neighbours.load_history.send(load).timeout(PATIENCE);
+        ctx.spawn(page.into_actor(self).map(|page, actor, ctx| {
+            actor.reading_history = false;
+            match page {
+                Ok(Ok(TranscriptPage { turns, more })) => {
+                    let messages = turns.iter().flat_map(transcript).collect();
+                    actor.tell(&ServerFrame::History { messages, more }, ctx);
+                }
+                Ok(Err(error)) => actor.storage_failed(&error, None, ctx),
+                Err(actix::MailboxError::Timeout) => {
+                    actor.refuse(&Refusal::new(ErrorCode::StorageUnavailable), None, ctx);
+                }
+                Err(actix::MailboxError::Closed) => actor.actor_is_gone("persistence", ctx),
+            }
+        }));
+    }
+
+    /// A question with an id that was used before: says the earlier answer again, if it is the same question.
+    pub(super) fn answer_again(&mut self, question: Arc<str>, client_id: String, ctx: &mut SocketContext) {
+        let Some(open) = &self.open else { return };
+        let find = FindTurn { session_id: open.id, client_id: client_id.clone() };
+        let found = self.surroundings.neighbours.find_turn.send(find).timeout(PATIENCE);
+        ctx.wait(found.into_actor(self).map(move |found, actor, ctx| match found {
+            Ok(Ok(Some(turn))) if turn.question.content == question => actor.tell_again(&turn, ctx),
+            Ok(Ok(Some(_))) => actor.refuse(&duplicate(), Some(client_id), ctx),
+            Ok(Ok(None)) | Err(actix::MailboxError::Timeout) => {
+                actor.refuse(&Refusal::new(ErrorCode::StorageUnavailable), Some(client_id), ctx);
+            }
+            Ok(Err(error)) => actor.storage_failed(&error, Some(client_id), ctx),
+            Err(actix::MailboxError::Closed) => actor.actor_is_gone("persistence", ctx),
+        }));
+    }
+
+    /// Says a stored turn as if it happened now.
+    fn tell_again(&mut self, turn: &StoredTurn, ctx: &mut SocketContext) {
+        let remaining = self.remaining();
+        let accepted = ServerFrame::Accepted {
+            id: turn.client_id.clone(),
+            turn_id: turn.turn_id,
+            remaining,
+            durable: true,
+            duplicate: true,
+        };
+        self.tell(&accepted, ctx);
+        if let Some(answer) = turn.answer.as_ref().filter(|answer| !answer.content.is_empty()) {
+            let text = answer.content.to_string();
+            self.tell(
+                &ServerFrame::Delta(DeltaFrame { turn_id: turn.turn_id, seq: 1, text, replay: true }),
+                ctx,
+            );
+        }
+        let done = DoneFrame {
+            turn_id: turn.turn_id,
+            status: turn.status,
+            mode: turn.mode.unwrap_or(AnswerMode::Live),
+            model: turn.model.clone(),
+            usage: turn.usage,
+            citations: Vec::new(),
+            durable: true,
+            remaining,
+        };
+        self.tell(&ServerFrame::Done(Box::new(done)), ctx);
+    }
+}
+
+/// The messages of a turn as clients see them.
+pub(super) fn transcript(turn: &StoredTurn) -> impl Iterator<Item = HistoryMessage> + use<> {
+    let message = |role, said: &StoredMessage| HistoryMessage {
+        turn_id: turn.turn_id,
+        role,
+        content: Arc::clone(&said.content),
+        tokens: said.tokens,
+        created_at: said.at,
+        status: turn.status,
+        mode: turn.mode.filter(|_| role == Role::Assistant),
+    };
+    let question = message(Role::User, &turn.question);
+    let answer =
+        turn.answer.as_ref().filter(|it| !it.content.is_empty()).map(|it| message(Role::Assistant, it));
+    std::iter::once(question).chain(answer)
+}

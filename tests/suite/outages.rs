@@ -1,0 +1,162 @@
+//! The database goes away in the middle: the chat goes on, says so, and nothing is lost.
+
+use futures_util::future::join_all;
+use serde_json::json;
+
+use crate::support::chat_client::ChatClient;
+use crate::support::fake_openrouter::FakeOpenRouter;
+use crate::support::gate::Gate;
+use crate::support::raw_socket::{Frame, RawSocket};
+use crate::support::script::Script;
+use crate::support::server::Server;
+use crate::support::server_config::ServerConfig;
+use crate::support::sql::on_postgres;
+use crate::support::stores::{FreshStore, Store};
+
+async fn fresh(store: Store, test: &str) -> Option<FreshStore> {
+    store.fresh_for(&format!("{}::{test}", module_path!())).await
+}
+
+/// Sends SQL on a connection of its own that stays open, so that a lock is held until it is dropped.
+async fn hold(store: &FreshStore, statements: &str) -> tokio_postgres::Client {
+    let (client, connection) = tokio_postgres::connect(store.url(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client.batch_execute(statements).await.unwrap();
+    client
+}
+
+/// Waits until so many of the server's statements wait for a lock.
+async fn blocked(store: &FreshStore) {
+    let query = "SELECT count(*) FROM pg_stat_activity
+        WHERE application_name = 'resume-chatbot' AND datname = current_database() AND wait_event_type = 'Lock'";
+    let waiting = async {
+        while store.number(query).await == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    crate::support::within("the server to wait for a lock", waiting).await;
+}
+
+async fn cut_connections(store: &FreshStore) {
+    let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE application_name = 'resume-chatbot' AND datname = current_database()";
+    let cut = on_postgres(store.url(), cut).await;
+    assert!(!cut.is_empty(), "the server has no connection under its name");
+}
+
+async fn everything_is_there(store: &FreshStore, turns: i64) {
+    assert_eq!(store.number("SELECT count(*) FROM turns WHERE status = 'complete'").await, turns);
+    assert_eq!(store.number("SELECT count(*) FROM messages").await, turns * 2);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_cut_between_writes_is_replaced() {
+    let Some(store) = fresh(Store::Postgres, "a_connection_that_is_cut_between_writes").await else { return };
+    let (upstream, gate) = (FakeOpenRouter::start().await, Gate::default());
+    let server = Server::start(ServerConfig::serve(&store, &upstream)).await;
+    let mut visitor = ChatClient::connect(&server).await;
+    upstream.queue(Script::of(&["Still ", "here."]).hold_after(1, &gate));
+    visitor.ask("Where?").await;
+    visitor.hear_until("delta").await;
+    cut_connections(&store).await;
+    gate.open();
+    let answer = visitor.rest_of_answer().await;
+    assert_eq!((answer.status(), &answer.done["durable"]), ("complete", &json!(true)));
+    cut_connections(&store).await;
+    let answer = visitor.ask_and_hear("And now?").await;
+    assert_eq!((&answer.accepted["durable"], &answer.done["durable"]), (&json!(true), &json!(true)));
+    everything_is_there(&store, 2).await;
+}
+
+#[tokio::test]
+async fn a_write_whose_connection_is_cut_under_it_is_written_again() {
+    let Some(store) = fresh(Store::Postgres, "a_write_whose_connection_is_cut").await else { return };
+    let upstream = FakeOpenRouter::start().await;
+    let server = Server::start(ServerConfig::serve(&store, &upstream)).await;
+    let mut visitor = ChatClient::connect(&server).await;
+    visitor.start().await;
+    let lock = hold(&store, "BEGIN; LOCK TABLE turns IN ACCESS EXCLUSIVE MODE").await;
+    visitor.ask("Where?").await;
+    blocked(&store).await;
+    cut_connections(&store).await;
+    drop(lock);
+    let answer = visitor.answer().await;
+    assert_eq!((answer.status(), &answer.done["durable"]), ("complete", &json!(true)));
+    everything_is_there(&store, 1).await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_for_a_while_gets_everything_afterwards() {
+    let Some(store) = fresh(Store::Postgres, "a_server_that_is_away").await else { return };
+    let upstream = FakeOpenRouter::start().await;
+    let mut server = Server::start(ServerConfig::serve(&store, &upstream)).await;
+    let mut visitor = ChatClient::connect(&server).await;
+    visitor.start().await;
+    let outage = store.go_away().await;
+    let answer = visitor.ask_and_hear("Where?").await;
+    assert_eq!(answer.status(), "complete");
+    assert_eq!((&answer.accepted["durable"], &answer.done["durable"]), (&json!(false), &json!(false)));
+    outage.end().await;
+    // Leaving waits for the store, so that a restart in bad weather loses nothing either.
+    server.terminate().await;
+    assert_eq!(server.wait_exit().await.code(), Some(0));
+    everything_is_there(&store, 1).await;
+}
+
+#[tokio::test]
+async fn a_file_that_another_process_locks_gets_everything_afterwards() {
+    let Some(store) = fresh(Store::Sqlite, "a_file_that_another_process_locks").await else { return };
+    let upstream = FakeOpenRouter::start().await;
+    let mut server = Server::start(ServerConfig::serve(&store, &upstream)).await;
+    let mut visitor = ChatClient::connect(&server).await;
+    visitor.start().await;
+    let outage = store.go_away().await;
+    let answer = visitor.ask_and_hear("Where?").await;
+    assert_eq!(answer.status(), "complete");
+    assert_eq!((&answer.accepted["durable"], &answer.done["durable"]), (&json!(false), &json!(false)));
+    // Longer than SQLite itself waits, so that the server has to try again.
+    let away = server.wait_for_log("that the database is away", |line| {
+        line["msg"].as_str().is_some_and(|msg| msg.contains("database is away") || msg.contains("refused"))
+    });
+    assert_eq!(away.await["msg"], "the database is away; writes wait");
+    outage.end().await;
+    server.wait_for_log("that the database is back", |line| line["msg"] == "the database is back").await;
+    server.terminate().await;
+    assert_eq!(server.wait_exit().await.code(), Some(0));
+    everything_is_there(&store, 1).await;
+}
+
+#[tokio::test]
+async fn what_waits_for_the_database_is_bounded_and_kept() {
+    /// More than the buffer and the group in hand.
+    const VISITORS: usize = 5000;
+    let Some(store) = fresh(Store::Postgres, "what_waits_for_the_database").await else { return };
+    let upstream = FakeOpenRouter::start().await;
+    let mut server = Server::start(ServerConfig::serve(&store, &upstream)).await;
+    let mut visitor = ChatClient::connect(&server).await;
+    visitor.start().await;
+    let before = server.resident_kib();
+    let outage = store.go_away().await;
+    for _ in 0..VISITORS / 100 {
+        let visit = async || {
+            let mut socket = RawSocket::connect(&server).await;
+            // The pong tells that what came with the ping was read.
+            let ping = Frame::new(9, "read?").bytes();
+            let start = Frame::text("{\"type\": \"start\"}").bytes();
+            socket.send_bytes(&[ping, start].concat()).await;
+            assert!(socket.read_frame().await.is_some_and(|frame| frame.opcode == 10));
+        };
+        join_all((0..100).map(|_| visit())).await;
+    }
+    visitor.ask_with_id("too-much", "Where?").await;
+    let refused = visitor.hear_error("STORAGE_UNAVAILABLE").await;
+    assert_eq!((&refused["retryable"], &refused["id"]), (&json!(true), &json!("too-much")));
+    let grown = server.resident_kib().saturating_sub(before);
+    assert!(grown < 64 * 1024, "{grown} KiB");
+    outage.end().await;
+    server.wait_for_log("that the database is back", |line| line["msg"] == "the database is back").await;
+    server.terminate().await;
+    assert_eq!(server.wait_exit().await.code(), Some(0));
+    let kept = store.number("SELECT count(*) FROM sessions").await;
+    assert!((4096..=4096 + 1024).contains(&kept), "{kept} sessions were kept");
+}

@@ -98,8 +98,9 @@ on_both_stores! {
 
     async fn a_level_hides_what_is_below_it(store: FreshStore) {
         let upstream = FakeOpenRouter::start().await;
-        let mut server =
-            Server::start(ServerConfig::serve(&store, &upstream).with("LOG_LEVEL", "debug")).await;
+        // Few enough for any system's limit of open files, about which there would be a line.
+        let config = ServerConfig::serve(&store, &upstream).with("LOG_LEVEL", "debug").with("MAX_CONNECTIONS", 100);
+        let mut server = Server::start(config).await;
         let refused = async |server: &Server| {
             let mut visitor = ChatClient::connect(server).await;
             visitor.say_text("no JSON").await;

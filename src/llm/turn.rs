@@ -221,7 +221,9 @@ fn question_failure(error: &StorageError) -> Failure {
         StorageError::DuplicateQuestion => ErrorCode::DuplicateId.into(),
         StorageError::Superseded => ErrorCode::SessionNotFound.into(),
         StorageError::BufferFull => ErrorCode::StorageUnavailable.into(),
-        StorageError::Rejected(_) | StorageError::Unavailable(_) => ErrorCode::StorageUnavailable.into(),
+        StorageError::Rejected(_) | StorageError::Unclear(_) | StorageError::Unavailable(_) => {
+            ErrorCode::StorageUnavailable.into()
+        }
     }
 }
 

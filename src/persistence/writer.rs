@@ -26,6 +26,9 @@ const MAX_GROUP: usize = 512;
 /// The first and the longest pause between two tries when the database is away.
 const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3));
 
+/// Failures of a group, each with the database there right after it, that make it the data's own fault.
+const UNCLEAR_TRIES: u32 = 3;
+
 /// A change to be committed.
 #[derive(Debug)]
 pub(super) enum Write {
@@ -94,7 +97,10 @@ async fn commit(
     let writes: Arc<[Arc<Write>]> = writes.into_iter().map(Arc::new).collect();
     match commit_when_available(pool, Arc::clone(&writes), condition, log).await {
         Ok(results) => results.into_iter().map(Ok).collect(),
-        Err(error) if writes.len() == 1 => vec![Err(error)],
+        Err(error) if writes.len() == 1 => {
+            error!(log, "a write was refused and is lost"; "cause" => %error);
+            vec![Err(error)]
+        }
         Err(error) => {
             warn!(log, "a group of writes was refused, trying one by one"; "size" => writes.len(), "cause" => %error);
             let mut results = Vec::with_capacity(writes.len());
@@ -120,11 +126,12 @@ async fn commit_when_available(
     log: &Logger,
 ) -> Result<Vec<Written>, StorageError> {
     let (mut pause, longest) = RETRY_PAUSES;
+    let mut unclear = 0;
     loop {
         let group = Arc::clone(&writes);
         let result =
             pool.run(async move |connection: &mut Connection| apply_group(connection, &group).await).await;
-        match result {
+        let away = match result {
             Ok(results) => {
                 if condition.away.swap(false, Ordering::Relaxed) {
                     info!(log, "the database is back");
@@ -134,19 +141,26 @@ async fn commit_when_available(
                 condition.writes.fetch_add(count, Ordering::Relaxed);
                 return Ok(results);
             }
-            Err(StorageError::Unavailable(cause)) => {
-                // The error alone does not always tell a database that is away from one that dislikes the data.
-                if pool.run(queries::ping).await.is_ok() {
+            Err(StorageError::Unavailable(cause)) => Some(cause),
+            // A database that takes anything but this, time after time, dislikes the data. Once proves nothing: it may
+            // have come back in between.
+            Err(StorageError::Unclear(cause)) if pool.run(queries::ping).await.is_ok() => {
+                unclear += 1;
+                if unclear >= UNCLEAR_TRIES {
                     return Err(StorageError::Rejected(cause));
                 }
-                if !condition.away.swap(true, Ordering::Relaxed) {
-                    warn!(log, "the database is away; writes wait"; "cause" => cause);
-                }
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(longest);
+                None
             }
+            Err(StorageError::Unclear(cause)) => Some(cause),
             Err(error) => return Err(error),
+        };
+        if let Some(cause) = away
+            && !condition.away.swap(true, Ordering::Relaxed)
+        {
+            warn!(log, "the database is away; writes wait"; "cause" => cause);
         }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(longest);
     }
 }
 

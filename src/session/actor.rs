@@ -24,7 +24,7 @@ use crate::protocol::client::ClientFrame;
 use crate::protocol::codes::{CloseReason, ErrorCode};
 use crate::protocol::server::{
     AnswerMode, DeltaFrame, DoneFrame, ErrorFrame, HistoryMessage, Limits, NoticeCode, Role, ServerFrame,
-    SessionFrame,
+    SessionFrame, TurnStatus,
 };
 use crate::protocol::{MAX_HISTORY_LIMIT, MAX_MALFORMED_IN_A_ROW, MAX_QUESTION_CHARS};
 
@@ -41,6 +41,8 @@ pub struct SessionActor {
     /// `None` until the client has started or resumed a session.
     pub(super) open: Option<Box<OpenSession>>,
     reading_history: bool,
+    /// The server leaves as soon as the end of the current answer is told.
+    leaving: bool,
     last_heard: Instant,
     last_asked: Instant,
 }
@@ -82,6 +84,7 @@ impl SessionActor {
             malformed_in_a_row: 0,
             open: None,
             reading_history: false,
+            leaving: false,
             last_heard: now,
             last_asked: now,
         }
@@ -295,9 +298,12 @@ impl SessionActor {
         let find = FindTurn { session_id: open.id, client_id: client_id.clone() };
         let found = self.surroundings.neighbours.find_turn.send(find).timeout(PATIENCE);
         ctx.wait(found.into_actor(self).map(move |found, actor, ctx| match found {
-            Ok(Ok(Some(turn))) if turn.question.content == question => actor.tell_again(&turn, ctx),
-            Ok(Ok(Some(_))) => actor.refuse(&duplicate(), Some(client_id), ctx),
-            Ok(Ok(None)) | Err(actix::MailboxError::Timeout) => {
+            Ok(Ok(Some(turn))) if turn.question.content != question => {
+                actor.refuse(&duplicate(), Some(client_id), ctx);
+            }
+            Ok(Ok(Some(turn))) if turn.status != TurnStatus::Answering => actor.tell_again(&turn, ctx),
+            // Its end waits to be written.
+            Ok(Ok(Some(_) | None)) | Err(actix::MailboxError::Timeout) => {
                 actor.refuse(&Refusal::new(ErrorCode::StorageUnavailable), Some(client_id), ctx);
             }
             Ok(Err(error)) => actor.storage_failed(&error, Some(client_id), ctx),
@@ -322,6 +328,11 @@ impl SessionActor {
                 &ServerFrame::Delta(DeltaFrame { turn_id: turn.turn_id, seq: 1, text, replay: true }),
                 ctx,
             );
+        }
+        if turn.status == TurnStatus::Failed {
+            // The store does not keep why.
+            let failure = Refusal::new(ErrorCode::ApiError);
+            self.tell(&self.error_frame(&failure, None, Some(turn.turn_id)), ctx);
         }
         let done = DoneFrame {
             turn_id: turn.turn_id,
@@ -393,6 +404,12 @@ impl SessionActor {
             remaining,
         };
         self.tell(&ServerFrame::Done(Box::new(done)), ctx);
+    }
+
+    /// Whether the answer has ended and its visitor was not told so yet.
+    fn has_end_to_tell(&self) -> bool {
+        let generation = self.open.as_ref().and_then(|open| open.generation.as_ref());
+        generation.is_some_and(|generation| generation.is_over())
     }
 
     pub(super) fn remaining(&mut self) -> u32 {
@@ -491,6 +508,9 @@ impl StreamHandler<Progress> for SessionActor {
             Progress::Refused(failure) => self.withdraw(&failure.into(), ctx),
             Progress::Ended(outcome) => self.conclude(&outcome, ctx),
         }
+        if self.leaving && !self.has_end_to_tell() {
+            self.leave(CloseReason::Restarting, ctx);
+        }
     }
 
     /// An answer that has ended does not end the session.
@@ -508,6 +528,7 @@ impl Handler<SessionOrder> for SessionActor {
                     "The server is about to restart; this conversation will go on afterwards.".to_owned();
                 self.tell(&ServerFrame::Notice { code: NoticeCode::Draining, message }, ctx);
             }
+            SessionOrder::Leave if self.has_end_to_tell() => self.leaving = true,
             SessionOrder::Leave => self.leave(CloseReason::Restarting, ctx),
         }
     }

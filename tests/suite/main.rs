@@ -12,5 +12,7 @@
 mod support;
 
 mod browser;
+mod compatible_servers;
 mod resume_formats;
 mod streaming;
+mod upstream_errors;

@@ -13,6 +13,8 @@ mod support;
 
 mod browser;
 mod compatible_servers;
+mod limits;
+mod protocol_errors;
 mod resume_formats;
 mod streaming;
 mod upstream_errors;

@@ -13,8 +13,12 @@ mod support;
 
 mod browser;
 mod compatible_servers;
+mod history_and_resume;
 mod limits;
 mod protocol_errors;
+mod pruning;
+mod question_ids;
+mod restarts;
 mod resume_formats;
 mod streaming;
 mod upstream_errors;

@@ -56,14 +56,14 @@ pub struct ChunkUsage {
     pub cost: Option<f64>,
 }
 
-/// What an upstream says of a failure, in the body of a refusal or within a stream.
+/// What an upstream says of a failure, in the body of a refusal or within a stream. Whatever shape it has, it is one:
+/// some servers send a text alone.
 #[derive(Debug, Default, Deserialize)]
+#[serde(from = "Value")]
 pub struct UpstreamError {
     /// A number or a name.
-    #[serde(default)]
     pub code: Option<Value>,
     /// For the operator; never shown to visitors.
-    #[serde(default)]
     pub message: Option<String>,
 }
 
@@ -79,6 +79,19 @@ impl Chunk {
     #[must_use]
     pub fn choice(&self) -> Option<&Choice> {
         self.choices.as_ref()?.first()
+    }
+}
+
+impl From<Value> for UpstreamError {
+    fn from(error: Value) -> Self {
+        match error {
+            Value::Object(mut fields) => Self {
+                code: fields.remove("code").filter(|code| !code.is_null()),
+                message: fields.get("message").and_then(Value::as_str).map(str::to_owned),
+            },
+            Value::String(message) => Self { code: None, message: Some(message) },
+            other => Self { code: None, message: Some(other.to_string()) },
+        }
     }
 }
 
@@ -128,6 +141,7 @@ mod tests {
             (r#"{"code":429,"message":"m"}"#, Some(429)),
             (r#"{"code":"502"}"#, Some(502)),
             (r#"{"code":"server_error"}"#, None),
+            (r#""model not loaded""#, None),
             ("{}", None),
         ] {
             let error: UpstreamError = serde_json::from_str(json).unwrap();

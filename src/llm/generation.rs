@@ -4,6 +4,7 @@
 //! take more. So no mailbox is crossed per token, a slow reader gets fewer and larger pieces, and coming back after a
 //! lost connection is the same subscription from an earlier place.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -139,8 +140,9 @@ impl Generation {
     }
 
     /// Appends a piece of the answer. Returns false when the answer has reached [`MAX_ANSWER_BYTES`]; the piece is not
-    /// taken then.
+    /// taken then. NUL characters are left out: PostgreSQL stores no text with one.
     pub fn append(&self, text: &str) -> bool {
+        let text = if text.contains('\0') { Cow::Owned(text.replace('\0', "")) } else { Cow::Borrowed(text) };
         if text.is_empty() {
             return true;
         }
@@ -148,7 +150,7 @@ impl Generation {
             if log.text.len() + text.len() > MAX_ANSWER_BYTES {
                 return false;
             }
-            let mut rest = text;
+            let mut rest = &*text;
             while let Some((piece, after)) = rest.split_at_checked(rest.floor_char_boundary(MAX_DELTA_BYTES))
             {
                 if piece.is_empty() {

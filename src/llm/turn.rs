@@ -136,7 +136,10 @@ impl Answering {
             ticks.tick().await;
             let length = generation.len();
             if length > saved {
-                let record = self.record(ask, generation, TurnStatus::Answering, 0, Usage::default(), None);
+                // After a crash this is the answer, and takes its place in prompts by its length.
+                let tokens = self.counter.count(&generation.text());
+                let record =
+                    self.record(ask, generation, TurnStatus::Answering, tokens, Usage::default(), None);
                 match self.save_answer.try_send(SaveAnswer(record)) {
                     Ok(()) => saved = length,
                     Err(error) => warn!(log, "an unfinished answer could not be saved"; "error" => %error),
@@ -221,7 +224,9 @@ fn question_failure(error: &StorageError) -> Failure {
         StorageError::DuplicateQuestion => ErrorCode::DuplicateId.into(),
         StorageError::Superseded => ErrorCode::SessionNotFound.into(),
         StorageError::BufferFull => ErrorCode::StorageUnavailable.into(),
-        StorageError::Rejected(_) | StorageError::Unavailable(_) => ErrorCode::StorageUnavailable.into(),
+        StorageError::Rejected(_) | StorageError::Unclear(_) | StorageError::Unavailable(_) => {
+            ErrorCode::StorageUnavailable.into()
+        }
     }
 }
 

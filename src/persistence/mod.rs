@@ -33,6 +33,10 @@ pub enum StorageError {
     /// The database cannot be reached or does not answer. Clients see `STORAGE_UNAVAILABLE`.
     #[error("the database is not available: {0}")]
     Unavailable(String),
+    /// The database failed in a way that does not tell whether it is away or dislikes the data. Clients see
+    /// `STORAGE_UNAVAILABLE`.
+    #[error("the database failed: {0}")]
+    Unclear(String),
     /// The database will never take this. Clients see `STORAGE_UNAVAILABLE`; it is a fault of this server.
     #[error("the database refused the data: {0}")]
     Rejected(String),

@@ -30,6 +30,16 @@ const POSTGRES_SETUP: &str = "SET statement_timeout = '10s'; SET application_nam
 /// How long opening a connection or waiting for a free one may take.
 const CHECKOUT_TIMEOUT: Duration = PATIENCE;
 
+/// What SQLite says when its file cannot be written, while reading may go on: another process holds it, the disk is
+/// full or gone.
+const SQLITE_IS_AWAY: [&str; 5] = [
+    "database is locked",
+    "database or disk is full",
+    "disk I/O error",
+    "attempt to write a readonly database",
+    "unable to open database file",
+];
+
 /// An SQLite connection whose queries run on the thread that asks.
 pub(super) type SqliteLink = SyncConnectionWrapper<SqliteConnection, InPlace>;
 
@@ -195,6 +205,12 @@ fn classify(error: &DieselError) -> StorageError {
         | DieselError::QueryBuilderError(_)
         | DieselError::SerializationError(_)
         | DieselError::DeserializationError(_) => StorageError::Rejected(error.to_string()),
-        _ => StorageError::Unavailable(error.to_string()),
+        DieselError::DatabaseError(Kind::ClosedConnection | Kind::UnableToSendCommand, _) => {
+            StorageError::Unavailable(error.to_string())
+        }
+        DieselError::DatabaseError(_, information) if SQLITE_IS_AWAY.contains(&information.message()) => {
+            StorageError::Unavailable(error.to_string())
+        }
+        _ => StorageError::Unclear(error.to_string()),
     }
 }

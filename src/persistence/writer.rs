@@ -26,6 +26,9 @@ const MAX_GROUP: usize = 512;
 /// The first and the longest pause between two tries when the database is away.
 const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3));
 
+/// Failures of a group, each with the database there right after it, that make it the data's own fault.
+const UNCLEAR_TRIES: u32 = 3;
+
 /// A change to be committed.
 #[derive(Debug)]
 pub(super) enum Write {
@@ -123,12 +126,12 @@ async fn commit_when_available(
     log: &Logger,
 ) -> Result<Vec<Written>, StorageError> {
     let (mut pause, longest) = RETRY_PAUSES;
-    let mut failed_while_there = false;
+    let mut unclear = 0;
     loop {
         let group = Arc::clone(&writes);
         let result =
             pool.run(async move |connection: &mut Connection| apply_group(connection, &group).await).await;
-        match result {
+        let away = match result {
             Ok(results) => {
                 if condition.away.swap(false, Ordering::Relaxed) {
                     info!(log, "the database is back");
@@ -138,24 +141,26 @@ async fn commit_when_available(
                 condition.writes.fetch_add(count, Ordering::Relaxed);
                 return Ok(results);
             }
-            Err(StorageError::Unavailable(cause)) => {
-                // The error alone does not always tell a database that is away from one that dislikes the data; and a
-                // database that takes writes now may have come back this moment. What fails again is the data's fault.
-                if pool.run(queries::try_writing).await.is_ok() {
-                    if std::mem::replace(&mut failed_while_there, true) {
-                        return Err(StorageError::Rejected(cause));
-                    }
-                    continue;
+            Err(StorageError::Unavailable(cause)) => Some(cause),
+            // A database that takes anything but this, time after time, dislikes the data. Once proves nothing: it may
+            // have come back in between.
+            Err(StorageError::Unclear(cause)) if pool.run(queries::try_writing).await.is_ok() => {
+                unclear += 1;
+                if unclear >= UNCLEAR_TRIES {
+                    return Err(StorageError::Rejected(cause));
                 }
-                failed_while_there = false;
-                if !condition.away.swap(true, Ordering::Relaxed) {
-                    warn!(log, "the database is away; writes wait"; "cause" => cause);
-                }
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(longest);
+                None
             }
+            Err(StorageError::Unclear(cause)) => Some(cause),
             Err(error) => return Err(error),
+        };
+        if let Some(cause) = away
+            && !condition.away.swap(true, Ordering::Relaxed)
+        {
+            warn!(log, "the database is away; writes wait"; "cause" => cause);
         }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(longest);
     }
 }
 

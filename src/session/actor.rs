@@ -1,12 +1,12 @@
-//! The actor of one connection: it carries out what its conversation decides.
+//! The actor of one connection: its life, its frames, and what it tells.
 
 use std::sync::Arc;
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Handler, StreamHandler, WrapFuture};
+use actix::{Actor, ActorFutureExt, AsyncContext, Handler, WrapFuture};
 use slog::{Logger, debug, error, info, o, warn};
 use tokio::time::Instant;
 
-use super::conversation::{Asked, Conversation, Refusal};
+use super::conversation::{Conversation, Refusal};
 use super::frame_guard::{Broken, BrokenCell};
 use super::inbound::{Fragment, Reassembly};
 use super::registry::Place;
@@ -14,15 +14,12 @@ use super::socket::{self, SocketContext};
 use super::{SessionOrder, SessionSurroundings, question};
 use crate::clock::Timestamp;
 use crate::ids::{ResumeToken, SessionId, TurnId};
-use crate::llm::generation::{Generation, Outcome};
-use crate::llm::messages::AskModel;
-use crate::llm::prompt::Prompt;
-use crate::llm::subscription::Progress;
+use crate::llm::generation::Generation;
 use crate::persistence::messages::CreateSession;
 use crate::persistence::{PATIENCE, StorageError};
 use crate::protocol::client::ClientFrame;
 use crate::protocol::codes::{CloseReason, ErrorCode};
-use crate::protocol::server::{DoneFrame, ErrorFrame, Limits, NoticeCode, ServerFrame, SessionFrame};
+use crate::protocol::server::{ErrorFrame, Limits, NoticeCode, ServerFrame, SessionFrame};
 use crate::protocol::{MAX_MALFORMED_IN_A_ROW, MAX_QUESTION_CHARS};
 
 /// One visitor's connection.
@@ -39,9 +36,9 @@ pub struct SessionActor {
     pub(super) open: Option<Box<OpenSession>>,
     pub(super) reading_history: bool,
     /// The server leaves; the connection does when the answer's end is told.
-    leaving: bool,
+    pub(super) leaving: bool,
     last_heard: Instant,
-    last_asked: Instant,
+    pub(super) last_asked: Instant,
 }
 
 /// The session this connection speaks for.
@@ -51,7 +48,7 @@ pub(super) struct OpenSession {
     /// The answer being given.
     pub(super) generation: Option<Arc<Generation>>,
     /// Tell with the acceptance that older messages left the prompt.
-    newly_pruned: bool,
+    pub(super) newly_pruned: bool,
 }
 
 impl OpenSession {
@@ -211,116 +208,6 @@ impl SessionActor {
         }
     }
 
-    fn ask(&mut self, question: Arc<str>, client_id: Option<String>, ctx: &mut SocketContext) {
-        let Some(open) = &mut self.open else { return };
-        let now = Timestamp::now();
-        self.last_asked = Instant::now();
-        let tokens = self.surroundings.counter.count(&question);
-        let asked =
-            open.conversation.ask(now, Arc::clone(&question), tokens, client_id.clone(), &self.surroundings);
-        match asked {
-            Err(refusal) => self.refuse(&refusal, client_id, ctx),
-            Ok(Asked::Current(turn_id)) => {
-                let remaining = open.conversation.remaining(now);
-                let frame = ServerFrame::Accepted {
-                    id: client_id,
-                    turn_id,
-                    remaining,
-                    durable: true,
-                    duplicate: true,
-                };
-                self.tell(&frame, ctx);
-            }
-            Ok(Asked::Earlier(_)) => {
-                if let Some(client_id) = client_id {
-                    self.answer_again(question, client_id, ctx);
-                }
-            }
-            Ok(Asked::New { turn_id, prompt, newly_pruned }) => {
-                open.newly_pruned = newly_pruned;
-                self.ask_model(turn_id, prompt, tokens, client_id, now, ctx);
-            }
-        }
-    }
-
-    fn ask_model(
-        &mut self,
-        turn_id: TurnId,
-        prompt: Prompt,
-        question_tokens: u32,
-        client_id: Option<String>,
-        asked_at: Timestamp,
-        ctx: &mut SocketContext,
-    ) {
-        let Some(open) = &self.open else { return };
-        let ask = AskModel {
-            turn_id,
-            session_id: open.id,
-            epoch: open.conversation.epoch(),
-            client_id,
-            question_tokens,
-            prompt,
-            asked_at,
-            log: self.log.new(o!("turn_id" => turn_id.to_string())),
-        };
-        let reply = self.surroundings.neighbours.ask.send(ask).timeout(PATIENCE);
-        ctx.wait(reply.into_actor(self).map(|reply, actor, ctx| match reply {
-            Ok(Ok(generation)) => {
-                socket::follow(ctx, generation.subscribe(0));
-                if let Some(open) = &mut actor.open {
-                    open.generation = Some(generation);
-                }
-            }
-            Ok(Err(failure)) => actor.withdraw(&failure.into(), ctx),
-            Err(actix::MailboxError::Timeout) => actor.withdraw(&Refusal::new(ErrorCode::Overloaded), ctx),
-            Err(actix::MailboxError::Closed) => {
-                actor.withdraw(&Refusal::new(ErrorCode::InternalError), ctx);
-                actor.actor_is_gone("llm", ctx);
-            }
-        }));
-    }
-
-    /// The question was not taken after all.
-    fn withdraw(&mut self, refusal: &Refusal, ctx: &mut SocketContext) {
-        let turn = self.open.as_mut().and_then(|open| {
-            open.generation = None;
-            open.conversation.withdraw()
-        });
-        self.refuse(refusal, turn.and_then(|turn| turn.client_id), ctx);
-    }
-
-    fn cancel(&mut self, turn_id: Option<TurnId>, ctx: &mut SocketContext) {
-        let generation = self.open.as_ref().and_then(|open| open.generation.as_ref());
-        match generation.filter(|it| turn_id.is_none_or(|wanted| wanted == it.turn_id)) {
-            Some(generation) => generation.cancel(),
-            None => self.refuse(&Refusal::new(ErrorCode::NoSuchTurn), None, ctx),
-        }
-    }
-
-    /// The answer has ended.
-    fn conclude(&mut self, outcome: &Outcome, ctx: &mut SocketContext) {
-        let remaining = self.remaining();
-        let Some(open) = &mut self.open else { return };
-        let Some(generation) = open.generation.take() else { return };
-        open.conversation.end(generation.text(), outcome.answer_tokens, outcome.usage);
-        let turn_id = generation.turn_id;
-        if let Some(failure) = outcome.failure {
-            let frame = self.error_frame(&failure.into(), None, Some(turn_id));
-            self.tell(&frame, ctx);
-        }
-        let done = DoneFrame {
-            turn_id,
-            status: outcome.status,
-            mode: generation.mode,
-            model: outcome.model.clone(),
-            usage: outcome.usage,
-            citations: outcome.citations.clone(),
-            durable: outcome.durable,
-            remaining,
-        };
-        self.tell(&ServerFrame::Done(Box::new(done)), ctx);
-    }
-
     pub(super) fn remaining(&mut self) -> u32 {
         self.open.as_mut().map_or(0, |open| open.conversation.remaining(Timestamp::now()))
     }
@@ -337,7 +224,12 @@ impl SessionActor {
         self.tell(&self.error_frame(refusal, id, None), ctx);
     }
 
-    fn error_frame(&self, refusal: &Refusal, id: Option<String>, turn_id: Option<TurnId>) -> ServerFrame {
+    pub(super) fn error_frame(
+        &self,
+        refusal: &Refusal,
+        id: Option<String>,
+        turn_id: Option<TurnId>,
+    ) -> ServerFrame {
         ServerFrame::Error(Box::new(ErrorFrame {
             code: refusal.code,
             message: refusal.message().to_owned(),
@@ -390,42 +282,6 @@ impl Actor for SessionActor {
     }
 }
 
-impl StreamHandler<Progress> for SessionActor {
-    fn handle(&mut self, progress: Progress, ctx: &mut SocketContext) {
-        match progress {
-            Progress::Delta(delta) => self.tell(&ServerFrame::Delta(delta), ctx),
-            Progress::Accepted(acceptance) => {
-                let remaining = self.remaining();
-                let Some(open) = &mut self.open else { return };
-                let Some(turn) = open.conversation.turn() else { return };
-                let frame = ServerFrame::Accepted {
-                    id: turn.client_id.clone(),
-                    turn_id: turn.turn_id,
-                    remaining,
-                    durable: acceptance.durable,
-                    duplicate: false,
-                };
-                let newly_pruned = std::mem::take(&mut open.newly_pruned);
-                self.tell(&frame, ctx);
-                if newly_pruned {
-                    let message =
-                        "The oldest messages of this conversation are no longer taken into account.";
-                    let code = NoticeCode::ContextPruned;
-                    self.tell(&ServerFrame::Notice { code, message: message.to_owned() }, ctx);
-                }
-            }
-            Progress::Refused(failure) => self.withdraw(&failure.into(), ctx),
-            Progress::Ended(outcome) => self.conclude(&outcome, ctx),
-        }
-        if self.leaving && self.open.as_ref().is_none_or(|open| open.generation.is_none()) {
-            self.leave(CloseReason::Restarting, ctx);
-        }
-    }
-
-    /// An answer that has ended does not end the session.
-    fn finished(&mut self, _: &mut SocketContext) {}
-}
-
 impl Handler<SessionOrder> for SessionActor {
     type Result = ();
 
@@ -437,14 +293,8 @@ impl Handler<SessionOrder> for SessionActor {
                     "The server is about to restart; this conversation will go on afterwards.".to_owned();
                 self.tell(&ServerFrame::Notice { code: NoticeCode::Draining, message }, ctx);
             }
-            // The end of an answer may be on its way here; without it the visitor would not know what became of it.
-            SessionOrder::Leave => {
-                let generation = self.open.as_ref().and_then(|open| open.generation.as_ref());
-                self.leaving = generation.is_some_and(|generation| generation.is_over());
-                if !self.leaving {
-                    self.leave(CloseReason::Restarting, ctx);
-                }
-            }
+            SessionOrder::Leave if self.has_end_to_tell() => self.leaving = true,
+            SessionOrder::Leave => self.leave(CloseReason::Restarting, ctx),
         }
     }
 }

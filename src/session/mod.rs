@@ -6,7 +6,7 @@
 //! after a lost network, a refresh or a restart is one code path.
 //!
 //! In reading order: [`conversation`] decides (with [`history`], [`token_budget`], [`rate_window`], [`question`]),
-//! [`actor`] carries out, [`resumption`] brings a session back, [`transcript`] says again what was said, [`socket`] is
+//! [`actor`] carries out ([`turn_taking`] the questions), [`resumption`] brings a session back, [`transcript`] says again what was said, [`socket`] is
 //! all that knows actix-web-actors, [`frame_guard`] and [`inbound`] keep bad frames out, [`registry`] knows who is
 //! connected, [`watchdog`] ends connections that no longer read.
 
@@ -22,6 +22,7 @@ pub mod resumption;
 pub mod socket;
 pub mod token_budget;
 pub mod transcript;
+pub mod turn_taking;
 pub mod watchdog;
 
 use std::sync::Arc;

@@ -70,27 +70,37 @@ impl SessionActor {
         };
         let find = FindGeneration { session_id: ticket.session_id, turn_id: newest };
         let found = self.surroundings.neighbours.find_generation.send(find).timeout(PATIENCE);
-        ctx.wait(found.into_actor(self).map(move |found, actor, ctx| {
-            actor.come_back(ticket, stored, found.ok().flatten(), ctx);
+        ctx.wait(found.into_actor(self).map(move |found, actor, ctx| match found {
+            Ok(None) => actor.mark_cut_off(ticket, stored, ctx),
+            Ok(generation) => actor.come_back(ticket, stored, generation, ctx),
+            // Nobody knows whether it is still being given, so nothing is said of it.
+            Err(MailboxError::Timeout) => actor.refuse(&Refusal::new(ErrorCode::Overloaded), None, ctx),
+            Err(MailboxError::Closed) => actor.actor_is_gone("llm", ctx),
+        }));
+    }
+
+    /// A newest turn that nobody answers any more was cut off by a crash. It is marked before the client is told of it,
+    /// so that whatever it asks for next finds the same.
+    fn mark_cut_off(&mut self, ticket: Ticket, mut stored: StoredSession, ctx: &mut SocketContext) {
+        let Some(newest) = stored.turns.last_mut().filter(|turn| turn.status == TurnStatus::Answering) else {
+            return self.come_back(ticket, stored, None, ctx);
+        };
+        newest.status = TurnStatus::Interrupted;
+        let mark = MarkInterrupted { turn_id: newest.turn_id, at: ticket.at };
+        let marked = self.surroundings.neighbours.mark_interrupted.send(mark).timeout(PATIENCE);
+        // A store that does not take it leaves it to the next resumption.
+        ctx.wait(marked.into_actor(self).map(move |_, actor, ctx| {
+            actor.come_back(ticket, stored, None, ctx);
         }));
     }
 
     fn come_back(
         &mut self,
         ticket: Ticket,
-        mut stored: StoredSession,
+        stored: StoredSession,
         generation: Option<Arc<Generation>>,
         ctx: &mut SocketContext,
     ) {
-        if let Some(newest) = stored.turns.last_mut()
-            && newest.status == TurnStatus::Answering
-            && generation.is_none()
-        {
-            newest.status = TurnStatus::Interrupted;
-            let mark = MarkInterrupted { turn_id: newest.turn_id, at: ticket.at };
-            // A full mailbox leaves it to the next resumption.
-            let _ = self.surroundings.neighbours.mark_interrupted.try_send(mark);
-        }
         let shown = generation.as_ref().and_then(|generation| place_of(ticket.cursor, generation));
         let live = generation.filter(|generation| shown.is_some() || !generation.is_over());
         let surroundings = &self.surroundings;

@@ -4,6 +4,7 @@
 //! needs of it are a context type and a few functions.
 
 use std::cell::Cell;
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -132,6 +133,10 @@ impl SessionActor {
         match (self.broken(), error) {
             (Some(Broken::TooBig), _) | (None, ProtocolError::Overflow) => Some(CloseReason::TooBig),
             (Some(Broken::Lost), _) => None,
+            // A frame with reserved bits comes as an I/O error too, and is told apart by its kind alone.
+            (None, ProtocolError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                Some(CloseReason::ProtocolViolation)
+            }
             // The guard was content with the bytes, so what failed is the text in them.
             (None, ProtocolError::Io(_)) => Some(CloseReason::InvalidUtf8),
             (None, _) => Some(CloseReason::ProtocolViolation),

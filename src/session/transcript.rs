@@ -12,7 +12,9 @@ use crate::persistence::PATIENCE;
 use crate::persistence::messages::{FindTurn, LoadHistory, StoredMessage, StoredTurn, TranscriptPage};
 use crate::protocol::MAX_HISTORY_LIMIT;
 use crate::protocol::codes::ErrorCode;
-use crate::protocol::server::{AnswerMode, DeltaFrame, DoneFrame, HistoryMessage, Role, ServerFrame};
+use crate::protocol::server::{
+    AnswerMode, DeltaFrame, DoneFrame, HistoryMessage, Role, ServerFrame, TurnStatus,
+};
 
 impl SessionActor {
     pub(super) fn history(&mut self, before: Option<TurnId>, limit: Option<usize>, ctx: &mut SocketContext) {
@@ -48,9 +50,12 @@ impl SessionActor {
         let find = FindTurn { session_id: open.id, client_id: client_id.clone() };
         let found = self.surroundings.neighbours.find_turn.send(find).timeout(PATIENCE);
         ctx.wait(found.into_actor(self).map(move |found, actor, ctx| match found {
-            Ok(Ok(Some(turn))) if turn.question.content == question => actor.tell_again(&turn, ctx),
-            Ok(Ok(Some(_))) => actor.refuse(&duplicate(), Some(client_id), ctx),
-            Ok(Ok(None)) | Err(actix::MailboxError::Timeout) => {
+            Ok(Ok(Some(turn))) if turn.question.content != question => {
+                actor.refuse(&duplicate(), Some(client_id), ctx);
+            }
+            Ok(Ok(Some(turn))) if turn.status != TurnStatus::Answering => actor.tell_again(&turn, ctx),
+            // Its end waits to be written.
+            Ok(Ok(Some(_) | None)) | Err(actix::MailboxError::Timeout) => {
                 actor.refuse(&Refusal::new(ErrorCode::StorageUnavailable), Some(client_id), ctx);
             }
             Ok(Err(error)) => actor.storage_failed(&error, Some(client_id), ctx),
@@ -75,6 +80,11 @@ impl SessionActor {
                 &ServerFrame::Delta(DeltaFrame { turn_id: turn.turn_id, seq: 1, text, replay: true }),
                 ctx,
             );
+        }
+        if turn.status == TurnStatus::Failed {
+            // The store does not keep why.
+            let failure = Refusal::new(ErrorCode::ApiError);
+            self.tell(&self.error_frame(&failure, None, Some(turn.turn_id)), ctx);
         }
         let done = DoneFrame {
             turn_id: turn.turn_id,

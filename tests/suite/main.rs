@@ -4,7 +4,8 @@
 
 #![expect(
     clippy::indexing_slicing,
-    reason = "a field that is not there ends the test, which is what it is for"
+    clippy::unwrap_used,
+    reason = "what is not there ends the test, which is what it is for"
 )]
 
 #[expect(clippy::panic, reason = "an expectation that is not met ends the test with what came instead")]
@@ -13,11 +14,19 @@ mod support;
 
 mod architecture;
 mod browser;
+mod compatible_servers;
 mod configuration;
 mod health;
+mod history_and_resume;
+mod limits;
 mod logs;
 mod outages;
+mod protocol_errors;
+mod pruning;
+mod question_ids;
+mod restarts;
 mod resume_formats;
 mod shutdown;
 mod stores;
 mod streaming;
+mod upstream_errors;

@@ -4,6 +4,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod browser;
+pub(crate) mod chat;
 pub(crate) mod chat_client;
 pub(crate) mod contract;
 pub(crate) mod fake_openrouter;

@@ -111,6 +111,7 @@ impl Application {
         };
         let health = HealthActor::new(HealthParts {
             storage: persistence.clone().recipient(),
+            writer: persistence.clone().recipient(),
             model: llm.clone().recipient(),
             registry: Arc::clone(&registry),
             resume: format!("{} sections", resume.sections.len()),

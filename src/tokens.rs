@@ -40,7 +40,7 @@ impl TokenCounter {
     #[must_use]
     pub fn count(self, text: &str) -> u32 {
         let vocabulary = (self.vocabulary)();
-        let tokens = pieces(text).map(|piece| vocabulary.count_ordinary(piece)).sum::<usize>();
+        let tokens = pieces(text, PIECE_BYTES).map(|piece| vocabulary.count_ordinary(piece)).sum::<usize>();
         u32::try_from(tokens).unwrap_or(u32::MAX)
     }
 }
@@ -51,12 +51,13 @@ impl std::fmt::Debug for TokenCounter {
     }
 }
 
-fn pieces(mut text: &str) -> impl Iterator<Item = &str> {
+/// Cuts a text into pieces of at most so many bytes, at least 4, without cutting a character.
+pub fn pieces(mut text: &str, most_bytes: usize) -> impl Iterator<Item = &str> {
     std::iter::from_fn(move || {
         if text.is_empty() {
             return None;
         }
-        let end = text.floor_char_boundary(PIECE_BYTES);
+        let end = text.floor_char_boundary(most_bytes);
         let (piece, rest) = text.split_at_checked(end)?;
         text = rest;
         Some(piece)

@@ -9,9 +9,10 @@ use actix::{
 use tokio::time::Instant;
 
 use super::{Check, CheckHealth, HealthParts, HealthReport, HealthStatus};
+use crate::clock::Timestamp;
 use crate::llm::messages::{CheckModel, ModelCondition};
 use crate::persistence::StorageError;
-use crate::persistence::messages::CheckStorage;
+use crate::persistence::messages::{CheckStorage, CheckWriter, WriterReport};
 use crate::protocol::server::AnswerMode;
 
 /// How often the checks are renewed without being asked.
@@ -20,10 +21,14 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(10);
 /// How long a check may take before it counts as failed.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How long failures count.
+const FAILURE_MEMORY: Duration = Duration::from_secs(60);
+
 /// Answers in a row that failed before the model counts as unwell.
 const FAILURES_THAT_DEGRADE: u32 = 5;
 
 type StorageReply = Result<Result<Duration, StorageError>, MailboxError>;
+type WriterReply = Result<WriterReport, MailboxError>;
 type ModelReply = Result<ModelCondition, MailboxError>;
 
 /// The newest results of the checks.
@@ -50,12 +55,14 @@ impl HealthActor {
 
     fn probe(&self) -> impl Future<Output = Newest> + use<> {
         let storage = self.parts.storage.send(CheckStorage).timeout(CHECK_TIMEOUT);
+        let writer = self.parts.writer.send(CheckWriter).timeout(CHECK_TIMEOUT);
         let model = self.parts.model.send(CheckModel).timeout(CHECK_TIMEOUT);
         let mode = self.parts.mode;
         async move {
             let asked_at = Instant::now();
-            let (storage, model) = futures_util::future::join(storage, model).await;
-            let actors = actors(&storage, &model, asked_at.elapsed());
+            let ping = async { (futures_util::future::join(writer, model).await, asked_at.elapsed()) };
+            let (storage, ((writer, model), took)) = futures_util::future::join(storage, ping).await;
+            let actors = actors(&writer, &model, took);
             Newest { database: database(storage), llm: answers(model, mode), actors }
         }
     }
@@ -134,8 +141,8 @@ fn database(reply: StorageReply) -> Check {
 }
 
 /// Whether every shared actor takes messages out of its mailbox, whatever it has to say.
-fn actors(storage: &StorageReply, model: &ModelReply, took: Duration) -> Check {
-    let silent: Vec<&str> = [("persistence", storage.is_err()), ("llm", model.is_err())]
+fn actors(writer: &WriterReply, model: &ModelReply, took: Duration) -> Check {
+    let silent: Vec<&str> = [("persistence", writer.is_err()), ("llm", model.is_err())]
         .iter()
         .filter(|it| it.1)
         .map(|it| it.0)
@@ -148,7 +155,11 @@ fn actors(storage: &StorageReply, model: &ModelReply, took: Duration) -> Check {
 
 fn answers(reply: ModelReply, mode: AnswerMode) -> Check {
     match reply {
-        Ok(condition) if condition.failures_in_a_row >= FAILURES_THAT_DEGRADE => {
+        // Once it is long ago somebody has to try: an instance that gets no visitors would stay unwell for ever.
+        Ok(condition)
+            if condition.failures_in_a_row >= FAILURES_THAT_DEGRADE
+                && Timestamp::now().since(condition.last_failed_at) < FAILURE_MEMORY =>
+        {
             let failures = condition.failures_in_a_row;
             check(HealthStatus::Degraded, format!("the last {failures} answers failed"), None)
         }

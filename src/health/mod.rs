@@ -1,6 +1,6 @@
 //! Whether the server can do its work.
 //!
-//! [`HealthActor`] receives [`CheckHealth`]; it sends `CheckStorage` and `CheckModel`. It owns the newest result of
+//! [`HealthActor`] receives [`CheckHealth`]; it sends `CheckStorage`, `CheckWriter` and `CheckModel`. It owns the newest result of
 //! each check, renewed every few seconds, so that a shallow check costs nothing and a deep one is never needed to
 //! notice that the database is gone. It stops with the process.
 
@@ -15,7 +15,7 @@ use serde::Serialize;
 pub use actor::HealthActor;
 
 use crate::llm::messages::CheckModel;
-use crate::persistence::messages::CheckStorage;
+use crate::persistence::messages::{CheckStorage, CheckWriter};
 use crate::protocol::server::AnswerMode;
 use crate::session::registry::Registry;
 
@@ -76,6 +76,8 @@ impl HealthReport {
 pub struct HealthParts {
     /// The database's owner.
     pub storage: Recipient<CheckStorage>,
+    /// The same, asked how its writing goes.
+    pub writer: Recipient<CheckWriter>,
     /// The answers' owner.
     pub model: Recipient<CheckModel>,
     /// Who is connected, and whether the server is about to leave.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use actix_web::dev::{Extensions, Server};
 use actix_web::middleware::from_fn;
 use actix_web::rt::net::TcpStream;
-use actix_web::web::{Data, get};
+use actix_web::web::{Data, get, resource};
 use actix_web::{App, HttpServer};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use thiserror::Error;
@@ -74,10 +74,10 @@ pub fn serve(
         App::new()
             .app_data(Data::clone(&surroundings))
             .wrap(from_fn(request_id::attach))
-            .route("/ws/chat", get().to(upgrade::chat))
-            .route("/health", get().to(health::report))
-            .route("/health/live", get().to(health::live))
-            .route("/health/ready", get().to(health::ready))
+            .service(resource("/ws/chat").route(get().to(upgrade::chat)))
+            .service(resource("/health").route(get().to(health::report)))
+            .service(resource("/health/live").route(get().to(health::live)))
+            .service(resource("/health/ready").route(get().to(health::ready)))
             .configure(page::routes)
     })
     .on_connect(move |connection, extensions| prepare(connection, extensions, slow_reader_timeout))

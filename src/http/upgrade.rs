@@ -39,6 +39,10 @@ pub(super) async fn chat(
             "Pages of this origin may not connect here. The owner can allow it with ALLOWED_ORIGINS.";
         return refuse(&request, ErrorCode::NotAuthorized, message);
     }
+    if header(SEC_WEBSOCKET_VERSION).is_some_and(|version| version.ok() != Some("13")) {
+        let problem = NotAHandshake::Protocol("another version is asked for".to_owned());
+        return not_a_handshake(&request, &problem);
+    }
     let place = match surroundings.session.registry.admit() {
         Ok(place) => place,
         Err(NotAdmitted::Full) => return refuse_for(&request, ErrorCode::Overloaded, RETRY_WHEN_FULL),

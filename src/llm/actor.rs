@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, Handler, MessageResult, Recipient, ResponseFuture};
@@ -14,6 +14,7 @@ use super::generation::{Failure, Generation};
 use super::messages::{AskModel, CheckModel, FindGeneration, FinishAnswers, ModelCondition};
 use super::source::AnswerSource;
 use super::turn::{Answering, Place};
+use crate::clock::Timestamp;
 use crate::ids::TurnId;
 use crate::persistence::PATIENCE;
 use crate::persistence::messages::{SaveAnswer, SaveQuestion};
@@ -77,6 +78,7 @@ impl LlmActor {
             permits,
             under_way: AtomicUsize::new(0),
             failures_in_a_row: AtomicU32::new(0),
+            last_failed_at: AtomicI64::new(0),
             leave: CancellationToken::new(),
         };
         Self {
@@ -152,6 +154,7 @@ impl Handler<CheckModel> for LlmActor {
             answering,
             waiting: under_way.saturating_sub(answering),
             failures_in_a_row: self.answering.failures_in_a_row.load(Ordering::Relaxed),
+            last_failed_at: Timestamp(self.answering.last_failed_at.load(Ordering::Relaxed)),
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::ids::{SessionId, TurnId};
 use crate::llm::subscription::Subscription;
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::server::{AnswerMode, TurnStatus, Usage};
+use crate::tokens::pieces;
 
 /// Most bytes of one delta. Upstream pieces that are larger are split, so that no frame is large and the buffers of a
 /// connection, which never shrink, stay small.
@@ -150,15 +151,9 @@ impl Generation {
             if log.text.len() + text.len() > MAX_ANSWER_BYTES {
                 return false;
             }
-            let mut rest = &*text;
-            while let Some((piece, after)) = rest.split_at_checked(rest.floor_char_boundary(MAX_DELTA_BYTES))
-            {
-                if piece.is_empty() {
-                    break;
-                }
+            for piece in pieces(&text, MAX_DELTA_BYTES) {
                 log.text.push_str(piece);
                 log.ends.push(log.text.len());
-                rest = after;
             }
             true
         })

@@ -57,6 +57,8 @@ pub struct ModelCondition {
     pub waiting: usize,
     /// Answers in a row that the source failed to give.
     pub failures_in_a_row: u32,
+    /// When the last of them was.
+    pub last_failed_at: Timestamp,
 }
 
 /// Take no more questions; let the answers end within `within`, then end them as interrupted. The reply comes when

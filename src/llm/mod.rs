@@ -7,7 +7,7 @@
 //!
 //! In reading order: [`prompt`] is what is asked ([`instructions`] how it begins), [`source`] who answers ([`upstream`] a model's server through [`sse`]
 //! and [`chunk`]; [`excerpts`] the resume itself), [`generation`] the log an answer becomes, [`subscription`] a
-//! reader's place in it, [`turn`] the task that carries one question through, [`actor`] the thin shell.
+//! reader's place in it, `turn` the task that carries one question through, [`actor`] the thin shell.
 
 pub mod actor;
 pub mod chunk;

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix::Recipient;
@@ -40,6 +40,8 @@ pub(super) struct Answering {
     /// Questions that were admitted and whose task has not ended.
     pub(super) under_way: AtomicUsize,
     pub(super) failures_in_a_row: AtomicU32,
+    /// When the last of them was, in milliseconds since 1970.
+    pub(super) last_failed_at: AtomicI64,
     /// Ends every answer as interrupted.
     pub(super) leave: CancellationToken,
 }
@@ -160,6 +162,7 @@ impl Answering {
         };
         if failure.is_some() {
             self.failures_in_a_row.fetch_add(1, Ordering::Relaxed);
+            self.last_failed_at.store(Timestamp::now().0, Ordering::Relaxed);
         } else if finish.is_some() {
             self.failures_in_a_row.store(0, Ordering::Relaxed);
         }
@@ -168,7 +171,13 @@ impl Answering {
             Some(finish) => (finish.usage, finish.model, finish.citations),
             None => (None, None, Vec::new()),
         };
-        let usage = usage.unwrap_or_else(|| self.counted_usage(ask, answer_tokens));
+        // A source that failed before its first word charges nothing.
+        let nothing = failure.is_some() && answer_tokens == 0;
+        let usage = if nothing {
+            Usage::default()
+        } else {
+            usage.unwrap_or_else(|| self.counted_usage(ask, answer_tokens))
+        };
         let record = self.record(ask, generation, status, answer_tokens, usage, model.clone());
         let durable = match timeout(PATIENCE, self.save_answer.send(SaveAnswer(record))).await {
             Ok(Ok(Ok(()))) => true,

@@ -89,7 +89,7 @@ impl UpstreamClient {
             api_key: settings.api_key.clone(),
             model: settings.model.clone(),
             fallback_models: settings.fallback_models.clone(),
-            openrouter: settings.base_url.contains("//openrouter.ai/"),
+            openrouter: settings.openrouter,
             first_word_timeout: settings.first_word_timeout,
             idle_timeout: settings.idle_timeout,
         })
@@ -146,6 +146,7 @@ impl UpstreamClient {
         let mut decoder = SseDecoder::default();
         let mut answer = Answer::default();
         let mut next_by = first_word_by;
+        let mut trailing_until = None;
         while !answer.done {
             let bytes = match timeout_at(next_by, response.chunk()).await {
                 Ok(Ok(bytes)) => bytes,
@@ -162,7 +163,9 @@ impl UpstreamClient {
             answer.progressed = false;
             decoder.feed(&bytes, |data| answer.take(data, generation)).map_err(unreadable)?;
             if answer.finish_reason.is_some() {
-                next_by = Instant::now() + TRAILER_PATIENCE.min(self.idle_timeout);
+                // Set once: what comes now may be comments without end.
+                let trailer_by = Instant::now() + TRAILER_PATIENCE.min(self.idle_timeout);
+                next_by = *trailing_until.get_or_insert(trailer_by);
             } else if answer.progressed {
                 next_by = Instant::now() + self.idle_timeout;
             }
@@ -242,6 +245,10 @@ impl Answer {
             let detail = format!("the stream ended without a word ({unreadable} messages were not JSON)");
             return Err(failed(ErrorCode::ApiError, detail));
         }
+        if self.finish_reason.is_none() && !self.done {
+            let detail = "the stream ended without saying that the answer is whole";
+            return Err(failed(ErrorCode::ApiError, detail));
+        }
         let usage = self.usage.map(|usage| Usage {
             prompt_tokens: usage.prompt_tokens,
             completion_tokens: usage.completion_tokens,
@@ -267,6 +274,11 @@ async fn refused(mut response: Response) -> SourceError {
     }
     let described = serde_json::from_slice::<ErrorBody>(&body)
         .map_or_else(|_| "no readable explanation".to_owned(), |body| body.error.describe());
+    // A complaint about the request itself may quote it, and with it what a visitor asked.
+    let described = match status.as_u16() {
+        400 | 422 => "its explanation may quote the prompt and is not logged".to_owned(),
+        _ => described,
+    };
     SourceError {
         failure: Failure { code: classify(status), retry_after },
         detail: format!("the model's server refused with {status}: {described}"),

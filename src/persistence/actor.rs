@@ -1,6 +1,7 @@
 //! The actor in front of the database: it takes writes into the buffer and starts reads.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use actix::{Actor, Context, Handler, ResponseFuture};
@@ -8,15 +9,17 @@ use slog::Logger;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
-use super::StorageError;
 use super::messages::{
-    CheckStorage, CreateSession, FindTurn, FlushStorage, LoadHistory, MarkInterrupted, ResumeSession,
-    Resumption, SaveAnswer, SaveQuestion, StoredSession, StoredTurn, TranscriptPage,
+    CheckStorage, CheckWriter, CreateSession, FindTurn, FlushStorage, LoadHistory, MarkInterrupted,
+    ResumeSession, Resumption, SaveAnswer, SaveQuestion, StoredSession, StoredTurn, TranscriptPage,
+    WriterReport,
 };
 use super::pool::{Connection, Pool};
 use super::queries;
 use super::writer::{self, BUFFER_CAPACITY, Job, Write, WriterCondition, Written};
+use super::{PATIENCE, StorageError};
 use crate::session::history::MAX_EXCHANGES;
+use crate::session::rate_window::WINDOW;
 use crate::settings::DatabaseSettings;
 
 /// Messages that may wait for the actor; handling one takes microseconds.
@@ -26,6 +29,7 @@ const MAILBOX_CAPACITY: usize = 4096;
 pub struct PersistenceActor {
     pool: Pool,
     jobs: mpsc::Sender<Job>,
+    condition: Arc<WriterCondition>,
 }
 
 impl PersistenceActor {
@@ -35,8 +39,8 @@ impl PersistenceActor {
         let pool = Pool::new(settings);
         let (jobs, waiting) = mpsc::channel(BUFFER_CAPACITY);
         let condition = Arc::new(WriterCondition::default());
-        actix::spawn(writer::run(pool.clone(), waiting, condition, log));
-        Self { pool, jobs }
+        actix::spawn(writer::run(pool.clone(), waiting, Arc::clone(&condition), log));
+        Self { pool, jobs, condition }
     }
 
     /// Puts a write into the buffer; the future is only the wait for it.
@@ -67,7 +71,7 @@ fn done(written: Written) -> Result<(), StorageError> {
         Written::Done | Written::Epoch(_) => Ok(()),
         Written::Superseded => Err(StorageError::Superseded),
         Written::Duplicate => Err(StorageError::DuplicateQuestion),
-        Written::NotFound | Written::Expired => {
+        Written::NotFound | Written::Expired | Written::TooLate => {
             Err(StorageError::Rejected("there is nothing to change".to_owned()))
         }
     }
@@ -114,18 +118,23 @@ impl Handler<ResumeSession> for PersistenceActor {
 
     fn handle(&mut self, resume: ResumeSession, _: &mut Self::Context) -> Self::Result {
         let session_id = resume.session_id;
-        let written = self.write(Write::RaiseEpoch(resume));
+        let since = resume.at.minus(WINDOW);
+        let written = self.write(Write::RaiseEpoch(resume, Instant::now() + PATIENCE));
         let pool = self.pool.clone();
         Box::pin(async move {
             let epoch = match written.await? {
                 Written::Epoch(epoch) => epoch,
+                Written::TooLate => return Err(StorageError::Unavailable("it came too late".to_owned())),
                 Written::Expired => return Ok(Resumption::Expired),
                 _ => return Ok(Resumption::NotFound),
             };
             let newest = LoadHistory { session_id, before: None, limit: MAX_EXCHANGES };
-            let page =
-                pool.run(async move |link: &mut Connection| queries::load_turns(link, &newest).await).await?;
-            Ok(Resumption::Resumed(StoredSession { epoch, turns: page.turns, more: page.more }))
+            let read = async move |link: &mut Connection| {
+                let page = queries::load_turns(link, &newest).await?;
+                Ok((page, queries::asked_since(link, session_id, since).await?))
+            };
+            let (page, asked) = pool.run(read).await?;
+            Ok(Resumption::Resumed(StoredSession { epoch, turns: page.turns, more: page.more, asked }))
         })
     }
 }
@@ -165,6 +174,19 @@ impl Handler<CheckStorage> for PersistenceActor {
             pool.run(queries::ping).await?;
             Ok(started.elapsed())
         })
+    }
+}
+
+impl Handler<CheckWriter> for PersistenceActor {
+    type Result = WriterReport;
+
+    fn handle(&mut self, _: CheckWriter, _: &mut Self::Context) -> Self::Result {
+        WriterReport {
+            away: self.condition.away.load(Ordering::Relaxed),
+            waiting: self.jobs.max_capacity() - self.jobs.capacity(),
+            groups: self.condition.groups.load(Ordering::Relaxed),
+            writes: self.condition.writes.load(Ordering::Relaxed),
+        }
     }
 }
 

@@ -56,6 +56,8 @@ pub struct StoredSession {
     pub turns: Vec<StoredTurn>,
     /// Whether there are older ones.
     pub more: bool,
+    /// When the questions of the last minute were asked, in order.
+    pub asked: Vec<Timestamp>,
 }
 
 /// A turn as it is stored.
@@ -183,6 +185,24 @@ pub struct FindTurn {
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "Result<Duration, StorageError>")]
 pub struct CheckStorage;
+
+/// Say how the writing goes; the reply proves that the actor takes messages, and waits for no database.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "WriterReport")]
+pub struct CheckWriter;
+
+/// How the writing goes.
+#[derive(Clone, Copy, Debug, actix::MessageResponse)]
+pub struct WriterReport {
+    /// The last try failed because the database was away.
+    pub away: bool,
+    /// Writes waiting for the database.
+    pub waiting: usize,
+    /// Transactions committed since start.
+    pub groups: u64,
+    /// Writes committed since start.
+    pub writes: u64,
+}
 
 /// The reply comes when every write taken so far is committed.
 #[derive(Clone, Copy, Debug, Message)]

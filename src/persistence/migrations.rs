@@ -1,18 +1,14 @@
 //! Bringing a database to the schema this binary needs.
 
-use std::fs::OpenOptions;
-use std::io::ErrorKind;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
-
+use diesel::ConnectionError;
 use diesel::migration::MigrationSource;
-use diesel::{Connection, ConnectionError, SqliteConnection};
+use diesel::sqlite::Sqlite;
 use diesel_async::{AsyncMigrationHarness, SimpleAsyncConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use secrecy::ExposeSecret;
 use thiserror::Error;
 
-use super::postgres;
+use super::{postgres, sqlite};
 use crate::settings::DatabaseUrl;
 
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
@@ -32,6 +28,12 @@ pub enum MigrationError {
     Migrate(String),
 }
 
+impl MigrationError {
+    fn because(error: impl std::fmt::Display) -> Self {
+        Self::Migrate(error.to_string())
+    }
+}
+
 /// What was done.
 #[derive(Debug, Default)]
 pub struct Migrated {
@@ -46,16 +48,18 @@ pub struct Inspected {
     pub pending: usize,
 }
 
-/// Connects and looks what is missing, without changing anything but creating an SQLite file that is not there. Needs a
-/// multi-threaded runtime, like [`migrate`].
+/// Connects and looks what is missing. Changes nothing, but that the table of migrations is made where it is missing; an
+/// SQLite file that is not there is not made. Needs a multi-threaded runtime, like [`migrate`].
 ///
 /// # Errors
 /// [`MigrationError`].
 pub async fn inspect(url: &DatabaseUrl) -> Result<Inspected, MigrationError> {
     match url {
-        DatabaseUrl::Sqlite { path } => {
-            pending(&mut SqliteConnection::establish(&path.to_string_lossy())?, SQLITE)
+        DatabaseUrl::Sqlite { path } if !path.exists() => {
+            let all = MigrationSource::<Sqlite>::migrations(&SQLITE).map_err(MigrationError::because)?;
+            Ok(Inspected { pending: all.len() })
         }
+        DatabaseUrl::Sqlite { path } => pending(&mut sqlite::open(&path.to_string_lossy())?, SQLITE),
         DatabaseUrl::Postgres { url } => {
             let connection = postgres::open(url.expose_secret()).await?;
             pending(&mut AsyncMigrationHarness::new(connection), POSTGRES)
@@ -70,35 +74,15 @@ pub async fn inspect(url: &DatabaseUrl) -> Result<Inspected, MigrationError> {
 pub async fn migrate(url: &DatabaseUrl) -> Result<Migrated, MigrationError> {
     match url {
         DatabaseUrl::Sqlite { path } => {
-            create_private(path)?;
-            let mut connection = SqliteConnection::establish(&path.to_string_lossy())?;
-            diesel::connection::SimpleConnection::batch_execute(
-                &mut connection,
-                "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL;",
-            )
-            .map_err(|error| MigrationError::Migrate(error.to_string()))?;
+            let mut connection = sqlite::open(&path.to_string_lossy())?;
             apply(&mut connection, SQLITE)
         }
         DatabaseUrl::Postgres { url } => {
             let mut connection = postgres::open(url.expose_secret()).await?;
-            connection
-                .batch_execute(ADVISORY_LOCK)
-                .await
-                .map_err(|error| MigrationError::Migrate(error.to_string()))?;
+            connection.batch_execute(ADVISORY_LOCK).await.map_err(MigrationError::because)?;
             // The lock is the connection's and ends with it.
             apply(&mut AsyncMigrationHarness::new(connection), POSTGRES)
         }
-    }
-}
-
-/// Creates the file, if it is not there, for the eyes of its owner only: it will hold what visitors said. SQLite gives
-/// the files beside it the same permissions.
-fn create_private(path: &Path) -> Result<(), MigrationError> {
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-            Err(ConnectionError::BadConnection(error.to_string()).into())
-        }
-        _ => Ok(()),
     }
 }
 
@@ -108,9 +92,7 @@ where
     B: diesel::backend::Backend,
     EmbeddedMigrations: MigrationSource<B>,
 {
-    let applied = harness
-        .run_pending_migrations(migrations)
-        .map_err(|error| MigrationError::Migrate(error.to_string()))?;
+    let applied = harness.run_pending_migrations(migrations).map_err(MigrationError::because)?;
     Ok(Migrated { applied: applied.iter().map(ToString::to_string).collect() })
 }
 
@@ -120,7 +102,6 @@ where
     B: diesel::backend::Backend,
     EmbeddedMigrations: MigrationSource<B>,
 {
-    let pending =
-        harness.pending_migrations(migrations).map_err(|error| MigrationError::Migrate(error.to_string()))?;
+    let pending = harness.pending_migrations(migrations).map_err(MigrationError::because)?;
     Ok(Inspected { pending: pending.len() })
 }

@@ -1,12 +1,12 @@
 //! Everything that is kept, and the actor that alone may touch it.
 //!
 //! [`PersistenceActor`] receives the requests in [`messages`]; it sends nothing. It owns the pool, so every connection
-//! to the database is opened on its thread, and a bounded buffer of writes that one [`writer`] task commits in groups.
+//! to the database is opened on its thread, and a bounded buffer of writes that one `writer` task commits in groups.
 //! A read or a write that has begun is finished whatever becomes of its asker. It stops with the process, after
 //! [`FlushStorage`](messages::FlushStorage).
 //!
-//! In reading order: [`messages`], [`actor`], [`writer`] (group commit), [`queries`] (each written once for both
-//! databases), [`pool`] (what makes that possible; [`postgres`] opens its connections), [`models`], [`schema`], [`migrations`].
+//! In reading order: [`messages`], [`actor`], `writer` (group commit), `queries` (each written once for both
+//! databases), `pool` (what makes that possible; `postgres` and `sqlite` open its connections), `models`, [`schema`], [`migrations`].
 
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ mod pool;
 mod postgres;
 mod queries;
 pub mod schema;
+mod sqlite;
 mod writer;
 
 pub use actor::PersistenceActor;

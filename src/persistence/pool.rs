@@ -17,12 +17,8 @@ use futures_util::future::BoxFuture;
 use secrecy::ExposeSecret;
 use tokio::runtime::Handle;
 
-use super::{PATIENCE, StorageError, postgres};
+use super::{PATIENCE, StorageError, postgres, sqlite};
 use crate::settings::{DatabaseSettings, DatabaseUrl};
-
-/// How long SQLite waits for another process's write.
-const SQLITE_SETUP: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-     PRAGMA foreign_keys = ON;";
 
 /// No statement of ours takes long; one that does hangs on something.
 const POSTGRES_SETUP: &str = "SET statement_timeout = '10s'; SET application_name = 'resume-chatbot'";
@@ -172,10 +168,9 @@ fn builder<M: bb8::ManageConnection>(settings: &DatabaseSettings) -> bb8::Builde
         .retry_connection(false)
 }
 
+/// On the thread that wants it: a file is opened in well under a millisecond.
 async fn open_sqlite(path: &str) -> ConnectionResult<SqliteLink> {
-    let mut link = SqliteLink::establish(path).await?;
-    link.batch_execute(SQLITE_SETUP).await.map_err(ConnectionError::CouldntSetupConfiguration)?;
-    Ok(link)
+    Ok(SqliteLink::new(sqlite::open(path)?))
 }
 
 async fn open_postgres(url: &str) -> ConnectionResult<AsyncPgConnection> {

@@ -16,12 +16,17 @@ use super::models::{
 use super::pool::{Connection, on_either};
 use super::schema::{messages, sessions, turns};
 use super::writer::Written;
+use crate::clock::Timestamp;
 use crate::ids::SessionId;
 use crate::protocol::server::{Role, TurnStatus};
 
+/// Most bytes of text in one page of a transcript. Turns that do not fit are on the next page.
+const MAX_PAGE_BYTES: usize = 512 * 1024;
+
+/// A query that needs the tables to be there.
 pub(super) async fn ping(connection: &mut Connection) -> QueryResult<()> {
-    let one = diesel::select(1.into_sql::<diesel::sql_types::Integer>());
-    on_either!(connection, link => one.get_result::<i32>(link).await)?;
+    let nobody = sessions::table.find(Key(uuid::Uuid::nil())).count();
+    on_either!(connection, link => nobody.get_result::<i64>(link).await)?;
     Ok(())
 }
 
@@ -166,7 +171,31 @@ pub(super) async fn load_turns(connection: &mut Connection, it: &LoadHistory) ->
     let more = rows.len() > it.limit;
     rows.truncate(it.limit);
     rows.reverse();
-    Ok(TranscriptPage { turns: with_messages(connection, it.session_id, rows).await?, more })
+    let mut turns = with_messages(connection, it.session_id, rows).await?;
+    let kept = turns.iter().rev().scan(0, |bytes, turn| {
+        *bytes += turn.question.content.len() + turn.answer.as_ref().map_or(0, |it| it.content.len());
+        Some(*bytes)
+    });
+    // The newest turn is always shown.
+    let kept = kept.take_while(|bytes| *bytes <= MAX_PAGE_BYTES).count().max(1);
+    let left_out = turns.len().saturating_sub(kept);
+    turns.drain(..left_out);
+    Ok(TranscriptPage { turns, more: more || left_out > 0 })
+}
+
+/// When the session's questions since a point were asked, in order.
+pub(super) async fn asked_since(
+    connection: &mut Connection,
+    session_id: SessionId,
+    since: Timestamp,
+) -> QueryResult<Vec<Timestamp>> {
+    let times = turns::table
+        .filter(turns::session_id.eq(Key(session_id.0)))
+        .filter(turns::asked_at_ms.gt(since.0))
+        .order(turns::id.asc())
+        .select(turns::asked_at_ms);
+    let times: Vec<i64> = on_either!(connection, link => times.load(link).await)?;
+    Ok(times.into_iter().map(Timestamp).collect())
 }
 
 pub(super) async fn find_turn(

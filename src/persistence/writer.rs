@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use diesel::QueryResult;
 use slog::{Logger, error, info, warn};
@@ -33,7 +33,8 @@ const UNCLEAR_TRIES: u32 = 3;
 #[derive(Debug)]
 pub(super) enum Write {
     CreateSession(CreateSession),
-    RaiseEpoch(ResumeSession),
+    /// Not after the time: whoever asked has given up, and the connection that is alive must keep its session.
+    RaiseEpoch(ResumeSession, Instant),
     SaveQuestion(SaveQuestion),
     SaveAnswer(AnswerRecord),
     MarkInterrupted(MarkInterrupted),
@@ -48,6 +49,7 @@ pub(super) enum Written {
     Epoch(i64),
     NotFound,
     Expired,
+    TooLate,
     Superseded,
     Duplicate,
 }
@@ -184,7 +186,8 @@ async fn apply_group(connection: &mut Connection, writes: &[Arc<Write>]) -> Quer
 async fn apply(connection: &mut Connection, write: &Write) -> QueryResult<Written> {
     match write {
         Write::CreateSession(it) => queries::create_session(connection, it).await,
-        Write::RaiseEpoch(it) => queries::raise_epoch(connection, it).await,
+        Write::RaiseEpoch(_, until) if Instant::now() > *until => Ok(Written::TooLate),
+        Write::RaiseEpoch(it, _) => queries::raise_epoch(connection, it).await,
         Write::SaveQuestion(it) => queries::save_question(connection, it).await,
         Write::SaveAnswer(it) => queries::save_answer(connection, it).await,
         Write::MarkInterrupted(it) => queries::mark_interrupted(connection, it).await,

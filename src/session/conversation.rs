@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::history::{Exchange, History, MAX_EXCHANGES};
-use super::rate_window::{RateExceeded, RateWindow, WINDOW};
+use super::rate_window::{RateExceeded, RateWindow};
 use super::token_budget::{QuestionTooLarge, TokenBudget};
 use super::{SessionLimits, SessionSurroundings};
 use crate::clock::Timestamp;
@@ -111,7 +111,7 @@ impl Conversation {
     /// A session that begins.
     #[must_use]
     pub fn begin(limits: SessionLimits, system_tokens: u32) -> Self {
-        Self::restored(limits, system_tokens, 0, &[], Timestamp::default())
+        Self::restored(limits, system_tokens, 0, &[], Vec::new())
     }
 
     /// A session that comes back with its newest turns.
@@ -121,7 +121,7 @@ impl Conversation {
         system_tokens: u32,
         epoch: i64,
         turns: &[StoredTurn],
-        now: Timestamp,
+        asked_at: Vec<Timestamp>,
     ) -> Self {
         let budget = TokenBudget::new(limits.max_context_tokens, limits.max_response_tokens, system_tokens);
         let mut history = History::new(budget.window());
@@ -135,7 +135,6 @@ impl Conversation {
                 answer_tokens: answer.tokens,
             });
         }
-        let asked_at = turns.iter().map(|turn| turn.asked_at).filter(|at| *at > now.minus(WINDOW));
         let asked = turns.iter().filter_map(|turn| Some((turn.client_id.clone()?, turn.turn_id)));
         Self {
             epoch,

@@ -106,7 +106,7 @@ impl SessionActor {
         let surroundings = &self.surroundings;
         let (limits, system_tokens) = (surroundings.limits, surroundings.instructions.tokens());
         let mut conversation =
-            Conversation::restored(limits, system_tokens, stored.epoch, &stored.turns, ticket.at);
+            Conversation::restored(limits, system_tokens, stored.epoch, &stored.turns, stored.asked.clone());
         let history = history_without(&stored, live.as_deref());
         if let (Some(_), Some(newest)) = (&live, stored.turns.last()) {
             conversation.reopen(newest);

@@ -6,8 +6,9 @@ use actix::{ActorFutureExt, AsyncContext, WrapFuture};
 
 use super::SessionActor;
 use super::conversation::{Refusal, duplicate};
-use super::socket::SocketContext;
+use super::socket::{self, SocketContext};
 use crate::ids::TurnId;
+use crate::llm::messages::FindGeneration;
 use crate::persistence::PATIENCE;
 use crate::persistence::messages::{FindTurn, LoadHistory, StoredMessage, StoredTurn, TranscriptPage};
 use crate::protocol::MAX_HISTORY_LIMIT;
@@ -15,6 +16,10 @@ use crate::protocol::codes::ErrorCode;
 use crate::protocol::server::{
     AnswerMode, DeltaFrame, DoneFrame, HistoryMessage, Role, ServerFrame, TurnStatus,
 };
+use crate::tokens::pieces;
+
+/// Most bytes of one delta of a stored answer.
+const MAX_PIECE_BYTES: usize = 8 * 1024;
 
 impl SessionActor {
     pub(super) fn history(&mut self, before: Option<TurnId>, limit: Option<usize>, ctx: &mut SocketContext) {
@@ -53,7 +58,9 @@ impl SessionActor {
             Ok(Ok(Some(turn))) if turn.question.content != question => {
                 actor.refuse(&duplicate(), Some(client_id), ctx);
             }
-            Ok(Ok(Some(turn))) if turn.status != TurnStatus::Answering => actor.tell_again(&turn, ctx),
+            Ok(Ok(Some(turn))) if turn.status != TurnStatus::Answering => {
+                actor.look_for_log(turn, ctx);
+            }
             // Its end waits to be written.
             Ok(Ok(Some(_) | None)) | Err(actix::MailboxError::Timeout) => {
                 actor.refuse(&Refusal::new(ErrorCode::StorageUnavailable), Some(client_id), ctx);
@@ -63,21 +70,40 @@ impl SessionActor {
         }));
     }
 
-    /// Says a stored turn as if it happened now.
+    /// The answer may still be at hand delta by delta. Said from there its deltas keep their numbers, which a client that
+    /// comes back once more relies on.
+    fn look_for_log(&mut self, turn: StoredTurn, ctx: &mut SocketContext) {
+        let Some(open) = &self.open else { return };
+        let find = FindGeneration { session_id: open.id, turn_id: turn.turn_id };
+        let found = self.surroundings.neighbours.find_generation.send(find).timeout(PATIENCE);
+        ctx.wait(found.into_actor(self).map(move |found, actor, ctx| {
+            let accepted = ServerFrame::Accepted {
+                id: turn.client_id.clone(),
+                turn_id: turn.turn_id,
+                remaining: actor.remaining(),
+                durable: true,
+                duplicate: true,
+            };
+            actor.tell(&accepted, ctx);
+            match (found, &mut actor.open) {
+                (Ok(Some(generation)), Some(open)) => {
+                    open.conversation.reopen(&turn);
+                    socket::follow(ctx, generation.subscribe(0).replaying().accepted_before());
+                    open.generation = Some(generation);
+                }
+                _ => actor.tell_again(&turn, ctx),
+            }
+        }));
+    }
+
+    /// Says a stored answer as if it came now.
     fn tell_again(&mut self, turn: &StoredTurn, ctx: &mut SocketContext) {
         let remaining = self.remaining();
-        let accepted = ServerFrame::Accepted {
-            id: turn.client_id.clone(),
-            turn_id: turn.turn_id,
-            remaining,
-            durable: true,
-            duplicate: true,
-        };
-        self.tell(&accepted, ctx);
-        if let Some(answer) = turn.answer.as_ref().filter(|answer| !answer.content.is_empty()) {
-            let text = answer.content.to_string();
+        let answer = turn.answer.as_ref().map_or("", |answer| &answer.content);
+        for (seq, text) in (1..).zip(pieces(answer, MAX_PIECE_BYTES)) {
+            let text = text.to_owned();
             self.tell(
-                &ServerFrame::Delta(DeltaFrame { turn_id: turn.turn_id, seq: 1, text, replay: true }),
+                &ServerFrame::Delta(DeltaFrame { turn_id: turn.turn_id, seq, text, replay: true }),
                 ctx,
             );
         }

@@ -30,8 +30,8 @@ pub(super) fn written(url: &Url) -> String {
     url.as_str().trim_end_matches('/').to_owned()
 }
 
-/// Whether this server answers nobody without a key.
-pub(super) fn needs_key(url: &Url) -> bool {
+/// Whether this is OpenRouter, which answers nobody without a key and takes more than the common API.
+pub(super) fn is_openrouter(url: &Url) -> bool {
     url.domain().is_some_and(|domain| domain == "openrouter.ai" || domain.ends_with(".openrouter.ai"))
 }
 

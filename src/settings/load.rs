@@ -156,10 +156,8 @@ fn database(purpose: &Purpose, from: &mut Reader) -> Option<DatabaseSettings> {
 fn llm(purpose: &Purpose, from: &mut Reader) -> Option<LlmSettings> {
     let api_key = from.optional(&name::OPENROUTER_API_KEY, api_key::parse);
     let base_url = from.required(&name::LLM_BASE_URL, base_url::parse);
-    if *purpose == Purpose::Serve
-        && matches!(api_key, Some(None))
-        && base_url.as_ref().is_some_and(base_url::needs_key)
-    {
+    let openrouter = base_url.as_ref().is_some_and(base_url::is_openrouter);
+    if *purpose == Purpose::Serve && matches!(api_key, Some(None)) && openrouter {
         from.missing::<()>(&name::OPENROUTER_API_KEY, "is required by openrouter.ai");
     }
     if let Some(warning) = base_url.as_ref().and_then(base_url::warning) {
@@ -175,6 +173,7 @@ fn llm(purpose: &Purpose, from: &mut Reader) -> Option<LlmSettings> {
     Some(LlmSettings {
         api_key: api_key?,
         base_url: base_url.as_ref().map(base_url::written)?,
+        openrouter,
         model: model?,
         fallback_models: fallback_models?,
         connect_timeout: connect_timeout?,

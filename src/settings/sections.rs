@@ -95,6 +95,8 @@ pub struct LlmSettings {
     pub first_word_timeout: Duration,
     /// `LLM_IDLE_TIMEOUT`: the longest silence in the middle of an answer.
     pub idle_timeout: Duration,
+    /// Whether `base_url` is OpenRouter, which takes more than the common API.
+    pub openrouter: bool,
     /// `LLM_MAX_CONCURRENCY`: the most answers being written at one time, 1 to 10,000.
     pub max_concurrency: usize,
     /// `LLM_MAX_QUEUE`: the most questions waiting for their turn, 0 to 100,000.

@@ -1,0 +1,32 @@
+//! Opening an SQLite database, which is private to its owner from the first moment.
+
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use diesel::{Connection, ConnectionError, ConnectionResult, SqliteConnection, connection::SimpleConnection};
+
+/// Another process's write is waited for; readers and the writer do not wait for each other; what is committed survives
+/// a power cut; a turn has a session.
+const SETUP: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+     PRAGMA foreign_keys = ON;";
+
+/// Opens a database, creating its file if it is not there. Blocks.
+pub(super) fn open(path: &str) -> ConnectionResult<SqliteConnection> {
+    create_private(Path::new(path))?;
+    let mut connection = SqliteConnection::establish(path)?;
+    connection.batch_execute(SETUP).map_err(ConnectionError::CouldntSetupConfiguration)?;
+    Ok(connection)
+}
+
+/// Creates the file for the eyes of its owner only: it will hold what visitors said. SQLite gives the files beside it
+/// the same permissions.
+fn create_private(path: &Path) -> ConnectionResult<()> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            Err(ConnectionError::BadConnection(error.to_string()))
+        }
+        _ => Ok(()),
+    }
+}

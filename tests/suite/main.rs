@@ -4,7 +4,10 @@
 
 #![expect(
     clippy::indexing_slicing,
-    reason = "a field that is not there ends the test, which is what it is for"
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "what is not there ends the test, which is what it is for"
 )]
 
 #[expect(clippy::panic, reason = "an expectation that is not met ends the test with what came instead")]
@@ -14,6 +17,7 @@ mod support;
 mod architecture;
 mod browser;
 mod configuration;
+mod hazards;
 mod health;
 mod logs;
 mod outages;

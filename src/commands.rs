@@ -10,7 +10,7 @@ use resume_chatbot::persistence::migrations::migrate;
 use resume_chatbot::resume::{self, Document};
 use resume_chatbot::settings::{DatabaseUrl, Loaded, Purpose, Settings, process_environment};
 use resume_chatbot::shutdown::Departure;
-use resume_chatbot::startup::{Answers, Application, StartupError};
+use resume_chatbot::startup::{Answers, Application};
 use resume_chatbot::telemetry::logger;
 use resume_chatbot::tokens::TokenCounter;
 use slog::{Logger, error, info, warn};
@@ -76,12 +76,13 @@ pub(crate) fn run(command_line: CommandLine) -> ExitCode {
 fn serve(config: Option<&Path>, migrating: bool) -> Outcome {
     let loaded = load(&Purpose::Serve, config)?;
     let resume = read_resume(&loaded.settings)?;
+    let instructions = instructions(&resume, &loaded.settings)?;
     let logging = logger::start(&loaded.settings.log);
     warn_about(&loaded.warnings, &logging.root);
     if migrating {
         bring_up_to_date(&loaded.settings.database.url, &logging.root)?;
     }
-    serve_until_signal(&loaded.settings, &resume, Answers::FromModel, &logging.root)
+    serve_until_signal(&loaded.settings, &resume, instructions, Answers::FromModel, &logging.root)
 }
 
 fn demo(config: Option<&Path>) -> Outcome {
@@ -96,10 +97,11 @@ fn demo(config: Option<&Path>) -> Outcome {
         .map_err(|error| Failed(1, format!("the sample cannot be written: {error}")))?;
     let resume =
         resume::load(&sample).map_err(|error| Failed(1, format!("the sample cannot be read: {error}")))?;
+    let instructions = instructions(&resume, &loaded.settings)?;
     let logging = logger::start(&loaded.settings.log);
     warn_about(&loaded.warnings, &logging.root);
     bring_up_to_date(&loaded.settings.database.url, &logging.root)?;
-    serve_until_signal(&loaded.settings, &resume, Answers::FromExcerpts, &logging.root)
+    serve_until_signal(&loaded.settings, &resume, instructions, Answers::FromExcerpts, &logging.root)
 }
 
 fn check(config: Option<&Path>) -> Outcome {
@@ -116,7 +118,7 @@ fn check(config: Option<&Path>) -> Outcome {
     let resume = read_resume(settings)?;
     let counter = TokenCounter::new(settings.tokens.tokenizer);
     print(&describe(&resume, settings, counter))?;
-    Instructions::new(&resume, &settings.tokens, counter).map_err(|it| Failed(EX_CONFIG, it.to_string()))?;
+    instructions(&resume, settings)?;
     let url = settings.database.url.clone();
     let checked = runtime()?
         .block_on(async move { resume_chatbot::persistence::migrations::inspect(&url).await })
@@ -145,6 +147,12 @@ fn read_resume(settings: &Settings) -> Result<Document, Failed> {
         .map_err(|error| Failed(EX_CONFIG, format!("RESUME_PATH ({}): {error}", path.display())))
 }
 
+/// Before anything is touched: a resume that does not fit is a fault of the settings.
+fn instructions(resume: &Document, settings: &Settings) -> Result<Instructions, Failed> {
+    let counter = TokenCounter::new(settings.tokens.tokenizer);
+    Instructions::new(resume, &settings.tokens, counter).map_err(|error| Failed(EX_CONFIG, error.to_string()))
+}
+
 fn warn_about(warnings: &[String], log: &Logger) {
     for warning in warnings {
         warn!(log, "{}", warning);
@@ -169,15 +177,16 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failed> {
         .map_err(|error| Failed(1, format!("no threads could be started: {error}")))
 }
 
-fn serve_until_signal(settings: &Settings, resume: &Document, answers: Answers, log: &Logger) -> Outcome {
+fn serve_until_signal(
+    settings: &Settings,
+    resume: &Document,
+    instructions: Instructions,
+    answers: Answers,
+    log: &Logger,
+) -> Outcome {
     actix::System::new().block_on(async {
-        let application = Application::build(settings, resume, answers, log).map_err(|error| {
-            let code = match error {
-                StartupError::ResumeTooLong(_) => EX_CONFIG,
-                _ => 1,
-            };
-            Failed(code, error.to_string())
-        })?;
+        let application = Application::build(settings, resume, instructions, answers, log)
+            .map_err(|error| Failed(1, error.to_string()))?;
         let name = &resume.name;
         info!(log, "listening"; "address" => %application.address);
         print(&format!("Chat about {name} at http://{}\n", application.address))?;

@@ -14,7 +14,7 @@ use crate::http::{self, BindError, HttpSurroundings};
 use crate::llm::LlmActor;
 use crate::llm::actor::LlmParts;
 use crate::llm::excerpts::Excerpts;
-use crate::llm::instructions::{Instructions, ResumeTooLong, suggestions};
+use crate::llm::instructions::{Instructions, suggestions};
 use crate::llm::source::AnswerSource;
 use crate::llm::upstream::UpstreamClient;
 use crate::persistence::PersistenceActor;
@@ -39,9 +39,6 @@ pub enum Answers {
 /// The server could not start.
 #[derive(Debug, Error)]
 pub enum StartupError {
-    /// The resume leaves no room in the model's window.
-    #[error(transparent)]
-    ResumeTooLong(#[from] ResumeTooLong),
     /// The address.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -70,6 +67,7 @@ impl Application {
     pub fn build(
         settings: &Settings,
         resume: &Document,
+        instructions: Instructions,
         answers: Answers,
         log: &Logger,
     ) -> Result<Self, StartupError> {
@@ -77,7 +75,7 @@ impl Application {
         let address = listener.local_addr().map_err(system)?;
         raise_descriptor_limit(settings.http.max_connections, log);
         let counter = TokenCounter::new(settings.tokens.tokenizer);
-        let instructions = Arc::new(Instructions::new(resume, &settings.tokens, counter)?);
+        let instructions = Arc::new(instructions);
         let to_count = Arc::clone(&instructions);
         std::thread::spawn(move || to_count.tokens());
         let source = match answers {

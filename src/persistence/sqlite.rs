@@ -9,7 +9,7 @@ use diesel::{Connection, ConnectionError, ConnectionResult, SqliteConnection, co
 
 /// Another process's write is waited for; readers and the writer do not wait for each other; what is committed survives
 /// a power cut; a turn has a session.
-const SETUP: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+const SETUP: &str = "PRAGMA busy_timeout = 2000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
      PRAGMA foreign_keys = ON;";
 
 /// Opens a database, creating its file if it is not there. Blocks.

@@ -4,11 +4,12 @@
 
 #![expect(
     clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
     clippy::unwrap_used,
     reason = "what is not there ends the test, which is what it is for"
 )]
 
-#[expect(clippy::panic, reason = "an expectation that is not met ends the test with what came instead")]
 #[allow(dead_code, reason = "a vocabulary: not every word is used by every version of the suite")]
 mod support;
 
@@ -16,6 +17,7 @@ mod architecture;
 mod browser;
 mod compatible_servers;
 mod configuration;
+mod hazards;
 mod health;
 mod history_and_resume;
 mod limits;

@@ -47,10 +47,10 @@ pub struct Delta {
 pub struct ChunkUsage {
     /// Tokens of the prompt, by the model's count.
     #[serde(default)]
-    pub prompt_tokens: u32,
+    pub prompt_tokens: Option<u32>,
     /// Tokens of the answer.
     #[serde(default)]
-    pub completion_tokens: u32,
+    pub completion_tokens: Option<u32>,
     /// US dollars.
     #[serde(default)]
     pub cost: Option<f64>,

@@ -250,8 +250,8 @@ impl Answer {
             return Err(failed(ErrorCode::ApiError, detail));
         }
         let usage = self.usage.map(|usage| Usage {
-            prompt_tokens: usage.prompt_tokens,
-            completion_tokens: usage.completion_tokens,
+            prompt_tokens: usage.prompt_tokens.unwrap_or_default(),
+            completion_tokens: usage.completion_tokens.unwrap_or_default(),
             cost: usage.cost.filter(|cost| cost.is_finite() && *cost >= 0.0),
         });
         Ok(Finish { status, usage, model: self.model, citations: Vec::new() })
@@ -288,6 +288,7 @@ async fn refused(mut response: Response) -> SourceError {
 /// What the visitor is told for an HTTP status of the model's server.
 fn classify(status: StatusCode) -> ErrorCode {
     match status.as_u16() {
+        402 => ErrorCode::BudgetExceeded,
         408 | 504 | 524 => ErrorCode::ApiTimeout,
         429 | 503 | 529 => ErrorCode::Overloaded,
         _ => ErrorCode::ApiError,

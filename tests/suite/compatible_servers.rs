@@ -32,7 +32,7 @@ async fn a_server_that_finishes_and_then_says_nothing_more_is_not_waited_for() {
     let mut chat = Chat::with(&[("LLM_IDLE_TIMEOUT", "300ms")]).await;
     let finish = "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
     chat.upstream.queue(Script::of(&WORDS).bytes(finish).hang_after(WORDS.len()));
-    // What hangs comes after the last delta, so the finish is put behind a delta that carries nothing.
+    // It hangs right behind a delta, so one that carries nothing comes behind the finish.
     chat.upstream.queue(Script::of(&WORDS).bytes(finish).delta(json!({})).hang_after(WORDS.len() + 1));
     let silent_before = chat.visitor.ask_and_hear("Does it hang before the finish?").await;
     assert_eq!((silent_before.status(), &silent_before.error["code"]), ("failed", &json!("API_TIMEOUT")));

@@ -6,9 +6,12 @@ use crate::on_both_stores;
 use crate::support::answer::SessionInfo;
 use crate::support::chat::Chat;
 use crate::support::chat_client::ChatClient;
+use crate::support::fake_openrouter::FakeOpenRouter;
 use crate::support::gate::Gate;
 use crate::support::handshake::{Handshake, Refusal};
 use crate::support::script::Script;
+use crate::support::server::Server;
+use crate::support::server_config::ServerConfig;
 
 const THREE: (&str, &str) = ("RATE_LIMIT_REQUESTS_PER_MINUTE", "3");
 
@@ -198,17 +201,14 @@ async fn only_pages_of_this_server_and_of_listed_origins_may_connect() {
 
 #[tokio::test]
 async fn clients_without_an_origin_can_be_kept_out() {
-    let upstream = crate::support::fake_openrouter::FakeOpenRouter::start().await;
-    let config = crate::support::server_config::ServerConfig::command(&["serve"])
+    let upstream = FakeOpenRouter::start().await;
+    let config = ServerConfig::command(&["serve"])
         .with("LLM_BASE_URL", upstream.base_url())
         .with("ALLOW_MISSING_ORIGIN", "false");
-    let server = crate::support::server::Server::start(config).await;
-    let refused = ChatClient::connect_with(&server, &Handshake::new()).await;
-    assert_refused(
-        &refused.err().unwrap_or_else(|| Refusal { status: 101, headers: vec![], body: json!(null) }),
-        403,
-        "NOT_AUTHORIZED",
-    );
+    let server = Server::start(config).await;
+    let refused = ChatClient::connect_with(&server, &Handshake::new()).await.err();
+    assert!(refused.is_some(), "a client without an origin was let in");
+    refused.iter().for_each(|refusal| assert_refused(refusal, 403, "NOT_AUTHORIZED"));
     let own = format!("http://{}", server.address());
     assert!(ChatClient::connect_with(&server, &Handshake::new().origin(&own)).await.is_ok());
 }

@@ -1,7 +1,7 @@
 //! Long conversations: the oldest exchanges leave the prompt, whole; the transcript keeps everything.
 
 use resume_chatbot::settings::Tokenizer;
-use resume_chatbot::tokens::TokenCounter;
+use resume_chatbot::tokens::{MESSAGE_OVERHEAD, PROMPT_OVERHEAD, TokenCounter};
 use serde_json::{Value, json};
 
 use crate::on_both_stores;
@@ -27,10 +27,15 @@ fn answer(round: usize) -> String {
     format!("Answer {round}: {}.", "she led the timetable service ".repeat(8).trim_end())
 }
 
-fn tokens(request: &Request) -> u32 {
+fn count(texts: &[&str]) -> u32 {
     let counter = TokenCounter::new(Tokenizer::Cl100kBase);
+    texts.iter().map(|text| counter.count(text) + MESSAGE_OVERHEAD).sum()
+}
+
+/// The length of a prompt.
+fn tokens(request: &Request) -> u32 {
     let contents = request.messages().iter().filter_map(|message| message["content"].as_str());
-    contents.map(|content| counter.count(content)).sum()
+    count(&contents.collect::<Vec<_>>()) + PROMPT_OVERHEAD
 }
 
 /// The rounds of which the prompt of `round` holds the exchange. Fails unless they are whole, in order, the newest.
@@ -72,6 +77,10 @@ on_both_stores! {
             let used = tokens(&request);
             assert!(used + RESPONSE <= CONTEXT, "{used} tokens in round {round}");
             kept.push(rounds_in(&request, round));
+            if let Some(left_out) = round.checked_sub(kept[round] + 1) {
+                let more = count(&[&question(left_out), &answer(left_out)]);
+                assert!(used + more + RESPONSE > CONTEXT, "round {left_out} fits into that of {round}");
+            }
         }
         let most = kept.iter().copied().max().unwrap_or_default();
         assert!((2..ROUNDS - 2).contains(&most), "the window must be met within the test: {kept:?}");

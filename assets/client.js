@@ -228,13 +228,6 @@ export class ChatClient extends EventTarget {
     this.connect();
   }
 
-  /** Deletes this conversation from the server, then begins a new one. */
-  forget() {
-    this.#send({ type: "forget" });
-    this.#leave();
-    this.connect();
-  }
-
   /** Asks for messages older than the first of `turns`; they arrive with a `transcript` event. */
   loadEarlier() {
     const first = this.turns.find((turn) => turn.turnId && !turn.past);

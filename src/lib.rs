@@ -19,7 +19,7 @@
 //! the model's server, and writes what comes into a log. The session follows that log and tells the visitor.
 //!
 //! In reading order: [`protocol`] is the wire; [`session`], [`llm`], [`persistence`], [`health`] are the actors;
-//! [`resume`] and [`tokens`] are what prompts are made of; [`settings`], [`clock`], [`ids`] and [`telemetry`] serve
+//! [`resume`] and [`tokens`] are what prompts are made of; [`safety`] judges what visitors send; [`settings`], [`clock`], [`ids`] and [`telemetry`] serve
 //! them all; [`startup`] is the only place that names every actor, [`shutdown`] the order of leaving.
 
 pub mod clock;
@@ -30,6 +30,7 @@ pub mod llm;
 pub mod persistence;
 pub mod protocol;
 pub mod resume;
+pub mod safety;
 pub mod session;
 pub mod settings;
 pub mod shutdown;

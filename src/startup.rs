@@ -20,6 +20,7 @@ use crate::llm::upstream::UpstreamClient;
 use crate::persistence::PersistenceActor;
 use crate::protocol::server::ResumeInfo;
 use crate::resume::Document;
+use crate::session::question::Intake;
 use crate::session::registry::Registry;
 use crate::session::watchdog::Watchdog;
 use crate::session::{Neighbours, SessionLimits, SessionSurroundings, SessionTimes};
@@ -127,7 +128,7 @@ impl Application {
                 mark_interrupted: persistence.clone().recipient(),
             },
             registry: Arc::clone(&registry),
-            counter,
+            intake: Intake::new(settings.limits.suspicious_content, counter),
             limits: SessionLimits {
                 requests_per_minute: settings.limits.requests_per_minute,
                 max_context_tokens: settings.tokens.max_context,

@@ -87,7 +87,7 @@ impl Excerpts {
 
     /// Appends the best passages to `generation`, word by word.
     pub async fn answer(&self, prompt: &Prompt, generation: &Generation) -> Finish {
-        let quoted = self.find(&prompt.question());
+        let quoted = self.find(&prompt.question);
         let text = if quoted.is_empty() { self.nothing_found() } else { quote(&quoted) };
         for word in text.split_inclusive(' ') {
             generation.append(word);

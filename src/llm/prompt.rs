@@ -30,18 +30,12 @@ pub struct PromptMessage {
 pub struct Prompt {
     /// The messages, the question last.
     pub messages: Vec<PromptMessage>,
+    /// The question as the visitor asked it; the last message may show it between marks.
+    pub question: Arc<str>,
     /// What it costs in tokens, by our own count.
     pub tokens: u32,
     /// Tokens the answer may have.
     pub max_response_tokens: u32,
-}
-
-impl Prompt {
-    /// The visitor's question.
-    #[must_use]
-    pub fn question(&self) -> Arc<str> {
-        self.messages.last().map_or_else(|| Arc::from(""), |message| Arc::clone(&message.content))
-    }
 }
 
 /// Serialised as the list of its messages.

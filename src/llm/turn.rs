@@ -89,7 +89,7 @@ impl Answering {
             session_id: ask.session_id,
             epoch: ask.epoch,
             client_id: ask.client_id.clone(),
-            question: ask.prompt.question(),
+            question: Arc::clone(&ask.prompt.question),
             tokens: ask.question_tokens,
             asked_at: ask.asked_at,
         });

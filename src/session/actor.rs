@@ -9,9 +9,10 @@ use tokio::time::Instant;
 use super::conversation::{Conversation, Refusal};
 use super::frame_guard::{Broken, BrokenCell};
 use super::inbound::{Fragment, Reassembly};
+use super::question::Question;
 use super::registry::Place;
 use super::socket::{self, SocketContext};
-use super::{SessionOrder, SessionSurroundings, question};
+use super::{SessionOrder, SessionSurroundings};
 use crate::clock::Timestamp;
 use crate::ids::{ResumeToken, SessionId, TurnId};
 use crate::llm::generation::Generation;
@@ -132,7 +133,7 @@ impl SessionActor {
             ClientFrame::Resume { session_id, resume_token, cursor } => {
                 self.resume(session_id, resume_token, cursor, ctx);
             }
-            ClientFrame::Question { question, id } => match question::accept(&question) {
+            ClientFrame::Question { question, id } => match self.surroundings.intake.take(&question) {
                 Err(refusal) => self.refuse(&refusal, id, ctx),
                 Ok(question) if self.open.is_none() => self.start(Some((question, id)), ctx),
                 Ok(question) => self.ask(question, id, ctx),
@@ -143,7 +144,7 @@ impl SessionActor {
     }
 
     /// Stores a new session and, once that is done, asks the question that opened it.
-    fn start(&mut self, first: Option<(Arc<str>, Option<String>)>, ctx: &mut SocketContext) {
+    fn start(&mut self, first: Option<(Question, Option<String>)>, ctx: &mut SocketContext) {
         let id = SessionId::generate();
         let token = match ResumeToken::generate() {
             Ok(token) => token,
@@ -164,7 +165,11 @@ impl SessionActor {
                 Err(actix::MailboxError::Closed) => return actor.actor_is_gone("persistence", ctx),
             }
             let surroundings = &actor.surroundings;
-            let conversation = Conversation::begin(surroundings.limits, surroundings.instructions.tokens());
+            let conversation = Conversation::begin(
+                surroundings.limits,
+                surroundings.instructions.tokens(),
+                &surroundings.intake,
+            );
             actor.open_session(OpenSession::new(id, conversation), ctx);
             let frame = actor.session_frame(id, token.reveal(), now);
             actor.tell(&ServerFrame::Session(Box::new(frame)), ctx);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::history::{Exchange, History, MAX_EXCHANGES};
+use super::question::{Intake, Question};
 use super::rate_window::{RateExceeded, RateWindow};
 use super::token_budget::{QuestionTooLarge, TokenBudget};
 use super::{SessionLimits, SessionSurroundings};
@@ -83,8 +84,10 @@ pub struct OpenTurn {
     pub client_id: Option<String>,
     /// The question.
     pub question: Arc<str>,
-    /// Its length in tokens.
-    pub question_tokens: u32,
+    /// What the model is shown of it.
+    shown: Arc<str>,
+    /// The length of that in tokens.
+    shown_tokens: u32,
     /// It is in the history already: only its end is told again.
     told_again: bool,
 }
@@ -110,27 +113,29 @@ pub enum Asked {
 impl Conversation {
     /// A session that begins.
     #[must_use]
-    pub fn begin(limits: SessionLimits, system_tokens: u32) -> Self {
-        Self::restored(limits, system_tokens, 0, &[], Vec::new())
+    pub fn begin(limits: SessionLimits, system_tokens: u32, intake: &Intake) -> Self {
+        Self::restored(limits, system_tokens, 0, &[], intake, Vec::new())
     }
 
-    /// A session that comes back with its newest turns.
+    /// A session that comes back with its newest turns; `intake` shows the model what it was shown.
     #[must_use]
     pub fn restored(
         limits: SessionLimits,
         system_tokens: u32,
         epoch: i64,
         turns: &[StoredTurn],
+        intake: &Intake,
         asked_at: Vec<Timestamp>,
     ) -> Self {
         let budget = TokenBudget::new(limits.max_context_tokens, limits.max_response_tokens, system_tokens);
         let mut history = History::new(budget.window());
         for turn in turns.iter().filter(|turn| turn.status != TurnStatus::Answering) {
             let Some(answer) = &turn.answer else { continue };
+            let (question, question_tokens) = intake.again(&turn.question);
             history.push(Exchange {
                 turn_id: turn.turn_id,
-                question: Arc::clone(&turn.question.content),
-                question_tokens: turn.question.tokens,
+                question,
+                question_tokens,
                 answer: Arc::clone(&answer.content),
                 answer_tokens: answer.tokens,
             });
@@ -154,14 +159,13 @@ impl Conversation {
     pub fn ask(
         &mut self,
         now: Timestamp,
-        question: Arc<str>,
-        question_tokens: u32,
+        question: Question,
         client_id: Option<String>,
         surroundings: &SessionSurroundings,
     ) -> Result<Asked, Refusal> {
         if let Some(turn) = &self.turn {
             if client_id.is_some() && turn.client_id == client_id {
-                let same = turn.question == question;
+                let same = turn.question == question.text;
                 return if same { Ok(Asked::Current(turn.turn_id)) } else { Err(duplicate()) };
             }
             return Err(Refusal::new(ErrorCode::TurnInProgress));
@@ -169,9 +173,10 @@ impl Conversation {
         if let Some(turn_id) = client_id.as_ref().and_then(|id| self.turn_of(id)) {
             return Ok(Asked::Earlier(turn_id));
         }
-        let room = self.budget.room_beside(question_tokens).map_err(|QuestionTooLarge { limit }| {
+        let room = self.budget.room_beside(question.shown_tokens).map_err(|QuestionTooLarge { limit }| {
             Refusal::new(ErrorCode::MessageTooLong).saying(format!(
-                "The question has {question_tokens} tokens; at most {limit} fit beside the resume."
+                "The question has {} tokens; at most {limit} fit beside the resume.",
+                question.shown_tokens,
             ))
         })?;
         self.window.take(now).map_err(|RateExceeded { retry_after }| {
@@ -184,9 +189,10 @@ impl Conversation {
         let prompt = Prompt {
             messages: std::iter::once(message(Speaker::System, &surroundings.instructions.text))
                 .chain(said)
-                .chain([message(Speaker::User, &question)])
+                .chain([message(Speaker::User, &question.shown)])
                 .collect(),
-            tokens: self.budget.prompt_tokens(question_tokens, fitting.tokens),
+            question: Arc::clone(&question.text),
+            tokens: self.budget.prompt_tokens(question.shown_tokens, fitting.tokens),
             max_response_tokens: self.budget.response(),
         };
         let newly_pruned = fitting.pruned && !std::mem::replace(&mut self.pruned, fitting.pruned);
@@ -196,7 +202,9 @@ impl Conversation {
             let excess = self.asked.len().saturating_sub(MAX_EXCHANGES);
             self.asked.drain(..excess);
         }
-        self.turn = Some(OpenTurn { turn_id, client_id, question, question_tokens, told_again: false });
+        let Question { text, shown, shown_tokens, .. } = question;
+        self.turn =
+            Some(OpenTurn { turn_id, client_id, question: text, shown, shown_tokens, told_again: false });
         Ok(Asked::New { turn_id, prompt, newly_pruned })
     }
 
@@ -209,12 +217,14 @@ impl Conversation {
     }
 
     /// A turn that was open when the session was last seen goes on here.
-    pub fn reopen(&mut self, turn: &StoredTurn) {
+    pub fn reopen(&mut self, turn: &StoredTurn, intake: &Intake) {
+        let (shown, shown_tokens) = intake.again(&turn.question);
         self.turn = Some(OpenTurn {
             turn_id: turn.turn_id,
             client_id: turn.client_id.clone(),
             question: Arc::clone(&turn.question.content),
-            question_tokens: turn.question.tokens,
+            shown,
+            shown_tokens,
             told_again: turn.status != TurnStatus::Answering,
         });
     }
@@ -226,8 +236,8 @@ impl Conversation {
             self.budget.spend(usage);
             self.history.push(Exchange {
                 turn_id: turn.turn_id,
-                question: Arc::clone(&turn.question),
-                question_tokens: turn.question_tokens,
+                question: Arc::clone(&turn.shown),
+                question_tokens: turn.shown_tokens,
                 answer,
                 answer_tokens,
             });

@@ -31,13 +31,13 @@ use std::time::Duration;
 use actix::{Message, Recipient};
 
 pub use actor::SessionActor;
+use question::Intake;
 use registry::Registry;
 
 use crate::llm::instructions::Instructions;
 use crate::llm::messages::{AskModel, FindGeneration};
 use crate::persistence::messages::{CreateSession, FindTurn, LoadHistory, MarkInterrupted, ResumeSession};
 use crate::protocol::server::{AnswerMode, ResumeInfo};
-use crate::tokens::TokenCounter;
 
 /// What somebody else wants of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
@@ -57,8 +57,8 @@ pub struct SessionSurroundings {
     pub neighbours: Neighbours,
     /// Who is connected.
     pub registry: Arc<Registry>,
-    /// Counts the tokens of questions.
-    pub counter: TokenCounter,
+    /// Takes questions in.
+    pub intake: Intake,
     /// The limits of a session.
     pub limits: SessionLimits,
     /// The times in its life.

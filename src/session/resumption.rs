@@ -105,11 +105,17 @@ impl SessionActor {
         let live = generation.filter(|generation| shown.is_some() || !generation.is_over());
         let surroundings = &self.surroundings;
         let (limits, system_tokens) = (surroundings.limits, surroundings.instructions.tokens());
-        let mut conversation =
-            Conversation::restored(limits, system_tokens, stored.epoch, &stored.turns, stored.asked.clone());
+        let mut conversation = Conversation::restored(
+            limits,
+            system_tokens,
+            stored.epoch,
+            &stored.turns,
+            &surroundings.intake,
+            stored.asked.clone(),
+        );
         let history = history_without(&stored, live.as_deref());
         if let (Some(_), Some(newest)) = (&live, stored.turns.last()) {
-            conversation.reopen(newest);
+            conversation.reopen(newest, &surroundings.intake);
         }
         self.open_session(OpenSession::new(ticket.session_id, conversation), ctx);
         let mut frame = self.session_frame(ticket.session_id, ticket.resume_token, ticket.at);

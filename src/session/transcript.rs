@@ -87,7 +87,7 @@ impl SessionActor {
             actor.tell(&accepted, ctx);
             match (found, &mut actor.open) {
                 (Ok(Some(generation)), Some(open)) => {
-                    open.conversation.reopen(&turn);
+                    open.conversation.reopen(&turn, &actor.surroundings.intake);
                     socket::follow(ctx, generation.subscribe(0).replaying().accepted_before());
                     open.generation = Some(generation);
                 }

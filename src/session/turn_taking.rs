@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use actix::{ActorFutureExt, AsyncContext, StreamHandler, WrapFuture};
-use slog::o;
+use slog::{info, o};
 use tokio::time::Instant;
 
 use super::SessionActor;
 use super::conversation::{Asked, Refusal};
+use super::question::Question;
 use super::socket::{self, SocketContext};
 use crate::clock::Timestamp;
 use crate::ids::TurnId;
@@ -20,13 +21,17 @@ use crate::protocol::codes::{CloseReason, ErrorCode};
 use crate::protocol::server::{DoneFrame, NoticeCode, ServerFrame};
 
 impl SessionActor {
-    pub(super) fn ask(&mut self, question: Arc<str>, client_id: Option<String>, ctx: &mut SocketContext) {
+    pub(super) fn ask(&mut self, question: Question, client_id: Option<String>, ctx: &mut SocketContext) {
         let Some(open) = &mut self.open else { return };
         let now = Timestamp::now();
         self.last_asked = Instant::now();
-        let tokens = self.surroundings.counter.count(&question);
-        let asked =
-            open.conversation.ask(now, Arc::clone(&question), tokens, client_id.clone(), &self.surroundings);
+        if let Some(suspicion) = &question.suspicion {
+            let families: Vec<&str> = suspicion.families.iter().map(|family| family.as_str()).collect();
+            info!(self.log, "a question looks like an attempt to take over the model";
+                "score" => suspicion.score, "families" => families.join(","));
+        }
+        let (text, tokens) = (Arc::clone(&question.text), question.tokens);
+        let asked = open.conversation.ask(now, question, client_id.clone(), &self.surroundings);
         match asked {
             Err(refusal) => self.refuse(&refusal, client_id, ctx),
             Ok(Asked::Current(turn_id)) => {
@@ -38,7 +43,7 @@ impl SessionActor {
             }
             Ok(Asked::Earlier(_)) => {
                 if let Some(client_id) = client_id {
-                    self.answer_again(question, client_id, ctx);
+                    self.answer_again(text, client_id, ctx);
                 }
             }
             Ok(Asked::New { turn_id, prompt, newly_pruned }) => {

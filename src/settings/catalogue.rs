@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::choices::{Choice, LogFormat, LogLevel, Tokenizer};
+use super::choices::{Choice, LogFormat, LogLevel, SuspiciousContent, Tokenizer};
 use super::sections::Settings;
 use super::{api_key, duration};
 
@@ -124,6 +124,8 @@ catalogue! {
     TOKENIZER: Form::OneOf(Tokenizer::accepted), |all| all.tokens.tokenizer.word().to_owned();
     RATE_LIMIT_REQUESTS_PER_MINUTE: Form::Whole(1, 600, ""),
         |all| all.limits.requests_per_minute.to_string();
+    SUSPICIOUS_CONTENT: Form::OneOf(SuspiciousContent::accepted),
+        |all| all.limits.suspicious_content.word().to_owned();
 
     SESSION_TTL: Form::Duration(INSTANT, MONTH), |all| duration::written(all.session.ttl);
     RECONNECT_GRACE: Form::Duration(INSTANT, MONTH),

@@ -37,6 +37,22 @@ impl Choice for Tokenizer {
         &[("cl100k_base", Self::Cl100kBase), ("o200k_base", Self::O200kBase)];
 }
 
+/// What is done about a question that looks like an attempt to take over the model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SuspiciousContent {
+    /// `flag`: it is counted and logged, without its text.
+    Flag,
+    /// `harden`: besides, the model is shown it between marks, with a reminder.
+    Harden,
+    /// `block`: it is refused.
+    Block,
+}
+
+impl Choice for SuspiciousContent {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("flag", Self::Flag), ("harden", Self::Harden), ("block", Self::Block)];
+}
+
 /// The least severe log lines written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogLevel {

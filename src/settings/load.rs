@@ -106,6 +106,7 @@ fn all(purpose: &Purpose, from: &mut Reader) -> Option<Settings> {
     let llm = llm(purpose, from);
     let tokens = tokens(from);
     let requests_per_minute = from.whole(&name::RATE_LIMIT_REQUESTS_PER_MINUTE);
+    let suspicious_content = from.choice(&name::SUSPICIOUS_CONTENT);
     let session = session(from);
     let shutdown_timeout = from.duration(&name::SHUTDOWN_TIMEOUT);
     let level = from.choice(&name::LOG_LEVEL);
@@ -119,7 +120,10 @@ fn all(purpose: &Purpose, from: &mut Reader) -> Option<Settings> {
         },
         llm: llm?,
         tokens: tokens?,
-        limits: LimitSettings { requests_per_minute: requests_per_minute? },
+        limits: LimitSettings {
+            requests_per_minute: requests_per_minute?,
+            suspicious_content: suspicious_content?,
+        },
         session: session?,
         shutdown_timeout: shutdown_timeout?,
         log: LogSettings { level: level?, format: format? },

@@ -33,7 +33,7 @@ mod sections;
 #[cfg(test)]
 mod tests;
 
-pub use choices::{LogFormat, LogLevel, Tokenizer};
+pub use choices::{LogFormat, LogLevel, SuspiciousContent, Tokenizer};
 pub use database::DatabaseUrl;
 pub use fault::{Fault, Given, SettingsError, Source};
 pub use load::{Loaded, Purpose, process_environment};

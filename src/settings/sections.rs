@@ -7,7 +7,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use super::catalogue;
-use super::choices::{LogFormat, LogLevel, Tokenizer};
+use super::choices::{LogFormat, LogLevel, SuspiciousContent, Tokenizer};
 use super::database::DatabaseUrl;
 
 /// Everything an owner can set, validated. `Debug` shows no secret.
@@ -120,6 +120,8 @@ pub struct TokenSettings {
 pub struct LimitSettings {
     /// `RATE_LIMIT_REQUESTS_PER_MINUTE`: the most questions of one session in any minute, 1 to 600.
     pub requests_per_minute: u32,
+    /// `SUSPICIOUS_CONTENT`: what is done about attempts to take over the model.
+    pub suspicious_content: SuspiciousContent,
 }
 
 /// The times in the life of a session, each above zero and at most 30 days.

@@ -28,6 +28,7 @@ mod pruning;
 mod question_ids;
 mod restarts;
 mod resume_formats;
+mod safety;
 mod shutdown;
 mod stores;
 mod streaming;

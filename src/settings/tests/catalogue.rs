@@ -5,7 +5,7 @@ use super::super::{Purpose, Settings, catalogue};
 use super::{Folder, Outcome, effective, variables};
 
 /// The defaults that owners were promised.
-const PROMISED: [(&str, &str); 29] = [
+const PROMISED: [(&str, &str); 30] = [
     ("HOST", "127.0.0.1"),
     ("PORT", "8080"),
     ("ALLOWED_ORIGINS", ""),
@@ -27,6 +27,7 @@ const PROMISED: [(&str, &str); 29] = [
     ("MAX_RESPONSE_TOKENS", "2000"),
     ("TOKENIZER", "cl100k_base"),
     ("RATE_LIMIT_REQUESTS_PER_MINUTE", "20"),
+    ("SUSPICIOUS_CONTENT", "harden"),
     ("SESSION_TTL", "24h"),
     ("RECONNECT_GRACE", "60s"),
     ("IDLE_TIMEOUT", "30m"),

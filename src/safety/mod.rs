@@ -1,0 +1,16 @@
+//! What a visitor's text may contain, and how much it looks like an attempt to take over the model.
+//!
+//! Everything here is pure: no actor, no clock, no input or output. Every function takes time linear in its text, because
+//! visitors choose the text.
+//!
+//! In reading order: [`sanitise()`] makes a text fit to be shown, stored and sent, with `characters` as its knowledge of
+//! Unicode; [`injection`] scores it; [`fence()`] puts it between marks it cannot forge.
+
+mod characters;
+mod fence;
+pub mod injection;
+
+mod sanitise;
+
+pub use fence::fence;
+pub use sanitise::sanitise;

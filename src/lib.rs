@@ -19,13 +19,14 @@
 //! the model's server, and writes what comes into a log. The session follows that log and tells the visitor.
 //!
 //! In reading order: [`protocol`] is the wire; [`session`], [`llm`], [`persistence`], [`health`] are the actors;
-//! [`resume`] and [`tokens`] are what prompts are made of; [`safety`] judges what visitors send; [`settings`], [`clock`], [`ids`] and [`telemetry`] serve
+//! [`resume`] and [`tokens`] are what prompts are made of; [`safety`] judges what visitors send, [`limits`] how much one address may; [`settings`], [`clock`], [`ids`] and [`telemetry`] serve
 //! them all; [`startup`] is the only place that names every actor, [`shutdown`] the order of leaving.
 
 pub mod clock;
 pub mod health;
 pub mod http;
 pub mod ids;
+pub mod limits;
 pub mod llm;
 pub mod persistence;
 pub mod protocol;

@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use crate::health::{HealthActor, HealthParts};
 use crate::http::{self, BindError, HttpSurroundings};
+use crate::limits::{AddressGate, Limits, TrustedProxies};
 use crate::llm::LlmActor;
 use crate::llm::actor::LlmParts;
 use crate::llm::excerpts::Excerpts;
@@ -148,6 +149,14 @@ impl Application {
             session: Arc::new(session),
             watchdog,
             health: health.recipient(),
+            addresses: AddressGate::new(Limits {
+                questions_per_minute: settings.limits.questions_per_minute_per_address,
+                sessions_per_hour: settings.limits.sessions_per_hour_per_address,
+                connections: settings.http.max_connections_per_address,
+                connections_in_all: settings.http.max_connections,
+            }),
+            trusted_proxies: TrustedProxies::parse(settings.http.trusted_proxies.iter().map(String::as_str))
+                .map_err(system)?,
             settings: settings.http.clone(),
             log: log.clone(),
         };

@@ -18,6 +18,7 @@ use slog::Logger;
 pub use server::{BindError, bind, serve};
 
 use crate::health::CheckHealth;
+use crate::limits::{AddressGate, TrustedProxies};
 use crate::session::SessionSurroundings;
 use crate::session::watchdog::Watchdog;
 use crate::settings::HttpSettings;
@@ -30,6 +31,10 @@ pub struct HttpSurroundings {
     pub watchdog: Arc<Watchdog>,
     /// Tells how the server is.
     pub health: Recipient<CheckHealth>,
+    /// How much one address may take.
+    pub addresses: Arc<AddressGate>,
+    /// Whose word on who a client is is believed.
+    pub trusted_proxies: TrustedProxies,
     /// Who may connect.
     pub settings: HttpSettings,
     /// The log.

@@ -33,6 +33,8 @@ mod tests {
             allowed_origins: allowed.iter().map(|it| (*it).to_owned()).collect(),
             allow_missing_origin,
             max_connections: 1,
+            max_connections_per_address: 1,
+            trusted_proxies: Vec::new(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! `GET /ws/chat`: from a handshake to a session.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,10 +12,15 @@ use slog::{info, o};
 
 use super::refusal::{refuse, refuse_for, with_status};
 use super::{HttpSurroundings, origin, request_id};
+use crate::clock::Timestamp;
+use crate::limits::{AddressKey, Exceeded, Limit, client_address};
 use crate::protocol::codes::ErrorCode;
 use crate::session::registry::NotAdmitted;
 use crate::session::socket::NotAHandshake;
 use crate::session::{SessionActor, socket};
+
+/// Where proxies say who a client is.
+const FORWARDED_FOR: &str = "x-forwarded-for";
 
 /// When to try again after every place was taken.
 const RETRY_WHEN_FULL: Duration = Duration::from_secs(5);
@@ -50,14 +56,35 @@ pub(super) async fn chat(
             return refuse_for(&request, ErrorCode::ShuttingDown, RETRY_WHEN_LEAVING);
         }
     };
+    let visitor = match surroundings.addresses.admit(Timestamp::now(), address_of(&request, &surroundings)) {
+        Ok(visitor) => visitor,
+        Err(exceeded) => return too_many(&request, exceeded),
+    };
     let request_id = request_id::of(&request);
     let log = surroundings.log.new(o!("request_id" => request_id.to_string()));
     info!(log, "connected");
     let session = Arc::clone(&surroundings.session);
     let upgraded = socket::upgrade(&request, payload, &surroundings.watchdog, |broken| {
-        SessionActor::new(session, place, request_id, log, broken)
+        SessionActor::new(session, place, visitor, request_id, log, broken)
     });
     upgraded.unwrap_or_else(|error| not_a_handshake(&request, &error))
+}
+
+/// Whose limits the connection counts against.
+fn address_of(request: &HttpRequest, surroundings: &HttpSurroundings) -> AddressKey {
+    let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+    // A line that is not text must keep its place: what stands before it must not move closer to being believed.
+    let lines = request.headers().get_all(FORWARDED_FOR).map(|line| line.to_str().unwrap_or("?"));
+    AddressKey::of(client_address(peer, lines, &surroundings.trusted_proxies))
+}
+
+fn too_many(request: &HttpRequest, exceeded: Exceeded) -> HttpResponse {
+    let (status, code) = match exceeded.limit {
+        Limit::ConnectionsInAll => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Overloaded),
+        _ => (StatusCode::TOO_MANY_REQUESTS, ErrorCode::RateLimitExceeded),
+    };
+    let message = "Too many connections are open from your address. Please close some of them.";
+    with_status(request, status, code, message, Some(exceeded.retry_after))
 }
 
 fn not_a_handshake(request: &HttpRequest, error: &NotAHandshake) -> HttpResponse {

@@ -15,6 +15,7 @@ use super::socket::{self, SocketContext};
 use super::{SessionOrder, SessionSurroundings};
 use crate::clock::Timestamp;
 use crate::ids::{ResumeToken, SessionId, TurnId};
+use crate::limits::Admitted;
 use crate::llm::generation::Generation;
 use crate::persistence::messages::CreateSession;
 use crate::persistence::{PATIENCE, StorageError};
@@ -27,6 +28,8 @@ use crate::protocol::{MAX_MALFORMED_IN_A_ROW, MAX_QUESTION_CHARS};
 pub struct SessionActor {
     pub(super) surroundings: Arc<SessionSurroundings>,
     pub(super) place: Place,
+    /// Its address, which has limits of its own.
+    pub(super) visitor: Admitted,
     /// The id of the handshake request; every frame that reports a fault carries it.
     pub(super) request_id: Arc<str>,
     pub(super) log: Logger,
@@ -64,6 +67,7 @@ impl SessionActor {
     pub fn new(
         surroundings: Arc<SessionSurroundings>,
         place: Place,
+        visitor: Admitted,
         request_id: Arc<str>,
         log: Logger,
         broken: BrokenCell,
@@ -72,6 +76,7 @@ impl SessionActor {
         Self {
             surroundings,
             place,
+            visitor,
             request_id,
             log,
             broken,
@@ -145,6 +150,13 @@ impl SessionActor {
 
     /// Stores a new session and, once that is done, asks the question that opened it.
     fn start(&mut self, first: Option<(Question, Option<String>)>, ctx: &mut SocketContext) {
+        let now = Timestamp::now();
+        if let Err(exceeded) = self.visitor.start_session(now) {
+            let refusal = Refusal::new(ErrorCode::RateLimitExceeded)
+                .after(exceeded.retry_after)
+                .saying("Too many conversations were started from your address. Please try again later.");
+            return self.refuse(&refusal, first.and_then(|(_, id)| id), ctx);
+        }
         let id = SessionId::generate();
         let token = match ResumeToken::generate() {
             Ok(token) => token,
@@ -153,7 +165,6 @@ impl SessionActor {
                 return self.refuse(&Refusal::new(ErrorCode::InternalError), None, ctx);
             }
         };
-        let now = Timestamp::now();
         let create = CreateSession { session_id: id, token_hash: token.hash(), at: now };
         let created = self.surroundings.neighbours.create.send(create).timeout(PATIENCE);
         // Later frames wait, so that what they ask for finds the session.

@@ -47,6 +47,13 @@ impl SessionActor {
                 }
             }
             Ok(Asked::New { turn_id, prompt, newly_pruned }) => {
+                // Asked last, because it cannot be given back.
+                if let Err(exceeded) = self.visitor.ask(now) {
+                    let refusal = Refusal::new(ErrorCode::RateLimitExceeded)
+                        .after(exceeded.retry_after)
+                        .saying("Too many questions come from your address. Please wait a moment.");
+                    return self.withdraw(&refusal, ctx);
+                }
                 open.newly_pruned = newly_pruned;
                 self.ask_model(turn_id, prompt, tokens, client_id, now, ctx);
             }

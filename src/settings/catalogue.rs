@@ -89,6 +89,10 @@ catalogue! {
         |all| all.http.allowed_origins.join(", ");
     ALLOW_MISSING_ORIGIN: Form::Flag, |all| all.http.allow_missing_origin.to_string();
     MAX_CONNECTIONS: Form::Whole(1, 1_000_000, ""), |all| all.http.max_connections.to_string();
+    MAX_CONNECTIONS_PER_ADDRESS: Form::Whole(1, 1_000_000, ""),
+        |all| all.http.max_connections_per_address.to_string();
+    TRUSTED_PROXIES: Form::List("a list of addresses or networks (10.0.0.1, 10.0.0.0/8, fd00::/8)"),
+        |all| all.http.trusted_proxies.join(", ");
 
     DATABASE_URL: Form::Url(
         "sqlite://file.db, sqlite:///folder/file.db, postgres://user:password@host/name or \
@@ -124,6 +128,10 @@ catalogue! {
     TOKENIZER: Form::OneOf(Tokenizer::accepted), |all| all.tokens.tokenizer.word().to_owned();
     RATE_LIMIT_REQUESTS_PER_MINUTE: Form::Whole(1, 600, ""),
         |all| all.limits.requests_per_minute.to_string();
+    QUESTIONS_PER_MINUTE_PER_ADDRESS: Form::Whole(1, 1_000_000, ""),
+        |all| all.limits.questions_per_minute_per_address.to_string();
+    SESSIONS_PER_HOUR_PER_ADDRESS: Form::Whole(1, 1_000_000, ""),
+        |all| all.limits.sessions_per_hour_per_address.to_string();
     SUSPICIOUS_CONTENT: Form::OneOf(SuspiciousContent::accepted),
         |all| all.limits.suspicious_content.word().to_owned();
 

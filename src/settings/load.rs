@@ -12,6 +12,7 @@ use super::sections::{
     Settings, TokenSettings,
 };
 use super::{address, api_key, base_url, layers, origins, resume};
+use crate::limits::TrustedProxies;
 
 /// The tokens that must remain beside the longest answer for the resume and the question.
 const LEAST_PROMPT_TOKENS: u32 = 256;
@@ -106,6 +107,8 @@ fn all(purpose: &Purpose, from: &mut Reader) -> Option<Settings> {
     let llm = llm(purpose, from);
     let tokens = tokens(from);
     let requests_per_minute = from.whole(&name::RATE_LIMIT_REQUESTS_PER_MINUTE);
+    let questions_per_minute_per_address = from.whole(&name::QUESTIONS_PER_MINUTE_PER_ADDRESS);
+    let sessions_per_hour_per_address = from.whole(&name::SESSIONS_PER_HOUR_PER_ADDRESS);
     let suspicious_content = from.choice(&name::SUSPICIOUS_CONTENT);
     let session = session(from);
     let shutdown_timeout = from.duration(&name::SHUTDOWN_TIMEOUT);
@@ -122,6 +125,8 @@ fn all(purpose: &Purpose, from: &mut Reader) -> Option<Settings> {
         tokens: tokens?,
         limits: LimitSettings {
             requests_per_minute: requests_per_minute?,
+            questions_per_minute_per_address: questions_per_minute_per_address?,
+            sessions_per_hour_per_address: sessions_per_hour_per_address?,
             suspicious_content: suspicious_content?,
         },
         session: session?,
@@ -136,12 +141,18 @@ fn http(from: &mut Reader) -> Option<HttpSettings> {
     let allowed_origins = from.list(&name::ALLOWED_ORIGINS, origins::parse);
     let allow_missing_origin = from.flag(&name::ALLOW_MISSING_ORIGIN);
     let max_connections = from.whole(&name::MAX_CONNECTIONS);
+    let max_connections_per_address = from.whole(&name::MAX_CONNECTIONS_PER_ADDRESS);
+    let trusted_proxies = from.list(&name::TRUSTED_PROXIES, |entry| {
+        TrustedProxies::parse([entry]).map(|_| entry.to_owned()).map_err(|invalid| invalid.to_string())
+    });
     Some(HttpSettings {
         host: host?,
         port: port?,
         allowed_origins: allowed_origins?,
         allow_missing_origin: allow_missing_origin?,
         max_connections: max_connections?,
+        max_connections_per_address: max_connections_per_address?,
+        trusted_proxies: trusted_proxies?,
     })
 }
 

@@ -59,6 +59,10 @@ pub struct HttpSettings {
     pub allow_missing_origin: bool,
     /// `MAX_CONNECTIONS`: the most WebSocket connections open at one time, 1 to 1,000,000.
     pub max_connections: u32,
+    /// `MAX_CONNECTIONS_PER_ADDRESS`: the most of them from one client address, 1 to 1,000,000.
+    pub max_connections_per_address: u32,
+    /// `TRUSTED_PROXIES`: addresses and networks whose `X-Forwarded-For` is believed; none by default.
+    pub trusted_proxies: Vec<String>,
 }
 
 /// Where conversations are kept.
@@ -120,6 +124,10 @@ pub struct TokenSettings {
 pub struct LimitSettings {
     /// `RATE_LIMIT_REQUESTS_PER_MINUTE`: the most questions of one session in any minute, 1 to 600.
     pub requests_per_minute: u32,
+    /// `QUESTIONS_PER_MINUTE_PER_ADDRESS`: the most questions of one client address in any minute, 1 to 1,000,000.
+    pub questions_per_minute_per_address: u32,
+    /// `SESSIONS_PER_HOUR_PER_ADDRESS`: the most new sessions of one client address in any hour, 1 to 1,000,000.
+    pub sessions_per_hour_per_address: u32,
     /// `SUSPICIOUS_CONTENT`: what is done about attempts to take over the model.
     pub suspicious_content: SuspiciousContent,
 }

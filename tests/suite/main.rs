@@ -13,6 +13,7 @@
 #[allow(dead_code, reason = "a vocabulary: not every word is used by every version of the suite")]
 mod support;
 
+mod address_limits;
 mod architecture;
 mod browser;
 mod compatible_servers;

@@ -5,12 +5,14 @@ use super::super::{Purpose, Settings, catalogue};
 use super::{Folder, Outcome, effective, variables};
 
 /// The defaults that owners were promised.
-const PROMISED: [(&str, &str); 30] = [
+const PROMISED: [(&str, &str); 34] = [
     ("HOST", "127.0.0.1"),
     ("PORT", "8080"),
     ("ALLOWED_ORIGINS", ""),
     ("ALLOW_MISSING_ORIGIN", "true"),
     ("MAX_CONNECTIONS", "10000"),
+    ("MAX_CONNECTIONS_PER_ADDRESS", "32"),
+    ("TRUSTED_PROXIES", ""),
     ("DATABASE_URL", "sqlite://resume-chatbot.db"),
     ("DATABASE_POOL_SIZE", "8"),
     ("RESUME_PATH", ""),
@@ -27,6 +29,8 @@ const PROMISED: [(&str, &str); 30] = [
     ("MAX_RESPONSE_TOKENS", "2000"),
     ("TOKENIZER", "cl100k_base"),
     ("RATE_LIMIT_REQUESTS_PER_MINUTE", "20"),
+    ("QUESTIONS_PER_MINUTE_PER_ADDRESS", "60"),
+    ("SESSIONS_PER_HOUR_PER_ADDRESS", "60"),
     ("SUSPICIOUS_CONTENT", "harden"),
     ("SESSION_TTL", "24h"),
     ("RECONNECT_GRACE", "60s"),

@@ -40,6 +40,10 @@ impl ServerConfig {
         Self { arguments, settings: BTreeMap::new(), resume: RESUME.to_owned() }
             .with("PORT", "0")
             .with("OPERATOR_ADDRESS", "127.0.0.1:0")
+            // All visitors of a test come from one address.
+            .with("MAX_CONNECTIONS_PER_ADDRESS", "1000000")
+            .with("SESSIONS_PER_HOUR_PER_ADDRESS", "1000000")
+            .with("QUESTIONS_PER_MINUTE_PER_ADDRESS", "1000000")
             .with("LOG_FORMAT", "json")
     }
 

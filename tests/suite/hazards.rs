@@ -225,8 +225,8 @@ async fn a_visitor_who_asks_nothing_any_more_is_let_go_and_one_who_asks_stays() 
     let (upstream, gate) = (FakeOpenRouter::start().await, Gate::default());
     let config = ServerConfig::command(&["serve"])
         .with("LLM_BASE_URL", upstream.base_url())
-        .with("HEARTBEAT_INTERVAL", "200ms")
-        .with("IDLE_TIMEOUT", "1s");
+        .with("HEARTBEAT_INTERVAL", "1s")
+        .with("IDLE_TIMEOUT", "3s");
     let server = Server::start(config).await;
     let mut busy = ChatClient::connect(&server).await;
     let mut waiting = ChatClient::connect(&server).await;

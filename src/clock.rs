@@ -8,6 +8,9 @@ use serde::{Serialize, Serializer};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub i64);
 
+/// The year 10000, which RFC 3339 cannot write.
+const END_OF_CALENDAR: Timestamp = Timestamp(253_402_300_800_000);
+
 impl Timestamp {
     /// The time now.
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
@@ -34,6 +37,14 @@ impl Timestamp {
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
+
+    /// RFC 3339 in UTC, to the second; empty for a time that no calendar has.
+    #[must_use]
+    pub fn to_rfc3339(self) -> String {
+        let since = Duration::from_millis(u64::try_from(self.0).unwrap_or(0));
+        let at = UNIX_EPOCH.checked_add(since).filter(|_| self < END_OF_CALENDAR);
+        at.map_or_else(String::new, |at| humantime::format_rfc3339_seconds(at).to_string())
+    }
 }
 
 fn millis(span: Duration) -> i64 {
@@ -49,5 +60,21 @@ impl Serialize for Timestamp {
             Some(text) => serializer.collect_str(&text),
             None => serializer.serialize_none(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_for_people_is_in_utc_and_to_the_second() {
+        assert_eq!(Timestamp(1_795_472_692_999).to_rfc3339(), "2026-11-23T22:24:52Z");
+        assert_eq!(Timestamp(-1).to_rfc3339(), "1970-01-01T00:00:00Z");
+        assert_eq!(Timestamp(END_OF_CALENDAR.0 - 1).to_rfc3339(), "9999-12-31T23:59:59Z");
+        assert_eq!(
+            (END_OF_CALENDAR.to_rfc3339(), Timestamp(i64::MAX).to_rfc3339()),
+            (String::new(), String::new())
+        );
     }
 }

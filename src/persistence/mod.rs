@@ -1,4 +1,4 @@
-//! Everything that is kept, and the actor that alone may touch it.
+//! Everything that is kept, and the actor that alone may touch it in the server.
 //!
 //! [`PersistenceActor`] receives the requests in [`messages`]; it sends nothing. It owns the pool, so every connection
 //! to the database is opened on its thread, and a bounded buffer of writes that one `writer` task commits in groups.
@@ -7,6 +7,7 @@
 //!
 //! In reading order: [`messages`], [`actor`], `writer` (group commit), `queries` (each written once for both
 //! databases), `pool` (what makes that possible; `postgres` and `sqlite` open its connections), `models`, [`schema`], [`migrations`].
+//! [`reports`] is what the owner's commands read and delete, in a process of their own beside the server.
 
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ mod models;
 mod pool;
 mod postgres;
 mod queries;
+pub mod reports;
 pub mod schema;
 mod sqlite;
 mod writer;

@@ -182,6 +182,6 @@ pub(super) fn nanodollars(cost: f64) -> i64 {
 }
 
 #[expect(clippy::cast_precision_loss, clippy::as_conversions, reason = "exact up to nine million dollars")]
-fn dollars(nanodollars: i64) -> f64 {
+pub(super) fn dollars(nanodollars: i64) -> f64 {
     nanodollars as f64 / NANO
 }

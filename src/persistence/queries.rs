@@ -211,7 +211,7 @@ pub(super) async fn find_turn(
     Ok(with_messages(connection, session_id, row.into_iter().collect()).await?.pop())
 }
 
-async fn with_messages(
+pub(super) async fn with_messages(
     connection: &mut Connection,
     session_id: SessionId,
     rows: Vec<TurnRow>,

@@ -5,8 +5,11 @@ use std::time::Duration;
 /// The accepted units with their length in milliseconds, longest first.
 const UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
-/// Reads `500ms`, `30s`, `5m`, `24h`, or a bare number of seconds; the error says what is wrong.
-pub(super) fn parse(text: &str) -> Result<Duration, String> {
+/// Reads `500ms`, `30s`, `5m`, `24h`, or a bare number of seconds.
+///
+/// # Errors
+/// What is wrong, to be read after what it is wrong with: `has an unknown unit`.
+pub fn parse(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
     let unit = text.strip_prefix(digits).unwrap_or_default().trim_start();
     if digits.is_empty() {

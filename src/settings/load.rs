@@ -31,6 +31,10 @@ pub enum Purpose {
     },
     /// To migrate the database: only the settings of the database and of the log.
     Migrate,
+    /// To read or delete what is stored: only the settings of the database.
+    Report,
+    /// To ask the running server something: only where it listens.
+    Probe,
 }
 
 /// Valid settings, and what was odd about them.
@@ -94,6 +98,8 @@ impl Purpose {
                 &name::LOG_LEVEL,
                 &name::LOG_FORMAT,
             ]),
+            Self::Report => is_one_of(&[&name::DATABASE_URL, &name::DATABASE_POOL_SIZE]),
+            Self::Probe => is_one_of(&[&name::HOST, &name::PORT]),
         }
     }
 }
@@ -159,7 +165,7 @@ fn http(from: &mut Reader) -> Option<HttpSettings> {
 fn database(purpose: &Purpose, from: &mut Reader) -> Option<DatabaseSettings> {
     let url = match purpose {
         Purpose::Demo { database } => Some(DatabaseUrl::Sqlite { path: database.clone() }),
-        Purpose::Serve | Purpose::Migrate => from.required(&name::DATABASE_URL, DatabaseUrl::parse),
+        _ => from.required(&name::DATABASE_URL, DatabaseUrl::parse),
     };
     if let Some(warning) = url.as_ref().and_then(DatabaseUrl::warning) {
         from.warn(format!("{} {warning}", name::DATABASE_URL.name));

@@ -35,6 +35,7 @@ mod tests;
 
 pub use choices::{LogFormat, LogLevel, SuspiciousContent, Tokenizer};
 pub use database::DatabaseUrl;
+pub use duration::parse as parse_duration;
 pub use fault::{Fault, Given, SettingsError, Source};
 pub use load::{Loaded, Purpose, process_environment};
 pub use sections::{

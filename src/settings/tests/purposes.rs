@@ -59,6 +59,16 @@ fn a_migration_reads_only_the_database_and_the_log() -> Outcome {
 }
 
 #[test]
+fn reports_read_only_the_database_and_a_probe_only_the_address() -> Outcome {
+    let environment = [("DATABASE_URL", "x"), ("DATABASE_POOL_SIZE", "0"), ("PORT", "x"), ("LOG_LEVEL", "x")];
+    let faults = faults_of(Settings::load(&Purpose::Report, None, variables(&environment)))?;
+    assert_eq!(names(&faults), ["DATABASE_URL", "DATABASE_POOL_SIZE"]);
+    let faults = faults_of(Settings::load(&Purpose::Probe, None, variables(&environment)))?;
+    assert_eq!(names(&faults), ["PORT"]);
+    Ok(())
+}
+
+#[test]
 fn the_resume_must_be_a_readable_file_with_something_in_it() -> Outcome {
     let folder = Folder::new()?;
     folder.file("empty.md", "")?;

@@ -11,6 +11,7 @@ pub(crate) mod fake_openrouter;
 pub(crate) mod gate;
 pub(crate) mod handshake;
 pub(crate) mod http;
+pub(crate) mod owner;
 pub(crate) mod piece;
 pub(crate) mod process;
 pub(crate) mod raw_socket;

@@ -1,0 +1,60 @@
+//! A conversation as JSON, for `show` and `export`.
+
+use resume_chatbot::clock::Timestamp;
+use resume_chatbot::ids::TurnId;
+use resume_chatbot::persistence::messages::StoredTurn;
+use resume_chatbot::persistence::reports::Conversation;
+use resume_chatbot::protocol::server::{AnswerMode, TurnStatus};
+use serde::Serialize;
+
+use super::super::Failed;
+
+/// One question with its answer.
+#[derive(Serialize)]
+struct Turn<'a> {
+    id: TurnId,
+    asked_at: Timestamp,
+    status: TurnStatus,
+    mode: Option<AnswerMode>,
+    model: Option<&'a str>,
+    prompt_tokens: u32,
+    completion_tokens: u32,
+    cost: Option<f64>,
+    question: &'a str,
+    /// As far as it is stored.
+    answer: Option<&'a str>,
+    answered_at: Option<Timestamp>,
+}
+
+/// One turn as JSON.
+pub(super) fn turn(turn: &StoredTurn) -> Result<String, Failed> {
+    let answer = turn.answer.as_ref();
+    text(&Turn {
+        id: turn.turn_id,
+        asked_at: turn.asked_at,
+        status: turn.status,
+        mode: turn.mode,
+        model: turn.model.as_deref(),
+        prompt_tokens: turn.usage.prompt_tokens,
+        completion_tokens: turn.usage.completion_tokens,
+        cost: turn.usage.cost,
+        question: &turn.question.content,
+        answer: answer.map(|it| &*it.content),
+        answered_at: answer.map(|it| it.at),
+    })
+}
+
+/// The beginning of a conversation as JSON, up to where its turns follow, separated by commas; [`END`] ends it.
+pub(super) fn beginning(conversation: &Conversation) -> Result<String, Failed> {
+    let mut head = text(conversation)?;
+    // The bracket that closes it.
+    head.pop();
+    Ok(head + ",\"turns\":[")
+}
+
+/// What follows the last turn.
+pub(super) const END: &str = "]}";
+
+fn text(value: &impl Serialize) -> Result<String, Failed> {
+    serde_json::to_string(value).map_err(|error| Failed(1, error.to_string()))
+}

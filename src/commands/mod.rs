@@ -1,5 +1,6 @@
 //! What can be done from the command line, one file a command.
 
+mod assess;
 mod check;
 mod completions;
 mod conversations;
@@ -53,6 +54,8 @@ enum Command {
     Usage(usage::Arguments),
     /// Ask the running server whether it is ready; the exit code is 0 if it is, else 1.
     Healthcheck(healthcheck::Arguments),
+    /// Measure on files of texts how many look like attempts to take over the model.
+    Assess(assess::Arguments),
     /// Print a script that completes these commands in a shell.
     Completions {
         /// The shell.
@@ -78,6 +81,7 @@ pub(crate) fn run(command_line: CommandLine) -> ExitCode {
         Command::Conversations(command) => conversations::run(command, config),
         Command::Usage(arguments) => usage::usage(&arguments, config),
         Command::Healthcheck(arguments) => healthcheck::healthcheck(&arguments, config),
+        Command::Assess(arguments) => assess::assess(&arguments),
         Command::Completions { shell } => completions::completions(shell),
     };
     match outcome {

@@ -6,6 +6,7 @@ use crate::on_both_stores;
 use crate::support::chat::Chat;
 use crate::support::chat_client::ChatClient;
 use crate::support::fake_openrouter::FakeOpenRouter;
+use crate::support::process::run_to_end;
 use crate::support::server::Server;
 use crate::support::server_config::ServerConfig;
 
@@ -84,4 +85,19 @@ async fn an_attack_can_be_refused_and_costs_nothing_then() {
     assert_eq!(error["id"], "q1");
     assert_eq!(chat.visitor.ask_and_hear("What does she do?").await.accepted["remaining"], 19);
     assert_eq!(chat.upstream.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn an_owner_can_measure_the_judgement_on_files_of_texts() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::write(path("attacks.json"), json!([{"prompt": ATTACK, "tags": ["x"]}]).to_string()).unwrap();
+    std::fs::write(path("honest.txt"), "What does she do?\n\nWhere did she study?\n").unwrap();
+    let measured = run_to_end(&["assess", "--json", &path("attacks.json"), &path("honest.txt")], &[]).await;
+    assert_eq!(measured.code, Some(0), "{measured:?}");
+    let tallies: Value = serde_json::from_str(&measured.stdout).unwrap();
+    assert_eq!((&tallies[0]["texts"], &tallies[0]["flagged"]), (&json!(1), &json!(1)));
+    assert_eq!((&tallies[1]["texts"], &tallies[1]["flagged"]), (&json!(2), &json!(0)));
+    let missing = run_to_end(&["assess", &path("nothing.json")], &[]).await;
+    assert!(missing.code == Some(1) && missing.stderr.contains("nothing.json"), "{missing:?}");
 }

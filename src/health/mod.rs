@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use actix::{Message, Recipient};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 pub use actor::HealthActor;
 
@@ -28,7 +29,7 @@ pub struct CheckHealth {
 }
 
 /// How the server is.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct HealthReport {
     /// The worst of the checks.
     pub status: HealthStatus,
@@ -41,7 +42,7 @@ pub struct HealthReport {
 }
 
 /// How one part is.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Check {
     /// How it is.
     pub status: HealthStatus,
@@ -53,7 +54,7 @@ pub struct Check {
 }
 
 /// From good to bad.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HealthStatus {
     /// Does all it should.

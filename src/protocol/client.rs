@@ -2,12 +2,13 @@
 
 use serde::Deserialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::{MAX_CLIENT_ID_CHARS, MAX_HISTORY_LIMIT};
 use crate::ids::{SessionId, TurnId};
 
 /// One message of a client. Unknown fields are ignored.
-#[derive(Debug, Deserialize, PartialEq, Eq)]
+#[derive(Debug, Deserialize, PartialEq, Eq, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ClientFrame {
     /// Begin a new session.
@@ -54,7 +55,7 @@ pub enum ClientFrame {
 }
 
 /// How far a client has shown an answer.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ToSchema)]
 pub struct Cursor {
     /// The turn.
     pub turn_id: TurnId,

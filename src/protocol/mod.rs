@@ -1,10 +1,13 @@
 //! The WebSocket contract, version 1: frames in, frames out, codes; the wire and nothing else.
 //!
 //! [`client`] reads what clients send, [`server`] writes what they are told, [`codes`] is the one table of errors and
-//! close codes. Nothing here knows of sockets, actors, clocks or stores.
+//! [`close_codes`] that of close codes. Nothing here knows of sockets, actors, clocks or stores.
 
 pub mod client;
+pub mod close_codes;
 pub mod codes;
+#[cfg(test)]
+mod reference;
 pub mod server;
 
 /// The subprotocol a client may name in its handshake.
@@ -24,3 +27,11 @@ pub const MAX_HISTORY_LIMIT: usize = 100;
 
 /// Malformed messages in a row after which the connection is closed with 4400.
 pub const MAX_MALFORMED_IN_A_ROW: u8 = 10;
+
+/// The variants of an enum by the names it has on the wire, as its schema lists them.
+#[cfg(test)]
+fn variants<T: utoipa::PartialSchema>() -> Vec<String> {
+    let schema = serde_json::to_value(T::schema()).unwrap();
+    let names = schema["enum"].as_array().unwrap();
+    names.iter().map(|name| name.as_str().unwrap().to_owned()).collect()
+}

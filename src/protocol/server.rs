@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::codes::ErrorCode;
 use crate::clock::Timestamp;
 use crate::ids::{SessionId, TurnId};
 
 /// One message to a client.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ServerFrame {
     /// The session this connection now speaks for.
@@ -57,7 +58,7 @@ pub enum ServerFrame {
 }
 
 /// The session, its limits and what it is about.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct SessionFrame {
     /// The session.
     pub session_id: SessionId,
@@ -87,7 +88,7 @@ pub struct SessionFrame {
 }
 
 /// The limits of a session.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 pub struct Limits {
     /// Longest question, in Unicode scalar values.
     pub max_question_chars: usize,
@@ -102,7 +103,7 @@ pub struct Limits {
 }
 
 /// Whose resume is talked about.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ResumeInfo {
     /// The person's name.
     pub name: Arc<str>,
@@ -111,7 +112,7 @@ pub struct ResumeInfo {
 }
 
 /// Who answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AnswerMode {
     /// A language model.
@@ -138,7 +139,7 @@ impl AnswerMode {
 }
 
 /// More of an answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct DeltaFrame {
     /// The turn.
     pub turn_id: TurnId,
@@ -152,7 +153,7 @@ pub struct DeltaFrame {
 }
 
 /// How a turn ended.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct DoneFrame {
     /// The turn.
     pub turn_id: TurnId,
@@ -174,7 +175,7 @@ pub struct DoneFrame {
 }
 
 /// How a turn ended, or that it has not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TurnStatus {
     /// Not yet.
@@ -215,7 +216,7 @@ impl TurnStatus {
 }
 
 /// What an answer took.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct Usage {
     /// Tokens of the prompt.
     pub prompt_tokens: u32,
@@ -227,7 +228,7 @@ pub struct Usage {
 }
 
 /// What a notice is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum NoticeCode {
     /// The oldest messages no longer fit into the prompt.
@@ -237,7 +238,7 @@ pub enum NoticeCode {
 }
 
 /// A refusal or a failure.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct ErrorFrame {
     /// Why.
     pub code: ErrorCode,
@@ -259,7 +260,7 @@ pub struct ErrorFrame {
 }
 
 /// One message of a transcript.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct HistoryMessage {
     /// Its turn.
     pub turn_id: TurnId,
@@ -279,7 +280,7 @@ pub struct HistoryMessage {
 }
 
 /// Who wrote a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// The visitor.

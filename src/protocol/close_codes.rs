@@ -1,0 +1,143 @@
+//! The one table of close codes: what is sent, when, and who comes back.
+
+/// Why the server closed a WebSocket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+pub enum CloseReason {
+    /// 1000: ended as asked.
+    Normal,
+    /// 1002: the frames broke the WebSocket protocol.
+    ProtocolViolation,
+    /// 1003: a binary message came.
+    BinaryMessage,
+    /// 1007: a text message was not UTF-8.
+    InvalidUtf8,
+    /// 1009: a message was larger than allowed.
+    TooBig,
+    /// 1011: a fault of this server.
+    InternalFault,
+    /// 1012: the server restarts; come back after a random delay and resume.
+    Restarting,
+    /// 4400: too many malformed messages.
+    TooManyMalformed,
+    /// 4408: nothing happened for too long, or pings were not answered.
+    IdleTooLong,
+    /// 4409: the session was resumed on another connection.
+    ResumedElsewhere,
+}
+
+/// One row of the close codes.
+#[derive(Clone, Copy, Debug)]
+pub struct CloseEntry {
+    /// The code on the wire.
+    pub code: u16,
+    /// The text sent beside the code.
+    pub description: &'static str,
+    /// When it is sent.
+    pub when: &'static str,
+    /// What a client should do then.
+    pub client: &'static str,
+}
+
+const fn close(code: u16, description: &'static str, when: &'static str, client: &'static str) -> CloseEntry {
+    CloseEntry { code, description, when, client }
+}
+
+impl CloseReason {
+    /// Every reason, in the order of the table.
+    pub const ALL: [Self; 10] = [
+        Self::Normal,
+        Self::ProtocolViolation,
+        Self::BinaryMessage,
+        Self::InvalidUtf8,
+        Self::TooBig,
+        Self::InternalFault,
+        Self::Restarting,
+        Self::TooManyMalformed,
+        Self::IdleTooLong,
+        Self::ResumedElsewhere,
+    ];
+
+    /// The row of this reason.
+    #[must_use]
+    pub const fn entry(self) -> CloseEntry {
+        match self {
+            Self::Normal => close(1000, "goodbye", "the client closed", "–"),
+            Self::ProtocolViolation => close(
+                1002,
+                "the WebSocket protocol was violated",
+                "bad frame, or fragments out of order",
+                "be corrected",
+            ),
+            Self::BinaryMessage => {
+                close(1003, "only text messages are understood", "binary message", "be corrected")
+            }
+            Self::InvalidUtf8 => {
+                close(1007, "a text message was not UTF-8", "bytes that are no text", "be corrected")
+            }
+            Self::TooBig => close(
+                1009,
+                "a message was larger than 16 KiB",
+                "over 16,384 bytes, fragments included",
+                "be corrected",
+            ),
+            Self::InternalFault => close(
+                1011,
+                "a fault of the server; reconnect and resume",
+                "an actor is gone",
+                "reconnect and resume",
+            ),
+            Self::Restarting => close(
+                1012,
+                "the server restarts; reconnect and resume",
+                "the server is leaving",
+                "reconnect after a random delay of some seconds, and resume",
+            ),
+            Self::TooManyMalformed => {
+                close(4400, "too many malformed messages", "ten in a row", "not reconnect")
+            }
+            Self::IdleTooLong => close(
+                4408,
+                "idle for too long",
+                "no question for `IDLE_TIMEOUT`, or no sign of life for two heartbeats",
+                "reconnect when the person is back",
+            ),
+            Self::ResumedElsewhere => close(
+                4409,
+                "the session was resumed on another connection",
+                "the same session was resumed later",
+                "not reconnect",
+            ),
+        }
+    }
+
+    /// The code on the wire.
+    #[must_use]
+    pub const fn code(self) -> u16 {
+        self.entry().code
+    }
+
+    /// The text sent beside the code.
+    #[must_use]
+    pub const fn description(self) -> &'static str {
+        self.entry().description
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::protocol::variants;
+
+    #[test]
+    fn every_close_reason_has_its_row_and_a_code_of_its_own() {
+        let names: Vec<String> = CloseReason::ALL.iter().map(|reason| format!("{reason:?}")).collect();
+        assert_eq!(names, variants::<CloseReason>());
+        let codes: HashSet<u16> = CloseReason::ALL.iter().map(|reason| reason.code()).collect();
+        assert_eq!(codes.len(), CloseReason::ALL.len());
+        // A close frame has 125 bytes, two of them for the code.
+        assert!(CloseReason::ALL.iter().all(|reason| reason.description().len() <= 123));
+    }
+}

@@ -17,6 +17,7 @@ mod architecture;
 mod browser;
 mod compatible_servers;
 mod configuration;
+mod container;
 mod exports;
 mod hazards;
 mod health;

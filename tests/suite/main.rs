@@ -18,6 +18,7 @@ mod architecture;
 mod browser;
 mod compatible_servers;
 mod configuration;
+mod container;
 mod exports;
 mod hazards;
 mod health;

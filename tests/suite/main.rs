@@ -17,6 +17,7 @@ mod architecture;
 mod browser;
 mod compatible_servers;
 mod configuration;
+mod documents;
 mod hazards;
 mod health;
 mod history_and_resume;

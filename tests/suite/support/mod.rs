@@ -21,6 +21,7 @@ pub(crate) mod server_config;
 pub(crate) mod sql;
 pub(crate) mod stores;
 pub(crate) mod stream;
+pub(crate) mod tools;
 
 use std::fmt::Debug;
 use std::future::Future;

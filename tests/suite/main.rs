@@ -18,6 +18,7 @@ mod browser;
 mod compatible_servers;
 mod configuration;
 mod documents;
+mod examples;
 mod hazards;
 mod health;
 mod history_and_resume;

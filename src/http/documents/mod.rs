@@ -6,6 +6,8 @@ mod asyncapi;
 mod examples;
 mod messages;
 mod openapi;
+#[cfg(test)]
+mod reference;
 mod swagger;
 
 use std::sync::LazyLock;

@@ -4,6 +4,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod browser;
+pub(crate) mod cable;
 pub(crate) mod chat;
 pub(crate) mod chat_client;
 pub(crate) mod contract;
@@ -12,6 +13,7 @@ pub(crate) mod gate;
 pub(crate) mod handshake;
 pub(crate) mod http;
 pub(crate) mod piece;
+pub(crate) mod printed;
 pub(crate) mod process;
 pub(crate) mod raw_socket;
 pub(crate) mod request;

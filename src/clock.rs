@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 /// A point in time in milliseconds since 1970 (UTC), as the store and the rate windows keep it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
-#[schema(value_type = String, format = DateTime)]
+#[schema(value_type = String, format = DateTime, description = "A time: RFC 3339 in UTC, with milliseconds.")]
 pub struct Timestamp(pub i64);
 
 /// The year 10000, which RFC 3339 cannot write.

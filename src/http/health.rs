@@ -24,9 +24,12 @@ pub(super) struct Depth {
 
 pub(super) async fn report(
     request: HttpRequest,
-    depth: Query<Depth>,
+    depth: Result<Query<Depth>, actix_web::Error>,
     surroundings: Data<HttpSurroundings>,
 ) -> HttpResponse {
+    let Ok(depth) = depth else {
+        return refuse(&request, ErrorCode::ValidationError, "`deep` is `true` or `false`.");
+    };
     match ask(&surroundings, depth.deep).await {
         Some(report) => {
             let status = if report.is_healthy() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

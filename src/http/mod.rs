@@ -1,7 +1,8 @@
-//! The HTTP side: the WebSocket handshake, health, and the chat page.
+//! The HTTP side: the WebSocket handshake, health, the chat page, and the documents that describe it all.
 //!
 //! What is absent: no endpoint here decides anything about a conversation.
 
+mod documents;
 mod health;
 mod origin;
 mod page;

@@ -2,7 +2,7 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY};
-use actix_web::web::{ServiceConfig, get};
+use actix_web::web::{ServiceConfig, get, resource};
 
 /// Nothing but the page's own files, and nothing written into the page is ever run.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
@@ -13,7 +13,7 @@ const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// Path, type and text of every file.
-const FILES: [(&str, &str, &str); 4] = [
+pub(super) const FILES: [(&str, &str, &str); 4] = [
     ("/", HTML, include_str!("../../assets/chat.html")),
     ("/chat.css", CSS, include_str!("../../assets/chat.css")),
     ("/chat.js", SCRIPT, include_str!("../../assets/chat.js")),
@@ -30,6 +30,6 @@ pub(super) fn routes(config: &mut ServiceConfig) {
                 .insert_header((CACHE_CONTROL, "no-cache"))
                 .body(text)
         };
-        config.route(path, get().to(file));
+        config.service(resource(path).route(get().to(file)));
     }
 }

@@ -13,7 +13,7 @@ use actix_web::{App, HttpServer};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use thiserror::Error;
 
-use super::{HttpSurroundings, health, page, request_id, upgrade};
+use super::{HttpSurroundings, documents, health, page, request_id, upgrade};
 use crate::session::watchdog::PeerSocket;
 
 /// Connections that may wait to be accepted.
@@ -78,6 +78,7 @@ pub fn serve(
             .service(resource("/health").route(get().to(health::report)))
             .service(resource("/health/live").route(get().to(health::live)))
             .service(resource("/health/ready").route(get().to(health::ready)))
+            .configure(documents::routes)
             .configure(page::routes)
     })
     .on_connect(move |connection, extensions| prepare(connection, extensions, slow_reader_timeout))

@@ -17,7 +17,8 @@ pub enum ClientFrame {
     Resume {
         /// The session to come back to.
         session_id: SessionId,
-        /// The secret that came with it.
+        /// The secret that came with it, in the `session` frame.
+        #[schema(max_length = 256)]
         resume_token: String,
         /// What the client has shown of the last answer it saw.
         #[serde(default)]
@@ -25,10 +26,12 @@ pub enum ClientFrame {
     },
     /// Ask something.
     Question {
-        /// The question as the visitor wrote it.
+        /// The question as the visitor wrote it; control characters and white space at both ends do not count.
+        #[schema(min_length = 1, max_length = 2000)]
         question: String,
-        /// The client's own id; the same id never makes a second answer.
+        /// The client's own id, without NUL; the same id never makes a second answer.
         #[serde(default)]
+        #[schema(min_length = 1, max_length = 64)]
         id: Option<String>,
     },
     /// Stop the answer.
@@ -42,14 +45,16 @@ pub enum ClientFrame {
         /// Only turns before this one.
         #[serde(default)]
         before: Option<TurnId>,
-        /// Most turns to send; 1 to 100.
+        /// Most turns to send, the newest; 100 when it is not said.
         #[serde(default)]
+        #[schema(minimum = 1, maximum = 100)]
         limit: Option<usize>,
     },
     /// Ask whether the server is there.
     Ping {
         /// Sent back in the `pong`.
         #[serde(default)]
+        #[schema(max_length = 64)]
         id: Option<String>,
     },
 }

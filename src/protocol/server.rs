@@ -62,7 +62,8 @@ pub enum ServerFrame {
 pub struct SessionFrame {
     /// The session.
     pub session_id: SessionId,
-    /// The secret to come back with.
+    /// The secret to come back with: 64 hexadecimal digits.
+    #[schema(min_length = 64, max_length = 64, pattern = "^[0-9a-f]{64}$")]
     pub resume_token: String,
     /// Until when the session can be resumed if nothing more is asked.
     pub expires_at: Timestamp,
@@ -75,6 +76,7 @@ pub struct SessionFrame {
     /// Whose resume it is.
     pub resume: ResumeInfo,
     /// Questions to offer.
+    #[schema(max_items = 4)]
     pub suggestions: Arc<[String]>,
     /// Who answers.
     pub mode: AnswerMode,
@@ -107,7 +109,8 @@ pub struct Limits {
 pub struct ResumeInfo {
     /// The person's name.
     pub name: Arc<str>,
-    /// Changes when the resume does.
+    /// Changes when the resume does: 12 hexadecimal digits.
+    #[schema(min_length = 12, max_length = 12)]
     pub revision: Arc<str>,
 }
 
@@ -144,6 +147,7 @@ pub struct DeltaFrame {
     /// The turn.
     pub turn_id: TurnId,
     /// The number of the last delta in `text`, counted from 1 within the turn.
+    #[schema(minimum = 1)]
     pub seq: u64,
     /// The text to append.
     pub text: String,
@@ -224,6 +228,7 @@ pub struct Usage {
     pub completion_tokens: u32,
     /// US dollars, when the model's server said so.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0.0)]
     pub cost: Option<f64>,
 }
 

@@ -19,6 +19,8 @@ mod browser;
 mod compatible_servers;
 mod configuration;
 mod container;
+mod documents;
+mod examples;
 mod exports;
 mod hazards;
 mod health;

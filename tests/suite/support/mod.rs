@@ -4,6 +4,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod browser;
+pub(crate) mod cable;
 pub(crate) mod chat;
 pub(crate) mod chat_client;
 pub(crate) mod contract;
@@ -13,6 +14,7 @@ pub(crate) mod handshake;
 pub(crate) mod http;
 pub(crate) mod owner;
 pub(crate) mod piece;
+pub(crate) mod printed;
 pub(crate) mod process;
 pub(crate) mod raw_socket;
 pub(crate) mod request;
@@ -22,6 +24,7 @@ pub(crate) mod server_config;
 pub(crate) mod sql;
 pub(crate) mod stores;
 pub(crate) mod stream;
+pub(crate) mod tools;
 
 use std::fmt::Debug;
 use std::future::Future;

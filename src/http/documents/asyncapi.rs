@@ -1,0 +1,186 @@
+//! The AsyncAPI document: the channel, every message, and which message answers which.
+
+use serde_json::{Map, Value, json};
+
+use super::messages::{MessageType, Sender, Wire, reference};
+use super::{CONTACT, LICENCE, VERSION};
+use crate::protocol::codes::{CloseReason, ErrorCode};
+use crate::protocol::{MAX_MESSAGE_BYTES, SUBPROTOCOL};
+
+/// What each message of a client may be answered with, besides `error`.
+const ANSWERS: &[(&str, &[&str])] = &[
+    ("start", &["session"]),
+    ("resume", &["session", "delta", "done"]),
+    ("question", &["session", "accepted", "delta", "notice", "done"]),
+    ("cancel", &["done"]),
+    ("history", &["history"]),
+    ("ping", &["pong"]),
+];
+
+/// The document.
+pub(super) fn document() -> Value {
+    let wire = Wire::read();
+    let schemas: Map<String, Value> =
+        wire.schemas().into_iter().map(|(name, schema)| (name, with_lone_references(schema))).collect();
+    let in_channel: Map<String, Value> = wire
+        .messages
+        .iter()
+        .map(|message| {
+            (message.name.clone(), json!({ "$ref": format!("#/components/messages/{}", message.name) }))
+        })
+        .collect();
+    json!({
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Resume Chatbot",
+            "version": VERSION,
+            "description": description(),
+            "contact": { "name": CONTACT },
+            "license": { "name": LICENCE },
+            "tags": [{ "name": "chat", "description": "Visitors ask, the resume answers" }],
+        },
+        "defaultContentType": "application/json",
+        "servers": { "chat": {
+            "host": "{host}",
+            "protocol": "wss",
+            "description": "Wherever it is deployed; `ws` without TLS, as on one's own machine",
+            "variables": { "host": { "default": "127.0.0.1:8080", "description": "Host, and port if need be" } },
+        }},
+        "channels": { "chat": {
+            "address": "/ws/chat",
+            "title": "A conversation",
+            "description": "One connection speaks for one session; a session may go on over many connections.",
+            "messages": in_channel,
+            "bindings": { "ws": { "method": "GET", "bindingVersion": "0.1.0", "headers": {
+                "type": "object",
+                "properties": { "Sec-WebSocket-Protocol": { "type": "string", "const": SUBPROTOCOL } },
+            }}},
+        }},
+        "operations": operations(&wire),
+        "components": { "schemas": schemas, "messages": messages(&wire) },
+        "x-error-codes": error_codes(),
+        "x-close-codes": close_codes(),
+    })
+}
+
+fn description() -> String {
+    format!(
+        "Visitors of a portfolio site chat with a resume. Text frames of one JSON object each, at most \
+         {MAX_MESSAGE_BYTES} bytes from a client; unknown fields are ignored; no field is ever `null`.\n\n\
+         The least a client must do: connect, send a `question`, append each `delta.text`, stop at `done` or `error`. \
+         `x-error-codes` and `x-close-codes` say what may be tried again, and who should come back. The HTTP \
+         endpoints are in `/openapi.json`."
+    )
+}
+
+fn operations(wire: &Wire) -> Map<String, Value> {
+    let channel = json!({ "$ref": "#/channels/chat" });
+    let mut operations = Map::new();
+    for message in wire.of(Sender::Client) {
+        let answers = ANSWERS.iter().find(|(kind, _)| *kind == message.kind).map_or(&[][..], |(_, all)| all);
+        let answers: Vec<Value> = wire
+            .of(Sender::Server)
+            .filter(|answer| answer.kind == "error" || answers.contains(&answer.kind.as_str()))
+            .map(in_channel)
+            .collect();
+        let operation = json!({
+            "action": "receive",
+            "channel": channel,
+            "summary": message.summary(),
+            "messages": [in_channel(message)],
+            "reply": { "channel": channel, "messages": answers },
+        });
+        operations.insert(message.kind.clone(), operation);
+    }
+    let all: Vec<Value> = wire.of(Sender::Server).map(in_channel).collect();
+    let tell = json!({
+        "action": "send",
+        "channel": channel,
+        "summary": "All that a client may be told, also without having asked",
+        "messages": all,
+    });
+    operations.insert("tell".to_owned(), tell);
+    operations
+}
+
+fn in_channel(message: &MessageType) -> Value {
+    json!({ "$ref": format!("#/channels/chat/messages/{}", message.name) })
+}
+
+fn messages(wire: &Wire) -> Map<String, Value> {
+    let described = wire.messages.iter().map(|message| {
+        let examples: Vec<Value> = message
+            .examples
+            .iter()
+            .enumerate()
+            .map(|(index, payload)| json!({ "name": format!("{}{}", message.kind, index + 1), "payload": payload }))
+            .collect();
+        let described = json!({
+            "name": message.kind,
+            "title": message.name,
+            "summary": message.summary(),
+            "payload": reference(&message.name),
+            "examples": examples,
+        });
+        (message.name.clone(), described)
+    });
+    described.collect()
+}
+
+fn error_codes() -> Value {
+    let rows = ErrorCode::ALL.iter().map(|code| {
+        let entry = code.entry();
+        json!({
+            "code": entry.name,
+            "http_status": entry.http_status,
+            "retryable": entry.retryable,
+            "close_code": entry.closes_with.map(CloseReason::code),
+            "message": entry.message,
+            "when": entry.when,
+            "operator": entry.operator,
+        })
+    });
+    rows.collect()
+}
+
+fn close_codes() -> Value {
+    let rows = CloseReason::ALL.iter().map(|reason| {
+        let entry = reason.entry();
+        json!({ "code": entry.code, "text": entry.description, "when": entry.when, "client": entry.client })
+    });
+    rows.collect()
+}
+
+/// In the schemas of AsyncAPI what stands beside a `$ref` is ignored; so it is moved around it.
+fn with_lone_references(schema: Value) -> Value {
+    match schema {
+        Value::Array(items) => Value::Array(items.into_iter().map(with_lone_references).collect()),
+        Value::Object(mut fields) => match fields.remove("$ref") {
+            Some(target) if fields.is_empty() => json!({ "$ref": target }),
+            Some(target) => {
+                fields.insert("allOf".to_owned(), json!([{ "$ref": target }]));
+                Value::Object(fields)
+            }
+            None => Value::Object(
+                fields.into_iter().map(|(name, field)| (name, with_lone_references(field))).collect(),
+            ),
+        },
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_message_of_a_client_is_answered_by_messages_that_exist() {
+        let wire = Wire::read();
+        let sent: Vec<&str> = wire.of(Sender::Client).map(|message| message.kind.as_str()).collect();
+        let listed: Vec<&str> = ANSWERS.iter().map(|(kind, _)| *kind).collect();
+        assert_eq!(listed, sent);
+        for answer in ANSWERS.iter().flat_map(|(_, answers)| answers.iter()) {
+            assert!(wire.of(Sender::Server).any(|message| message.kind == *answer), "{answer}");
+        }
+    }
+}

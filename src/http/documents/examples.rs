@@ -1,0 +1,197 @@
+//! One conversation, message by message: the examples of both documents, written with the types of the wire.
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::messages::Sender;
+use crate::clock::Timestamp;
+use crate::health::{Check, HealthReport, HealthStatus};
+use crate::ids::{SessionId, TurnId};
+use crate::protocol::MAX_QUESTION_CHARS;
+use crate::protocol::codes::ErrorCode;
+use crate::protocol::server::{
+    AnswerMode, DeltaFrame, DoneFrame, ErrorFrame, HistoryMessage, Limits, NoticeCode, ResumeInfo, Role,
+    ServerFrame, SessionFrame, TurnStatus, Usage,
+};
+
+const SESSION: SessionId = SessionId(Uuid::from_u128(0x01a2_0a5f_8d99_7273_b6ac_b546_884d_681d));
+const TURN: TurnId = TurnId(Uuid::from_u128(0x01a2_0a5f_8d9f_70c1_b4f7_5b64_7992_b16f));
+const TOKEN: &str = "a2ea0bd2dbb34c71c04cde683fc53643893a09c5d1bba408eefa022a4c6707a8";
+const REQUEST: &str = "01a20a5f-8d98-7374-bf3a-4c50205c2aa7";
+const QUESTION: &str = "Which languages does Mara speak?";
+const ANSWER: &str = "Mara speaks Swedish, English and German.";
+
+/// 2026-11-23, 21:46 UTC.
+const ASKED_AT: Timestamp = Timestamp(1_795_470_364_057);
+
+/// The examples of one type of message.
+pub(super) fn of(sender: Sender, kind: &str) -> Vec<Value> {
+    let all = match sender {
+        Sender::Client => client(),
+        Sender::Server => server().iter().map(written).collect(),
+    };
+    all.into_iter().filter(|example| example["type"] == kind).collect()
+}
+
+/// A refusal over HTTP.
+pub(super) fn refusal(code: ErrorCode, message: &str) -> Value {
+    written(&error(code, message))
+}
+
+/// What `/health` answers when this check is not well, or when all are.
+pub(super) fn health(unwell: Option<&'static str>) -> Value {
+    let check = |name: &'static str, detail: &str, latency_ms| {
+        let status = if unwell == Some(name) { HealthStatus::Unhealthy } else { HealthStatus::Healthy };
+        let detail = if unwell == Some(name) { "no answer in time" } else { detail };
+        (name, Check { status, detail: detail.to_owned(), latency_ms })
+    };
+    let checks = [
+        check("actors", "every actor answered", Some(0.375)),
+        check("database", "a query was answered", Some(0.507)),
+        check("llm", "live: 2 answering, 0 waiting", None),
+        check("resume", "15 sections", None),
+        check("sessions", "7 connections", None),
+    ];
+    let status = checks.iter().map(|(_, check)| check.status).max().unwrap_or(HealthStatus::Healthy);
+    written(&HealthReport { status, version: super::VERSION, uptime_s: 86_400, checks: checks.into() })
+}
+
+fn written<T: serde::Serialize>(value: &T) -> Value {
+    serde_json::to_value(value).unwrap_or_default()
+}
+
+fn client() -> Vec<Value> {
+    vec![
+        json!({ "type": "start" }),
+        json!({ "type": "resume", "session_id": SESSION, "resume_token": TOKEN,
+                "cursor": { "turn_id": TURN, "seq": 2 } }),
+        json!({ "type": "resume", "session_id": SESSION, "resume_token": TOKEN }),
+        json!({ "type": "question", "question": QUESTION, "id": "q1" }),
+        json!({ "type": "question", "question": QUESTION }),
+        json!({ "type": "cancel" }),
+        json!({ "type": "cancel", "turn_id": TURN }),
+        json!({ "type": "history", "limit": 20 }),
+        json!({ "type": "history", "before": TURN, "limit": 20 }),
+        json!({ "type": "ping", "id": "p1" }),
+    ]
+}
+
+fn server() -> Vec<ServerFrame> {
+    let delta = |seq, text: &str, replay| {
+        ServerFrame::Delta(DeltaFrame { turn_id: TURN, seq, text: text.to_owned(), replay })
+    };
+    let accepted = |duplicate| {
+        let id = Some("q1".to_owned());
+        ServerFrame::Accepted { id, turn_id: TURN, remaining: 19, durable: true, duplicate }
+    };
+    let notice = |code, message: &str| ServerFrame::Notice { code, message: message.to_owned() };
+    let done = |status| {
+        ServerFrame::Done(Box::new(DoneFrame {
+            turn_id: TURN,
+            status,
+            mode: AnswerMode::Live,
+            model: Some("openai/gpt-4o-mini".into()),
+            usage: Usage { prompt_tokens: 1_045, completion_tokens: 11, cost: Some(0.000_163) },
+            citations: Vec::new(),
+            durable: true,
+            remaining: 19,
+        }))
+    };
+    let too_long = format!("The question has 2001 characters; at most {MAX_QUESTION_CHARS} are possible.");
+    let refused = ErrorFrame { id: Some("q2".to_owned()), ..error(ErrorCode::MessageTooLong, &too_long) };
+    let limited = ErrorFrame {
+        retry_after_ms: Some(12_400),
+        id: Some("q3".to_owned()),
+        ..error(ErrorCode::RateLimitExceeded, ErrorCode::RateLimitExceeded.entry().message)
+    };
+    let failed = ErrorFrame {
+        turn_id: Some(TURN),
+        ..error(ErrorCode::ApiTimeout, ErrorCode::ApiTimeout.entry().message)
+    };
+    vec![
+        session(false),
+        session(true),
+        accepted(false),
+        accepted(true),
+        delta(1, "Mara speaks ", false),
+        delta(4, "Swedish, English and German.", true),
+        done(TurnStatus::Complete),
+        done(TurnStatus::Cancelled),
+        notice(NoticeCode::ContextPruned, "The oldest messages are no longer part of the question."),
+        notice(NoticeCode::Draining, "The server is about to restart."),
+        ServerFrame::Error(Box::new(refused)),
+        ServerFrame::Error(Box::new(limited)),
+        ServerFrame::Error(Box::new(failed)),
+        ServerFrame::History { messages: transcript(), more: false },
+        ServerFrame::Pong { id: Some("p1".to_owned()) },
+    ]
+}
+
+fn session(resumed: bool) -> ServerFrame {
+    ServerFrame::Session(Box::new(SessionFrame {
+        session_id: SESSION,
+        resume_token: TOKEN.to_owned(),
+        expires_at: ASKED_AT.plus(std::time::Duration::from_secs(86_400)),
+        resumed,
+        recovered: false,
+        limits: Limits {
+            max_question_chars: MAX_QUESTION_CHARS,
+            requests_per_minute: 20,
+            remaining: 20,
+            max_context_tokens: 8_000,
+            max_response_tokens: 2_000,
+        },
+        resume: ResumeInfo { name: "Mara Lindqvist".into(), revision: "b7cfe59ae0de".into() },
+        suggestions: ["What is Mara's work experience?".to_owned()].into(),
+        mode: AnswerMode::Live,
+        history: if resumed { transcript() } else { Vec::new() },
+        more: false,
+        request_id: REQUEST.into(),
+    }))
+}
+
+fn transcript() -> Vec<HistoryMessage> {
+    let message = |role, content: &str, tokens, mode| HistoryMessage {
+        turn_id: TURN,
+        role,
+        content: content.into(),
+        tokens,
+        created_at: ASKED_AT,
+        status: TurnStatus::Complete,
+        mode,
+    };
+    vec![message(Role::User, QUESTION, 7, None), message(Role::Assistant, ANSWER, 11, Some(AnswerMode::Live))]
+}
+
+fn error(code: ErrorCode, message: &str) -> ErrorFrame {
+    ErrorFrame {
+        code,
+        message: message.to_owned(),
+        retryable: code.entry().retryable,
+        retry_after_ms: None,
+        id: None,
+        turn_id: None,
+        request_id: REQUEST.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::documents::messages::Wire;
+    use crate::protocol::client::ClientFrame;
+
+    #[test]
+    fn every_message_has_an_example() {
+        for message in Wire::read().messages {
+            assert!(!message.examples.is_empty(), "{} has no example", message.name);
+        }
+    }
+
+    #[test]
+    fn the_server_understands_every_example_of_a_client() {
+        for example in client() {
+            ClientFrame::parse(&example.to_string()).unwrap();
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! The OpenAPI document: every endpoint with every status.
+
+use serde_json::{Value, json};
+use utoipa::openapi::path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::tag::TagBuilder;
+use utoipa::openapi::{
+    ContactBuilder, Content, ContentBuilder, HeaderBuilder, HttpMethod, InfoBuilder, LicenseBuilder,
+    ObjectBuilder, OpenApiBuilder, PathItem, PathsBuilder, Ref, Required, Response, ResponseBuilder, Server,
+    Type,
+};
+
+use super::examples::{health, refusal};
+use super::messages::{Wire, set};
+use super::{CONTACT, LICENCE, VERSION};
+use crate::http::page;
+use crate::protocol::SUBPROTOCOL;
+use crate::protocol::codes::ErrorCode;
+
+const DESCRIPTION: &str = "Visitors of a portfolio site chat with a resume over a WebSocket.\n\n\
+    This document has the HTTP endpoints, and under Schemas every message of the WebSocket: `ClientFrame` is what \
+    clients send, `ServerFrame` what they are told. Which message answers which is in \
+    [/asyncapi.json](/asyncapi.json). No field is ever `null`: one that is not required may be absent.\n\n\
+    Every response carries `X-Request-Id`, the id under which the operator finds the request in the log. Endpoints \
+    answer `GET` alone; another method is 405.";
+
+const HANDSHAKE: &str = "Opens the WebSocket. Messages are text frames of one JSON object each: `ClientFrame` from \
+    the client, `ServerFrame` from the server. The least a client must do: send a `question`, append each \
+    `delta.text`, stop at `done` or `error`.";
+
+/// The names of the groups, and what is in them.
+const TAGS: [(&str, &str); 4] = [
+    ("Chat", "The WebSocket"),
+    ("Health", "For orchestrators and load balancers; no probe ever costs money"),
+    ("Page", "The chat page and its client module"),
+    ("Documents", "This description of the server"),
+];
+
+/// The document.
+pub(super) fn document() -> Value {
+    let info = InfoBuilder::new()
+        .title("Resume Chatbot")
+        .version(VERSION)
+        .description(Some(DESCRIPTION))
+        .contact(Some(ContactBuilder::new().name(Some(CONTACT)).build()))
+        .license(Some(LicenseBuilder::new().name(LICENCE).identifier(Some(LICENCE)).build()));
+    let tags = TAGS.map(|(name, text)| TagBuilder::new().name(name).description(Some(text)).build());
+    let mut paths = PathsBuilder::new();
+    for (path, operation) in operations() {
+        paths = paths.path(path, PathItem::new(HttpMethod::Get, operation));
+    }
+    let document = OpenApiBuilder::new()
+        .info(info.build())
+        .servers(Some([Server::new("/")]))
+        .paths(paths.build())
+        .tags(Some(tags))
+        .build();
+    let mut document = serde_json::to_value(document).unwrap_or_default();
+    set(&mut document, "components", json!({ "schemas": Wire::read().schemas() }));
+    document
+}
+
+fn operations() -> Vec<(&'static str, Operation)> {
+    let mut all = vec![
+        ("/ws/chat", chat()),
+        ("/health", report()),
+        ("/health/live", live()),
+        ("/health/ready", ready()),
+    ];
+    all.extend(page::FILES.map(|(path, kind, _)| (path, file(path, kind))));
+    for (path, what) in
+        [("/openapi.json", "This document"), ("/asyncapi.json", "The WebSocket as AsyncAPI 3.0")]
+    {
+        let content = ContentBuilder::new().schema(Some(ObjectBuilder::new())).build();
+        let told = response(what).content("application/json", content).build();
+        all.push((path, operation("Documents", path, what).response("200", told).build()));
+    }
+    let what = "The OpenAPI document to read and to try, in Swagger UI";
+    let told = response("The page").content("text/html; charset=utf-8", text()).build();
+    all.push(("/docs", operation("Documents", "/docs", what).response("200", told).build()));
+    all
+}
+
+fn chat() -> Operation {
+    let allowed = "Pages of this origin may not connect here. The owner can allow it with ALLOWED_ORIGINS.";
+    let handshake = |problem| format!("This address takes WebSocket handshakes, version 13: {problem}.");
+    let retry = "Seconds after which to try again";
+    let unavailable = response("Every place is taken, or the server is leaving")
+        .header("Retry-After", HeaderBuilder::new().schema(Some(number())).description(Some(retry)).build())
+        .content("application/json", refusals(&[of(ErrorCode::Overloaded), of(ErrorCode::ShuttingDown)]));
+    let upgrade = |code: ErrorCode, status: &str, when: &str, message: &str| {
+        (status.to_owned(), refused(when, &[(code, message.to_owned())]))
+    };
+    let mut chat = operation("Chat", "/ws/chat", "Open the WebSocket")
+        .description(Some(HANDSHAKE))
+        .parameters(Some(handshake_headers()))
+        .response("101", response("The WebSocket is open").build());
+    for (status, refusal) in [
+        upgrade(
+            ErrorCode::ValidationError,
+            "400",
+            "There is no `Sec-WebSocket-Key`",
+            &handshake("unknown WebSocket key"),
+        ),
+        upgrade(ErrorCode::NotAuthorized, "403", "The origin is not allowed", allowed),
+        upgrade(
+            ErrorCode::ValidationError,
+            "426",
+            "It is no WebSocket handshake, or one of another version",
+            &handshake("no WebSocket UPGRADE header found"),
+        ),
+    ] {
+        chat = chat.response(status, refusal);
+    }
+    chat.response("503", unavailable.build()).build()
+}
+
+fn handshake_headers() -> Vec<Parameter> {
+    let header = |name: &str, what: &str, example: &str| {
+        ParameterBuilder::new()
+            .name(name)
+            .parameter_in(ParameterIn::Header)
+            .required(Required::False)
+            .description(Some(what))
+            .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+            .example(Some(json!(example)))
+            .build()
+    };
+    vec![
+        header("Upgrade", "Must be `websocket`", "websocket"),
+        header("Sec-WebSocket-Version", "Must be 13", "13"),
+        header("Sec-WebSocket-Key", "As RFC 6455 says", "dGhlIHNhbXBsZSBub25jZQ=="),
+        header("Sec-WebSocket-Protocol", "The version of the contract; may be left out", SUBPROTOCOL),
+        header("Origin", "Browsers send it; it must be allowed", "https://ada.example"),
+    ]
+}
+
+fn report() -> Operation {
+    let deep = "Run every check now instead of telling the newest results";
+    let depth = ParameterBuilder::new()
+        .name("deep")
+        .parameter_in(ParameterIn::Query)
+        .required(Required::False)
+        .description(Some(deep))
+        .schema(Some(ObjectBuilder::new().schema_type(Type::Boolean)))
+        .example(Some(json!(true)));
+    let unhealthy = ContentBuilder::new()
+        .schema(Some(
+            utoipa::openapi::schema::OneOf::builder().item(schema("HealthReport")).item(schema("ErrorFrame")),
+        ))
+        .examples_from_iter([
+            ("database", example("The database is away", health(Some("database")))),
+            (
+                "silent",
+                example(
+                    "Nobody can tell",
+                    refusal(ErrorCode::Overloaded, "The health actor does not answer."),
+                ),
+            ),
+        ]);
+    operation("Health", "/health", "How every part of the server is")
+        .description(Some("200 when every check is healthy, else 503. It never asks the model anything."))
+        .parameter(depth)
+        .response(
+            "200",
+            response("Every check is healthy")
+                .content("application/json", body("HealthReport", health(None)))
+                .build(),
+        )
+        .response(
+            "400",
+            refused(
+                "`deep` is no boolean",
+                &[(ErrorCode::ValidationError, "`deep` is `true` or `false`.".to_owned())],
+            ),
+        )
+        .response(
+            "503",
+            response("A check is not healthy").content("application/json", unhealthy.build()).build(),
+        )
+        .build()
+}
+
+fn live() -> Operation {
+    operation("Health", "/health/live", "Whether the process answers")
+        .description(Some("Never depends on the database or the model."))
+        .response("200", response("It does").content("application/json", status("live")).build())
+        .build()
+}
+
+fn ready() -> Operation {
+    let not_ready = (ErrorCode::Overloaded, "Not ready; /health says why.".to_owned());
+    operation("Health", "/health/ready", "Whether new visitors should be sent here")
+        .description(Some("200 when `/health` is healthy; fails first when the server is told to leave."))
+        .response("200", response("They should").content("application/json", status("ready")).build())
+        .response("503", refused("They should not", &[not_ready, of(ErrorCode::ShuttingDown)]))
+        .build()
+}
+
+fn file(path: &'static str, kind: &str) -> Operation {
+    let what = if path == "/" { "The chat page".to_owned() } else { format!("{path} of the chat page") };
+    let told = response("The file").content(kind, text()).build();
+    operation("Page", path, &what).response("200", told).build()
+}
+
+/// An operation with its id, made from the path: `health_ready`.
+fn operation(tag: &str, path: &str, summary: &str) -> OperationBuilder {
+    let words: Vec<&str> =
+        path.split(|letter: char| !letter.is_alphanumeric()).filter(|it| !it.is_empty()).collect();
+    let id = if words.is_empty() { "page".to_owned() } else { words.join("_") };
+    OperationBuilder::new().tag(tag).operation_id(Some(id)).summary(Some(summary))
+}
+
+/// A response with the header that all of them have.
+fn response(description: &str) -> ResponseBuilder {
+    let id = ObjectBuilder::new().schema_type(Type::String).max_length(Some(128));
+    let header =
+        HeaderBuilder::new().schema(Some(id)).description(Some("Yours if it was well-formed, or a new one"));
+    ResponseBuilder::new().description(description).header("X-Request-Id", header.build())
+}
+
+fn refused(description: &str, examples: &[(ErrorCode, String)]) -> Response {
+    response(description).content("application/json", refusals(examples)).build()
+}
+
+fn refusals(examples: &[(ErrorCode, String)]) -> Content {
+    let examples = examples.iter().map(|(code, message)| {
+        let entry = code.entry();
+        (entry.name, example(entry.when, refusal(*code, message)))
+    });
+    ContentBuilder::new().schema(Some(schema("ErrorFrame"))).examples_from_iter(examples).build()
+}
+
+/// A code with the message of the table.
+fn of(code: ErrorCode) -> (ErrorCode, String) {
+    (code, code.entry().message.to_owned())
+}
+
+fn body(name: &str, example: Value) -> Content {
+    ContentBuilder::new().schema(Some(schema(name))).example(Some(example)).build()
+}
+
+fn status(word: &str) -> Content {
+    let value = ObjectBuilder::new().schema_type(Type::String).enum_values(Some([word]));
+    let object = ObjectBuilder::new().property("status", value).required("status");
+    ContentBuilder::new().schema(Some(object)).example(Some(json!({ "status": word }))).build()
+}
+
+fn example(summary: &str, value: Value) -> utoipa::openapi::example::Example {
+    utoipa::openapi::example::ExampleBuilder::new().summary(summary).value(Some(value)).build()
+}
+
+fn schema(name: &str) -> Ref {
+    Ref::from_schema_name(name)
+}
+
+fn text() -> Content {
+    ContentBuilder::new().schema(Some(ObjectBuilder::new().schema_type(Type::String))).build()
+}
+
+fn number() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::Integer)
+}

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use resume_chatbot::llm::instructions::Instructions;
@@ -12,6 +13,7 @@ use resume_chatbot::settings::{DatabaseUrl, Loaded, Purpose, Settings, process_e
 use resume_chatbot::shutdown::Departure;
 use resume_chatbot::startup::{Answers, Application};
 use resume_chatbot::telemetry::logger;
+use resume_chatbot::telemetry::metrics::Metrics;
 use resume_chatbot::tokens::TokenCounter;
 use slog::{Logger, error, info, warn};
 
@@ -77,12 +79,13 @@ fn serve(config: Option<&Path>, migrating: bool) -> Outcome {
     let loaded = load(&Purpose::Serve, config)?;
     let resume = read_resume(&loaded.settings)?;
     let instructions = instructions(&resume, &loaded.settings)?;
-    let logging = logger::start(&loaded.settings.log);
+    let metrics = Arc::new(Metrics::default());
+    let logging = logger::start(&loaded.settings.log, &metrics);
     warn_about(&loaded.warnings, &logging.root);
     if migrating {
         bring_up_to_date(&loaded.settings.database.url, &logging.root)?;
     }
-    serve_until_signal(&loaded.settings, &resume, instructions, Answers::FromModel, &logging.root)
+    serve_until_signal(&loaded.settings, &resume, instructions, Answers::FromModel, &metrics, &logging.root)
 }
 
 fn demo(config: Option<&Path>) -> Outcome {
@@ -98,10 +101,18 @@ fn demo(config: Option<&Path>) -> Outcome {
     let resume =
         resume::load(&sample).map_err(|error| Failed(1, format!("the sample cannot be read: {error}")))?;
     let instructions = instructions(&resume, &loaded.settings)?;
-    let logging = logger::start(&loaded.settings.log);
+    let metrics = Arc::new(Metrics::default());
+    let logging = logger::start(&loaded.settings.log, &metrics);
     warn_about(&loaded.warnings, &logging.root);
     bring_up_to_date(&loaded.settings.database.url, &logging.root)?;
-    serve_until_signal(&loaded.settings, &resume, instructions, Answers::FromExcerpts, &logging.root)
+    serve_until_signal(
+        &loaded.settings,
+        &resume,
+        instructions,
+        Answers::FromExcerpts,
+        &metrics,
+        &logging.root,
+    )
 }
 
 fn check(config: Option<&Path>) -> Outcome {
@@ -132,7 +143,8 @@ fn check(config: Option<&Path>) -> Outcome {
 
 fn migrate_only(config: Option<&Path>) -> Outcome {
     let loaded = load(&Purpose::Migrate, config)?;
-    let logging = logger::start(&loaded.settings.log);
+    let metrics = Arc::new(Metrics::default());
+    let logging = logger::start(&loaded.settings.log, &metrics);
     bring_up_to_date(&loaded.settings.database.url, &logging.root)
 }
 
@@ -182,10 +194,11 @@ fn serve_until_signal(
     resume: &Document,
     instructions: Instructions,
     answers: Answers,
+    metrics: &Arc<Metrics>,
     log: &Logger,
 ) -> Outcome {
     actix::System::new().block_on(async {
-        let application = Application::build(settings, resume, instructions, answers, log)
+        let application = Application::build(settings, resume, instructions, answers, metrics, log)
             .map_err(|error| Failed(1, error.to_string()))?;
         let name = &resume.name;
         info!(log, "listening"; "address" => %application.address);

@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use actix::{Actor, Addr, Arbiter};
-use actix_web::dev::Server;
+use actix::{Actor, Arbiter};
+use actix_web::dev::{Server, ServerHandle};
+use actix_web::web::Data;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use slog::{Logger, o, warn};
+use slog::{Logger, info, o, warn};
 use thiserror::Error;
 
 use crate::health::{HealthActor, HealthParts};
@@ -15,9 +16,12 @@ use crate::llm::LlmActor;
 use crate::llm::actor::LlmParts;
 use crate::llm::excerpts::Excerpts;
 use crate::llm::instructions::{Instructions, suggestions};
+use crate::llm::messages::FinishAnswers;
 use crate::llm::source::AnswerSource;
 use crate::llm::upstream::UpstreamClient;
+use crate::mailbox::Post;
 use crate::persistence::PersistenceActor;
+use crate::persistence::messages::FlushStorage;
 use crate::protocol::server::ResumeInfo;
 use crate::resume::Document;
 use crate::session::registry::Registry;
@@ -25,6 +29,7 @@ use crate::session::watchdog::Watchdog;
 use crate::session::{Neighbours, SessionLimits, SessionSurroundings, SessionTimes};
 use crate::settings::Settings;
 use crate::shutdown::Signals;
+use crate::telemetry::metrics::Metrics;
 use crate::tokens::TokenCounter;
 
 /// Who is to answer.
@@ -52,9 +57,11 @@ pub struct Application {
     /// Where.
     pub address: SocketAddr,
     pub(crate) server: Server,
+    /// Stopped last, so that the leaving can be watched.
+    pub(crate) operator: Option<ServerHandle>,
     pub(crate) registry: Arc<Registry>,
-    pub(crate) llm: Addr<LlmActor>,
-    pub(crate) persistence: Addr<PersistenceActor>,
+    pub(crate) finish_answers: Post<FinishAnswers>,
+    pub(crate) flush_storage: Post<FlushStorage>,
     pub(crate) log: Logger,
     pub(crate) signals: Signals,
 }
@@ -69,10 +76,12 @@ impl Application {
         resume: &Document,
         instructions: Instructions,
         answers: Answers,
+        metrics: &Arc<Metrics>,
         log: &Logger,
     ) -> Result<Self, StartupError> {
         let listener = http::bind(SocketAddr::new(settings.http.host, settings.http.port))?;
         let address = listener.local_addr().map_err(system)?;
+        let operator = settings.http.operator.map(http::bind_operator).transpose()?;
         raise_descriptor_limit(settings.http.max_connections, log);
         let counter = TokenCounter::new(settings.tokens.tokenizer);
         let instructions = Arc::new(instructions);
@@ -85,21 +94,24 @@ impl Application {
             Answers::FromExcerpts => AnswerSource::Excerpts(Arc::new(Excerpts::new(resume))),
         };
         let mode = source.mode();
+        let mailboxes = &metrics.mailboxes;
         let registry = Registry::new(settings.http.max_connections);
         let watchdog = Watchdog::new(settings.session.slow_reader_timeout);
-        actix::spawn(Arc::clone(&watchdog).run(log.new(o!("actor" => "watchdog"))));
+        actix::spawn(Arc::clone(&watchdog).run(Arc::clone(metrics), log.new(o!("actor" => "watchdog"))));
 
         let persistence = {
             let (database, log) = (settings.database.clone(), log.new(o!("actor" => "persistence")));
+            let metrics = Arc::clone(metrics);
             PersistenceActor::start_in_arbiter(&Arbiter::new().handle(), move |_| {
-                PersistenceActor::new(&database, log)
+                PersistenceActor::new(&database, metrics, log)
             })
         };
         let llm = {
             let parts = LlmParts {
                 source,
-                save_question: persistence.clone().recipient(),
-                save_answer: persistence.clone().recipient(),
+                save_question: Post::to(&persistence, mailboxes),
+                save_answer: Post::to(&persistence, mailboxes),
+                metrics: Arc::clone(metrics),
                 counter,
                 reconnect_grace: settings.session.reconnect_grace,
                 max_concurrency: settings.llm.max_concurrency,
@@ -108,9 +120,10 @@ impl Application {
             LlmActor::start_in_arbiter(&Arbiter::new().handle(), move |_| LlmActor::new(parts))
         };
         let health = HealthActor::new(HealthParts {
-            storage: persistence.clone().recipient(),
-            writer: persistence.clone().recipient(),
-            model: llm.clone().recipient(),
+            storage: Post::to(&persistence, mailboxes),
+            writer: Post::to(&persistence, mailboxes),
+            model: Post::to(&llm, mailboxes),
+            metrics: Arc::clone(metrics),
             registry: Arc::clone(&registry),
             resume: format!("{} sections", resume.sections.len()),
             mode,
@@ -118,14 +131,15 @@ impl Application {
         .start();
         let session = SessionSurroundings {
             neighbours: Neighbours {
-                ask: llm.clone().recipient(),
-                find_generation: llm.clone().recipient(),
-                create: persistence.clone().recipient(),
-                resume: persistence.clone().recipient(),
-                load_history: persistence.clone().recipient(),
-                find_turn: persistence.clone().recipient(),
-                mark_interrupted: persistence.clone().recipient(),
+                ask: Post::to(&llm, mailboxes),
+                find_generation: Post::to(&llm, mailboxes),
+                create: Post::to(&persistence, mailboxes),
+                resume: Post::to(&persistence, mailboxes),
+                load_history: Post::to(&persistence, mailboxes),
+                find_turn: Post::to(&persistence, mailboxes),
+                mark_interrupted: Post::to(&persistence, mailboxes),
             },
+            metrics: Arc::clone(metrics),
             registry: Arc::clone(&registry),
             counter,
             limits: SessionLimits {
@@ -143,18 +157,39 @@ impl Application {
             instructions,
             mode,
         };
-        let surroundings = HttpSurroundings {
+        let surroundings = Data::new(HttpSurroundings {
             session: Arc::new(session),
             watchdog,
-            health: health.recipient(),
+            health: Post::to(&health, mailboxes),
             settings: settings.http.clone(),
             log: log.clone(),
+        });
+        let operator = match operator {
+            Some(listener) => {
+                info!(log, "operator address"; "address" => %listener.local_addr().map_err(system)?);
+                let server = http::serve_operator(listener, Data::clone(&surroundings)).map_err(system)?;
+                let handle = server.handle();
+                actix::spawn(server);
+                Some(handle)
+            }
+            None => None,
         };
         let server =
             http::serve(listener, surroundings, settings.session.slow_reader_timeout).map_err(system)?;
         // Taken over before anybody is told that the server is there, so that one who ends it at once ends it in order.
         let signals = Signals::new().map_err(system)?;
-        Ok(Self { address, server, registry, llm, persistence, log: log.clone(), signals })
+        let finish_answers = Post::to(&llm, mailboxes);
+        let flush_storage = Post::to(&persistence, mailboxes);
+        Ok(Self {
+            address,
+            server,
+            operator,
+            registry,
+            finish_answers,
+            flush_storage,
+            log: log.clone(),
+            signals,
+        })
     }
 }
 

@@ -1,8 +1,9 @@
-//! The HTTP side: the WebSocket handshake, health, and the chat page.
+//! The HTTP side: the WebSocket handshake, health, and the chat page; and apart from them what the operator may see.
 //!
 //! What is absent: no endpoint here decides anything about a conversation.
 
 mod health;
+mod operator;
 mod origin;
 mod page;
 mod refusal;
@@ -12,12 +13,13 @@ mod upgrade;
 
 use std::sync::Arc;
 
-use actix::Recipient;
 use slog::Logger;
 
-pub use server::{BindError, bind, serve};
+pub use operator::serve_operator;
+pub use server::{BindError, bind, bind_operator, serve};
 
 use crate::health::CheckHealth;
+use crate::mailbox::Post;
 use crate::session::SessionSurroundings;
 use crate::session::watchdog::Watchdog;
 use crate::settings::HttpSettings;
@@ -29,7 +31,7 @@ pub struct HttpSurroundings {
     /// Ends connections whose reader has stopped.
     pub watchdog: Arc<Watchdog>,
     /// Tells how the server is.
-    pub health: Recipient<CheckHealth>,
+    pub health: Post<CheckHealth>,
     /// Who may connect.
     pub settings: HttpSettings,
     /// The log.

@@ -60,6 +60,52 @@ const fn entry(code: ErrorCode, http_status: u16, retryable: bool, message: &'st
 }
 
 impl ErrorCode {
+    /// Every code.
+    pub const ALL: [Self; 17] = [
+        Self::ValidationError,
+        Self::MessageTooLong,
+        Self::RateLimitExceeded,
+        Self::BudgetExceeded,
+        Self::ContentRejected,
+        Self::TurnInProgress,
+        Self::DuplicateId,
+        Self::NoSuchTurn,
+        Self::SessionNotFound,
+        Self::SessionExpired,
+        Self::NotAuthorized,
+        Self::Overloaded,
+        Self::ApiError,
+        Self::ApiTimeout,
+        Self::StorageUnavailable,
+        Self::ShuttingDown,
+        Self::InternalError,
+    ];
+
+    /// The name on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        use ErrorCode as C;
+        match self {
+            C::ValidationError => "VALIDATION_ERROR",
+            C::MessageTooLong => "MESSAGE_TOO_LONG",
+            C::RateLimitExceeded => "RATE_LIMIT_EXCEEDED",
+            C::BudgetExceeded => "BUDGET_EXCEEDED",
+            C::ContentRejected => "CONTENT_REJECTED",
+            C::TurnInProgress => "TURN_IN_PROGRESS",
+            C::DuplicateId => "DUPLICATE_ID",
+            C::NoSuchTurn => "NO_SUCH_TURN",
+            C::SessionNotFound => "SESSION_NOT_FOUND",
+            C::SessionExpired => "SESSION_EXPIRED",
+            C::NotAuthorized => "NOT_AUTHORIZED",
+            C::Overloaded => "OVERLOADED",
+            C::ApiError => "API_ERROR",
+            C::ApiTimeout => "API_TIMEOUT",
+            C::StorageUnavailable => "STORAGE_UNAVAILABLE",
+            C::ShuttingDown => "SHUTTING_DOWN",
+            C::InternalError => "INTERNAL_ERROR",
+        }
+    }
+
     /// The row of this code.
     #[must_use]
     pub const fn entry(self) -> CodeEntry {

@@ -22,6 +22,7 @@ mod health;
 mod history_and_resume;
 mod limits;
 mod logs;
+mod metrics;
 mod outages;
 mod protocol_errors;
 mod pruning;

@@ -190,6 +190,8 @@ async fn an_answer_at_its_limit_is_no_failure_but_is_said_to_be_cut() {
 #[tokio::test]
 async fn a_line_of_a_megabyte_is_not_taken_in() {
     let mut chat = Chat::with(&[]).await;
+    // The vocabulary that tokens are counted with is loaded beside start-up, and is there after a first answer.
+    assert_eq!(chat.visitor.ask_and_hear("And before that?").await.status(), "complete");
     let before = chat.server.resident_kib();
     let line = format!("data: {{\"x\":\"{}", "x".repeat(1024 * 1024));
     chat.upstream.queue((0..32).fold(Script::of(&["Some "]), |script, _| script.bytes(line.clone())));

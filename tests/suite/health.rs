@@ -105,9 +105,9 @@ async fn many_probes_at_once_share_a_check_and_do_not_wait_for_each_other() {
         assert_eq!(response.status, 503);
         assert!(response.took < BOUND, "{response:?}");
     }
-    // One for all of them, one that is made every ten seconds, and a few should they come slowly.
+    // One for all of them, none if the one made at start is still under way, a few should they come slowly.
     let checks = storage_checks(&server).await - before;
-    assert!((1..=5).contains(&checks), "{checks} checks for 20 probes");
+    assert!(checks <= 5, "{checks} checks for 20 probes");
     outage.end().await;
 }
 

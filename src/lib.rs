@@ -18,8 +18,9 @@
 //! plain values whether it may be asked, and hands it to [`llm`], whose task stores it through [`persistence`], asks
 //! the model's server, and writes what comes into a log. The session follows that log and tells the visitor.
 //!
-//! In reading order: [`protocol`] is the wire; [`session`], [`llm`], [`persistence`], [`health`] are the actors;
-//! [`resume`] and [`tokens`] are what prompts are made of; [`safety`] judges what visitors send, [`limits`] how much one address may; [`settings`], [`clock`], [`ids`] and [`telemetry`] serve
+//! In reading order: [`protocol`] is the wire; [`session`], [`llm`], [`persistence`], [`health`] are the actors, who
+//! write to each other through [`mailbox`]; [`resume`] and [`tokens`] are what prompts are made of; [`safety`] judges what
+//! visitors send, [`limits`] how much one address may; [`settings`], [`clock`], [`ids`] and [`telemetry`] serve
 //! them all; [`startup`] is the only place that names every actor, [`shutdown`] the order of leaving.
 
 pub mod clock;
@@ -28,6 +29,7 @@ pub mod http;
 pub mod ids;
 pub mod limits;
 pub mod llm;
+pub mod mailbox;
 pub mod persistence;
 pub mod protocol;
 pub mod resume;

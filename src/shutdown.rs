@@ -43,18 +43,21 @@ impl Application {
         let orderly = async {
             self.registry.close();
             self.registry.broadcast(SessionOrder::Draining);
-            let finish = self.llm.send(FinishAnswers { within: answers_within });
-            if finish.timeout(answers_within + PATIENCE * 3).await.is_err() {
+            let finish = FinishAnswers { within: answers_within };
+            if self.finish_answers.ask(finish, answers_within + PATIENCE * 3).await.is_err() {
                 warn!(self.log, "answers could not be finished in time");
             }
             self.registry.broadcast(SessionOrder::Leave);
             if timeout(CLOSING_TIMEOUT, self.registry.emptied()).await.is_err() {
                 warn!(self.log, "connections did not close in time"; "count" => self.registry.open());
             }
-            if self.persistence.send(FlushStorage).timeout(FLUSH_TIMEOUT).await.is_err() {
+            if self.flush_storage.ask(FlushStorage, FLUSH_TIMEOUT).await.is_err() {
                 warn!(self.log, "the store did not confirm the last writes in time");
             }
             let (_, _) = tokio::join!(handle.stop(true), &mut server);
+            if let Some(operator) = self.operator {
+                operator.stop(false).await;
+            }
             info!(self.log, "left");
         };
         tokio::select! {

@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use actix::{Actor, Addr, Arbiter};
-use actix_web::dev::Server;
+use actix::{Actor, Arbiter};
+use actix_web::dev::{Server, ServerHandle};
+use actix_web::web::Data;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use slog::{Logger, o, warn};
+use slog::{Logger, info, o, warn};
 use thiserror::Error;
 
 use crate::health::{HealthActor, HealthParts};
@@ -16,9 +17,12 @@ use crate::llm::LlmActor;
 use crate::llm::actor::LlmParts;
 use crate::llm::excerpts::Excerpts;
 use crate::llm::instructions::{Instructions, suggestions};
+use crate::llm::messages::FinishAnswers;
 use crate::llm::source::AnswerSource;
 use crate::llm::upstream::UpstreamClient;
+use crate::mailbox::Post;
 use crate::persistence::PersistenceActor;
+use crate::persistence::messages::FlushStorage;
 use crate::protocol::server::ResumeInfo;
 use crate::resume::Document;
 use crate::session::question::Intake;
@@ -27,6 +31,7 @@ use crate::session::watchdog::Watchdog;
 use crate::session::{Neighbours, SessionLimits, SessionSurroundings, SessionTimes};
 use crate::settings::Settings;
 use crate::shutdown::Signals;
+use crate::telemetry::metrics::Metrics;
 use crate::tokens::TokenCounter;
 
 /// Who is to answer.
@@ -54,9 +59,11 @@ pub struct Application {
     /// Where.
     pub address: SocketAddr,
     pub(crate) server: Server,
+    /// Stopped last, so that the leaving can be watched.
+    pub(crate) operator: Option<ServerHandle>,
     pub(crate) registry: Arc<Registry>,
-    pub(crate) llm: Addr<LlmActor>,
-    pub(crate) persistence: Addr<PersistenceActor>,
+    pub(crate) finish_answers: Post<FinishAnswers>,
+    pub(crate) flush_storage: Post<FlushStorage>,
     pub(crate) log: Logger,
     pub(crate) signals: Signals,
 }
@@ -71,10 +78,12 @@ impl Application {
         resume: &Document,
         instructions: Instructions,
         answers: Answers,
+        metrics: &Arc<Metrics>,
         log: &Logger,
     ) -> Result<Self, StartupError> {
         let listener = http::bind(SocketAddr::new(settings.http.host, settings.http.port))?;
         let address = listener.local_addr().map_err(system)?;
+        let operator = settings.http.operator.map(http::bind_operator).transpose()?;
         raise_descriptor_limit(settings.http.max_connections, log);
         let counter = TokenCounter::new(settings.tokens.tokenizer);
         let instructions = Arc::new(instructions);
@@ -87,21 +96,24 @@ impl Application {
             Answers::FromExcerpts => AnswerSource::Excerpts(Arc::new(Excerpts::new(resume))),
         };
         let mode = source.mode();
+        let mailboxes = &metrics.mailboxes;
         let registry = Registry::new(settings.http.max_connections);
         let watchdog = Watchdog::new(settings.session.slow_reader_timeout);
-        actix::spawn(Arc::clone(&watchdog).run(log.new(o!("actor" => "watchdog"))));
+        actix::spawn(Arc::clone(&watchdog).run(Arc::clone(metrics), log.new(o!("actor" => "watchdog"))));
 
         let persistence = {
             let (database, log) = (settings.database.clone(), log.new(o!("actor" => "persistence")));
+            let metrics = Arc::clone(metrics);
             PersistenceActor::start_in_arbiter(&Arbiter::new().handle(), move |_| {
-                PersistenceActor::new(&database, log)
+                PersistenceActor::new(&database, metrics, log)
             })
         };
         let llm = {
             let parts = LlmParts {
                 source,
-                save_question: persistence.clone().recipient(),
-                save_answer: persistence.clone().recipient(),
+                save_question: Post::to(&persistence, mailboxes),
+                save_answer: Post::to(&persistence, mailboxes),
+                metrics: Arc::clone(metrics),
                 counter,
                 reconnect_grace: settings.session.reconnect_grace,
                 max_concurrency: settings.llm.max_concurrency,
@@ -110,9 +122,10 @@ impl Application {
             LlmActor::start_in_arbiter(&Arbiter::new().handle(), move |_| LlmActor::new(parts))
         };
         let health = HealthActor::new(HealthParts {
-            storage: persistence.clone().recipient(),
-            writer: persistence.clone().recipient(),
-            model: llm.clone().recipient(),
+            storage: Post::to(&persistence, mailboxes),
+            writer: Post::to(&persistence, mailboxes),
+            model: Post::to(&llm, mailboxes),
+            metrics: Arc::clone(metrics),
             registry: Arc::clone(&registry),
             resume: format!("{} sections", resume.sections.len()),
             mode,
@@ -120,14 +133,15 @@ impl Application {
         .start();
         let session = SessionSurroundings {
             neighbours: Neighbours {
-                ask: llm.clone().recipient(),
-                find_generation: llm.clone().recipient(),
-                create: persistence.clone().recipient(),
-                resume: persistence.clone().recipient(),
-                load_history: persistence.clone().recipient(),
-                find_turn: persistence.clone().recipient(),
-                mark_interrupted: persistence.clone().recipient(),
+                ask: Post::to(&llm, mailboxes),
+                find_generation: Post::to(&llm, mailboxes),
+                create: Post::to(&persistence, mailboxes),
+                resume: Post::to(&persistence, mailboxes),
+                load_history: Post::to(&persistence, mailboxes),
+                find_turn: Post::to(&persistence, mailboxes),
+                mark_interrupted: Post::to(&persistence, mailboxes),
             },
+            metrics: Arc::clone(metrics),
             registry: Arc::clone(&registry),
             intake: Intake::new(settings.limits.suspicious_content, counter),
             limits: SessionLimits {
@@ -145,10 +159,10 @@ impl Application {
             instructions,
             mode,
         };
-        let surroundings = HttpSurroundings {
+        let surroundings = Data::new(HttpSurroundings {
             session: Arc::new(session),
             watchdog,
-            health: health.recipient(),
+            health: Post::to(&health, mailboxes),
             addresses: AddressGate::new(Limits {
                 questions_per_minute: settings.limits.questions_per_minute_per_address,
                 sessions_per_hour: settings.limits.sessions_per_hour_per_address,
@@ -159,12 +173,33 @@ impl Application {
                 .map_err(system)?,
             settings: settings.http.clone(),
             log: log.clone(),
+        });
+        let operator = match operator {
+            Some(listener) => {
+                info!(log, "operator address"; "address" => %listener.local_addr().map_err(system)?);
+                let server = http::serve_operator(listener, Data::clone(&surroundings)).map_err(system)?;
+                let handle = server.handle();
+                actix::spawn(server);
+                Some(handle)
+            }
+            None => None,
         };
         let server =
             http::serve(listener, surroundings, settings.session.slow_reader_timeout).map_err(system)?;
         // Taken over before anybody is told that the server is there, so that one who ends it at once ends it in order.
         let signals = Signals::new().map_err(system)?;
-        Ok(Self { address, server, registry, llm, persistence, log: log.clone(), signals })
+        let finish_answers = Post::to(&llm, mailboxes);
+        let flush_storage = Post::to(&persistence, mailboxes);
+        Ok(Self {
+            address,
+            server,
+            operator,
+            registry,
+            finish_answers,
+            flush_storage,
+            log: log.clone(),
+            signals,
+        })
     }
 }
 

@@ -1,17 +1,19 @@
 //! `migrate`: the database brought to the schema of this version, apart from serving.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use resume_chatbot::persistence::migrations;
 use resume_chatbot::settings::{DatabaseUrl, Purpose};
 use resume_chatbot::telemetry::logger;
+use resume_chatbot::telemetry::metrics::Metrics;
 use slog::{Logger, error, info};
 
 use super::{Failed, Outcome, load, runtime};
 
 pub(super) fn migrate(config: Option<&Path>) -> Outcome {
     let loaded = load(&Purpose::Migrate, config)?;
-    let logging = logger::start(&loaded.settings.log);
+    let logging = logger::start(&loaded.settings.log, &Arc::new(Metrics::default()));
     bring_up_to_date(&loaded.settings.database.url, &logging.root)
 }
 

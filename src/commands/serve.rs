@@ -1,6 +1,7 @@
 //! `serve` and `demo`: the server itself, with one's own resume or with the sample.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use resume_chatbot::llm::instructions::Instructions;
 use resume_chatbot::resume::{self, Document};
@@ -8,6 +9,7 @@ use resume_chatbot::settings::{Purpose, Settings};
 use resume_chatbot::shutdown::Departure;
 use resume_chatbot::startup::{Answers, Application};
 use resume_chatbot::telemetry::logger;
+use resume_chatbot::telemetry::metrics::Metrics;
 use resume_chatbot::tokens::TokenCounter;
 use slog::{Logger, info, warn};
 
@@ -22,12 +24,13 @@ pub(super) fn serve(config: Option<&Path>, migrating: bool) -> Outcome {
     let loaded = load(&Purpose::Serve, config)?;
     let resume = read_resume(&loaded.settings)?;
     let instructions = instructions(&resume, &loaded.settings)?;
-    let logging = logger::start(&loaded.settings.log);
+    let metrics = Arc::new(Metrics::default());
+    let logging = logger::start(&loaded.settings.log, &metrics);
     warn_about(&loaded.warnings, &logging.root);
     if migrating {
         bring_up_to_date(&loaded.settings.database.url, &logging.root)?;
     }
-    serve_until_signal(&loaded.settings, &resume, instructions, Answers::FromModel, &logging.root)
+    serve_until_signal(&loaded.settings, &resume, instructions, Answers::FromModel, &metrics, &logging.root)
 }
 
 pub(super) fn demo(config: Option<&Path>) -> Outcome {
@@ -43,10 +46,18 @@ pub(super) fn demo(config: Option<&Path>) -> Outcome {
     let resume =
         resume::load(&sample).map_err(|error| Failed(1, format!("the sample cannot be read: {error}")))?;
     let instructions = instructions(&resume, &loaded.settings)?;
-    let logging = logger::start(&loaded.settings.log);
+    let metrics = Arc::new(Metrics::default());
+    let logging = logger::start(&loaded.settings.log, &metrics);
     warn_about(&loaded.warnings, &logging.root);
     bring_up_to_date(&loaded.settings.database.url, &logging.root)?;
-    serve_until_signal(&loaded.settings, &resume, instructions, Answers::FromExcerpts, &logging.root)
+    serve_until_signal(
+        &loaded.settings,
+        &resume,
+        instructions,
+        Answers::FromExcerpts,
+        &metrics,
+        &logging.root,
+    )
 }
 
 pub(super) fn read_resume(settings: &Settings) -> Result<Document, Failed> {
@@ -72,10 +83,11 @@ fn serve_until_signal(
     resume: &Document,
     instructions: Instructions,
     answers: Answers,
+    metrics: &Arc<Metrics>,
     log: &Logger,
 ) -> Outcome {
     actix::System::new().block_on(async {
-        let application = Application::build(settings, resume, instructions, answers, log)
+        let application = Application::build(settings, resume, instructions, answers, metrics, log)
             .map_err(|error| Failed(1, error.to_string()))?;
         let name = &resume.name;
         info!(log, "listening"; "address" => %application.address);

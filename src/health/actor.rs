@@ -1,173 +1,160 @@
 //! The actor that asks the others how they are.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{
-    Actor, ActorFutureExt, AsyncContext, Context, Handler, MailboxError, ResponseActFuture, WrapFuture,
-};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, WrapFuture};
+use futures_util::FutureExt;
+use futures_util::future::{LocalBoxFuture, Shared, join3};
 use tokio::time::Instant;
 
+use super::checks::{Finding, Newest, actors, answers, database};
 use super::{Check, CheckHealth, HealthParts, HealthReport, HealthStatus};
-use crate::clock::Timestamp;
-use crate::llm::messages::{CheckModel, ModelCondition};
-use crate::persistence::StorageError;
-use crate::persistence::messages::{CheckStorage, CheckWriter, WriterReport};
-use crate::protocol::server::AnswerMode;
+use crate::llm::messages::CheckModel;
+use crate::mailbox::{Mailbox, Receive, Reply};
+use crate::persistence::messages::{CheckStorage, CheckWriter};
+use crate::receives;
 
 /// How often the checks are renewed without being asked.
 const PROBE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// How long a check may take before it counts as failed.
+/// How long a check may take before it counts as failed. The checks run beside each other, so a report takes no longer
+/// than one of them, whatever hangs.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long failures count.
-const FAILURE_MEMORY: Duration = Duration::from_secs(60);
+/// How old checks under way may be for another asker to share them: a crowd of probes costs one query, and yet nobody
+/// is told of a time long before the question.
+const SHARED_FOR: Duration = Duration::from_millis(250);
 
-/// Answers in a row that failed before the model counts as unwell.
-const FAILURES_THAT_DEGRADE: u32 = 5;
+/// Askers that may wait to be taken; each then gets the newest report or waits for the checks under way.
+const MAILBOX_CAPACITY: usize = 256;
 
-type StorageReply = Result<Result<Duration, StorageError>, MailboxError>;
-type WriterReply = Result<WriterReport, MailboxError>;
-type ModelReply = Result<ModelCondition, MailboxError>;
-
-/// The newest results of the checks.
-#[derive(Clone)]
-struct Newest {
-    database: Check,
-    llm: Check,
-    actors: Check,
-}
+type Probe = Shared<LocalBoxFuture<'static, Arc<Newest>>>;
 
 /// Knows how the server is.
 pub struct HealthActor {
+    about: Arc<About>,
+    newest: Option<Arc<Newest>>,
+    /// The checks that were begun last, and when.
+    begun: Option<(Instant, Probe)>,
+}
+
+/// What checks need, and what a report says beside them.
+struct About {
     parts: HealthParts,
     started_at: Instant,
-    newest: Option<Newest>,
 }
 
 impl HealthActor {
     /// An actor that has not looked yet.
     #[must_use]
     pub fn new(parts: HealthParts) -> Self {
-        Self { parts, started_at: Instant::now(), newest: None }
+        let about = Arc::new(About { parts, started_at: Instant::now() });
+        Self { about, newest: None, begun: None }
     }
 
-    fn probe(&self) -> impl Future<Output = Newest> + use<> {
-        let storage = self.parts.storage.send(CheckStorage).timeout(CHECK_TIMEOUT);
-        let writer = self.parts.writer.send(CheckWriter).timeout(CHECK_TIMEOUT);
-        let model = self.parts.model.send(CheckModel).timeout(CHECK_TIMEOUT);
-        let mode = self.parts.mode;
-        async move {
-            let asked_at = Instant::now();
-            let ping = async { (futures_util::future::join(writer, model).await, asked_at.elapsed()) };
-            let (storage, ((writer, model), took)) = futures_util::future::join(storage, ping).await;
-            let actors = actors(&writer, &model, took);
-            Newest { database: database(storage), llm: answers(model, mode), actors }
+    /// Begins the checks, unless some were begun just now and are under way.
+    fn probe(&mut self, ctx: &mut Context<Self>) -> Probe {
+        if let Some((begun_at, probe)) = &self.begun
+            && begun_at.elapsed() < SHARED_FOR
+            && probe.peek().is_none()
+        {
+            return probe.clone();
         }
+        let probe = Arc::clone(&self.about).check().boxed_local().shared();
+        self.begun = Some((Instant::now(), probe.clone()));
+        ctx.spawn(probe.clone().into_actor(self).map(|found, actor, _| {
+            if actor.newest.as_ref().is_none_or(|newest| newest.asked_at < found.asked_at) {
+                actor.newest = Some(found);
+            }
+        }));
+        probe
+    }
+}
+
+impl About {
+    async fn check(self: Arc<Self>) -> Arc<Newest> {
+        let parts = &self.parts;
+        let asked_at = Instant::now();
+        let storage = parts.storage.ask(CheckStorage, CHECK_TIMEOUT).map(|reply| (reply, asked_at.elapsed()));
+        let writer = parts.writer.ask(CheckWriter, CHECK_TIMEOUT).map(|reply| (reply, asked_at.elapsed()));
+        let model = parts.model.ask(CheckModel, CHECK_TIMEOUT).map(|reply| (reply, asked_at.elapsed()));
+        let (storage, writer, model) = join3(storage, writer, model).await;
+        Arc::new(Newest {
+            asked_at,
+            actors: actors(&writer, &model),
+            database: database(storage),
+            llm: answers(model, parts.mode),
+        })
     }
 
-    fn report(&self) -> HealthReport {
-        let mut checks = BTreeMap::new();
-        match &self.newest {
-            None => {
-                checks.insert("database", check(HealthStatus::Unhealthy, "not checked yet", None));
-            }
-            Some(Newest { database, llm, actors }) => {
-                checks.insert("database", database.clone());
-                checks.insert("llm", llm.clone());
-                checks.insert("actors", actors.clone());
-            }
-        }
-        checks.insert("resume", check(HealthStatus::Healthy, self.parts.resume.clone(), None));
-        let leaving = self.parts.registry.is_closed();
-        let sessions = match leaving {
-            true => check(HealthStatus::Unhealthy, "the server is leaving", None),
-            false => {
-                check(HealthStatus::Healthy, format!("{} connections", self.parts.registry.open()), None)
-            }
-        };
-        checks.insert("sessions", sessions);
-        let status = checks.values().map(|check| check.status).max().unwrap_or(HealthStatus::Healthy);
+    fn report(&self, newest: &Newest) -> HealthReport {
+        let age = newest.asked_at.elapsed();
+        let mut actors = told(&newest.actors, age);
+        let mailboxes = &self.parts.metrics.mailboxes;
+        let depths = mailboxes.actors().into_iter().filter(|actor| *actor != "session");
+        actors.mailboxes = Some(depths.map(|actor| (actor, mailboxes.depth_of(actor))).collect());
+        let read = (HealthStatus::Healthy, self.parts.resume.clone(), Duration::ZERO);
+        let checks = [
+            ("actors", actors),
+            ("database", told(&newest.database, age)),
+            ("llm", told(&newest.llm, age)),
+            // It is read once, at start.
+            ("resume", told(&read, self.started_at.elapsed())),
+            ("sessions", told(&self.sessions(), Duration::ZERO)),
+        ];
+        let status = checks.iter().map(|(_, check)| check.status).max().unwrap_or(HealthStatus::Healthy);
         HealthReport {
             status,
             version: env!("CARGO_PKG_VERSION"),
             uptime_s: self.started_at.elapsed().as_secs(),
-            checks,
+            checks: checks.into(),
         }
     }
+
+    fn sessions(&self) -> Finding {
+        let asked_at = Instant::now();
+        let (status, detail) = match self.parts.registry.is_closed() {
+            true => (HealthStatus::Unhealthy, "the server is leaving".to_owned()),
+            false => (HealthStatus::Healthy, format!("{} connections", self.parts.registry.open())),
+        };
+        (status, detail, asked_at.elapsed())
+    }
 }
+
+receives!(HealthActor, "health", MAILBOX_CAPACITY);
 
 impl Actor for HealthActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        let tick = |actor: &mut Self, ctx: &mut Context<Self>| {
-            ctx.spawn(actor.probe().into_actor(actor).map(|newest, actor, _| actor.newest = Some(newest)));
-        };
-        tick(self, ctx);
-        ctx.run_interval(PROBE_INTERVAL, tick);
+        ctx.set_mailbox_capacity(Self::CAPACITY);
+        // They run in the actor, whoever waits for them.
+        drop(self.probe(ctx));
+        ctx.run_interval(PROBE_INTERVAL, |actor, ctx| {
+            drop(actor.probe(ctx));
+        });
     }
 }
 
-impl Handler<CheckHealth> for HealthActor {
-    type Result = ResponseActFuture<Self, HealthReport>;
-
-    fn handle(&mut self, ask: CheckHealth, _: &mut Self::Context) -> Self::Result {
-        if !ask.deep && self.newest.is_some() {
-            let report = self.report();
-            return Box::pin(std::future::ready(report).into_actor(self));
+impl Receive<CheckHealth> for HealthActor {
+    fn receive(&mut self, ask: CheckHealth, ctx: &mut Self::Context) -> Reply<HealthReport> {
+        if let (false, Some(newest)) = (ask.deep, &self.newest) {
+            return Reply::Now(self.about.report(newest));
         }
-        Box::pin(self.probe().into_actor(self).map(|newest, actor, _| {
-            actor.newest = Some(newest);
-            actor.report()
-        }))
+        let probe = self.probe(ctx);
+        let about = Arc::clone(&self.about);
+        Reply::later(async move { about.report(&*probe.await) })
     }
 }
 
-fn check(status: HealthStatus, detail: impl Into<String>, latency: Option<Duration>) -> Check {
-    let latency_ms = latency.map(|it| (it.as_secs_f64() * 1e6).round() / 1e3);
-    Check { status, detail: detail.into(), latency_ms }
-}
-
-fn database(reply: StorageReply) -> Check {
-    match reply {
-        Ok(Ok(latency)) => check(HealthStatus::Healthy, "a query was answered", Some(latency)),
-        // What failed is in the log; a health page may be public.
-        Ok(Err(_)) => check(HealthStatus::Unhealthy, "no query is answered", None),
-        Err(MailboxError::Timeout) => check(HealthStatus::Unhealthy, "no answer in time", None),
-        Err(MailboxError::Closed) => check(HealthStatus::Unhealthy, "the persistence actor is gone", None),
-    }
-}
-
-/// Whether every shared actor takes messages out of its mailbox, whatever it has to say.
-fn actors(writer: &WriterReply, model: &ModelReply, took: Duration) -> Check {
-    let silent: Vec<&str> = [("persistence", writer.is_err()), ("llm", model.is_err())]
-        .iter()
-        .filter(|it| it.1)
-        .map(|it| it.0)
-        .collect();
-    match silent.as_slice() {
-        [] => check(HealthStatus::Healthy, "every actor answered", Some(took)),
-        silent => check(HealthStatus::Unhealthy, format!("no answer from {}", silent.join(", ")), None),
-    }
-}
-
-fn answers(reply: ModelReply, mode: AnswerMode) -> Check {
-    match reply {
-        // Once it is long ago somebody has to try: an instance that gets no visitors would stay unwell for ever.
-        Ok(condition)
-            if condition.failures_in_a_row >= FAILURES_THAT_DEGRADE
-                && Timestamp::now().since(condition.last_failed_at) < FAILURE_MEMORY =>
-        {
-            let failures = condition.failures_in_a_row;
-            check(HealthStatus::Degraded, format!("the last {failures} answers failed"), None)
-        }
-        Ok(ModelCondition { answering, waiting, .. }) => {
-            let mode = mode.as_str();
-            check(HealthStatus::Healthy, format!("{mode}: {answering} answering, {waiting} waiting"), None)
-        }
-        Err(MailboxError::Timeout) => check(HealthStatus::Unhealthy, "no answer in time", None),
-        Err(MailboxError::Closed) => check(HealthStatus::Unhealthy, "the llm actor is gone", None),
+fn told((status, detail, latency): &Finding, age: Duration) -> Check {
+    let millis = |it: Duration| (it.as_secs_f64() * 1e6).round() / 1e3;
+    Check {
+        status: *status,
+        detail: detail.clone(),
+        latency_ms: millis(*latency),
+        age_ms: millis(age),
+        mailboxes: None,
     }
 }

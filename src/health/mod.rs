@@ -2,23 +2,26 @@
 //!
 //! [`HealthActor`] receives [`CheckHealth`]; it sends `CheckStorage`, `CheckWriter` and `CheckModel`. It owns the newest result of
 //! each check, renewed every few seconds, so that a shallow check costs nothing and a deep one is never needed to
-//! notice that the database is gone. It stops with the process.
+//! notice that the database is gone. Deep checks asked for at the same time share one. It stops with the process.
 
 mod actor;
+mod checks;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use actix::{Message, Recipient};
+use actix::Message;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 pub use actor::HealthActor;
 
 use crate::llm::messages::CheckModel;
+use crate::mailbox::Post;
 use crate::persistence::messages::{CheckStorage, CheckWriter};
 use crate::protocol::server::AnswerMode;
 use crate::session::registry::Registry;
+use crate::telemetry::metrics::Metrics;
 
 /// Ask how the server is.
 #[derive(Clone, Copy, Debug, Message)]
@@ -48,9 +51,13 @@ pub struct Check {
     pub status: HealthStatus,
     /// A sentence for the operator.
     pub detail: String,
-    /// How long the check took, in milliseconds.
+    /// How long the check took, in milliseconds, to its end or until it was given up.
+    pub latency_ms: f64,
+    /// How long ago the check was begun, in milliseconds.
+    pub age_ms: f64,
+    /// Messages that wait for each shared actor, with the check of the actors.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub latency_ms: Option<f64>,
+    pub mailboxes: Option<BTreeMap<&'static str, u64>>,
 }
 
 /// From good to bad.
@@ -76,11 +83,13 @@ impl HealthReport {
 /// What the actor is made of.
 pub struct HealthParts {
     /// The database's owner.
-    pub storage: Recipient<CheckStorage>,
+    pub storage: Post<CheckStorage>,
     /// The same, asked how its writing goes.
-    pub writer: Recipient<CheckWriter>,
+    pub writer: Post<CheckWriter>,
     /// The answers' owner.
-    pub model: Recipient<CheckModel>,
+    pub model: Post<CheckModel>,
+    /// How full the mailboxes are.
+    pub metrics: Arc<Metrics>,
     /// Who is connected, and whether the server is about to leave.
     pub registry: Arc<Registry>,
     /// What is known of the resume.

@@ -56,7 +56,7 @@ pub(super) async fn live() -> HttpResponse {
 }
 
 async fn ask(surroundings: &HttpSurroundings, deep: bool) -> Option<HealthReport> {
-    surroundings.health.send(CheckHealth { deep }).timeout(REPORT_TIMEOUT).await.ok()
+    surroundings.health.ask(CheckHealth { deep }, REPORT_TIMEOUT).await.ok()
 }
 
 fn told(status: &str) -> HttpResponse {

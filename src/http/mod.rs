@@ -1,9 +1,11 @@
-//! The HTTP side: the WebSocket handshake, health, the chat page, and the documents that describe it all.
+//! The HTTP side: the WebSocket handshake, health, the chat page, the documents that describe it all; and apart from them
+//! what the operator may see.
 //!
 //! What is absent: no endpoint here decides anything about a conversation.
 
 mod documents;
 mod health;
+mod operator;
 mod origin;
 mod page;
 mod refusal;
@@ -13,13 +15,14 @@ mod upgrade;
 
 use std::sync::Arc;
 
-use actix::Recipient;
 use slog::Logger;
 
-pub use server::{BindError, bind, serve};
+pub use operator::serve_operator;
+pub use server::{BindError, bind, bind_operator, serve};
 
 use crate::health::CheckHealth;
 use crate::limits::{AddressGate, TrustedProxies};
+use crate::mailbox::Post;
 use crate::session::SessionSurroundings;
 use crate::session::watchdog::Watchdog;
 use crate::settings::HttpSettings;
@@ -31,7 +34,7 @@ pub struct HttpSurroundings {
     /// Ends connections whose reader has stopped.
     pub watchdog: Arc<Watchdog>,
     /// Tells how the server is.
-    pub health: Recipient<CheckHealth>,
+    pub health: Post<CheckHealth>,
     /// How much one address may take.
     pub addresses: Arc<AddressGate>,
     /// Whose word on who a client is is believed.

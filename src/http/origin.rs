@@ -30,6 +30,7 @@ mod tests {
         HttpSettings {
             host: [127, 0, 0, 1].into(),
             port: 0,
+            operator: None,
             allowed_origins: allowed.iter().map(|it| (*it).to_owned()).collect(),
             allow_missing_origin,
             max_connections: 1,

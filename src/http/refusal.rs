@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::RETRY_AFTER;
+use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::request_id;
+use super::{HttpSurroundings, request_id};
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::server::ErrorFrame;
 
@@ -30,6 +31,9 @@ pub(super) fn with_status(
     message: &str,
     wait: Option<Duration>,
 ) -> HttpResponse {
+    if let Some(surroundings) = request.app_data::<Data<HttpSurroundings>>() {
+        surroundings.session.metrics.session.error(code);
+    }
     let mut response = HttpResponse::build(status);
     if let Some(wait) = wait {
         response.insert_header((RETRY_AFTER, wait.as_secs().max(1).to_string()));

@@ -20,10 +20,10 @@ use crate::session::watchdog::PeerSocket;
 const BACKLOG: i32 = 4096;
 
 /// How long a client may take to send the head of a request.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a connection is kept for another request.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// The address cannot be listened on.
 #[derive(Debug, Error)]
@@ -31,6 +31,17 @@ pub enum BindError {
     /// Somebody else has it.
     #[error("port {} on {} is taken; stop what uses it, or set PORT to another one (0 for any free one)", .0.port(), .0.ip())]
     Taken(SocketAddr),
+    /// Somebody else has the operator's.
+    #[error("port {} on {}, for metrics, is taken; stop what uses it, or set OPERATOR_ADDRESS to another one (port 0 for any free one, off for none)", .0.port(), .0.ip())]
+    OperatorTaken(SocketAddr),
+    /// The operator's is not for us.
+    #[error("{address} cannot be listened on ({source}); check OPERATOR_ADDRESS")]
+    OperatorRefused {
+        /// The address.
+        address: SocketAddr,
+        /// The system's word.
+        source: std::io::Error,
+    },
     /// It is not for us.
     #[error("{address} cannot be listened on ({source}); check HOST and PORT")]
     Refused {
@@ -46,18 +57,30 @@ pub enum BindError {
 /// # Errors
 /// [`BindError`], which names it.
 pub fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
-    let listen = || {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        // A restart must not wait for the last connections of the process before it.
-        socket.set_reuse_address(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        Ok(socket.into())
-    };
-    listen().map_err(|source: std::io::Error| match source.kind() {
+    listen(address).map_err(|source| match source.kind() {
         std::io::ErrorKind::AddrInUse => BindError::Taken(address),
         _ => BindError::Refused { address, source },
     })
+}
+
+/// Takes the operator's address.
+///
+/// # Errors
+/// [`BindError`], which names it.
+pub fn bind_operator(address: SocketAddr) -> Result<TcpListener, BindError> {
+    listen(address).map_err(|source| match source.kind() {
+        std::io::ErrorKind::AddrInUse => BindError::OperatorTaken(address),
+        _ => BindError::OperatorRefused { address, source },
+    })
+}
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A restart must not wait for the last connections of the process before it.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
 }
 
 /// Serves until it is stopped; signals are not its business.
@@ -66,10 +89,9 @@ pub fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
 /// When the listener cannot be used.
 pub fn serve(
     listener: TcpListener,
-    surroundings: HttpSurroundings,
+    surroundings: Data<HttpSurroundings>,
     slow_reader_timeout: Duration,
 ) -> std::io::Result<Server> {
-    let surroundings = Data::new(surroundings);
     let server = HttpServer::new(move || {
         App::new()
             .app_data(Data::clone(&surroundings))

@@ -62,6 +62,7 @@ pub(super) async fn chat(
     };
     let request_id = request_id::of(&request);
     let log = surroundings.log.new(o!("request_id" => request_id.to_string()));
+    surroundings.session.metrics.session.connections.inc();
     info!(log, "connected");
     let session = Arc::clone(&surroundings.session);
     let upgraded = socket::upgrade(&request, payload, &surroundings.watchdog, |broken| {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use actix::{Actor, AsyncContext, Context, Handler, MessageResult, Recipient, ResponseFuture};
+use actix::{Actor, AsyncContext, Context};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -16,9 +16,12 @@ use super::source::AnswerSource;
 use super::turn::{Answering, Place};
 use crate::clock::Timestamp;
 use crate::ids::TurnId;
+use crate::mailbox::{Mailbox, Post, Receive, Reply};
 use crate::persistence::PATIENCE;
 use crate::persistence::messages::{SaveAnswer, SaveQuestion};
 use crate::protocol::codes::ErrorCode;
+use crate::receives;
+use crate::telemetry::metrics::Metrics;
 use crate::tokens::TokenCounter;
 
 /// How often ended answers are looked through.
@@ -51,9 +54,11 @@ pub struct LlmParts {
     /// Who answers.
     pub source: AnswerSource,
     /// Where questions are stored.
-    pub save_question: Recipient<SaveQuestion>,
+    pub save_question: Post<SaveQuestion>,
     /// Where answers are stored.
-    pub save_answer: Recipient<SaveAnswer>,
+    pub save_answer: Post<SaveAnswer>,
+    /// Counts what becomes of answers.
+    pub metrics: Arc<Metrics>,
     /// Counts the tokens of answers.
     pub counter: TokenCounter,
     /// How long an answer goes on with nobody listening, and is kept after its end.
@@ -73,6 +78,7 @@ impl LlmActor {
             source: parts.source,
             save_question: parts.save_question,
             save_answer: parts.save_answer,
+            metrics: parts.metrics,
             counter: parts.counter,
             reconnect_grace: parts.reconnect_grace,
             permits,
@@ -88,6 +94,21 @@ impl LlmActor {
             max_under_way: parts.max_concurrency + parts.max_queue,
             draining: false,
         }
+    }
+
+    fn ask(&mut self, ask: AskModel) -> Result<Arc<Generation>, Failure> {
+        if self.draining {
+            return Err(ErrorCode::ShuttingDown.into());
+        }
+        let Some(place) = Place::take(&self.answering, self.max_under_way) else {
+            return Err(Failure { code: ErrorCode::Overloaded, retry_after: Some(RETRY_WHEN_FULL) });
+        };
+        let mode = self.answering.source.mode();
+        let generation = Generation::new(ask.turn_id, ask.session_id, ask.client_id.clone(), mode);
+        let kept = Kept { generation: Arc::clone(&generation), ended_at: None };
+        self.generations.insert(ask.turn_id, kept);
+        actix::spawn(Arc::clone(&self.answering).carry_through(ask, Arc::clone(&generation), place));
+        Ok(generation)
     }
 
     fn live(&self) -> impl Iterator<Item = &Arc<Generation>> {
@@ -106,67 +127,50 @@ impl LlmActor {
     }
 }
 
+receives!(LlmActor, "llm", MAILBOX_CAPACITY);
+
 impl Actor for LlmActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(MAILBOX_CAPACITY);
+        ctx.set_mailbox_capacity(Self::CAPACITY);
         ctx.run_interval(SWEEP_INTERVAL, |actor, _| actor.sweep());
     }
 }
 
-impl Handler<AskModel> for LlmActor {
-    type Result = Result<Arc<Generation>, Failure>;
-
-    fn handle(&mut self, ask: AskModel, _: &mut Self::Context) -> Self::Result {
-        if self.draining {
-            return Err(ErrorCode::ShuttingDown.into());
-        }
-        let Some(place) = Place::take(&self.answering, self.max_under_way) else {
-            return Err(Failure { code: ErrorCode::Overloaded, retry_after: Some(RETRY_WHEN_FULL) });
-        };
-        let mode = self.answering.source.mode();
-        let generation = Generation::new(ask.turn_id, ask.session_id, ask.client_id.clone(), mode);
-        let kept = Kept { generation: Arc::clone(&generation), ended_at: None };
-        self.generations.insert(ask.turn_id, kept);
-        actix::spawn(Arc::clone(&self.answering).carry_through(ask, Arc::clone(&generation), place));
-        Ok(generation)
+impl Receive<AskModel> for LlmActor {
+    fn receive(&mut self, ask: AskModel, _: &mut Self::Context) -> Reply<Result<Arc<Generation>, Failure>> {
+        Reply::Now(self.ask(ask))
     }
 }
 
-impl Handler<FindGeneration> for LlmActor {
-    type Result = MessageResult<FindGeneration>;
-
-    fn handle(&mut self, find: FindGeneration, _: &mut Self::Context) -> Self::Result {
+impl Receive<FindGeneration> for LlmActor {
+    fn receive(&mut self, find: FindGeneration, _: &mut Self::Context) -> Reply<Option<Arc<Generation>>> {
         let kept = self.generations.get(&find.turn_id);
         let generation = kept.map(|kept| &kept.generation).filter(|it| it.session_id == find.session_id);
-        MessageResult(generation.cloned())
+        Reply::Now(generation.cloned())
     }
 }
 
-impl Handler<CheckModel> for LlmActor {
-    type Result = ModelCondition;
-
-    fn handle(&mut self, _: CheckModel, _: &mut Self::Context) -> Self::Result {
+impl Receive<CheckModel> for LlmActor {
+    fn receive(&mut self, _: CheckModel, _: &mut Self::Context) -> Reply<ModelCondition> {
         let under_way = self.answering.under_way.load(Ordering::Relaxed);
         let answering = self.max_concurrency.saturating_sub(self.answering.permits.available_permits());
-        ModelCondition {
+        Reply::Now(ModelCondition {
             answering,
             waiting: under_way.saturating_sub(answering),
             failures_in_a_row: self.answering.failures_in_a_row.load(Ordering::Relaxed),
             last_failed_at: Timestamp(self.answering.last_failed_at.load(Ordering::Relaxed)),
-        }
+        })
     }
 }
 
-impl Handler<FinishAnswers> for LlmActor {
-    type Result = ResponseFuture<()>;
-
-    fn handle(&mut self, finish: FinishAnswers, _: &mut Self::Context) -> Self::Result {
+impl Receive<FinishAnswers> for LlmActor {
+    fn receive(&mut self, finish: FinishAnswers, _: &mut Self::Context) -> Reply<()> {
         self.draining = true;
         let live: Vec<_> = self.live().cloned().collect();
         let leave = self.answering.leave.clone();
-        Box::pin(async move {
+        Reply::later(async move {
             let all = || futures_util::future::join_all(live.iter().map(|generation| generation.over()));
             if timeout(finish.within, all()).await.is_err() {
                 leave.cancel();

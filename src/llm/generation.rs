@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -93,6 +93,7 @@ struct Log {
     ends: Vec<usize>,
     outcome: Option<Arc<Outcome>>,
     waiting: Vec<Waker>,
+    first_word_at: Option<Instant>,
 }
 
 /// What a subscriber finds at its place in the log.
@@ -151,6 +152,7 @@ impl Generation {
             if log.text.len() + text.len() > MAX_ANSWER_BYTES {
                 return false;
             }
+            log.first_word_at.get_or_insert_with(Instant::now);
             for piece in pieces(&text, MAX_DELTA_BYTES) {
                 log.text.push_str(piece);
                 log.ends.push(log.text.len());
@@ -170,6 +172,12 @@ impl Generation {
     #[must_use]
     pub fn text(&self) -> Arc<str> {
         self.lock().text.as_str().into()
+    }
+
+    /// When the first word came.
+    #[must_use]
+    pub fn first_word_at(&self) -> Option<Instant> {
+        self.lock().first_word_at
     }
 
     /// Bytes answered so far.

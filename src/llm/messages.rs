@@ -49,7 +49,7 @@ pub struct FindGeneration {
 pub struct CheckModel;
 
 /// How the actor is.
-#[derive(Clone, Copy, Debug, actix::MessageResponse)]
+#[derive(Clone, Copy, Debug)]
 pub struct ModelCondition {
     /// Answers being given.
     pub answering: usize,

@@ -1,27 +1,29 @@
 //! The task that carries one question through: stored, answered, stored again, told.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use actix::Recipient;
 use futures_util::FutureExt;
 use futures_util::future::try_join;
 use slog::{Logger, error, info, warn};
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use super::generation::{Acceptance, Failure, Generation, Outcome};
 use super::messages::AskModel;
 use super::source::{AnswerSource, Finish, SourceError};
 use crate::clock::Timestamp;
+use crate::mailbox::{AskError, Post};
 use crate::persistence::messages::{AnswerRecord, SaveAnswer, SaveQuestion};
 use crate::persistence::{PATIENCE, StorageError};
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::server::{TurnStatus, Usage};
+use crate::telemetry::metrics::{Metrics, Presence, UpstreamOutcome};
 use crate::tokens::TokenCounter;
 
 /// How often an unfinished answer is saved, so that a crash costs at most this much of it.
@@ -30,8 +32,9 @@ const PARTIAL_INTERVAL: Duration = Duration::from_secs(3);
 /// What every answer needs; shared by all of them.
 pub(super) struct Answering {
     pub(super) source: AnswerSource,
-    pub(super) save_question: Recipient<SaveQuestion>,
-    pub(super) save_answer: Recipient<SaveAnswer>,
+    pub(super) save_question: Post<SaveQuestion>,
+    pub(super) save_answer: Post<SaveAnswer>,
+    pub(super) metrics: Arc<Metrics>,
     pub(super) counter: TokenCounter,
     /// How long an answer goes on with nobody listening.
     pub(super) reconnect_grace: Duration,
@@ -53,6 +56,23 @@ enum Ending {
     Cancelled,
     Abandoned,
     Leaving,
+}
+
+/// The stages of one turn.
+struct Stopwatch {
+    started: Instant,
+    /// How long the question waited for its turn to be asked, once it was.
+    asked_after: Cell<Option<Duration>>,
+}
+
+impl Ending {
+    fn outcome(&self) -> UpstreamOutcome {
+        match self {
+            Self::Finished(_) => UpstreamOutcome::Answered,
+            Self::Failed(error) => error.failure.code.into(),
+            Self::Cancelled | Self::Abandoned | Self::Leaving => UpstreamOutcome::Stopped,
+        }
+    }
 }
 
 impl Answering {
@@ -82,9 +102,9 @@ impl Answering {
     }
 
     async fn attempt(&self, ask: AskModel, generation: &Arc<Generation>) {
-        let started = Instant::now();
+        let watch = Stopwatch { started: Instant::now(), asked_after: Cell::new(None) };
         // Handed to the store before anything is asked upstream, so no answer can be stored ahead of its question.
-        let stored = self.save_question.send(SaveQuestion {
+        let question = SaveQuestion {
             turn_id: ask.turn_id,
             session_id: ask.session_id,
             epoch: ask.epoch,
@@ -92,31 +112,40 @@ impl Answering {
             question: Arc::clone(&ask.prompt.question),
             tokens: ask.question_tokens,
             asked_at: ask.asked_at,
-        });
+        };
+        let stored = self.save_question.ask(question, PATIENCE);
         let accept = async {
-            let acceptance = match timeout(PATIENCE, stored).await {
-                Ok(Ok(Ok(()))) => Ok(Acceptance { durable: true }),
-                Ok(Ok(Err(error))) => Err(question_failure(&error)),
-                Ok(Err(_)) => Err(ErrorCode::StorageUnavailable.into()),
+            let acceptance = match stored.await {
+                Ok(Ok(())) => Ok(Acceptance { durable: true }),
+                Ok(Err(error)) => Err(question_failure(&error)),
+                Err(AskError::Closed) => Err(ErrorCode::StorageUnavailable.into()),
                 // The write stays in the store's buffer and is committed when the database is back.
-                Err(_) => Ok(Acceptance { durable: false }),
+                Err(AskError::Timeout) => Ok(Acceptance { durable: false }),
             };
             generation.settle_question(acceptance.clone());
             acceptance
         };
-        let drive = async { Ok(self.drive(&ask, generation, &ask.log).await) };
+        let drive = async { Ok(self.drive(&ask, generation, &watch).await) };
         match try_join(accept, drive).await {
-            Ok((_, ending)) => self.conclude(&ask, generation, ending, started).await,
+            Ok((_, ending)) => self.conclude(&ask, generation, ending, &watch).await,
             Err(failure) => info!(ask.log, "question refused"; "code" => ?failure.code),
         }
     }
 
-    async fn drive(&self, ask: &AskModel, generation: &Arc<Generation>, log: &Logger) -> Ending {
+    async fn drive(&self, ask: &AskModel, generation: &Arc<Generation>, watch: &Stopwatch) -> Ending {
+        let upstream = match &self.source {
+            AnswerSource::Upstream(_) => Some(&self.metrics.upstream),
+            AnswerSource::Excerpts(_) => None,
+        };
         let answer = async {
+            let waiting = upstream.map(|it| Presence::in_gauge(&it.questions_waiting));
             let _permit = self.permits.acquire().await;
+            drop(waiting);
+            watch.asked_after.set(Some(watch.started.elapsed()));
+            let _in_flight = upstream.map(|it| Presence::in_gauge(&it.requests_in_flight));
             self.source.answer(&ask.prompt, generation).await
         };
-        tokio::select! {
+        let ending = tokio::select! {
             biased;
             () = generation.cancelled() => Ending::Cancelled,
             () = self.leave.cancelled() => Ending::Leaving,
@@ -125,8 +154,12 @@ impl Answering {
                 Err(error) => Ending::Failed(error),
             },
             () = generation.abandoned(self.reconnect_grace) => Ending::Abandoned,
-            never = self.save_partials(ask, generation, log) => match never {},
+            never = self.save_partials(ask, generation, &ask.log) => match never {},
+        };
+        if let (Some(upstream), Some(_)) = (upstream, watch.asked_after.get()) {
+            upstream.outcome(ending.outcome());
         }
+        ending
     }
 
     /// Saves what there is every few seconds, for ever.
@@ -142,7 +175,7 @@ impl Answering {
                 let tokens = self.counter.count(&generation.text());
                 let record =
                     self.record(ask, generation, TurnStatus::Answering, tokens, Usage::default(), None);
-                match self.save_answer.try_send(SaveAnswer(record)) {
+                match self.save_answer.tell(SaveAnswer(record)) {
                     Ok(()) => saved = length,
                     Err(error) => warn!(log, "an unfinished answer could not be saved"; "error" => %error),
                 }
@@ -150,7 +183,13 @@ impl Answering {
         }
     }
 
-    async fn conclude(&self, ask: &AskModel, generation: &Arc<Generation>, ending: Ending, started: Instant) {
+    async fn conclude(
+        &self,
+        ask: &AskModel,
+        generation: &Arc<Generation>,
+        ending: Ending,
+        watch: &Stopwatch,
+    ) {
         let (status, finish, failure) = match ending {
             Ending::Finished(finish) => (finish.status, Some(finish), None),
             Ending::Cancelled => (TurnStatus::Cancelled, None, None),
@@ -179,20 +218,30 @@ impl Answering {
             usage.unwrap_or_else(|| self.counted_usage(ask, answer_tokens))
         };
         let record = self.record(ask, generation, status, answer_tokens, usage, model.clone());
-        let durable = match timeout(PATIENCE, self.save_answer.send(SaveAnswer(record))).await {
-            Ok(Ok(Ok(()))) => true,
-            Ok(Ok(Err(error))) => {
+        let handed_over = Instant::now();
+        let durable = match self.save_answer.ask(SaveAnswer(record), PATIENCE).await {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
                 error!(ask.log, "the answer could not be stored"; "cause" => %error);
                 false
             }
-            Ok(Err(_)) | Err(_) => {
+            Err(_) => {
                 warn!(ask.log, "the store did not confirm the answer in time");
                 false
             }
         };
+        let (total, stored) = (watch.started.elapsed(), handed_over.elapsed());
+        let first_word = generation.first_word_at().map(|at| at.duration_since(watch.started.into_std()));
+        let counted = &self.metrics.answer;
+        counted.ended(status, generation.mode, &usage);
+        counted.duration_seconds.observe(total.as_secs_f64());
+        if let Some(first_word) = first_word {
+            counted.first_word_seconds.observe(first_word.as_secs_f64());
+        }
         info!(ask.log, "turn ended"; "status" => status.as_str(), "mode" => generation.mode.as_str(),
             "prompt_tokens" => usage.prompt_tokens, "completion_tokens" => usage.completion_tokens,
-            "duration_ms" => u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX), "durable" => durable);
+            "queued_ms" => watch.asked_after.get().map(millis), "first_word_ms" => first_word.map(millis),
+            "store_ms" => millis(stored), "total_ms" => millis(total), "durable" => durable);
         generation.finish(Outcome { status, failure, usage, answer_tokens, model, citations, durable });
     }
 
@@ -226,6 +275,10 @@ impl Answering {
             at: Timestamp::now(),
         }
     }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn question_failure(error: &StorageError) -> Failure {

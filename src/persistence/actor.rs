@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use actix::{Actor, Context, Handler, ResponseFuture};
+use actix::{Actor, AsyncContext, Context};
 use slog::Logger;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
@@ -16,31 +16,52 @@ use super::messages::{
 };
 use super::pool::{Connection, Pool};
 use super::queries;
-use super::writer::{self, BUFFER_CAPACITY, Job, Write, WriterCondition, Written};
+use super::writer::{self, BUFFER_CAPACITY, Job, Observed, Write, WriterCondition, Written};
 use super::{PATIENCE, StorageError};
+use crate::mailbox::{Mailbox, Receive, Reply};
+use crate::receives;
 use crate::session::history::MAX_EXCHANGES;
 use crate::session::rate_window::WINDOW;
 use crate::settings::DatabaseSettings;
+use crate::telemetry::metrics::Metrics;
 
 /// Messages that may wait for the actor; handling one takes microseconds.
 const MAILBOX_CAPACITY: usize = 4096;
+
+/// How often the pool and the buffer are looked at for the metrics.
+const OBSERVE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Owns the database.
 pub struct PersistenceActor {
     pool: Pool,
     jobs: mpsc::Sender<Job>,
     condition: Arc<WriterCondition>,
+    metrics: Arc<Metrics>,
 }
 
 impl PersistenceActor {
     /// Starts the writer. To be called on the thread the actor will live on: connections belong to its runtime.
     #[must_use]
-    pub fn new(settings: &DatabaseSettings, log: Logger) -> Self {
+    pub fn new(settings: &DatabaseSettings, metrics: Arc<Metrics>, log: Logger) -> Self {
         let pool = Pool::new(settings);
         let (jobs, waiting) = mpsc::channel(BUFFER_CAPACITY);
         let condition = Arc::new(WriterCondition::default());
-        actix::spawn(writer::run(pool.clone(), waiting, Arc::clone(&condition), log));
-        Self { pool, jobs, condition }
+        let observed = Observed { condition: Arc::clone(&condition), metrics: Arc::clone(&metrics) };
+        actix::spawn(writer::run(pool.clone(), waiting, observed, log));
+        Self { pool, jobs, condition, metrics }
+    }
+
+    /// Writes down what nobody else tells the metrics.
+    fn observe(&self) {
+        let store = &self.metrics.store;
+        let (open, idle) = self.pool.connections();
+        store.pool_connections.set(open.into());
+        store.pool_idle_connections.set(idle.into());
+        store.waiting_writes.set(i64::try_from(self.waiting()).unwrap_or(i64::MAX));
+    }
+
+    fn waiting(&self) -> usize {
+        self.jobs.max_capacity() - self.jobs.capacity()
     }
 
     /// Puts a write into the buffer; the future is only the wait for it.
@@ -58,11 +79,14 @@ impl PersistenceActor {
     }
 }
 
+receives!(PersistenceActor, "persistence", MAILBOX_CAPACITY);
+
 impl Actor for PersistenceActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(MAILBOX_CAPACITY);
+        ctx.set_mailbox_capacity(Self::CAPACITY);
+        ctx.run_interval(OBSERVE_INTERVAL, |actor, _| actor.observe());
     }
 }
 
@@ -77,51 +101,45 @@ fn done(written: Written) -> Result<(), StorageError> {
     }
 }
 
-impl Handler<CreateSession> for PersistenceActor {
-    type Result = ResponseFuture<Result<(), StorageError>>;
-
-    fn handle(&mut self, create: CreateSession, _: &mut Self::Context) -> Self::Result {
+impl Receive<CreateSession> for PersistenceActor {
+    fn receive(&mut self, create: CreateSession, _: &mut Self::Context) -> Reply<Result<(), StorageError>> {
         let written = self.write(Write::CreateSession(create));
-        Box::pin(async move { done(written.await?) })
+        Reply::later(async move { done(written.await?) })
     }
 }
 
-impl Handler<SaveQuestion> for PersistenceActor {
-    type Result = ResponseFuture<Result<(), StorageError>>;
-
-    fn handle(&mut self, save: SaveQuestion, _: &mut Self::Context) -> Self::Result {
+impl Receive<SaveQuestion> for PersistenceActor {
+    fn receive(&mut self, save: SaveQuestion, _: &mut Self::Context) -> Reply<Result<(), StorageError>> {
         let written = self.write(Write::SaveQuestion(save));
-        Box::pin(async move { done(written.await?) })
+        Reply::later(async move { done(written.await?) })
     }
 }
 
-impl Handler<SaveAnswer> for PersistenceActor {
-    type Result = ResponseFuture<Result<(), StorageError>>;
-
-    fn handle(&mut self, save: SaveAnswer, _: &mut Self::Context) -> Self::Result {
+impl Receive<SaveAnswer> for PersistenceActor {
+    fn receive(&mut self, save: SaveAnswer, _: &mut Self::Context) -> Reply<Result<(), StorageError>> {
         let written = self.write(Write::SaveAnswer(save.0));
-        Box::pin(async move { done(written.await?) })
+        Reply::later(async move { done(written.await?) })
     }
 }
 
-impl Handler<MarkInterrupted> for PersistenceActor {
-    type Result = ResponseFuture<Result<(), StorageError>>;
-
-    fn handle(&mut self, mark: MarkInterrupted, _: &mut Self::Context) -> Self::Result {
+impl Receive<MarkInterrupted> for PersistenceActor {
+    fn receive(&mut self, mark: MarkInterrupted, _: &mut Self::Context) -> Reply<Result<(), StorageError>> {
         let written = self.write(Write::MarkInterrupted(mark));
-        Box::pin(async move { done(written.await?) })
+        Reply::later(async move { done(written.await?) })
     }
 }
 
-impl Handler<ResumeSession> for PersistenceActor {
-    type Result = ResponseFuture<Result<Resumption, StorageError>>;
-
-    fn handle(&mut self, resume: ResumeSession, _: &mut Self::Context) -> Self::Result {
+impl Receive<ResumeSession> for PersistenceActor {
+    fn receive(
+        &mut self,
+        resume: ResumeSession,
+        _: &mut Self::Context,
+    ) -> Reply<Result<Resumption, StorageError>> {
         let session_id = resume.session_id;
         let since = resume.at.minus(WINDOW);
         let written = self.write(Write::RaiseEpoch(resume, Instant::now() + PATIENCE));
         let pool = self.pool.clone();
-        Box::pin(async move {
+        Reply::later(async move {
             let epoch = match written.await? {
                 Written::Epoch(epoch) => epoch,
                 Written::TooLate => return Err(StorageError::Unavailable("it came too late".to_owned())),
@@ -139,23 +157,27 @@ impl Handler<ResumeSession> for PersistenceActor {
     }
 }
 
-impl Handler<LoadHistory> for PersistenceActor {
-    type Result = ResponseFuture<Result<TranscriptPage, StorageError>>;
-
-    fn handle(&mut self, load: LoadHistory, _: &mut Self::Context) -> Self::Result {
+impl Receive<LoadHistory> for PersistenceActor {
+    fn receive(
+        &mut self,
+        load: LoadHistory,
+        _: &mut Self::Context,
+    ) -> Reply<Result<TranscriptPage, StorageError>> {
         let pool = self.pool.clone();
-        Box::pin(async move {
+        Reply::later(async move {
             pool.run(async move |link: &mut Connection| queries::load_turns(link, &load).await).await
         })
     }
 }
 
-impl Handler<FindTurn> for PersistenceActor {
-    type Result = ResponseFuture<Result<Option<StoredTurn>, StorageError>>;
-
-    fn handle(&mut self, find: FindTurn, _: &mut Self::Context) -> Self::Result {
+impl Receive<FindTurn> for PersistenceActor {
+    fn receive(
+        &mut self,
+        find: FindTurn,
+        _: &mut Self::Context,
+    ) -> Reply<Result<Option<StoredTurn>, StorageError>> {
         let pool = self.pool.clone();
-        Box::pin(async move {
+        Reply::later(async move {
             let operation = async move |link: &mut Connection| {
                 queries::find_turn(link, find.session_id, &find.client_id).await
             };
@@ -164,12 +186,10 @@ impl Handler<FindTurn> for PersistenceActor {
     }
 }
 
-impl Handler<CheckStorage> for PersistenceActor {
-    type Result = ResponseFuture<Result<Duration, StorageError>>;
-
-    fn handle(&mut self, _: CheckStorage, _: &mut Self::Context) -> Self::Result {
+impl Receive<CheckStorage> for PersistenceActor {
+    fn receive(&mut self, _: CheckStorage, _: &mut Self::Context) -> Reply<Result<Duration, StorageError>> {
         let pool = self.pool.clone();
-        Box::pin(async move {
+        Reply::later(async move {
             let started = Instant::now();
             pool.run(queries::ping).await?;
             Ok(started.elapsed())
@@ -177,25 +197,21 @@ impl Handler<CheckStorage> for PersistenceActor {
     }
 }
 
-impl Handler<CheckWriter> for PersistenceActor {
-    type Result = WriterReport;
-
-    fn handle(&mut self, _: CheckWriter, _: &mut Self::Context) -> Self::Result {
-        WriterReport {
+impl Receive<CheckWriter> for PersistenceActor {
+    fn receive(&mut self, _: CheckWriter, _: &mut Self::Context) -> Reply<WriterReport> {
+        Reply::Now(WriterReport {
             away: self.condition.away.load(Ordering::Relaxed),
-            waiting: self.jobs.max_capacity() - self.jobs.capacity(),
+            waiting: self.waiting(),
             groups: self.condition.groups.load(Ordering::Relaxed),
             writes: self.condition.writes.load(Ordering::Relaxed),
-        }
+        })
     }
 }
 
-impl Handler<FlushStorage> for PersistenceActor {
-    type Result = ResponseFuture<()>;
-
-    fn handle(&mut self, _: FlushStorage, _: &mut Self::Context) -> Self::Result {
+impl Receive<FlushStorage> for PersistenceActor {
+    fn receive(&mut self, _: FlushStorage, _: &mut Self::Context) -> Reply<()> {
         let written = self.write(Write::Barrier);
-        Box::pin(async move {
+        Reply::later(async move {
             // The asker bounds the wait; a buffer that is full says no more than that time is short.
             let _ = written.await;
         })

@@ -192,7 +192,7 @@ pub struct CheckStorage;
 pub struct CheckWriter;
 
 /// How the writing goes.
-#[derive(Clone, Copy, Debug, actix::MessageResponse)]
+#[derive(Clone, Copy, Debug)]
 pub struct WriterReport {
     /// The last try failed because the database was away.
     pub away: bool,

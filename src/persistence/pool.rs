@@ -111,6 +111,15 @@ impl Pool {
         }
     }
 
+    /// Connections that are open, and how many of them nobody uses.
+    pub(super) fn connections(&self) -> (u32, u32) {
+        let state = match self {
+            Self::Sqlite(pool) => pool.state(),
+            Self::Postgres(pool) => pool.state(),
+        };
+        (state.connections, state.idle_connections)
+    }
+
     /// Runs one operation on a connection. Once begun it should not be dropped: call this from a task that nobody
     /// cancels.
     pub(super) async fn run<R, F>(&self, operation: F) -> Result<R, StorageError>

@@ -16,6 +16,7 @@ use super::StorageError;
 use super::messages::{AnswerRecord, CreateSession, MarkInterrupted, ResumeSession, SaveQuestion};
 use super::pool::{Connection, Pool};
 use super::queries;
+use crate::telemetry::metrics::Metrics;
 
 /// Writes that may wait for the database.
 pub(super) const BUFFER_CAPACITY: usize = 4096;
@@ -71,17 +72,37 @@ pub(super) struct WriterCondition {
     pub(super) writes: AtomicU64,
 }
 
+/// Whom the writer tells how it goes.
+pub(super) struct Observed {
+    pub(super) condition: Arc<WriterCondition>,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+impl Observed {
+    /// Notes whether the database is away; says whether it was.
+    fn set_away(&self, away: bool) -> bool {
+        self.metrics.store.away.set(away.into());
+        self.condition.away.swap(away, Ordering::Relaxed)
+    }
+
+    fn committed(&self, writes: usize, took: Duration) {
+        let count = u32::try_from(writes).unwrap_or(u32::MAX);
+        self.condition.groups.fetch_add(1, Ordering::Relaxed);
+        self.condition.writes.fetch_add(count.into(), Ordering::Relaxed);
+        let store = &self.metrics.store;
+        store.commits.inc();
+        store.writes.inc_by(count.into());
+        store.commit_writes.observe(count.into());
+        store.commit_duration_seconds.observe(took.as_secs_f64());
+    }
+}
+
 /// Commits until the sender of jobs is gone.
-pub(super) async fn run(
-    pool: Pool,
-    mut jobs: mpsc::Receiver<Job>,
-    condition: Arc<WriterCondition>,
-    log: Logger,
-) {
+pub(super) async fn run(pool: Pool, mut jobs: mpsc::Receiver<Job>, observed: Observed, log: Logger) {
     let mut waiting = Vec::with_capacity(MAX_GROUP);
     while jobs.recv_many(&mut waiting, MAX_GROUP).await > 0 {
         let (writes, replies): (Vec<_>, Vec<_>) = waiting.drain(..).map(|job| (job.write, job.reply)).unzip();
-        let results = commit(&pool, writes, &condition, &log).await;
+        let results = commit(&pool, writes, &observed, &log).await;
         for (reply, result) in replies.into_iter().zip(results) {
             // An asker that lost its patience is not there any more.
             let _ = reply.send(result);
@@ -93,11 +114,11 @@ pub(super) async fn run(
 async fn commit(
     pool: &Pool,
     writes: Vec<Write>,
-    condition: &WriterCondition,
+    observed: &Observed,
     log: &Logger,
 ) -> Vec<Result<Written, StorageError>> {
     let writes: Arc<[Arc<Write>]> = writes.into_iter().map(Arc::new).collect();
-    match commit_when_available(pool, Arc::clone(&writes), condition, log).await {
+    match commit_when_available(pool, Arc::clone(&writes), observed, log).await {
         Ok(results) => results.into_iter().map(Ok).collect(),
         Err(error) if writes.len() == 1 => {
             error!(log, "a write was refused and is lost"; "cause" => %error);
@@ -107,7 +128,7 @@ async fn commit(
             warn!(log, "a group of writes was refused, trying one by one"; "size" => writes.len(), "cause" => %error);
             let mut results = Vec::with_capacity(writes.len());
             for write in writes.iter() {
-                let alone = commit_when_available(pool, [Arc::clone(write)].into(), condition, log).await;
+                let alone = commit_when_available(pool, [Arc::clone(write)].into(), observed, log).await;
                 if let Err(error) = &alone {
                     error!(log, "a write was refused and is lost"; "cause" => %error);
                 }
@@ -124,23 +145,22 @@ async fn commit(
 async fn commit_when_available(
     pool: &Pool,
     writes: Arc<[Arc<Write>]>,
-    condition: &WriterCondition,
+    observed: &Observed,
     log: &Logger,
 ) -> Result<Vec<Written>, StorageError> {
     let (mut pause, longest) = RETRY_PAUSES;
     let mut unclear = 0;
+    let begun = Instant::now();
     loop {
         let group = Arc::clone(&writes);
         let result =
             pool.run(async move |connection: &mut Connection| apply_group(connection, &group).await).await;
         let away = match result {
             Ok(results) => {
-                if condition.away.swap(false, Ordering::Relaxed) {
+                if observed.set_away(false) {
                     info!(log, "the database is back");
                 }
-                condition.groups.fetch_add(1, Ordering::Relaxed);
-                let count = u64::try_from(writes.len()).unwrap_or(u64::MAX);
-                condition.writes.fetch_add(count, Ordering::Relaxed);
+                observed.committed(writes.len(), begun.elapsed());
                 return Ok(results);
             }
             Err(StorageError::Unavailable(cause)) => Some(cause),
@@ -157,7 +177,7 @@ async fn commit_when_available(
             Err(error) => return Err(error),
         };
         if let Some(cause) = away
-            && !condition.away.swap(true, Ordering::Relaxed)
+            && !observed.set_away(true)
         {
             warn!(log, "the database is away; writes wait"; "cause" => cause);
         }

@@ -103,6 +103,31 @@ impl ErrorCode {
         Self::InternalError,
     ];
 
+    /// The name on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        use ErrorCode as C;
+        match self {
+            C::ValidationError => "VALIDATION_ERROR",
+            C::MessageTooLong => "MESSAGE_TOO_LONG",
+            C::RateLimitExceeded => "RATE_LIMIT_EXCEEDED",
+            C::BudgetExceeded => "BUDGET_EXCEEDED",
+            C::ContentRejected => "CONTENT_REJECTED",
+            C::TurnInProgress => "TURN_IN_PROGRESS",
+            C::DuplicateId => "DUPLICATE_ID",
+            C::NoSuchTurn => "NO_SUCH_TURN",
+            C::SessionNotFound => "SESSION_NOT_FOUND",
+            C::SessionExpired => "SESSION_EXPIRED",
+            C::NotAuthorized => "NOT_AUTHORIZED",
+            C::Overloaded => "OVERLOADED",
+            C::ApiError => "API_ERROR",
+            C::ApiTimeout => "API_TIMEOUT",
+            C::StorageUnavailable => "STORAGE_UNAVAILABLE",
+            C::ShuttingDown => "SHUTTING_DOWN",
+            C::InternalError => "INTERNAL_ERROR",
+        }
+    }
+
     /// The row of this code.
     #[must_use]
     pub const fn entry(self) -> CodeEntry {

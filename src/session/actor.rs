@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Handler, WrapFuture};
+use actix::{Actor, ActorFutureExt, AsyncContext, WrapFuture};
 use slog::{Logger, debug, error, info, o, warn};
 use tokio::time::Instant;
 
@@ -17,12 +17,17 @@ use crate::clock::Timestamp;
 use crate::ids::{ResumeToken, SessionId, TurnId};
 use crate::limits::Admitted;
 use crate::llm::generation::Generation;
+use crate::mailbox::{AskError, Mailbox, Post, Receive, Reply};
 use crate::persistence::messages::CreateSession;
 use crate::persistence::{PATIENCE, StorageError};
 use crate::protocol::client::ClientFrame;
 use crate::protocol::codes::{CloseReason, ErrorCode};
 use crate::protocol::server::{ErrorFrame, Limits, NoticeCode, ServerFrame, SessionFrame};
 use crate::protocol::{MAX_MALFORMED_IN_A_ROW, MAX_QUESTION_CHARS};
+use crate::receives;
+
+/// Orders that may wait for a session; each is given once or twice in its life.
+const MAILBOX_CAPACITY: usize = 16;
 
 /// One visitor's connection.
 pub struct SessionActor {
@@ -166,14 +171,14 @@ impl SessionActor {
             }
         };
         let create = CreateSession { session_id: id, token_hash: token.hash(), at: now };
-        let created = self.surroundings.neighbours.create.send(create).timeout(PATIENCE);
+        let created = self.surroundings.neighbours.create.ask(create, PATIENCE);
         // Later frames wait, so that what they ask for finds the session.
         ctx.wait(created.into_actor(self).map(move |created, actor, ctx| {
             match created {
                 // The store being slow does not keep a visitor out: the write waits in its buffer.
-                Ok(Ok(())) | Err(actix::MailboxError::Timeout) => {}
+                Ok(Ok(())) | Err(AskError::Timeout) => {}
                 Ok(Err(error)) => return actor.storage_failed(&error, first.and_then(|(_, id)| id), ctx),
-                Err(actix::MailboxError::Closed) => return actor.actor_is_gone("persistence", ctx),
+                Err(AskError::Closed) => return actor.actor_is_gone("persistence", ctx),
             }
             let surroundings = &actor.surroundings;
             let conversation = Conversation::begin(
@@ -181,6 +186,7 @@ impl SessionActor {
                 surroundings.instructions.tokens(),
                 &surroundings.intake,
             );
+            surroundings.metrics.session.opened_sessions.inc();
             actor.open_session(OpenSession::new(id, conversation), ctx);
             let frame = actor.session_frame(id, token.reveal(), now);
             actor.tell(&ServerFrame::Session(Box::new(frame)), ctx);
@@ -246,6 +252,7 @@ impl SessionActor {
         id: Option<String>,
         turn_id: Option<TurnId>,
     ) -> ServerFrame {
+        self.surroundings.metrics.session.error(refusal.code);
         ServerFrame::Error(Box::new(ErrorFrame {
             code: refusal.code,
             message: refusal.message().to_owned(),
@@ -283,11 +290,14 @@ impl SessionActor {
     }
 }
 
+receives!(SessionActor, "session", MAILBOX_CAPACITY);
+
 impl Actor for SessionActor {
     type Context = SocketContext;
 
     fn started(&mut self, ctx: &mut SocketContext) {
-        self.place.occupy(ctx.address().recipient());
+        self.place.occupy(Post::to(&ctx.address(), &self.surroundings.metrics.mailboxes));
+        ctx.set_mailbox_capacity(Self::CAPACITY);
         ctx.run_interval(self.surroundings.times.heartbeat_interval, Self::beat);
     }
 
@@ -298,10 +308,8 @@ impl Actor for SessionActor {
     }
 }
 
-impl Handler<SessionOrder> for SessionActor {
-    type Result = ();
-
-    fn handle(&mut self, order: SessionOrder, ctx: &mut SocketContext) {
+impl Receive<SessionOrder> for SessionActor {
+    fn receive(&mut self, order: SessionOrder, ctx: &mut SocketContext) -> Reply<()> {
         match order {
             SessionOrder::ResumedElsewhere => self.leave(CloseReason::ResumedElsewhere, ctx),
             SessionOrder::Draining => {
@@ -312,5 +320,6 @@ impl Handler<SessionOrder> for SessionActor {
             SessionOrder::Leave if self.has_end_to_tell() => self.leaving = true,
             SessionOrder::Leave => self.leave(CloseReason::Restarting, ctx),
         }
+        Reply::Now(())
     }
 }

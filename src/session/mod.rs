@@ -28,7 +28,7 @@ pub mod watchdog;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Message, Recipient};
+use actix::Message;
 
 pub use actor::SessionActor;
 use question::Intake;
@@ -36,8 +36,10 @@ use registry::Registry;
 
 use crate::llm::instructions::Instructions;
 use crate::llm::messages::{AskModel, FindGeneration};
+use crate::mailbox::Post;
 use crate::persistence::messages::{CreateSession, FindTurn, LoadHistory, MarkInterrupted, ResumeSession};
 use crate::protocol::server::{AnswerMode, ResumeInfo};
+use crate::telemetry::metrics::Metrics;
 
 /// What somebody else wants of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
@@ -55,6 +57,8 @@ pub enum SessionOrder {
 pub struct SessionSurroundings {
     /// The other actors, by what they are asked.
     pub neighbours: Neighbours,
+    /// Everything that is measured.
+    pub metrics: Arc<Metrics>,
     /// Who is connected.
     pub registry: Arc<Registry>,
     /// Takes questions in.
@@ -76,19 +80,19 @@ pub struct SessionSurroundings {
 /// The actors a session talks to, by the messages they take.
 pub struct Neighbours {
     /// Answers questions.
-    pub ask: Recipient<AskModel>,
+    pub ask: Post<AskModel>,
     /// Finds answers under way.
-    pub find_generation: Recipient<FindGeneration>,
+    pub find_generation: Post<FindGeneration>,
     /// Stores a new session.
-    pub create: Recipient<CreateSession>,
+    pub create: Post<CreateSession>,
     /// Takes a stored session over.
-    pub resume: Recipient<ResumeSession>,
+    pub resume: Post<ResumeSession>,
     /// Reads the transcript.
-    pub load_history: Recipient<LoadHistory>,
+    pub load_history: Post<LoadHistory>,
     /// Finds a turn by the client's own id.
-    pub find_turn: Recipient<FindTurn>,
+    pub find_turn: Post<FindTurn>,
     /// Marks a turn that was cut off.
-    pub mark_interrupted: Recipient<MarkInterrupted>,
+    pub mark_interrupted: Post<MarkInterrupted>,
 }
 
 /// The limits of a session.

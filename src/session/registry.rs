@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use actix::Recipient;
 use tokio::sync::Notify;
 
 use super::SessionOrder;
 use crate::ids::SessionId;
+use crate::mailbox::Post;
 
 /// Every open connection.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ struct Inner {
     closed: bool,
     next_connection: u64,
     /// `None` from admission until the actor has started.
-    connections: HashMap<u64, Option<Recipient<SessionOrder>>>,
+    connections: HashMap<u64, Option<Post<SessionOrder>>>,
     owners: HashMap<SessionId, Owner>,
 }
 
@@ -73,6 +73,12 @@ impl Registry {
         self.lock().connections.len()
     }
 
+    /// How many sessions an open connection speaks for.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.lock().owners.len()
+    }
+
     /// Resolves when no connection is open.
     pub async fn emptied(&self) {
         let mut emptied = std::pin::pin!(self.emptied.notified());
@@ -99,7 +105,7 @@ impl Registry {
     /// Gives every connection an order. One whose mailbox is full does not get it.
     pub fn broadcast(&self, order: SessionOrder) {
         for actor in self.lock().connections.values().flatten() {
-            let _ = actor.try_send(order);
+            let _ = actor.tell(order);
         }
     }
 
@@ -118,10 +124,10 @@ pub struct Place {
 
 impl Place {
     /// The connection's actor has started and takes orders.
-    pub fn occupy(&self, actor: Recipient<SessionOrder>) {
+    pub fn occupy(&self, actor: Post<SessionOrder>) {
         let mut inner = self.registry.lock();
         if inner.closed {
-            let _ = actor.try_send(SessionOrder::Draining);
+            let _ = actor.tell(SessionOrder::Draining);
         }
         inner.connections.insert(self.connection, Some(actor));
     }
@@ -142,7 +148,7 @@ impl Place {
             inner.owners.insert(session, Owner { connection, epoch });
         }
         if let Some(Some(actor)) = superseded.and_then(|connection| inner.connections.get(&connection)) {
-            let _ = actor.try_send(SessionOrder::ResumedElsewhere);
+            let _ = actor.tell(SessionOrder::ResumedElsewhere);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use actix::{ActorFutureExt, AsyncContext, MailboxError, WrapFuture};
+use actix::{ActorFutureExt, AsyncContext, WrapFuture};
 
 use super::SessionActor;
 use super::actor::OpenSession;
@@ -13,6 +13,7 @@ use crate::clock::Timestamp;
 use crate::ids::{SessionId, TokenHash};
 use crate::llm::generation::Generation;
 use crate::llm::messages::FindGeneration;
+use crate::mailbox::AskError;
 use crate::persistence::PATIENCE;
 use crate::persistence::messages::{MarkInterrupted, ResumeSession, Resumption, StoredSession};
 use crate::protocol::client::Cursor;
@@ -48,7 +49,7 @@ impl SessionActor {
             at: ticket.at,
             ttl: self.surroundings.times.ttl,
         };
-        let resumed = self.surroundings.neighbours.resume.send(resume).timeout(PATIENCE);
+        let resumed = self.surroundings.neighbours.resume.ask(resume, PATIENCE);
         ctx.wait(resumed.into_actor(self).map(move |resumed, actor, ctx| match resumed {
             Ok(Ok(Resumption::Resumed(stored))) => actor.look_for_answer(ticket, stored, ctx),
             Ok(Ok(Resumption::NotFound)) => {
@@ -56,10 +57,10 @@ impl SessionActor {
             }
             Ok(Ok(Resumption::Expired)) => actor.refuse(&Refusal::new(ErrorCode::SessionExpired), None, ctx),
             Ok(Err(error)) => actor.storage_failed(&error, None, ctx),
-            Err(MailboxError::Timeout) => {
+            Err(AskError::Timeout) => {
                 actor.refuse(&Refusal::new(ErrorCode::StorageUnavailable), None, ctx);
             }
-            Err(MailboxError::Closed) => actor.actor_is_gone("persistence", ctx),
+            Err(AskError::Closed) => actor.actor_is_gone("persistence", ctx),
         }));
     }
 
@@ -69,13 +70,13 @@ impl SessionActor {
             return self.come_back(ticket, stored, None, ctx);
         };
         let find = FindGeneration { session_id: ticket.session_id, turn_id: newest };
-        let found = self.surroundings.neighbours.find_generation.send(find).timeout(PATIENCE);
+        let found = self.surroundings.neighbours.find_generation.ask(find, PATIENCE);
         ctx.wait(found.into_actor(self).map(move |found, actor, ctx| match found {
             Ok(None) => actor.mark_cut_off(ticket, stored, ctx),
             Ok(generation) => actor.come_back(ticket, stored, generation, ctx),
             // Nobody knows whether it is still being given, so nothing is said of it.
-            Err(MailboxError::Timeout) => actor.refuse(&Refusal::new(ErrorCode::Overloaded), None, ctx),
-            Err(MailboxError::Closed) => actor.actor_is_gone("llm", ctx),
+            Err(AskError::Timeout) => actor.refuse(&Refusal::new(ErrorCode::Overloaded), None, ctx),
+            Err(AskError::Closed) => actor.actor_is_gone("llm", ctx),
         }));
     }
 
@@ -87,7 +88,7 @@ impl SessionActor {
         };
         newest.status = TurnStatus::Interrupted;
         let mark = MarkInterrupted { turn_id: newest.turn_id, at: ticket.at };
-        let marked = self.surroundings.neighbours.mark_interrupted.send(mark).timeout(PATIENCE);
+        let marked = self.surroundings.neighbours.mark_interrupted.ask(mark, PATIENCE);
         // A store that does not take it leaves it to the next resumption.
         ctx.wait(marked.into_actor(self).map(move |_, actor, ctx| {
             actor.come_back(ticket, stored, None, ctx);
@@ -117,6 +118,7 @@ impl SessionActor {
         if let (Some(_), Some(newest)) = (&live, stored.turns.last()) {
             conversation.reopen(newest, &surroundings.intake);
         }
+        self.surroundings.metrics.session.resumed_sessions.inc();
         self.open_session(OpenSession::new(ticket.session_id, conversation), ctx);
         let mut frame = self.session_frame(ticket.session_id, ticket.resume_token, ticket.at);
         frame.resumed = true;

@@ -9,6 +9,7 @@ use super::conversation::{Refusal, duplicate};
 use super::socket::{self, SocketContext};
 use crate::ids::TurnId;
 use crate::llm::messages::FindGeneration;
+use crate::mailbox::AskError;
 use crate::persistence::PATIENCE;
 use crate::persistence::messages::{FindTurn, LoadHistory, StoredMessage, StoredTurn, TranscriptPage};
 use crate::protocol::MAX_HISTORY_LIMIT;
@@ -32,7 +33,7 @@ impl SessionActor {
             return self.refuse(&Refusal::new(ErrorCode::Overloaded), None, ctx);
         }
         let load = LoadHistory { session_id: open.id, before, limit: limit.unwrap_or(MAX_HISTORY_LIMIT) };
-        let page = self.surroundings.neighbours.load_history.send(load).timeout(PATIENCE);
+        let page = self.surroundings.neighbours.load_history.ask(load, PATIENCE);
         ctx.spawn(page.into_actor(self).map(|page, actor, ctx| {
             actor.reading_history = false;
             match page {
@@ -41,10 +42,10 @@ impl SessionActor {
                     actor.tell(&ServerFrame::History { messages, more }, ctx);
                 }
                 Ok(Err(error)) => actor.storage_failed(&error, None, ctx),
-                Err(actix::MailboxError::Timeout) => {
+                Err(AskError::Timeout) => {
                     actor.refuse(&Refusal::new(ErrorCode::StorageUnavailable), None, ctx);
                 }
-                Err(actix::MailboxError::Closed) => actor.actor_is_gone("persistence", ctx),
+                Err(AskError::Closed) => actor.actor_is_gone("persistence", ctx),
             }
         }));
     }
@@ -53,7 +54,7 @@ impl SessionActor {
     pub(super) fn answer_again(&mut self, question: Arc<str>, client_id: String, ctx: &mut SocketContext) {
         let Some(open) = &self.open else { return };
         let find = FindTurn { session_id: open.id, client_id: client_id.clone() };
-        let found = self.surroundings.neighbours.find_turn.send(find).timeout(PATIENCE);
+        let found = self.surroundings.neighbours.find_turn.ask(find, PATIENCE);
         ctx.wait(found.into_actor(self).map(move |found, actor, ctx| match found {
             Ok(Ok(Some(turn))) if turn.question.content != question => {
                 actor.refuse(&duplicate(), Some(client_id), ctx);
@@ -62,11 +63,11 @@ impl SessionActor {
                 actor.look_for_log(turn, ctx);
             }
             // Its end waits to be written.
-            Ok(Ok(Some(_) | None)) | Err(actix::MailboxError::Timeout) => {
+            Ok(Ok(Some(_) | None)) | Err(AskError::Timeout) => {
                 actor.refuse(&Refusal::new(ErrorCode::StorageUnavailable), Some(client_id), ctx);
             }
             Ok(Err(error)) => actor.storage_failed(&error, Some(client_id), ctx),
-            Err(actix::MailboxError::Closed) => actor.actor_is_gone("persistence", ctx),
+            Err(AskError::Closed) => actor.actor_is_gone("persistence", ctx),
         }));
     }
 
@@ -75,7 +76,7 @@ impl SessionActor {
     fn look_for_log(&mut self, turn: StoredTurn, ctx: &mut SocketContext) {
         let Some(open) = &self.open else { return };
         let find = FindGeneration { session_id: open.id, turn_id: turn.turn_id };
-        let found = self.surroundings.neighbours.find_generation.send(find).timeout(PATIENCE);
+        let found = self.surroundings.neighbours.find_generation.ask(find, PATIENCE);
         ctx.wait(found.into_actor(self).map(move |found, actor, ctx| {
             let accepted = ServerFrame::Accepted {
                 id: turn.client_id.clone(),

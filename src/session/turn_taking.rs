@@ -16,6 +16,7 @@ use crate::llm::generation::Outcome;
 use crate::llm::messages::AskModel;
 use crate::llm::prompt::Prompt;
 use crate::llm::subscription::Progress;
+use crate::mailbox::AskError;
 use crate::persistence::PATIENCE;
 use crate::protocol::codes::{CloseReason, ErrorCode};
 use crate::protocol::server::{DoneFrame, NoticeCode, ServerFrame};
@@ -80,7 +81,7 @@ impl SessionActor {
             asked_at,
             log: self.log.new(o!("turn_id" => turn_id.to_string())),
         };
-        let reply = self.surroundings.neighbours.ask.send(ask).timeout(PATIENCE);
+        let reply = self.surroundings.neighbours.ask.ask(ask, PATIENCE);
         ctx.wait(reply.into_actor(self).map(|reply, actor, ctx| match reply {
             Ok(Ok(generation)) => {
                 socket::follow(ctx, generation.subscribe(0));
@@ -89,8 +90,8 @@ impl SessionActor {
                 }
             }
             Ok(Err(failure)) => actor.withdraw(&failure.into(), ctx),
-            Err(actix::MailboxError::Timeout) => actor.withdraw(&Refusal::new(ErrorCode::Overloaded), ctx),
-            Err(actix::MailboxError::Closed) => {
+            Err(AskError::Timeout) => actor.withdraw(&Refusal::new(ErrorCode::Overloaded), ctx),
+            Err(AskError::Closed) => {
                 actor.withdraw(&Refusal::new(ErrorCode::InternalError), ctx);
                 actor.actor_is_gone("llm", ctx);
             }

@@ -15,6 +15,8 @@ use futures_util::Stream;
 use slog::{Logger, info};
 use socket2::Socket;
 
+use crate::telemetry::metrics::Metrics;
+
 /// How often the marks are looked at. Their time is counted in these ticks, so leaving one reads no clock.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -55,12 +57,13 @@ impl Watchdog {
     }
 
     /// Looks for ever.
-    pub async fn run(self: Arc<Self>, log: Logger) {
+    pub async fn run(self: Arc<Self>, metrics: Arc<Metrics>, log: Logger) {
         let mut ticks = tokio::time::interval(TICK);
         loop {
             ticks.tick().await;
             let ended = self.look();
             if ended > 0 {
+                metrics.session.slow_readers.inc_by(u64::try_from(ended).unwrap_or(0));
                 info!(log, "connections ended because their reader stopped"; "count" => ended);
             }
         }

@@ -4,9 +4,9 @@
 
 use std::time::Duration;
 
-use super::choices::{Choice, LogFormat, LogLevel, SuspiciousContent, Tokenizer};
+use super::choices::{Choice, LogFormat, SuspiciousContent, Tokenizer};
 use super::sections::Settings;
-use super::{api_key, duration};
+use super::{api_key, duration, log_levels};
 
 /// One setting.
 pub(super) struct Setting {
@@ -84,6 +84,8 @@ catalogue! {
     HOST: Form::Text("an IP address such as 127.0.0.1, 0.0.0.0 or ::, or localhost"),
         |all| all.http.host.to_string();
     PORT: Form::Whole(0, 65_535, " (0 takes any free port)"), |all| all.http.port.to_string();
+    OPERATOR_ADDRESS: Form::Text("an IP address and a port such as 127.0.0.1:9090 or [::1]:9090, or off"),
+        |all| all.http.operator.map_or_else(|| "off".to_owned(), |address| address.to_string());
     ALLOWED_ORIGINS: Form::List(
         "a list of exact origins, each scheme://host or scheme://host:port, such as https://example.com"),
         |all| all.http.allowed_origins.join(", ");
@@ -145,6 +147,7 @@ catalogue! {
         |all| duration::written(all.session.heartbeat_interval);
 
     SHUTDOWN_TIMEOUT: Form::Duration(INSTANT, HOUR), |all| duration::written(all.shutdown_timeout);
-    LOG_LEVEL: Form::OneOf(LogLevel::accepted), |all| all.log.level.word().to_owned();
+    LOG_LEVEL: Form::Text(log_levels::ACCEPTED),
+        |all| log_levels::written(all.log.level, &all.log.modules);
     LOG_FORMAT: Form::OneOf(LogFormat::accepted), |all| all.log.format.word().to_owned();
 }

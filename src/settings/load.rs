@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::catalogue::{self as name, Setting};
 use super::database::DatabaseUrl;
 use super::fault::SettingsError;
+use super::log_levels::{self, LogLevels};
 use super::reader::Reader;
 use super::sections::{
     DatabaseSettings, HttpSettings, LimitSettings, LlmSettings, LogSettings, ResumeSettings, SessionSettings,
@@ -118,7 +119,7 @@ fn all(purpose: &Purpose, from: &mut Reader) -> Option<Settings> {
     let suspicious_content = from.choice(&name::SUSPICIOUS_CONTENT);
     let session = session(from);
     let shutdown_timeout = from.duration(&name::SHUTDOWN_TIMEOUT);
-    let level = from.choice(&name::LOG_LEVEL);
+    let levels = from.required(&name::LOG_LEVEL, log_levels::parse);
     let format = from.choice(&name::LOG_FORMAT);
     Some(Settings {
         http: http?,
@@ -137,13 +138,23 @@ fn all(purpose: &Purpose, from: &mut Reader) -> Option<Settings> {
         },
         session: session?,
         shutdown_timeout: shutdown_timeout?,
-        log: LogSettings { level: level?, format: format? },
+        log: {
+            let LogLevels { level, modules } = levels?;
+            LogSettings { level, modules, format: format? }
+        },
     })
 }
 
 fn http(from: &mut Reader) -> Option<HttpSettings> {
     let host = from.required(&name::HOST, address::parse);
     let port = from.whole(&name::PORT);
+    let operator = from.required(&name::OPERATOR_ADDRESS, address::parse_operator);
+    if let Some(Some(address)) = operator.filter(|it| it.is_some_and(|it| !it.ip().is_loopback())) {
+        from.warn(format!(
+            "{} {address} can be reached from other machines, and asks nobody for a password",
+            name::OPERATOR_ADDRESS.name
+        ));
+    }
     let allowed_origins = from.list(&name::ALLOWED_ORIGINS, origins::parse);
     let allow_missing_origin = from.flag(&name::ALLOW_MISSING_ORIGIN);
     let max_connections = from.whole(&name::MAX_CONNECTIONS);
@@ -154,6 +165,7 @@ fn http(from: &mut Reader) -> Option<HttpSettings> {
     Some(HttpSettings {
         host: host?,
         port: port?,
+        operator: operator?,
         allowed_origins: allowed_origins?,
         allow_missing_origin: allow_missing_origin?,
         max_connections: max_connections?,

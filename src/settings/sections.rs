@@ -1,6 +1,6 @@
 //! The validated settings, one struct per concern.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -52,6 +52,8 @@ pub struct HttpSettings {
     pub host: IpAddr,
     /// `PORT`: the TCP port to listen on; 0 for any free one.
     pub port: u16,
+    /// `OPERATOR_ADDRESS`: where metrics are served; `None` for nowhere.
+    pub operator: Option<SocketAddr>,
     /// `ALLOWED_ORIGINS`: origins as browsers send them (`scheme://host[:port]`, lower case, no
     /// slash at the end, no default port); empty for the server's own origin only.
     pub allowed_origins: Vec<String>,
@@ -152,6 +154,8 @@ pub struct SessionSettings {
 pub struct LogSettings {
     /// `LOG_LEVEL`: the least severe lines written.
     pub level: LogLevel,
+    /// `LOG_LEVEL`: the same for some modules, by their paths, and for what is in them.
+    pub modules: Vec<(String, LogLevel)>,
     /// `LOG_FORMAT`: how they look.
     pub format: LogFormat,
 }

@@ -1,4 +1,6 @@
-//! What the operator can see: the log, and the ids that tie its lines to a request.
+//! What the operator can see: the log, the metrics, and the ids that tie lines of the log to a request.
 
+pub mod histogram;
 pub mod logger;
+pub mod metrics;
 pub mod request_id;

@@ -81,6 +81,12 @@ const RULES: &[Rule] = &[
         violation: ("src/session/actor.rs", "self.llm.do_send(ask);"),
     },
     Rule {
+        says: "every message passes through a measured mailbox",
+        words: &["Handler", "Recipient", "MessageResponse"],
+        allowed: |path| path.starts_with("src/mailbox/"),
+        violation: ("src/llm/actor.rs", "impl Handler<AskModel> for LlmActor {"),
+    },
+    Rule {
         says: "what decides neither waits nor reads nor writes",
         words: &["actix", "actix_web", "actix_http", "diesel", "reqwest", "tokio", "Timestamp::now"],
         allowed: |path| !is_pure(path),

@@ -8,7 +8,7 @@ use crate::on_both_stores;
 use crate::support::chat_client::ChatClient;
 use crate::support::fake_openrouter::FakeOpenRouter;
 use crate::support::handshake::Handshake;
-use crate::support::http::{HttpResponse, get, get_with};
+use crate::support::http::{HttpResponse, get, get_url, get_with};
 use crate::support::server::Server;
 use crate::support::server_config::ServerConfig;
 use crate::support::stores::{FreshStore, Store};
@@ -42,7 +42,13 @@ on_both_stores! {
                 assert_eq!(status_of(&response, check), "healthy", "{path}: {report}");
                 assert!(report["checks"][check]["detail"].is_string(), "{path}: {report}");
             }
-            assert!(report["checks"]["database"]["latency_ms"].is_number(), "{path}: {report}");
+            for check in report["checks"].as_object().unwrap().values() {
+                assert!(check["latency_ms"].is_number() && check["age_ms"].is_number(), "{path}: {report}");
+            }
+            let mailboxes = report["checks"]["actors"]["mailboxes"].as_object().unwrap();
+            let actors: Vec<&String> = mailboxes.keys().collect();
+            assert_eq!(actors, ["health", "llm", "persistence"], "{path}: {report}");
+            assert!(mailboxes.values().all(Value::is_u64), "{path}: {report}");
         }
         for path in ["/health/live", "/health/ready"] {
             assert_eq!(get(&server, path).await.status, 200, "{path}");
@@ -88,17 +94,29 @@ async fn a_database_that_is_away_is_noticed_in_time_and_its_return_too() {
 }
 
 #[tokio::test]
-async fn many_probes_at_once_do_not_wait_for_each_other() {
+async fn many_probes_at_once_share_a_check_and_do_not_wait_for_each_other() {
     let Some(store) = postgres("many_probes_at_once").await else { return };
     let upstream = FakeOpenRouter::start().await;
     let server = Server::start(ServerConfig::serve(&store, &upstream)).await;
     let outage = store.go_away().await;
+    let before = storage_checks(&server).await;
     let probes = (0..20).map(|_| get(&server, "/health?deep=true"));
     for response in futures_util::future::join_all(probes).await {
         assert_eq!(response.status, 503);
         assert!(response.took < BOUND, "{response:?}");
     }
+    // One for all of them, none if the one made at start is still under way, a few should they come slowly.
+    let checks = storage_checks(&server).await - before;
+    assert!(checks <= 5, "{checks} checks for 20 probes");
     outage.end().await;
+}
+
+/// How often the store was asked how it is.
+async fn storage_checks(server: &Server) -> u64 {
+    let scrape = get_url(server.operator_url("/metrics").await).await.body;
+    let asked = "mailbox_enqueued_messages_total{actor=\"persistence\",message=\"CheckStorage\"} ";
+    let count = scrape.split_once(asked).and_then(|(_, rest)| rest.lines().next()?.parse().ok());
+    count.unwrap_or_else(|| panic!("no count in {scrape}"))
 }
 
 #[tokio::test]

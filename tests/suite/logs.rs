@@ -96,6 +96,42 @@ on_both_stores! {
         }
     }
 
+    async fn a_turn_is_summed_up_in_one_line_with_its_stages(store: FreshStore) {
+        let upstream = FakeOpenRouter::start().await;
+        let server = Server::start(ServerConfig::serve(&store, &upstream)).await;
+        let mut visitor = ChatClient::connect(&server).await;
+        upstream.queue(Script::of(&["One ", "two."]));
+        visitor.ask_and_hear("Where?").await;
+        let line = server.wait_for_log("the turn's end", |line| line["msg"] == "turn ended").await;
+        let stage = |name: &str| line[name].as_u64().unwrap_or_else(|| panic!("no {name} in {line}"));
+        assert!(stage("queued_ms") <= stage("first_word_ms"), "{line}");
+        assert!(stage("first_word_ms") + stage("store_ms") <= stage("total_ms") + 1, "{line}");
+        upstream.queue(Script::refusal(500, "no"));
+        visitor.ask_and_hear("Where now?").await;
+        let failed = server.wait_for_log("the failed turn's end", |line| line["status"] == "failed").await;
+        assert!(failed["first_word_ms"].is_null() && failed["total_ms"].is_u64(), "{failed}");
+        let ended = server.logs().iter().filter(|line| line["msg"] == "turn ended").count();
+        assert_eq!(ended, 2);
+    }
+
+    async fn a_module_may_have_a_level_of_its_own(store: FreshStore) {
+        let upstream = FakeOpenRouter::start().await;
+        let levels = "error,resume_chatbot::session=debug";
+        let config = ServerConfig::serve(&store, &upstream).with("LOG_LEVEL", levels);
+        let mut server = Server::start(config).await;
+        let mut visitor = ChatClient::connect(&server).await;
+        visitor.ask_and_hear("Where?").await;
+        visitor.say_text("no JSON").await;
+        visitor.hear_error("VALIDATION_ERROR").await;
+        server.wait_for_log("a debug line", |line| line["msg"] == "refused").await;
+        server.terminate().await;
+        server.wait_exit().await;
+        for line in server.logs() {
+            let module = line["module"].as_str().unwrap_or_default();
+            assert!(module.starts_with("resume_chatbot::session"), "{line}");
+        }
+    }
+
     async fn a_level_hides_what_is_below_it(store: FreshStore) {
         let upstream = FakeOpenRouter::start().await;
         // Few enough for any system's limit of open files, about which there would be a line.

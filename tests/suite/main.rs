@@ -27,6 +27,7 @@ mod health;
 mod history_and_resume;
 mod limits;
 mod logs;
+mod metrics;
 mod outages;
 mod owner_commands;
 mod probes;

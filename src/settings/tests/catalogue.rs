@@ -5,9 +5,10 @@ use super::super::{Purpose, Settings, catalogue};
 use super::{Folder, Outcome, effective, variables};
 
 /// The defaults that owners were promised.
-const PROMISED: [(&str, &str); 34] = [
+const PROMISED: [(&str, &str); 35] = [
     ("HOST", "127.0.0.1"),
     ("PORT", "8080"),
+    ("OPERATOR_ADDRESS", "127.0.0.1:9090"),
     ("ALLOWED_ORIGINS", ""),
     ("ALLOW_MISSING_ORIGIN", "true"),
     ("MAX_CONNECTIONS", "10000"),
@@ -122,13 +123,14 @@ fn effective_values_can_be_given_again() -> Outcome {
     let given = [
         ("HOST", "[::1]"),
         ("PORT", "0"),
+        ("OPERATOR_ADDRESS", "LOCALHOST:9100"),
         ("ALLOWED_ORIGINS", "HTTPS://Example.com/, http://localhost:3000"),
         ("ALLOW_MISSING_ORIGIN", "Off"),
         ("LLM_BASE_URL", "http://localhost:11434/v1/"),
         ("LLM_FALLBACK_MODELS", "a/b,c/d"),
         ("LLM_IDLE_TIMEOUT", "1500ms"),
         ("TOKENIZER", "O200K_BASE"),
-        ("LOG_LEVEL", "warn"),
+        ("LOG_LEVEL", "warn,resume_chatbot::llm=debug"),
         ("LOG_FORMAT", "json"),
         ("SESSION_TTL", "720h"),
     ];

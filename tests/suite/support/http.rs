@@ -1,5 +1,6 @@
 //! One HTTP request by hand, so that tests choose every header and see the response whole.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -41,7 +42,18 @@ pub(crate) async fn get(server: &Server, path: &str) -> HttpResponse {
 
 /// `GET` with headers.
 pub(crate) async fn get_with(server: &Server, path: &str, headers: &[(&str, &str)]) -> HttpResponse {
-    let address = server.address();
+    request(server.address(), path, headers).await
+}
+
+/// `GET` of a whole URL, such as one on the operator's port.
+pub(crate) async fn get_url(url: impl AsRef<str>) -> HttpResponse {
+    let url = url.as_ref();
+    let (authority, path) = url.trim_start_matches("http://").split_once('/').unwrap_or((url, ""));
+    let address = authority.parse().unwrap_or_else(|error| panic!("no address in {url}: {error}"));
+    request(address, &format!("/{path}"), &[]).await
+}
+
+async fn request(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> HttpResponse {
     let more: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{more}\r\n");
     let started = Instant::now();

@@ -1,0 +1,77 @@
+//! What the replies of the other actors say of their health.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::HealthStatus;
+use crate::clock::Timestamp;
+use crate::llm::messages::ModelCondition;
+use crate::mailbox::AskError;
+use crate::persistence::StorageError;
+use crate::persistence::messages::WriterReport;
+use crate::protocol::server::AnswerMode;
+
+/// How long failures count.
+const FAILURE_MEMORY: Duration = Duration::from_secs(60);
+
+/// Answers in a row that failed before the model counts as unwell.
+const FAILURES_THAT_DEGRADE: u32 = 5;
+
+/// What a check found, and how long it took.
+pub(super) type Finding = (HealthStatus, String, Duration);
+
+/// A reply, and after how long it came or was given up.
+pub(super) type Timed<T> = (Result<T, AskError>, Duration);
+
+/// The newest results of the checks.
+pub(super) struct Newest {
+    pub(super) asked_at: Instant,
+    pub(super) database: Finding,
+    pub(super) llm: Finding,
+    pub(super) actors: Finding,
+}
+
+pub(super) fn database((reply, took): Timed<Result<Duration, StorageError>>) -> Finding {
+    let unhealthy = |detail: &str| (HealthStatus::Unhealthy, detail.to_owned(), took);
+    match reply {
+        Ok(Ok(latency)) => (HealthStatus::Healthy, "a query was answered".to_owned(), latency),
+        // What failed is in the log; a health page may be public.
+        Ok(Err(_)) => unhealthy("no query is answered"),
+        Err(AskError::Timeout) => unhealthy("no answer in time"),
+        Err(AskError::Closed) => unhealthy("the persistence actor is gone"),
+    }
+}
+
+/// Whether every shared actor takes messages out of its mailbox, whatever it has to say.
+pub(super) fn actors(writer: &Timed<WriterReport>, model: &Timed<ModelCondition>) -> Finding {
+    let took = writer.1.max(model.1);
+    let silent: Vec<&str> = [("persistence", writer.0.is_err()), ("llm", model.0.is_err())]
+        .iter()
+        .filter(|it| it.1)
+        .map(|it| it.0)
+        .collect();
+    match silent.as_slice() {
+        [] => (HealthStatus::Healthy, "every actor answered".to_owned(), took),
+        silent => (HealthStatus::Unhealthy, format!("no answer from {}", silent.join(", ")), took),
+    }
+}
+
+pub(super) fn answers((reply, took): Timed<ModelCondition>, mode: AnswerMode) -> Finding {
+    match reply {
+        // Once it is long ago somebody has to try: an instance that gets no visitors would stay unwell for ever.
+        Ok(condition)
+            if condition.failures_in_a_row >= FAILURES_THAT_DEGRADE
+                && Timestamp::now().since(condition.last_failed_at) < FAILURE_MEMORY =>
+        {
+            let failures = condition.failures_in_a_row;
+            (HealthStatus::Degraded, format!("the last {failures} answers failed"), took)
+        }
+        Ok(ModelCondition { answering, waiting, .. }) => {
+            let mode = mode.as_str();
+            (HealthStatus::Healthy, format!("{mode}: {answering} answering, {waiting} waiting"), took)
+        }
+        Err(AskError::Timeout) => (HealthStatus::Unhealthy, "no answer in time".to_owned(), took),
+        Err(AskError::Closed) => (HealthStatus::Unhealthy, "the llm actor is gone".to_owned(), took),
+    }
+}

@@ -1,0 +1,55 @@
+//! What only the operator may reach, on an address of its own: metrics and health.
+
+use actix_web::dev::Server;
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use actix_web::middleware::from_fn;
+use actix_web::web::{Data, get, resource};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
+
+use std::net::TcpListener;
+
+use super::refusal::refuse;
+use super::server::{KEEP_ALIVE, REQUEST_TIMEOUT};
+use super::{HttpSurroundings, health, request_id};
+use crate::protocol::codes::ErrorCode;
+
+/// The type of OpenMetrics text.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Serves the operator until it is stopped, on a thread of its own.
+///
+/// # Errors
+/// When the listener cannot be used.
+pub fn serve_operator(
+    listener: TcpListener,
+    surroundings: Data<HttpSurroundings>,
+) -> std::io::Result<Server> {
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(Data::clone(&surroundings))
+            .wrap(from_fn(request_id::attach))
+            .service(resource("/metrics").route(get().to(metrics)))
+            .service(resource("/health").route(get().to(health::report)))
+    })
+    .workers(1)
+    .client_request_timeout(REQUEST_TIMEOUT)
+    .keep_alive(KEEP_ALIVE)
+    .disable_signals()
+    .shutdown_timeout(1)
+    .listen(listener)?;
+    Ok(server.run())
+}
+
+async fn metrics(request: HttpRequest, surroundings: Data<HttpSurroundings>) -> HttpResponse {
+    let session = &surroundings.session;
+    let count = |open: usize| i64::try_from(open).unwrap_or(i64::MAX);
+    session.metrics.session.open_connections.set(count(session.registry.open()));
+    session.metrics.session.open_sessions.set(count(session.registry.sessions()));
+    match session.metrics.scrape() {
+        Ok(text) => HttpResponse::Ok()
+            .insert_header((CONTENT_TYPE, OPEN_METRICS))
+            .insert_header((CACHE_CONTROL, "no-store"))
+            .body(text),
+        Err(_) => refuse(&request, ErrorCode::InternalError, ErrorCode::InternalError.entry().message),
+    }
+}

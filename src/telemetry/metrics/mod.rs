@@ -1,0 +1,272 @@
+//! What is counted and measured, and how a scrape reads it.
+//!
+//! One [`Metrics`] is made at start and handed to whoever counts. Groups are structs whose doc comments are the HELP of
+//! a scrape; `docs/metrics.md` lists them all. Names are `resume_chatbot_<subsystem>_<noun>_<unit>`, labels have few
+//! values that are known when the program is compiled.
+//!
+//! What is absent: no global state, no label with an id, an address or a text of anybody.
+
+mod group;
+mod mailboxes;
+mod process;
+
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+use group::{Counters, metrics, zeros};
+
+use crate::mailbox::Mailboxes;
+use crate::protocol::codes::ErrorCode;
+use crate::protocol::server::{AnswerMode, TurnStatus, Usage};
+
+/// Everything that is measured.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    /// Who is connected.
+    pub session: SessionMetrics,
+    /// Questions and their answers.
+    pub answer: AnswerMetrics,
+    /// The model's server.
+    pub upstream: UpstreamMetrics,
+    /// The database.
+    pub store: StoreMetrics,
+    /// The log.
+    pub log: LogMetrics,
+    /// The mailboxes of the actors.
+    pub mailboxes: Mailboxes,
+}
+
+metrics! {
+    /// Who is connected.
+    pub struct SessionMetrics in "session" {
+        /// WebSocket connections that are open.
+        open_connections: Gauge = Gauge::default(),
+        /// Sessions that an open connection speaks for.
+        open_sessions: Gauge = Gauge::default(),
+        /// Handshakes that became WebSocket connections.
+        connections: Counter = Counter::default(),
+        /// Sessions that were begun.
+        opened_sessions: Counter = Counter::default(),
+        /// Sessions that were brought back on another connection.
+        resumed_sessions: Counter = Counter::default(),
+        /// Connections that were ended because their reader had stopped.
+        slow_readers: Counter = Counter::default(),
+        /// Errors that clients were told, over the WebSocket or HTTP, by their code.
+        errors: Counters<1> = zeros("code", ErrorCode::ALL.map(ErrorCode::as_str)),
+    }
+}
+
+metrics! {
+    /// Questions and their answers.
+    pub struct AnswerMetrics in "answer" {
+        /// Turns that have ended, by how they ended and who answered.
+        turns: Counters<2> = no_turns(),
+        /// From a question's arrival at the model's actor to the first word of its answer.
+        first_word_seconds: Histogram = seconds(),
+        /// From a question's arrival at the model's actor to the end of its answer, with storing it.
+        duration_seconds: Histogram = seconds(),
+        /// Tokens of answers that have ended, as the model's server counts them if it does, prompts and completions apart.
+        tokens: Counters<1> = zeros("kind", ["prompt", "completion"]),
+        /// What answers have cost, as far as the model's server said so.
+        cost_dollars: Counter<f64, std::sync::atomic::AtomicU64> = Counter::default(),
+    }
+}
+
+metrics! {
+    /// The model's server.
+    pub struct UpstreamMetrics in "upstream" {
+        /// Answers asked of the model's server, by how they came out.
+        requests: Counters<1> = zeros("outcome", UpstreamOutcome::ALL.map(UpstreamOutcome::as_str)),
+        /// Answers that the model's server is being asked for.
+        requests_in_flight: Gauge = Gauge::default(),
+        /// Questions that wait for their turn to be asked.
+        questions_waiting: Gauge = Gauge::default(),
+    }
+}
+
+metrics! {
+    /// The database.
+    pub struct StoreMetrics in "store" {
+        /// Transactions that were committed.
+        commits: Counter = Counter::default(),
+        /// Writes that were committed.
+        writes: Counter = Counter::default(),
+        /// Writes in each transaction that was committed.
+        commit_writes: Histogram = Histogram::new(exponential_buckets(1.0, 2.0, 10)),
+        /// From taking a group of writes to its commit, with the waits for a database that is away.
+        commit_duration_seconds: Histogram = seconds(),
+        /// Writes that wait for the database.
+        waiting_writes: Gauge = Gauge::default(),
+        /// Whether the last try to write failed because the database was away: 1 or 0.
+        away: Gauge = Gauge::default(),
+        /// Connections to the database that are open.
+        pool_connections: Gauge = Gauge::default(),
+        /// Open connections to the database that nobody uses.
+        pool_idle_connections: Gauge = Gauge::default(),
+    }
+}
+
+metrics! {
+    /// The log.
+    pub struct LogMetrics in "log" {
+        /// Lines of the log that were dropped because too many were waiting to be written.
+        dropped_lines: Counter = Counter::default(),
+    }
+}
+
+/// How an answer of the model's server came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpstreamOutcome {
+    /// It came to its end.
+    Answered,
+    /// The visitor stopped it, nobody listened any more, or this server left.
+    Stopped,
+    /// The server refused or failed.
+    Failed,
+    /// The server was silent for too long.
+    TimedOut,
+    /// The server had too much to do.
+    Overloaded,
+    /// The account of the key is exhausted.
+    Exhausted,
+    /// The server refused the content.
+    Rejected,
+}
+
+impl UpstreamOutcome {
+    /// Every outcome.
+    pub const ALL: [Self; 7] = [
+        Self::Answered,
+        Self::Stopped,
+        Self::Failed,
+        Self::TimedOut,
+        Self::Overloaded,
+        Self::Exhausted,
+        Self::Rejected,
+    ];
+
+    /// The value of the label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Stopped => "stopped",
+            Self::Failed => "failed",
+            Self::TimedOut => "timed_out",
+            Self::Overloaded => "overloaded",
+            Self::Exhausted => "exhausted",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
+impl From<ErrorCode> for UpstreamOutcome {
+    fn from(code: ErrorCode) -> Self {
+        match code {
+            ErrorCode::ApiTimeout => Self::TimedOut,
+            ErrorCode::Overloaded => Self::Overloaded,
+            ErrorCode::BudgetExceeded => Self::Exhausted,
+            ErrorCode::ContentRejected => Self::Rejected,
+            _ => Self::Failed,
+        }
+    }
+}
+
+impl SessionMetrics {
+    /// Counts an error that a client is told.
+    pub fn error(&self, code: ErrorCode) {
+        self.errors.get_or_create(&[("code", code.as_str())]).inc();
+    }
+}
+
+impl AnswerMetrics {
+    /// Counts a turn that has ended.
+    pub fn ended(&self, status: TurnStatus, mode: AnswerMode, usage: &Usage) {
+        self.turns.get_or_create(&[("status", status.as_str()), ("mode", mode.as_str())]).inc();
+        for (kind, tokens) in [("prompt", usage.prompt_tokens), ("completion", usage.completion_tokens)] {
+            self.tokens.get_or_create(&[("kind", kind)]).inc_by(tokens.into());
+        }
+        if let Some(cost) = usage.cost {
+            self.cost_dollars.inc_by(cost);
+        }
+    }
+}
+
+impl UpstreamMetrics {
+    /// Counts an answer of the model's server.
+    pub fn outcome(&self, outcome: UpstreamOutcome) {
+        self.requests.get_or_create(&[("outcome", outcome.as_str())]).inc();
+    }
+}
+
+/// Counts one more for as long as it lives.
+#[derive(Debug)]
+pub struct Presence(Gauge);
+
+impl Presence {
+    /// Counts from now on.
+    #[must_use]
+    pub fn in_gauge(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl Metrics {
+    /// What a scrape is answered with: OpenMetrics text.
+    ///
+    /// # Errors
+    /// Never; writing to memory does not fail.
+    pub fn scrape(self: &Arc<Self>) -> Result<String, fmt::Error> {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Arc::clone(self)));
+        let mut text = String::new();
+        encode(&mut text, &registry)?;
+        Ok(text)
+    }
+}
+
+impl Collector for Metrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        self.session.encode(&mut encoder)?;
+        self.answer.encode(&mut encoder)?;
+        self.upstream.encode(&mut encoder)?;
+        self.store.encode(&mut encoder)?;
+        self.log.encode(&mut encoder)?;
+        mailboxes::encode(&self.mailboxes, &mut encoder)?;
+        process::encode(&mut encoder)
+    }
+}
+
+/// Every way in which a turn ends, at zero.
+fn no_turns() -> Counters<2> {
+    use TurnStatus::{Cancelled, Complete, Failed, Interrupted, Length};
+    let counters = Counters::default();
+    for status in [Complete, Length, Cancelled, Interrupted, Failed] {
+        for mode in [AnswerMode::Live, AnswerMode::Excerpts] {
+            drop(counters.get_or_create(&[("status", status.as_str()), ("mode", mode.as_str())]));
+        }
+    }
+    counters
+}
+
+/// Bounds for what people wait for: a millisecond to about two minutes.
+fn seconds() -> Histogram {
+    Histogram::new([
+        0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0,
+    ])
+}

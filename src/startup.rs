@@ -83,7 +83,14 @@ impl Application {
     ) -> Result<Self, StartupError> {
         let listener = http::bind(SocketAddr::new(settings.http.host, settings.http.port))?;
         let address = listener.local_addr().map_err(system)?;
-        let operator = settings.http.operator.map(http::bind_operator).transpose()?;
+        let operator = match settings.http.operator.map(http::bind_operator).transpose() {
+            // Whoever only tries it out has not chosen that port, and can do without.
+            Err(error) if answers == Answers::FromExcerpts => {
+                warn!(log, "no metrics are served"; "cause" => %error);
+                None
+            }
+            operator => operator?,
+        };
         raise_descriptor_limit(settings.http.max_connections, log);
         let counter = TokenCounter::new(settings.tokens.tokenizer);
         let instructions = Arc::new(instructions);

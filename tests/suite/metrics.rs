@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::on_both_stores;
 use crate::support::chat_client::ChatClient;
@@ -188,4 +188,14 @@ async fn every_metric_is_well_named_and_explained() {
             assert!(number || (word && value.len() < 32), "{series}");
         }
     }
+}
+
+#[tokio::test]
+async fn whoever_only_tries_it_out_can_do_without_the_operators_port() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let server = Server::start(ServerConfig::demo().with("OPERATOR_ADDRESS", address)).await;
+    let told = |line: &Value| line["msg"] == "no metrics are served";
+    server.wait_for_log("that there are no metrics", told).await;
+    assert_eq!(get(&server, "/health/live").await.status, 200);
 }

@@ -142,7 +142,14 @@ async fn an_operator_may_do_without() {
 async fn an_operators_address_that_is_taken_or_none_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let output = run_to_end(&["demo"], &[("PORT", "0"), ("OPERATOR_ADDRESS", &address)]).await;
+    let settings = [
+        ("PORT", "0"),
+        ("OPERATOR_ADDRESS", address.as_str()),
+        ("DATABASE_URL", "sqlite://here.db"),
+        ("LLM_BASE_URL", "http://127.0.0.1:9/v1"),
+        ("RESUME_PATH", concat!(env!("CARGO_MANIFEST_DIR"), "/examples/resumes/sample.md")),
+    ];
+    let output = run_to_end(&["serve"], &settings).await;
     assert_eq!(output.code, Some(1), "{output:?}");
     for word in ["OPERATOR_ADDRESS", "is taken", &taken.local_addr().unwrap().port().to_string()] {
         assert!(output.stderr.contains(word), "{word} is not in {output:?}");

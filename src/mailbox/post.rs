@@ -1,9 +1,11 @@
 //! The way of a message: posted by a neighbour, taken by an actor, answered.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix::dev::{MessageResponse, OneshotSender, SendError, ToEnvelope};
 use actix::{Actor, Addr, Handler, MailboxError, Message, Recipient};
+// The processor's own counter where it is steady, the system's clock elsewhere: a reading is what measuring mostly costs.
+use quanta::Instant;
 use thiserror::Error;
 
 use super::{Mailbox, Mailboxes, Meter, Receive, Reply};

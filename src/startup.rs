@@ -1,7 +1,7 @@
 //! From settings to a running server: the only place that names every actor.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use actix::{Actor, Arbiter};
 use actix_web::dev::{Server, ServerHandle};
@@ -170,14 +170,18 @@ impl Application {
             session: Arc::new(session),
             watchdog,
             health: Post::to(&health, mailboxes),
-            addresses: AddressGate::new(Limits {
-                questions_per_minute: settings.limits.questions_per_minute_per_address,
-                sessions_per_hour: settings.limits.sessions_per_hour_per_address,
-                connections: settings.http.max_connections_per_address,
-                connections_in_all: settings.http.max_connections,
-            }),
+            addresses: AddressGate::new(
+                Limits {
+                    questions_per_minute: settings.limits.questions_per_minute_per_address,
+                    sessions_per_hour: settings.limits.sessions_per_hour_per_address,
+                    connections: settings.http.max_connections_per_address,
+                    connections_in_all: settings.http.max_connections,
+                },
+                Arc::clone(metrics),
+            ),
             trusted_proxies: TrustedProxies::parse(settings.http.trusted_proxies.iter().map(String::as_str))
                 .map_err(system)?,
+            unnamed_proxy: Once::new(),
             settings: settings.http.clone(),
             log: log.clone(),
         });

@@ -13,7 +13,7 @@ mod request_id;
 mod server;
 mod upgrade;
 
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use slog::Logger;
 
@@ -39,6 +39,8 @@ pub struct HttpSurroundings {
     pub addresses: Arc<AddressGate>,
     /// Whose word on who a client is is believed.
     pub trusted_proxies: TrustedProxies,
+    /// Whether the owner was told of a proxy that seems to be one and is not trusted.
+    pub unnamed_proxy: Once,
     /// Who may connect.
     pub settings: HttpSettings,
     /// The log.

@@ -8,7 +8,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{HOST, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_VERSION, UPGRADE};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use slog::{info, o};
+use slog::{info, o, warn};
 
 use super::refusal::{refuse, refuse_for, with_status};
 use super::{HttpSurroundings, origin, request_id};
@@ -74,9 +74,27 @@ pub(super) async fn chat(
 /// Whose limits the connection counts against.
 fn address_of(request: &HttpRequest, surroundings: &HttpSurroundings) -> AddressKey {
     let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+    if request.headers().contains_key(FORWARDED_FOR)
+        && is_near(peer)
+        && !surroundings.trusted_proxies.contains(peer)
+    {
+        // Once: a client can write the header too, and must not fill the log with it.
+        surroundings.unnamed_proxy.call_once(|| {
+            warn!(surroundings.log, "a proxy that TRUSTED_PROXIES does not name sends visitors: they share the limits of one address";
+                "peer" => %peer);
+        });
+    }
     // A line that is not text must keep its place: what stands before it must not move closer to being believed.
     let lines = request.headers().get_all(FORWARDED_FOR).map(|line| line.to_str().unwrap_or("?"));
     AddressKey::of(client_address(peer, lines, &surroundings.trusted_proxies))
+}
+
+/// Whether an address is of this machine or its network, as that of a proxy in front of the server is.
+fn is_near(peer: IpAddr) -> bool {
+    match peer.to_canonical() {
+        IpAddr::V4(peer) => peer.is_loopback() || peer.is_private(),
+        IpAddr::V6(peer) => peer.is_loopback() || peer.is_unique_local(),
+    }
 }
 
 fn too_many(request: &HttpRequest, exceeded: Exceeded) -> HttpResponse {

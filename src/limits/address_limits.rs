@@ -58,6 +58,22 @@ pub enum Limit {
     ConnectionsInAll,
 }
 
+impl Limit {
+    /// Every limit.
+    pub const ALL: [Self; 4] = [Self::Questions, Self::Sessions, Self::Connections, Self::ConnectionsInAll];
+
+    /// The name in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Questions => "questions",
+            Self::Sessions => "sessions",
+            Self::Connections => "connections",
+            Self::ConnectionsInAll => "connections_in_all",
+        }
+    }
+}
+
 /// How full the tables are, for metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Occupancy {

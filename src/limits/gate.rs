@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{AddressKey, AddressLimits, Exceeded, Limits, Occupancy};
 use crate::clock::Timestamp;
+use crate::telemetry::metrics::Metrics;
 
 /// Entries looked at whenever a connection opens, so that idle addresses leave without a task of their own.
 const SWEPT_PER_CONNECTION: usize = 16;
@@ -13,6 +14,7 @@ const SWEPT_PER_CONNECTION: usize = 16;
 #[derive(Debug)]
 pub struct AddressGate {
     limits: Mutex<AddressLimits>,
+    metrics: Arc<Metrics>,
 }
 
 /// A connection that was let in; leaves when dropped.
@@ -23,10 +25,10 @@ pub struct Admitted {
 }
 
 impl AddressGate {
-    /// A gate nobody has come through yet.
+    /// A gate nobody has come through yet, which counts whom it refuses.
     #[must_use]
-    pub fn new(limits: Limits) -> Arc<Self> {
-        Arc::new(Self { limits: Mutex::new(AddressLimits::new(limits)) })
+    pub fn new(limits: Limits, metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self { limits: Mutex::new(AddressLimits::new(limits)), metrics })
     }
 
     /// Lets a connection in.
@@ -34,9 +36,12 @@ impl AddressGate {
     /// # Errors
     /// [`Exceeded`] when the address has as many as it may.
     pub fn admit(self: &Arc<Self>, now: Timestamp, address: AddressKey) -> Result<Admitted, Exceeded> {
-        let mut limits = self.lock();
-        limits.sweep(now, SWEPT_PER_CONNECTION);
-        limits.connected(address)?;
+        let admitted = {
+            let mut limits = self.lock();
+            limits.sweep(now, SWEPT_PER_CONNECTION);
+            limits.connected(address)
+        };
+        self.counted(admitted)?;
         Ok(Admitted { gate: Arc::clone(self), address })
     }
 
@@ -44,6 +49,10 @@ impl AddressGate {
     #[must_use]
     pub fn occupancy(&self) -> Occupancy {
         self.lock().occupancy()
+    }
+
+    fn counted(&self, decision: Result<(), Exceeded>) -> Result<(), Exceeded> {
+        decision.inspect_err(|exceeded| self.metrics.limits.refused(exceeded.limit))
     }
 
     fn lock(&self) -> MutexGuard<'_, AddressLimits> {
@@ -57,7 +66,8 @@ impl Admitted {
     /// # Errors
     /// [`Exceeded`] when the address has asked as many as it may in a minute.
     pub fn ask(&self, now: Timestamp) -> Result<(), Exceeded> {
-        self.gate.lock().ask(now, self.address)
+        let decision = self.gate.lock().ask(now, self.address);
+        self.gate.counted(decision)
     }
 
     /// Takes one new session.
@@ -65,7 +75,8 @@ impl Admitted {
     /// # Errors
     /// [`Exceeded`] when the address has started as many as it may in an hour.
     pub fn start_session(&self, now: Timestamp) -> Result<(), Exceeded> {
-        self.gate.lock().start_session(now, self.address)
+        let decision = self.gate.lock().start_session(now, self.address);
+        self.gate.counted(decision)
     }
 }
 

@@ -143,18 +143,14 @@ impl SessionActor {
             ClientFrame::Resume { session_id, resume_token, cursor } => {
                 self.resume(session_id, resume_token, cursor, ctx);
             }
-            ClientFrame::Question { question, id } => match self.surroundings.intake.take(&question) {
-                Err(refusal) => self.refuse(&refusal, id, ctx),
-                Ok(question) if self.open.is_none() => self.start(Some((question, id)), ctx),
-                Ok(question) => self.ask(question, id, ctx),
-            },
+            ClientFrame::Question { question, id } => self.question(&question, id, ctx),
             ClientFrame::Cancel { turn_id } => self.cancel(turn_id, ctx),
             ClientFrame::History { before, limit } => self.history(before, limit, ctx),
         }
     }
 
     /// Stores a new session and, once that is done, asks the question that opened it.
-    fn start(&mut self, first: Option<(Question, Option<String>)>, ctx: &mut SocketContext) {
+    pub(super) fn start(&mut self, first: Option<(Question, Option<String>)>, ctx: &mut SocketContext) {
         let now = Timestamp::now();
         if let Err(exceeded) = self.visitor.start_session(now) {
             let refusal = Refusal::new(ErrorCode::RateLimitExceeded)

@@ -22,8 +22,6 @@ pub struct Question {
     pub shown: Arc<str>,
     /// The length of that.
     pub shown_tokens: u32,
-    /// Why it looks like an attempt to take over the model, if it does. Holds no text of the visitor's.
-    pub suspicion: Option<Assessment>,
 }
 
 /// Takes questions in, by the owner's policy.
@@ -40,12 +38,13 @@ impl Intake {
         Self { scorer: Scorer::new(), policy, counter }
     }
 
-    /// Takes what a client sent.
+    /// Takes what a client sent. When it looks like an attempt to take over the model, `notice` is told why, whatever the
+    /// policy makes of it; the assessment holds no text of the visitor's.
     ///
     /// # Errors
     /// [`Refusal`] with `VALIDATION_ERROR` when nothing is left of it, `MESSAGE_TOO_LONG` with both numbers when too
     /// much is, `CONTENT_REJECTED` when the policy blocks it.
-    pub fn take(&self, raw: &str) -> Result<Question, Refusal> {
+    pub fn take(&self, raw: &str, notice: impl FnOnce(&Assessment)) -> Result<Question, Refusal> {
         let text = sanitise(raw);
         if text.is_empty() {
             return Err(Refusal::new(ErrorCode::ValidationError).saying("The question is empty."));
@@ -58,19 +57,16 @@ impl Intake {
         }
         // What was taken out is evidence too, so the judgement is about what was sent.
         let assessment = self.scorer.assess(raw);
-        if assessment.suspicious && self.policy == SuspiciousContent::Block {
-            return Err(Refusal::new(ErrorCode::ContentRejected));
+        if assessment.suspicious {
+            notice(&assessment);
+            if self.policy == SuspiciousContent::Block {
+                return Err(Refusal::new(ErrorCode::ContentRejected));
+            }
         }
         let tokens = self.counter.count(&text);
         let text: Arc<str> = text.into();
         let (shown, shown_tokens) = self.shown(&text, tokens, assessment.suspicious);
-        Ok(Question {
-            text,
-            tokens,
-            shown,
-            shown_tokens,
-            suspicion: assessment.suspicious.then_some(assessment),
-        })
+        Ok(Question { text, tokens, shown, shown_tokens })
     }
 
     /// What the model is shown of a question that was stored, with its length: the same as when it was asked.
@@ -107,12 +103,24 @@ mod tests {
         Intake::new(policy, TokenCounter::new(Tokenizer::Cl100kBase))
     }
 
+    /// Takes a question that nothing should be noticed about.
+    fn unsuspected(intake: &Intake, raw: &str) -> Result<Question, Refusal> {
+        intake.take(raw, |assessment| panic!("{assessment:?}"))
+    }
+
+    /// Takes a question and tells whether it was noticed.
+    fn suspected(policy: SuspiciousContent) -> (Result<Question, Refusal>, bool) {
+        let mut noticed = false;
+        let taken = intake(policy).take(ATTACK, |assessment| noticed = !assessment.families.is_empty());
+        (taken, noticed)
+    }
+
     #[test]
     fn length_is_counted_in_characters_after_cleaning() {
         let intake = intake(SuspiciousContent::Harden);
         let longest = format!("  {}\u{0}  ", "é".repeat(MAX_QUESTION_CHARS));
-        assert_eq!(intake.take(&longest).unwrap().text.chars().count(), MAX_QUESTION_CHARS);
-        let refusal = intake.take(&"é".repeat(MAX_QUESTION_CHARS + 1)).unwrap_err();
+        assert_eq!(unsuspected(&intake, &longest).unwrap().text.chars().count(), MAX_QUESTION_CHARS);
+        let refusal = unsuspected(&intake, &"é".repeat(MAX_QUESTION_CHARS + 1)).unwrap_err();
         assert_eq!(refusal.code, ErrorCode::MessageTooLong);
         assert!(refusal.message().contains("2001") && refusal.message().contains("2000"));
     }
@@ -120,29 +128,29 @@ mod tests {
     #[test]
     fn nothing_is_no_question() {
         for text in ["", "   \n", "\u{0}\u{7}", "\u{200b}\u{feff}"] {
-            let refusal = intake(SuspiciousContent::Harden).take(text).unwrap_err();
+            let refusal = unsuspected(&intake(SuspiciousContent::Harden), text).unwrap_err();
             assert_eq!(refusal.code, ErrorCode::ValidationError);
         }
     }
 
     #[test]
     fn a_suspicious_question_is_noted_hardened_or_refused_by_policy() {
-        let flagged = intake(SuspiciousContent::Flag).take(ATTACK).unwrap();
-        assert!(flagged.suspicion.is_some() && flagged.shown == flagged.text);
-        let hardened = intake(SuspiciousContent::Harden).take(ATTACK).unwrap();
-        assert!(&*hardened.text == ATTACK && *hardened.shown == fence(ATTACK));
+        let (flagged, noticed) = suspected(SuspiciousContent::Flag);
+        let flagged = flagged.unwrap();
+        assert!(noticed && flagged.shown == flagged.text);
+        let (hardened, noticed) = suspected(SuspiciousContent::Harden);
+        let hardened = hardened.unwrap();
+        assert!(noticed && &*hardened.text == ATTACK && *hardened.shown == fence(ATTACK));
         assert!(hardened.shown_tokens > hardened.tokens);
-        assert_eq!(
-            intake(SuspiciousContent::Block).take(ATTACK).unwrap_err().code,
-            ErrorCode::ContentRejected
-        );
+        let (blocked, noticed) = suspected(SuspiciousContent::Block);
+        assert!(noticed && blocked.unwrap_err().code == ErrorCode::ContentRejected);
     }
 
     #[test]
     fn an_ordinary_question_is_shown_as_it_is_under_every_policy() {
         for policy in [SuspiciousContent::Flag, SuspiciousContent::Harden, SuspiciousContent::Block] {
-            let question = intake(policy).take("What did she do at Acme?").unwrap();
-            assert!(question.suspicion.is_none() && question.shown == question.text, "{policy:?}");
+            let question = unsuspected(&intake(policy), "What did she do at Acme?").unwrap();
+            assert_eq!(question.shown, question.text, "{policy:?}");
         }
     }
 }

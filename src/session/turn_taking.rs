@@ -22,15 +22,25 @@ use crate::protocol::codes::{CloseReason, ErrorCode};
 use crate::protocol::server::{DoneFrame, NoticeCode, ServerFrame};
 
 impl SessionActor {
+    /// Takes a question in; without a session yet, it opens one.
+    pub(super) fn question(&mut self, raw: &str, client_id: Option<String>, ctx: &mut SocketContext) {
+        let taken = self.surroundings.intake.take(raw, |suspicion| {
+            let families: Vec<&str> = suspicion.families.iter().map(|family| family.as_str()).collect();
+            info!(self.log, "a question looks like an attempt to take over the model";
+                "score" => suspicion.score, "families" => families.join(","));
+            self.surroundings.metrics.limits.suspicious(&suspicion.families);
+        });
+        match taken {
+            Err(refusal) => self.refuse(&refusal, client_id, ctx),
+            Ok(question) if self.open.is_none() => self.start(Some((question, client_id)), ctx),
+            Ok(question) => self.ask(question, client_id, ctx),
+        }
+    }
+
     pub(super) fn ask(&mut self, question: Question, client_id: Option<String>, ctx: &mut SocketContext) {
         let Some(open) = &mut self.open else { return };
         let now = Timestamp::now();
         self.last_asked = Instant::now();
-        if let Some(suspicion) = &question.suspicion {
-            let families: Vec<&str> = suspicion.families.iter().map(|family| family.as_str()).collect();
-            info!(self.log, "a question looks like an attempt to take over the model";
-                "score" => suspicion.score, "families" => families.join(","));
-        }
         let (text, tokens) = (Arc::clone(&question.text), question.tokens);
         let asked = open.conversation.ask(now, question, client_id.clone(), &self.surroundings);
         match asked {

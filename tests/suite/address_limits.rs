@@ -1,8 +1,11 @@
 //! What one client address may take, whoever it says it is.
 
+use serde_json::{Value, json};
+
 use crate::support::chat::Chat;
 use crate::support::chat_client::ChatClient;
 use crate::support::handshake::Handshake;
+use crate::support::scrape::Scrape;
 
 const ONE: &str = "MAX_CONNECTIONS_PER_ADDRESS";
 const SESSIONS: &str = "SESSIONS_PER_HOUR_PER_ADDRESS";
@@ -20,6 +23,8 @@ async fn an_address_has_so_many_connections_and_another_has_its_own() {
     assert_eq!(refused, Some((429, "RATE_LIMIT_EXCEEDED".into(), true)));
     let elsewhere = Handshake::new().coming_from("127.0.0.2");
     assert!(ChatClient::connect_with(&chat.server, &elsewhere).await.is_ok());
+    let scrape = Scrape::of(&chat.server).await;
+    assert_eq!(scrape.value("limits_refusals_total{limit=\"connections\"}"), 1.0);
     assert_eq!(chat.visitor.leave().await, 1000);
 }
 
@@ -28,6 +33,12 @@ async fn nobody_is_believed_who_is_no_proxy() {
     let chat = Chat::with(&[(ONE, "1")]).await;
     let refused = ChatClient::connect_with(&chat.server, &forwarded_for("203.0.113.7")).await.err();
     assert_eq!(refused.map(|it| it.status), Some(429));
+    // It may be a proxy that its owner forgot to name: then all visitors share the limits of one address.
+    let told = |line: &Value| line["msg"].as_str().is_some_and(|it| it.contains("TRUSTED_PROXIES"));
+    let line = chat.server.wait_for_log("that a proxy is not believed", told).await;
+    assert_eq!((&line["level"], &line["peer"]), (&json!("warning"), &json!("127.0.0.1")), "{line}");
+    drop(ChatClient::connect_with(&chat.server, &forwarded_for("203.0.113.7")).await);
+    assert_eq!(chat.server.logs().iter().filter(|line| told(line)).count(), 1);
 }
 
 #[tokio::test]
@@ -65,4 +76,10 @@ async fn a_new_session_is_no_way_round_the_questions_of_an_address() {
     let error = other.hear_error("RATE_LIMIT_EXCEEDED").await;
     assert!(error["retry_after_ms"].as_u64().is_some_and(|wait| (1..=60_000).contains(&wait)), "{error}");
     assert_eq!(chat.upstream.requests().len(), 2);
+    let scrape = Scrape::of(&chat.server).await;
+    assert_eq!(scrape.value("limits_refusals_total{limit=\"questions\"}"), 1.0);
+    assert_eq!(
+        (scrape.value("limits_asking_addresses"), scrape.value("limits_starting_addresses")),
+        (1.0, 1.0)
+    );
 }

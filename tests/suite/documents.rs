@@ -1,8 +1,12 @@
 //! What the server says about itself: judged by the validators of others, and tried against the server.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use crate::support::browser::Browser;
+use crate::support::chat_client::ChatClient;
+use crate::support::handshake::Handshake;
 use crate::support::http::{HttpResponse, get};
 use crate::support::server::Server;
 use crate::support::server_config::ServerConfig;
@@ -81,6 +85,41 @@ async fn a_health_check_of_an_unknown_depth_is_refused_like_everything_else() {
     assert_eq!(response.status, 400);
     assert_eq!(response.json()["code"], "VALIDATION_ERROR");
     assert_eq!(response.json()["message"], "`deep` is `true` or `false`.");
+}
+
+#[tokio::test]
+async fn every_refusal_of_a_handshake_is_described_with_its_headers() {
+    let config = ServerConfig::demo().with("MAX_CONNECTIONS_PER_ADDRESS", 1).with("MAX_CONNECTIONS", 2);
+    let server = Server::start(config).await;
+    let document = get(&server, "/openapi.json").await.json();
+    let described = &document["paths"]["/ws/chat"]["get"]["responses"];
+    let mut open = vec![ChatClient::connect_with(&server, &Handshake::new()).await];
+    let mut told = BTreeSet::from(["101".to_owned()]);
+    for (handshake, status) in [
+        (Handshake::new(), 429),
+        (Handshake::new().coming_from("127.0.0.3"), 503),
+        (Handshake::new().origin("https://evil.example"), 403),
+        (Handshake::new().version("7"), 426),
+    ] {
+        if status == 503 {
+            let last_place = Handshake::new().coming_from("127.0.0.2");
+            open.push(ChatClient::connect_with(&server, &last_place).await);
+        }
+        let refused = ChatClient::connect_with(&server, &handshake).await.err().unwrap();
+        assert_eq!(refused.status, status, "{:?}", refused.body);
+        let code = refused.body["code"].as_str().unwrap();
+        let examples = &described[status.to_string()]["content"]["application/json"]["examples"];
+        assert!(examples[code].is_object(), "{status} {code} has no example: {described}");
+        if let Some(after) = refused.header("retry-after") {
+            assert!(after.parse::<u64>().is_ok_and(|seconds| seconds > 0), "{after}");
+            assert!(described[status.to_string()]["headers"]["Retry-After"].is_object(), "{status}");
+        }
+        told.insert(status.to_string());
+    }
+    // What is left needs a handshake without a key.
+    told.insert("400".to_owned());
+    let all: BTreeSet<String> = described.as_object().unwrap().keys().cloned().collect();
+    assert_eq!(all, told);
 }
 
 #[tokio::test]

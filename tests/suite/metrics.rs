@@ -1,6 +1,5 @@
 //! What the operator can measure: the right counts, on the operator's address alone, and nothing of what was said.
 
-use std::collections::BTreeMap;
 use std::net::TcpListener;
 
 use serde_json::{Value, json};
@@ -10,55 +9,13 @@ use crate::support::chat_client::ChatClient;
 use crate::support::fake_openrouter::FakeOpenRouter;
 use crate::support::http::{get, get_url};
 use crate::support::process::run_to_end;
+use crate::support::scrape::Scrape;
 use crate::support::script::Script;
 use crate::support::server::Server;
 use crate::support::server_config::ServerConfig;
 
 /// The page that explains every metric.
 const PAGE: &str = include_str!("../../docs/metrics.md");
-
-/// A scrape: what it says, and the value of every series by its name with its labels.
-struct Scrape {
-    text: String,
-    series: BTreeMap<String, f64>,
-}
-
-impl Scrape {
-    async fn of(server: &Server) -> Self {
-        let response = get_url(&server.operator_url("/metrics").await).await;
-        assert_eq!(response.status, 200, "{response:?}");
-        let kind = response.header("content-type").unwrap_or_default();
-        assert!(kind.starts_with("application/openmetrics-text"), "{kind}");
-        let lines = response.body.lines().filter(|line| !line.starts_with('#') && line.contains(' '));
-        let series = lines.map(|line| {
-            let (name, value) = line.rsplit_once(' ').unwrap();
-            (name.to_owned(), value.parse().unwrap_or_else(|_| panic!("no value in {line}")))
-        });
-        let series = series.collect();
-        Self { text: response.body, series }
-    }
-
-    fn value(&self, name: &str) -> f64 {
-        let value = self.series.get(&format!("resume_chatbot_{name}"));
-        *value.unwrap_or_else(|| panic!("no {name} in\n{}", self.text))
-    }
-
-    /// Name, type and HELP of every family.
-    fn families(&self) -> Vec<(String, String, String)> {
-        let said = |word: &str| -> Vec<(String, String)> {
-            let lines = self.text.lines().filter_map(|line| line.strip_prefix(word));
-            lines.filter_map(|line| line.split_once(' ')).map(|(a, b)| (a.to_owned(), b.to_owned())).collect()
-        };
-        let (helps, kinds) = (said("# HELP "), said("# TYPE "));
-        assert_eq!(helps.len(), kinds.len());
-        let both = helps.into_iter().zip(kinds);
-        both.map(|((name, help), (same, kind))| {
-            assert_eq!(name, same);
-            (name, kind, help)
-        })
-        .collect()
-    }
-}
 
 on_both_stores! {
     async fn a_conversation_is_counted_and_nothing_of_it_is_told(store: FreshStore) {
@@ -187,8 +144,10 @@ async fn every_metric_is_well_named_and_explained() {
         let labels = series.split_once('{').map_or("", |(_, labels)| labels.trim_end_matches('}'));
         for (label, value) in labels.split("\",").filter_map(|it| it.split_once("=\"")) {
             let value = value.trim_end_matches('"');
-            let known =
-                ["actor", "message", "reason", "status", "mode", "code", "kind", "outcome", "le", "version"];
+            let known = [
+                "actor", "message", "reason", "status", "mode", "code", "kind", "outcome", "limit", "family",
+                "le", "version",
+            ];
             assert!(known.contains(&label), "{series}");
             let number = ["le", "version"].contains(&label);
             let word = value.chars().all(|it| it.is_ascii_alphabetic() || it == '_');

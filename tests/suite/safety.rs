@@ -7,6 +7,7 @@ use crate::support::chat::Chat;
 use crate::support::chat_client::ChatClient;
 use crate::support::fake_openrouter::FakeOpenRouter;
 use crate::support::process::run_to_end;
+use crate::support::scrape::Scrape;
 use crate::support::server::Server;
 use crate::support::server_config::ServerConfig;
 
@@ -85,6 +86,12 @@ async fn an_attack_can_be_refused_and_costs_nothing_then() {
     assert_eq!(error["id"], "q1");
     assert_eq!(chat.visitor.ask_and_hear("What does she do?").await.accepted["remaining"], 19);
     assert_eq!(chat.upstream.requests().len(), 1);
+    // Who is refused is counted and logged like everybody else.
+    let noted = |line: &Value| line["families"].as_str().is_some_and(|it| it.contains("instruction"));
+    chat.server.wait_for_log("a line about the attack", noted).await;
+    let scrape = Scrape::of(&chat.server).await;
+    let suspicious = "limits_suspicious_questions_total{family=\"instruction_override\"}";
+    assert_eq!(scrape.value(suspicious), 1.0, "{}", scrape.text);
 }
 
 #[tokio::test]

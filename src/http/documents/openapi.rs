@@ -84,9 +84,16 @@ fn chat() -> Operation {
     let allowed = "Pages of this origin may not connect here. The owner can allow it with ALLOWED_ORIGINS.";
     let handshake = |problem| format!("This address takes WebSocket handshakes, version 13: {problem}.");
     let retry = "Seconds after which to try again";
-    let unavailable = response("Every place is taken, or the server is leaving")
-        .header("Retry-After", HeaderBuilder::new().schema(Some(number())).description(Some(retry)).build())
-        .content("application/json", refusals(&[of(ErrorCode::Overloaded), of(ErrorCode::ShuttingDown)]));
+    let later = |when: &str, examples: &[(ErrorCode, String)]| {
+        response(when)
+            .header(
+                "Retry-After",
+                HeaderBuilder::new().schema(Some(number())).description(Some(retry)).build(),
+            )
+            .content("application/json", refusals(examples))
+            .build()
+    };
+    let crowded = "Too many connections are open from your address. Please close some of them.";
     let upgrade = |code: ErrorCode, status: &str, when: &str, message: &str| {
         (status.to_owned(), refused(when, &[(code, message.to_owned())]))
     };
@@ -111,7 +118,21 @@ fn chat() -> Operation {
     ] {
         chat = chat.response(status, refusal);
     }
-    chat.response("503", unavailable.build()).build()
+    chat.response(
+        "429",
+        later(
+            "The client's address has as many connections open as it may",
+            &[(ErrorCode::RateLimitExceeded, crowded.to_owned())],
+        ),
+    )
+    .response(
+        "503",
+        later(
+            "Every place is taken, or the server is leaving",
+            &[of(ErrorCode::Overloaded), of(ErrorCode::ShuttingDown)],
+        ),
+    )
+    .build()
 }
 
 fn handshake_headers() -> Vec<Parameter> {

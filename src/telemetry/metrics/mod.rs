@@ -7,6 +7,7 @@
 //! What is absent: no global state, no label with an id, an address or a text of anybody.
 
 mod group;
+mod limits;
 mod mailboxes;
 mod process;
 
@@ -22,6 +23,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use group::{Counters, metrics, zeros};
+pub use limits::LimitMetrics;
 
 use crate::mailbox::Mailboxes;
 use crate::protocol::codes::ErrorCode;
@@ -38,6 +40,8 @@ pub struct Metrics {
     pub upstream: UpstreamMetrics,
     /// The database.
     pub store: StoreMetrics,
+    /// What visitors may take.
+    pub limits: LimitMetrics,
     /// The log.
     pub log: LogMetrics,
     /// The mailboxes of the actors.
@@ -246,6 +250,7 @@ impl Collector for Metrics {
         self.answer.encode(&mut encoder)?;
         self.upstream.encode(&mut encoder)?;
         self.store.encode(&mut encoder)?;
+        self.limits.encode(&mut encoder)?;
         self.log.encode(&mut encoder)?;
         mailboxes::encode(&self.mailboxes, &mut encoder)?;
         process::encode(&mut encoder)

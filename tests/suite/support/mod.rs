@@ -18,6 +18,7 @@ pub(crate) mod printed;
 pub(crate) mod process;
 pub(crate) mod raw_socket;
 pub(crate) mod request;
+pub(crate) mod scrape;
 pub(crate) mod script;
 pub(crate) mod server;
 pub(crate) mod server_config;

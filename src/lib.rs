@@ -37,6 +37,7 @@ pub mod safety;
 pub mod session;
 pub mod settings;
 pub mod shutdown;
+pub mod spending;
 pub mod startup;
 pub mod telemetry;
 pub mod tokens;

@@ -29,8 +29,9 @@ use crate::session::question::Intake;
 use crate::session::registry::Registry;
 use crate::session::watchdog::Watchdog;
 use crate::session::{Neighbours, SessionLimits, SessionSurroundings, SessionTimes};
-use crate::settings::Settings;
+use crate::settings::{BudgetSettings, Settings};
 use crate::shutdown::Signals;
+use crate::spending::{Ceilings, Prices, Spending};
 use crate::telemetry::metrics::Metrics;
 use crate::tokens::TokenCounter;
 
@@ -103,6 +104,7 @@ impl Application {
             Answers::FromExcerpts => AnswerSource::Excerpts(Arc::new(Excerpts::new(resume))),
         };
         let mode = source.mode();
+        let spending = spending(&settings.budget);
         let mailboxes = &metrics.mailboxes;
         let registry = Registry::new(settings.http.max_connections);
         let watchdog = Watchdog::new(settings.session.slow_reader_timeout);
@@ -120,6 +122,9 @@ impl Application {
                 source,
                 save_question: Post::to(&persistence, mailboxes),
                 save_answer: Post::to(&persistence, mailboxes),
+                load_spending: Post::to(&persistence, mailboxes),
+                spending: Arc::clone(&spending),
+                log: log.new(o!("actor" => "llm")),
                 metrics: Arc::clone(metrics),
                 counter,
                 reconnect_grace: settings.session.reconnect_grace,
@@ -182,6 +187,7 @@ impl Application {
             trusted_proxies: TrustedProxies::parse(settings.http.trusted_proxies.iter().map(String::as_str))
                 .map_err(system)?,
             unnamed_proxy: Once::new(),
+            spending,
             settings: settings.http.clone(),
             log: log.clone(),
         });
@@ -212,6 +218,13 @@ impl Application {
             signals,
         })
     }
+}
+
+fn spending(budget: &BudgetSettings) -> Arc<Spending> {
+    let ceilings = Ceilings { tokens: budget.daily_tokens, nanodollars: budget.daily_nanodollars };
+    let prices =
+        Prices { prompt: budget.prompt_price.unwrap_or(0), completion: budget.completion_price.unwrap_or(0) };
+    Spending::new(ceilings, prices)
 }
 
 /// A connection needs two descriptors (one for the watchdog); databases, upstream and the log a few more.

@@ -26,6 +26,7 @@ use crate::mailbox::Post;
 use crate::session::SessionSurroundings;
 use crate::session::watchdog::Watchdog;
 use crate::settings::HttpSettings;
+use crate::spending::Spending;
 
 /// What every request may need; one value shared by all workers.
 pub struct HttpSurroundings {
@@ -41,6 +42,8 @@ pub struct HttpSurroundings {
     pub trusted_proxies: TrustedProxies,
     /// Whether the owner was told of a proxy that seems to be one and is not trusted.
     pub unnamed_proxy: Once,
+    /// What the day may take.
+    pub spending: Arc<Spending>,
     /// Who may connect.
     pub settings: HttpSettings,
     /// The log.

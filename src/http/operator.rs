@@ -11,6 +11,7 @@ use std::net::TcpListener;
 use super::refusal::refuse;
 use super::server::{KEEP_ALIVE, REQUEST_TIMEOUT};
 use super::{HttpSurroundings, health, request_id};
+use crate::clock::Timestamp;
 use crate::protocol::codes::ErrorCode;
 
 /// The type of OpenMetrics text.
@@ -46,6 +47,7 @@ async fn metrics(request: HttpRequest, surroundings: Data<HttpSurroundings>) -> 
     session.metrics.session.open_connections.set(count(session.registry.open()));
     session.metrics.session.open_sessions.set(count(session.registry.sessions()));
     session.metrics.limits.occupied(surroundings.addresses.occupancy());
+    session.metrics.budget.stands(&surroundings.spending, Timestamp::now());
     match session.metrics.scrape() {
         Ok(text) => HttpResponse::Ok()
             .insert_header((CONTENT_TYPE, OPEN_METRICS))

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use actix::{Actor, AsyncContext, Context};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, WrapFuture};
+use slog::{Logger, warn};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -13,14 +14,15 @@ use tokio_util::sync::CancellationToken;
 use super::generation::{Failure, Generation};
 use super::messages::{AskModel, CheckModel, FindGeneration, FinishAnswers, ModelCondition};
 use super::source::AnswerSource;
-use super::turn::{Answering, Place};
+use super::turn::{Admitted, Answering, Place};
 use crate::clock::Timestamp;
 use crate::ids::TurnId;
 use crate::mailbox::{Mailbox, Post, Receive, Reply};
 use crate::persistence::PATIENCE;
-use crate::persistence::messages::{SaveAnswer, SaveQuestion};
+use crate::persistence::messages::{LoadSpending, SaveAnswer, SaveQuestion};
 use crate::protocol::codes::ErrorCode;
 use crate::receives;
+use crate::spending::{CeilingReached, Day, Reservation, Spending};
 use crate::telemetry::metrics::Metrics;
 use crate::tokens::TokenCounter;
 
@@ -29,6 +31,9 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// When to ask again after every place was taken; answers take seconds.
 const RETRY_WHEN_FULL: Duration = Duration::from_secs(2);
+
+/// How long to wait before asking the store again for what was spent.
+const RETRY_LOADING: Duration = Duration::from_secs(1);
 
 /// Messages that may wait for the actor; handling one takes microseconds.
 const MAILBOX_CAPACITY: usize = 4096;
@@ -40,6 +45,8 @@ pub struct LlmActor {
     generations: HashMap<TurnId, Kept>,
     max_concurrency: usize,
     max_under_way: usize,
+    load_spending: Post<LoadSpending>,
+    log: Logger,
     draining: bool,
 }
 
@@ -57,6 +64,12 @@ pub struct LlmParts {
     pub save_question: Post<SaveQuestion>,
     /// Where answers are stored.
     pub save_answer: Post<SaveAnswer>,
+    /// Where what was spent is stored.
+    pub load_spending: Post<LoadSpending>,
+    /// What the day may take.
+    pub spending: Arc<Spending>,
+    /// The log.
+    pub log: Logger,
     /// Counts what becomes of answers.
     pub metrics: Arc<Metrics>,
     /// Counts the tokens of answers.
@@ -80,6 +93,7 @@ impl LlmActor {
             save_answer: parts.save_answer,
             metrics: parts.metrics,
             counter: parts.counter,
+            spending: parts.spending,
             reconnect_grace: parts.reconnect_grace,
             permits,
             under_way: AtomicUsize::new(0),
@@ -92,6 +106,8 @@ impl LlmActor {
             generations: HashMap::new(),
             max_concurrency: parts.max_concurrency,
             max_under_way: parts.max_concurrency + parts.max_queue,
+            load_spending: parts.load_spending,
+            log: parts.log,
             draining: false,
         }
     }
@@ -103,12 +119,44 @@ impl LlmActor {
         let Some(place) = Place::take(&self.answering, self.max_under_way) else {
             return Err(Failure { code: ErrorCode::Overloaded, retry_after: Some(RETRY_WHEN_FULL) });
         };
+        let reservation = match &self.answering.source {
+            AnswerSource::Excerpts(_) => None,
+            AnswerSource::Upstream(_) => Some(self.reserve(&ask)?),
+        };
         let mode = self.answering.source.mode();
         let generation = Generation::new(ask.turn_id, ask.session_id, ask.client_id.clone(), mode);
         let kept = Kept { generation: Arc::clone(&generation), ended_at: None };
         self.generations.insert(ask.turn_id, kept);
-        actix::spawn(Arc::clone(&self.answering).carry_through(ask, Arc::clone(&generation), place));
+        actix::spawn(Arc::clone(&self.answering).carry_through(
+            ask,
+            Arc::clone(&generation),
+            Admitted { place, reservation },
+        ));
         Ok(generation)
+    }
+
+    /// Sets aside what the answer may take.
+    fn reserve(&self, ask: &AskModel) -> Result<Reservation, Failure> {
+        let Answering { spending, metrics, .. } = &*self.answering;
+        let reserved = spending.reserve(ask.asked_at, ask.prompt.tokens, ask.prompt.max_response_tokens);
+        reserved.map_err(|CeilingReached { retry_after }| {
+            metrics.budget.refusals.inc();
+            Failure { code: ErrorCode::BudgetExceeded, retry_after: Some(retry_after) }
+        })
+    }
+
+    /// Reads what was spent today before this process began. Until that is known no question is taken.
+    fn load_spending(&mut self, ctx: &mut Context<Self>) {
+        let day = Day::of(Timestamp::now());
+        let loaded = self.load_spending.ask(LoadSpending { day }, PATIENCE);
+        ctx.wait(loaded.into_actor(self).map(move |loaded, actor, ctx| match loaded {
+            Ok(Ok(stored)) => actor.answering.spending.add_stored(day, stored),
+            failed => {
+                warn!(actor.log, "what was spent today cannot be read yet"; "reply" => ?failed);
+                let pause = tokio::time::sleep(RETRY_LOADING);
+                ctx.wait(pause.into_actor(actor).map(|(), actor, ctx| actor.load_spending(ctx)));
+            }
+        }));
     }
 
     fn live(&self) -> impl Iterator<Item = &Arc<Generation>> {
@@ -135,6 +183,7 @@ impl Actor for LlmActor {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(Self::CAPACITY);
         ctx.run_interval(SWEEP_INTERVAL, |actor, _| actor.sweep());
+        self.load_spending(ctx);
     }
 }
 

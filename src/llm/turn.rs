@@ -19,10 +19,11 @@ use super::messages::AskModel;
 use super::source::{AnswerSource, Finish, SourceError};
 use crate::clock::Timestamp;
 use crate::mailbox::{AskError, Post};
-use crate::persistence::messages::{AnswerRecord, SaveAnswer, SaveQuestion};
+use crate::persistence::messages::{AnswerRecord, Reserve, SaveAnswer, SaveQuestion, Settle};
 use crate::persistence::{PATIENCE, StorageError};
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::server::{TurnStatus, Usage};
+use crate::spending::{Amount, Day, Reservation, Spending};
 use crate::telemetry::metrics::{Metrics, Presence, UpstreamOutcome};
 use crate::tokens::TokenCounter;
 
@@ -38,6 +39,8 @@ pub(super) struct Answering {
     pub(super) counter: TokenCounter,
     /// How long an answer goes on with nobody listening.
     pub(super) reconnect_grace: Duration,
+    /// What the day may take.
+    pub(super) spending: Arc<Spending>,
     /// One permit for each answer that may be under way at once.
     pub(super) permits: Arc<Semaphore>,
     /// Questions that were admitted and whose task has not ended.
@@ -81,10 +84,12 @@ impl Answering {
         self: Arc<Self>,
         ask: AskModel,
         generation: Arc<Generation>,
-        _place: Place,
+        admitted: Admitted,
     ) {
         let log = ask.log.clone();
-        let attempt = AssertUnwindSafe(self.attempt(ask, &generation)).catch_unwind().await;
+        let Admitted { place: _place, reservation } = admitted;
+        let attempt = self.attempt(ask, &generation, reservation);
+        let attempt = AssertUnwindSafe(attempt).catch_unwind().await;
         if attempt.is_err() {
             error!(log, "the task of an answer panicked");
             generation.settle_question(Err(ErrorCode::InternalError.into()));
@@ -101,7 +106,7 @@ impl Answering {
         }
     }
 
-    async fn attempt(&self, ask: AskModel, generation: &Arc<Generation>) {
+    async fn attempt(&self, ask: AskModel, generation: &Arc<Generation>, reservation: Option<Reservation>) {
         let watch = Stopwatch { started: Instant::now(), asked_after: Cell::new(None) };
         // Handed to the store before anything is asked upstream, so no answer can be stored ahead of its question.
         let question = SaveQuestion {
@@ -112,12 +117,17 @@ impl Answering {
             question: Arc::clone(&ask.prompt.question),
             tokens: ask.question_tokens,
             asked_at: ask.asked_at,
+            reserve: reservation.as_ref().map(|it| Reserve {
+                day: it.day,
+                amount: it.amount,
+                ceilings: self.spending.ceilings,
+            }),
         };
         let stored = self.save_question.ask(question, PATIENCE);
         let accept = async {
             let acceptance = match stored.await {
                 Ok(Ok(())) => Ok(Acceptance { durable: true }),
-                Ok(Err(error)) => Err(question_failure(&error)),
+                Ok(Err(error)) => Err(question_failure(&error, ask.asked_at)),
                 Err(AskError::Closed) => Err(ErrorCode::StorageUnavailable.into()),
                 // The write stays in the store's buffer and is committed when the database is back.
                 Err(AskError::Timeout) => Ok(Acceptance { durable: false }),
@@ -127,8 +137,14 @@ impl Answering {
         };
         let drive = async { Ok(self.drive(&ask, generation, &watch).await) };
         match try_join(accept, drive).await {
-            Ok((_, ending)) => self.conclude(&ask, generation, ending, &watch).await,
-            Err(failure) => info!(ask.log, "question refused"; "code" => ?failure.code),
+            Ok((_, ending)) => self.conclude(&ask, generation, ending, &watch, reservation).await,
+            Err(failure) => {
+                // It was never asked, as far as anybody will remember.
+                if let Some(reservation) = reservation {
+                    reservation.settle(Amount::default());
+                }
+                info!(ask.log, "question refused"; "code" => ?failure.code);
+            }
         }
     }
 
@@ -174,7 +190,7 @@ impl Answering {
                 // After a crash this is the answer, and takes its place in prompts by its length.
                 let tokens = self.counter.count(&generation.text());
                 let record =
-                    self.record(ask, generation, TurnStatus::Answering, tokens, Usage::default(), None);
+                    self.record(ask, generation, TurnStatus::Answering, tokens, Usage::default(), None, None);
                 match self.save_answer.tell(SaveAnswer(record)) {
                     Ok(()) => saved = length,
                     Err(error) => warn!(log, "an unfinished answer could not be saved"; "error" => %error),
@@ -189,6 +205,7 @@ impl Answering {
         generation: &Arc<Generation>,
         ending: Ending,
         watch: &Stopwatch,
+        reservation: Option<Reservation>,
     ) {
         let (status, finish, failure) = match ending {
             Ending::Finished(finish) => (finish.status, Some(finish), None),
@@ -217,7 +234,13 @@ impl Answering {
         } else {
             usage.unwrap_or_else(|| self.counted_usage(ask, answer_tokens))
         };
-        let record = self.record(ask, generation, status, answer_tokens, usage, model.clone());
+        let settle = reservation.map(|reservation| {
+            let taken = self.spending.taken(&usage);
+            let settle = Settle { day: reservation.day, set_aside: reservation.amount, taken };
+            reservation.settle(taken);
+            settle
+        });
+        let record = self.record(ask, generation, status, answer_tokens, usage, model.clone(), settle);
         let handed_over = Instant::now();
         let durable = match self.save_answer.ask(SaveAnswer(record), PATIENCE).await {
             Ok(Ok(())) => true,
@@ -263,6 +286,7 @@ impl Answering {
         tokens: u32,
         usage: Usage,
         model: Option<Arc<str>>,
+        settle: Option<Settle>,
     ) -> AnswerRecord {
         AnswerRecord {
             turn_id: ask.turn_id,
@@ -273,6 +297,7 @@ impl Answering {
             model,
             usage,
             at: Timestamp::now(),
+            settle,
         }
     }
 }
@@ -281,8 +306,12 @@ fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn question_failure(error: &StorageError) -> Failure {
+fn question_failure(error: &StorageError, asked_at: Timestamp) -> Failure {
     match error {
+        StorageError::CeilingReached => {
+            let retry_after = Some(Day::of(asked_at).end().since(asked_at));
+            Failure { code: ErrorCode::BudgetExceeded, retry_after }
+        }
         StorageError::DuplicateQuestion => ErrorCode::DuplicateId.into(),
         StorageError::Superseded => ErrorCode::SessionNotFound.into(),
         StorageError::BufferFull => ErrorCode::StorageUnavailable.into(),
@@ -290,6 +319,13 @@ fn question_failure(error: &StorageError) -> Failure {
             ErrorCode::StorageUnavailable.into()
         }
     }
+}
+
+/// What a question was given to be answered with.
+pub(super) struct Admitted {
+    pub(super) place: Place,
+    /// Set aside for a model's answer.
+    pub(super) reservation: Option<Reservation>,
 }
 
 /// A place among the questions under way, given up when dropped.

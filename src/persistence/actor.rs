@@ -10,19 +10,20 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::messages::{
-    CheckStorage, CheckWriter, CreateSession, FindTurn, FlushStorage, LoadHistory, MarkInterrupted,
-    ResumeSession, Resumption, SaveAnswer, SaveQuestion, StoredSession, StoredTurn, TranscriptPage,
-    WriterReport,
+    CheckStorage, CheckWriter, CreateSession, FindTurn, FlushStorage, LoadHistory, LoadSpending,
+    MarkInterrupted, ResumeSession, Resumption, SaveAnswer, SaveQuestion, StoredSession, StoredTurn,
+    TranscriptPage, WriterReport,
 };
 use super::pool::{Connection, Pool};
-use super::queries;
 use super::writer::{self, BUFFER_CAPACITY, Job, Observed, Write, WriterCondition, Written};
 use super::{PATIENCE, StorageError};
+use super::{queries, spending};
 use crate::mailbox::{Mailbox, Receive, Reply};
 use crate::receives;
 use crate::session::history::MAX_EXCHANGES;
 use crate::session::rate_window::WINDOW;
 use crate::settings::DatabaseSettings;
+use crate::spending::Amount;
 use crate::telemetry::metrics::Metrics;
 
 /// Messages that may wait for the actor; handling one takes microseconds.
@@ -95,6 +96,7 @@ fn done(written: Written) -> Result<(), StorageError> {
         Written::Done | Written::Epoch(_) => Ok(()),
         Written::Superseded => Err(StorageError::Superseded),
         Written::Duplicate => Err(StorageError::DuplicateQuestion),
+        Written::CeilingReached => Err(StorageError::CeilingReached),
         Written::NotFound | Written::Expired | Written::TooLate => {
             Err(StorageError::Rejected("there is nothing to change".to_owned()))
         }
@@ -110,7 +112,7 @@ impl Receive<CreateSession> for PersistenceActor {
 
 impl Receive<SaveQuestion> for PersistenceActor {
     fn receive(&mut self, save: SaveQuestion, _: &mut Self::Context) -> Reply<Result<(), StorageError>> {
-        let written = self.write(Write::SaveQuestion(save));
+        let written = self.write(Write::SaveQuestion(save, Instant::now() + PATIENCE));
         Reply::later(async move { done(written.await?) })
     }
 }
@@ -182,6 +184,15 @@ impl Receive<FindTurn> for PersistenceActor {
                 queries::find_turn(link, find.session_id, &find.client_id).await
             };
             pool.run(operation).await
+        })
+    }
+}
+
+impl Receive<LoadSpending> for PersistenceActor {
+    fn receive(&mut self, load: LoadSpending, _: &mut Self::Context) -> Reply<Result<Amount, StorageError>> {
+        let pool = self.pool.clone();
+        Reply::later(async move {
+            pool.run(async move |link: &mut Connection| spending::load(link, load.day).await).await
         })
     }
 }

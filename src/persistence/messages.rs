@@ -9,6 +9,7 @@ use super::StorageError;
 use crate::clock::Timestamp;
 use crate::ids::{SessionId, TokenHash, TurnId};
 use crate::protocol::server::{AnswerMode, TurnStatus, Usage};
+use crate::spending::{Amount, Ceilings, Day};
 
 /// Store a new session, at epoch 0.
 #[derive(Clone, Debug, Message)]
@@ -112,6 +113,39 @@ pub struct SaveQuestion {
     pub tokens: u32,
     /// When.
     pub asked_at: Timestamp,
+    /// What its answer may take, when a model is to give it.
+    pub reserve: Option<Reserve>,
+}
+
+/// Set an amount aside in the account of a day, with the question that will take it. While its asker waits, a question
+/// that would exceed a ceiling is not stored; after that its answer is being given, and it counts whatever it exceeds.
+#[derive(Clone, Copy, Debug)]
+pub struct Reserve {
+    /// The day.
+    pub day: Day,
+    /// How much.
+    pub amount: Amount,
+    /// What the day may take, by all servers that share the database.
+    pub ceilings: Ceilings,
+}
+
+/// Count what was taken instead of what was set aside.
+#[derive(Clone, Copy, Debug)]
+pub struct Settle {
+    /// The day in whose account it was set aside.
+    pub day: Day,
+    /// What was set aside.
+    pub set_aside: Amount,
+    /// What was taken.
+    pub taken: Amount,
+}
+
+/// Read the account of a day.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Result<Amount, StorageError>")]
+pub struct LoadSpending {
+    /// The day.
+    pub day: Day,
 }
 
 /// Store an answer, whole or as far as it is; the later one replaces the earlier.
@@ -138,6 +172,8 @@ pub struct AnswerRecord {
     pub usage: Usage,
     /// When.
     pub at: Timestamp,
+    /// What becomes of what was set aside for it, at its end.
+    pub settle: Option<Settle>,
 }
 
 /// A turn was cut off by a crash: mark it so.

@@ -5,7 +5,8 @@
 //! A read or a write that has begun is finished whatever becomes of its asker. It stops with the process, after
 //! [`FlushStorage`](messages::FlushStorage).
 //!
-//! In reading order: [`messages`], [`actor`], `writer` (group commit), `queries` (each written once for both
+//! In reading order: [`messages`], [`actor`], `writer` (group commit), `spending` (the
+//! account of each day), `queries` (each written once for both
 //! databases), `pool` (what makes that possible; `postgres` and `sqlite` open its connections), `models`, [`schema`], [`migrations`].
 //! [`reports`] is what the owner's commands read and delete, in a process of their own beside the server.
 
@@ -22,6 +23,7 @@ mod postgres;
 mod queries;
 pub mod reports;
 pub mod schema;
+mod spending;
 mod sqlite;
 mod writer;
 
@@ -49,6 +51,10 @@ pub enum StorageError {
     /// The session was resumed by a later connection, or is gone. Clients see `SESSION_NOT_FOUND`.
     #[error("the session belongs to a later connection, or is gone")]
     Superseded,
+    /// The day's ceiling would be exceeded, by this server or another that shares the database. Clients see
+    /// `BUDGET_EXCEEDED`.
+    #[error("the day's ceiling would be exceeded")]
+    CeilingReached,
     /// The session has a question with the same `id`. Clients see `DUPLICATE_ID` or the earlier answer.
     #[error("the session has another question with the same id")]
     DuplicateQuestion,

@@ -18,9 +18,7 @@ use super::schema::{messages, sessions, turns};
 use crate::clock::Timestamp;
 use crate::ids::TurnId;
 use crate::protocol::server::{AnswerMode, TurnStatus, Usage};
-
-/// Billionths in one.
-const NANO: f64 = 1e9;
+use crate::spending::amount::{dollars, nanodollars};
 
 /// A UUID in a column of type `Id`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, AsExpression, FromSqlRow)]
@@ -157,7 +155,7 @@ impl TurnRow {
             usage: Usage {
                 prompt_tokens: self.prompt_tokens.map_or(0, count),
                 completion_tokens: self.completion_tokens.map_or(0, count),
-                cost: self.cost_nanodollars.map(dollars),
+                cost: self.cost_nanodollars.map(cost),
             },
             asked_at: Timestamp(self.asked_at_ms),
             question,
@@ -176,12 +174,11 @@ fn count(stored: i32) -> u32 {
 }
 
 /// US dollars for the column of billionths.
-#[expect(clippy::cast_possible_truncation, clippy::as_conversions, reason = "the cast saturates")]
-pub(super) fn nanodollars(cost: f64) -> i64 {
-    (cost * NANO).round() as i64
+pub(super) fn stored_cost(dollars: f64) -> i64 {
+    i64::try_from(nanodollars(dollars)).unwrap_or(i64::MAX)
 }
 
-#[expect(clippy::cast_precision_loss, clippy::as_conversions, reason = "exact up to nine million dollars")]
-pub(super) fn dollars(nanodollars: i64) -> f64 {
-    nanodollars as f64 / NANO
+/// US dollars out of the column of billionths.
+pub(super) fn cost(stored: i64) -> f64 {
+    dollars(u64::try_from(stored).unwrap_or(0))
 }

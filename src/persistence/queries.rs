@@ -10,11 +10,12 @@ use super::messages::{
     TranscriptPage,
 };
 use super::models::{
-    Key, MESSAGE_COLUMNS, MessageRow, NewMessage, NewSession, NewTurn, TURN_COLUMNS, TurnRow, nanodollars,
+    Key, MESSAGE_COLUMNS, MessageRow, NewMessage, NewSession, NewTurn, TURN_COLUMNS, TurnRow, stored_cost,
     stored_count,
 };
 use super::pool::{Connection, on_either};
 use super::schema::{messages, sessions, turns};
+use super::spending;
 use super::writer::Written;
 use crate::clock::Timestamp;
 use crate::ids::SessionId;
@@ -72,8 +73,13 @@ pub(super) async fn raise_epoch(connection: &mut Connection, it: &ResumeSession)
     }
 }
 
-/// Opens a turn, if the connection still owns the session. The same write may be tried twice.
-pub(super) async fn save_question(connection: &mut Connection, it: &SaveQuestion) -> QueryResult<Written> {
+/// Opens a turn, if the connection still owns the session and, while `refusable`, the day has room for its answer. The
+/// same write may be tried twice.
+pub(super) async fn save_question(
+    connection: &mut Connection,
+    it: &SaveQuestion,
+    refusable: bool,
+) -> QueryResult<Written> {
     let owned =
         sessions::table.filter(sessions::id.eq(Key(it.session_id.0))).filter(sessions::epoch.eq(it.epoch));
     let touch = diesel::update(owned).set(sessions::last_seen_at_ms.eq(it.asked_at.0));
@@ -92,6 +98,13 @@ pub(super) async fn save_question(connection: &mut Connection, it: &SaveQuestion
         let same = turns::table.find(Key(it.turn_id.0)).count();
         let stored: i64 = on_either!(connection, link => same.get_result(link).await)?;
         return Ok(if stored == 0 { Written::Duplicate } else { Written::Done });
+    }
+    if let Some(reserve) = &it.reserve
+        && !spending::set_aside(connection, reserve, refusable).await?
+    {
+        let undo = diesel::delete(turns::table.find(Key(it.turn_id.0)));
+        on_either!(connection, link => undo.execute(link).await)?;
+        return Ok(Written::CeilingReached);
     }
     let message = NewMessage {
         turn_id: Key(it.turn_id.0),
@@ -117,11 +130,14 @@ pub(super) async fn save_answer(connection: &mut Connection, it: &AnswerRecord) 
         turns::model.eq(it.model.as_deref()),
         turns::prompt_tokens.eq(stored_count(it.usage.prompt_tokens)),
         turns::completion_tokens.eq(stored_count(it.usage.completion_tokens)),
-        turns::cost_nanodollars.eq(it.usage.cost.map(nanodollars)),
+        turns::cost_nanodollars.eq(it.usage.cost.map(stored_cost)),
         turns::ended_at_ms.eq(finished.then_some(it.at.0)),
     ));
     if on_either!(connection, link => update.execute(link).await)? == 0 {
         return Ok(Written::NotFound);
+    }
+    if let Some(settle) = &it.settle {
+        spending::settle(connection, settle).await?;
     }
     let message = NewMessage {
         turn_id: Key(it.turn_id.0),

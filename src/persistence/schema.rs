@@ -78,6 +78,20 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use diesel::sql_types::{BigInt, Integer};
+
+    /// What the answers of each day took.
+    spending (day) {
+        /// A day of UTC, counted from 1970.
+        day -> Integer,
+        /// Tokens that were taken, and those that are set aside for answers under way.
+        tokens -> BigInt,
+        /// The same in billionths of a US dollar.
+        cost_nanodollars -> BigInt,
+    }
+}
+
 diesel::joinable!(turns -> sessions (session_id));
 diesel::joinable!(messages -> turns (turn_id));
 diesel::allow_tables_to_appear_in_same_query!(sessions, turns, messages);

@@ -36,7 +36,8 @@ pub(super) enum Write {
     CreateSession(CreateSession),
     /// Not after the time: whoever asked has given up, and the connection that is alive must keep its session.
     RaiseEpoch(ResumeSession, Instant),
-    SaveQuestion(SaveQuestion),
+    /// Until the time a ceiling of the day may refuse it; after that its asker has gone on.
+    SaveQuestion(SaveQuestion, Instant),
     SaveAnswer(AnswerRecord),
     MarkInterrupted(MarkInterrupted),
     /// Changes nothing; is done when everything before it is.
@@ -53,6 +54,7 @@ pub(super) enum Written {
     TooLate,
     Superseded,
     Duplicate,
+    CeilingReached,
 }
 
 /// A change and who wants to know of it. An asker that has gone does not stop the change.
@@ -208,7 +210,9 @@ async fn apply(connection: &mut Connection, write: &Write) -> QueryResult<Writte
         Write::CreateSession(it) => queries::create_session(connection, it).await,
         Write::RaiseEpoch(_, until) if Instant::now() > *until => Ok(Written::TooLate),
         Write::RaiseEpoch(it, _) => queries::raise_epoch(connection, it).await,
-        Write::SaveQuestion(it) => queries::save_question(connection, it).await,
+        Write::SaveQuestion(it, until) => {
+            queries::save_question(connection, it, Instant::now() <= *until).await
+        }
         Write::SaveAnswer(it) => queries::save_answer(connection, it).await,
         Write::MarkInterrupted(it) => queries::mark_interrupted(connection, it).await,
         Write::Barrier => Ok(Written::Done),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::choices::{Choice, LogFormat, SuspiciousContent, Tokenizer};
 use super::sections::Settings;
-use super::{api_key, duration, log_levels};
+use super::{api_key, duration, log_levels, money};
 
 /// One setting.
 pub(super) struct Setting {
@@ -24,6 +24,8 @@ pub(super) enum Form {
     Whole(u64, u64, &'static str),
     /// A duration within bounds.
     Duration(Duration, Duration),
+    /// An amount of US dollars, or nothing.
+    Dollars,
     /// `true` or `false`.
     Flag,
     /// One word out of a few, from [`Choice::accepted`].
@@ -49,6 +51,10 @@ impl Form {
                 "a duration from {} to {}, such as 500ms, 30s, 5m or 24h (a bare number is seconds)",
                 duration::written(least),
                 duration::written(most),
+            ),
+            Self::Dollars => format!(
+                "US dollars such as 5 or 0.15, up to {}, with at most nine decimal places",
+                money::written(money::MOST)
             ),
             Self::Flag => "true or false (also yes/no, on/off, 1/0)".to_owned(),
             Self::OneOf(accepted) => accepted(),
@@ -128,6 +134,14 @@ catalogue! {
     MAX_RESPONSE_TOKENS: Form::Whole(16, 2_000_000, ", at least 256 below MAX_CONTEXT_TOKENS"),
         |all| all.tokens.max_response.to_string();
     TOKENIZER: Form::OneOf(Tokenizer::accepted), |all| all.tokens.tokenizer.word().to_owned();
+    DAILY_TOKEN_LIMIT: Form::Whole(1, 1_000_000_000_000, ", at least MAX_CONTEXT_TOKENS; empty for none"),
+        |all| all.budget.daily_tokens.map_or_else(String::new, |it| it.to_string());
+    DAILY_COST_LIMIT: Form::Dollars,
+        |all| all.budget.daily_nanodollars.map_or_else(String::new, money::written);
+    LLM_PRICE_PROMPT: Form::Dollars,
+        |all| all.budget.prompt_price.map_or_else(String::new, money::written);
+    LLM_PRICE_COMPLETION: Form::Dollars,
+        |all| all.budget.completion_price.map_or_else(String::new, money::written);
     RATE_LIMIT_REQUESTS_PER_MINUTE: Form::Whole(1, 600, ""),
         |all| all.limits.requests_per_minute.to_string();
     QUESTIONS_PER_MINUTE_PER_ADDRESS: Form::Whole(1, 1_000_000, ""),

@@ -9,11 +9,12 @@ use super::fault::SettingsError;
 use super::log_levels::{self, LogLevels};
 use super::reader::Reader;
 use super::sections::{
-    DatabaseSettings, HttpSettings, LimitSettings, LlmSettings, LogSettings, ResumeSettings, SessionSettings,
-    Settings, TokenSettings,
+    BudgetSettings, DatabaseSettings, HttpSettings, LimitSettings, LlmSettings, LogSettings, ResumeSettings,
+    SessionSettings, Settings, TokenSettings,
 };
-use super::{address, api_key, base_url, layers, origins, resume};
+use super::{address, api_key, base_url, layers, money, origins, resume};
 use crate::limits::TrustedProxies;
+use crate::spending::Prices;
 
 /// The tokens that must remain beside the longest answer for the resume and the question.
 const LEAST_PROMPT_TOKENS: u32 = 256;
@@ -113,6 +114,7 @@ fn all(purpose: &Purpose, from: &mut Reader) -> Option<Settings> {
     let resume = (*purpose == Purpose::Serve).then(|| from.required(&name::RESUME_PATH, resume::parse));
     let llm = llm(purpose, from);
     let tokens = tokens(from);
+    let budget = budget(from, tokens.as_ref());
     let requests_per_minute = from.whole(&name::RATE_LIMIT_REQUESTS_PER_MINUTE);
     let questions_per_minute_per_address = from.whole(&name::QUESTIONS_PER_MINUTE_PER_ADDRESS);
     let sessions_per_hour_per_address = from.whole(&name::SESSIONS_PER_HOUR_PER_ADDRESS);
@@ -130,6 +132,7 @@ fn all(purpose: &Purpose, from: &mut Reader) -> Option<Settings> {
         },
         llm: llm?,
         tokens: tokens?,
+        budget: budget?,
         limits: LimitSettings {
             requests_per_minute: requests_per_minute?,
             questions_per_minute_per_address: questions_per_minute_per_address?,
@@ -232,6 +235,49 @@ fn tokens(from: &mut Reader) -> Option<TokenSettings> {
     }
     let tokenizer = from.choice(&name::TOKENIZER);
     Some(TokenSettings { max_context: max_context?, max_response: max_response?, tokenizer: tokenizer? })
+}
+
+/// One exchange must be possible within a day's limits, or the first question would be refused like the last.
+fn budget(from: &mut Reader, tokens: Option<&TokenSettings>) -> Option<BudgetSettings> {
+    let daily_tokens = from.optional_whole(&name::DAILY_TOKEN_LIMIT);
+    let daily_nanodollars = from.optional(&name::DAILY_COST_LIMIT, money::parse);
+    let prompt_price = from.optional(&name::LLM_PRICE_PROMPT, money::parse);
+    let completion_price = from.optional(&name::LLM_PRICE_COMPLETION, money::parse);
+    if let (Some(Some(limit)), Some(tokens)) = (daily_tokens, tokens)
+        && limit < u64::from(tokens.max_context)
+    {
+        from.conflict(&name::DAILY_TOKEN_LIMIT, &name::MAX_CONTEXT_TOKENS, |beside| {
+            format!("does not go with {beside}: a day must have room for one exchange")
+        });
+    }
+    if let (Some(Some(limit)), Some(prompt), Some(completion)) =
+        (daily_nanodollars, prompt_price, completion_price)
+    {
+        let needed = "is required by DAILY_COST_LIMIT: without a price nothing can be set aside";
+        if prompt.is_none() {
+            from.missing::<()>(&name::LLM_PRICE_PROMPT, needed);
+        }
+        if completion.is_none() {
+            from.missing::<()>(&name::LLM_PRICE_COMPLETION, needed);
+        }
+        let prices = Prices { prompt: prompt.unwrap_or(0), completion: completion.unwrap_or(0) };
+        let one =
+            tokens.map(|it| prices.cost(it.max_context.saturating_sub(it.max_response), it.max_response));
+        if let Some(one) = one.filter(|one| *one > limit) {
+            let one = money::written(one);
+            from.conflict(&name::DAILY_COST_LIMIT, &name::LLM_PRICE_COMPLETION, |_| {
+                format!(
+                    "is less than one exchange may cost, {one} dollars by the prices and MAX_CONTEXT_TOKENS"
+                )
+            });
+        }
+    }
+    Some(BudgetSettings {
+        daily_tokens: daily_tokens?,
+        daily_nanodollars: daily_nanodollars?,
+        prompt_price: prompt_price?,
+        completion_price: completion_price?,
+    })
 }
 
 fn session(from: &mut Reader) -> Option<SessionSettings> {

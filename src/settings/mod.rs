@@ -7,7 +7,7 @@
 //! In reading order: `sections` and `choices` are what the rest of the program sees; `catalogue`
 //! is the table of names and bounds; `layers` finds the text of each setting, `reader` turns text
 //! into values and collects faults, `load` puts the two together. `database`, `base_url`,
-//! `api_key`, `origins`, `address`, `log_levels`, `resume` and `duration` each know one kind of value; `mask`
+//! `api_key`, `origins`, `address`, `log_levels`, `resume`, `money` and `duration` each know one kind of value; `mask`
 //! decides what of a value may be shown, and `fault` says what was wrong with it.
 //!
 //! What is absent: no other module reads the environment, and nothing here logs, prints or keeps
@@ -25,6 +25,7 @@ mod layers;
 mod load;
 mod log_levels;
 mod mask;
+mod money;
 mod nearness;
 mod origins;
 mod reader;
@@ -40,6 +41,6 @@ pub use duration::parse as parse_duration;
 pub use fault::{Fault, Given, SettingsError, Source};
 pub use load::{Loaded, Purpose, process_environment};
 pub use sections::{
-    DatabaseSettings, HttpSettings, LimitSettings, LlmSettings, LogSettings, ResumeSettings, SessionSettings,
-    Settings, TokenSettings,
+    BudgetSettings, DatabaseSettings, HttpSettings, LimitSettings, LlmSettings, LogSettings, ResumeSettings,
+    SessionSettings, Settings, TokenSettings,
 };

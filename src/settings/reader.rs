@@ -94,21 +94,12 @@ impl Reader {
 
     /// A whole number within the setting's bounds.
     pub(super) fn whole<T: TryFrom<u64>>(&mut self, setting: &Setting) -> Option<T> {
-        let (least, most) = match setting.form {
-            Form::Whole(least, most, _) => (least, most),
-            _ => (0, u64::MAX),
-        };
-        self.required(setting, |text| {
-            let number: i128 = text.parse().map_err(|_| "is not a whole number".to_owned())?;
-            if number < i128::from(least) {
-                return Err("is too small".to_owned());
-            }
-            u64::try_from(number)
-                .ok()
-                .filter(|number| *number <= most)
-                .and_then(|number| T::try_from(number).ok())
-                .ok_or_else(|| "is too large".to_owned())
-        })
+        self.required(setting, |text| whole(setting, text))
+    }
+
+    /// The same, or none: `Some(None)` then.
+    pub(super) fn optional_whole<T: TryFrom<u64>>(&mut self, setting: &Setting) -> Option<Option<T>> {
+        self.optional(setting, |text| whole(setting, text))
     }
 
     /// A duration within the setting's bounds.
@@ -177,6 +168,22 @@ impl Reader {
         });
         None
     }
+}
+
+fn whole<T: TryFrom<u64>>(setting: &Setting, text: &str) -> Result<T, String> {
+    let (least, most) = match setting.form {
+        Form::Whole(least, most, _) => (least, most),
+        _ => (0, u64::MAX),
+    };
+    let number: i128 = text.parse().map_err(|_| "is not a whole number".to_owned())?;
+    if number < i128::from(least) {
+        return Err("is too small".to_owned());
+    }
+    u64::try_from(number)
+        .ok()
+        .filter(|number| *number <= most)
+        .and_then(|number| T::try_from(number).ok())
+        .ok_or_else(|| "is too large".to_owned())
 }
 
 fn shown(setting: &Setting, text: &str) -> Given {

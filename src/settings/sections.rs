@@ -23,6 +23,8 @@ pub struct Settings {
     pub llm: LlmSettings,
     /// How many tokens an exchange may take.
     pub tokens: TokenSettings,
+    /// What a day may cost.
+    pub budget: BudgetSettings,
     /// How often visitors may ask.
     pub limits: LimitSettings,
     /// The times in the life of a session.
@@ -119,6 +121,19 @@ pub struct TokenSettings {
     pub max_response: u32,
     /// `TOKENIZER`: how tokens are counted when the model's own way is not known.
     pub tokenizer: Tokenizer,
+}
+
+/// What a day may cost; `None` is no limit, or an unknown price.
+#[derive(Debug, Clone, Copy)]
+pub struct BudgetSettings {
+    /// `DAILY_TOKEN_LIMIT`: the most tokens of prompts and answers in a day of UTC, at least one exchange.
+    pub daily_tokens: Option<u64>,
+    /// `DAILY_COST_LIMIT`: the most that answers may cost in a day of UTC, in billionths of a US dollar.
+    pub daily_nanodollars: Option<u64>,
+    /// `LLM_PRICE_PROMPT`: the most paid for a million tokens of prompts, in billionths of a US dollar.
+    pub prompt_price: Option<u64>,
+    /// `LLM_PRICE_COMPLETION`: the same for tokens of answers.
+    pub completion_price: Option<u64>,
 }
 
 /// How often visitors may ask.

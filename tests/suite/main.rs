@@ -16,6 +16,7 @@ mod support;
 mod address_limits;
 mod architecture;
 mod browser;
+mod budget;
 mod compatible_servers;
 mod configuration;
 mod container;

@@ -10,7 +10,7 @@ use super::{Conversation, Page, Selection, Usage, UsageBy};
 use crate::clock::Timestamp;
 use crate::ids::{SessionId, TurnId};
 use crate::persistence::messages::StoredTurn;
-use crate::persistence::models::{Key, TURN_COLUMNS, TurnRow, dollars};
+use crate::persistence::models::{Key, TURN_COLUMNS, TurnRow, cost as dollars};
 use crate::persistence::pool::{Connection, on_either};
 use crate::persistence::queries::with_messages;
 use crate::persistence::schema::{sessions, turns};

@@ -5,7 +5,7 @@ use super::super::{Purpose, Settings, catalogue};
 use super::{Folder, Outcome, effective, variables};
 
 /// The defaults that owners were promised.
-const PROMISED: [(&str, &str); 35] = [
+const PROMISED: [(&str, &str); 39] = [
     ("HOST", "127.0.0.1"),
     ("PORT", "8080"),
     ("OPERATOR_ADDRESS", "127.0.0.1:9090"),
@@ -29,6 +29,10 @@ const PROMISED: [(&str, &str); 35] = [
     ("MAX_CONTEXT_TOKENS", "8000"),
     ("MAX_RESPONSE_TOKENS", "2000"),
     ("TOKENIZER", "cl100k_base"),
+    ("DAILY_TOKEN_LIMIT", ""),
+    ("DAILY_COST_LIMIT", ""),
+    ("LLM_PRICE_PROMPT", ""),
+    ("LLM_PRICE_COMPLETION", ""),
     ("RATE_LIMIT_REQUESTS_PER_MINUTE", "20"),
     ("QUESTIONS_PER_MINUTE_PER_ADDRESS", "60"),
     ("SESSIONS_PER_HOUR_PER_ADDRESS", "60"),
@@ -129,6 +133,10 @@ fn effective_values_can_be_given_again() -> Outcome {
         ("LLM_BASE_URL", "http://localhost:11434/v1/"),
         ("LLM_FALLBACK_MODELS", "a/b,c/d"),
         ("LLM_IDLE_TIMEOUT", "1500ms"),
+        ("DAILY_TOKEN_LIMIT", "1000000"),
+        ("DAILY_COST_LIMIT", "2.50"),
+        ("LLM_PRICE_PROMPT", "0.15"),
+        ("LLM_PRICE_COMPLETION", ".6"),
         ("TOKENIZER", "O200K_BASE"),
         ("LOG_LEVEL", "warn,resume_chatbot::llm=debug"),
         ("LOG_FORMAT", "json"),

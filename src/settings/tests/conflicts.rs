@@ -27,6 +27,29 @@ fn of_two_settings_in_conflict_the_one_that_was_given_is_named() -> Outcome {
 }
 
 #[test]
+fn a_day_has_room_for_one_exchange() -> Outcome {
+    let folder = Folder::new()?;
+    let fault = only_fault_of(folder.serve(None, &[("DAILY_TOKEN_LIMIT", "7999")]))?;
+    assert_eq!(fault.name, "DAILY_TOKEN_LIMIT");
+    assert!(folder.serve(None, &[("DAILY_TOKEN_LIMIT", "8000")]).is_ok());
+    // 6,000 tokens of a prompt and 2,000 of an answer cost 0.0021 dollars.
+    let prices = [("LLM_PRICE_PROMPT", "0.15"), ("LLM_PRICE_COMPLETION", "0.6")];
+    let load = |limit| folder.serve(None, &[("DAILY_COST_LIMIT", limit), prices[0], prices[1]]);
+    let fault = only_fault_of(load("0.002"))?;
+    assert!(fault.problem.contains("0.0021"), "{}", fault.problem);
+    assert!(load("0.0021").is_ok());
+    Ok(())
+}
+
+#[test]
+fn a_limit_of_money_needs_prices() -> Outcome {
+    let folder = Folder::new()?;
+    let faults = faults_of(folder.serve(None, &[("DAILY_COST_LIMIT", "5")]))?;
+    assert_eq!(names(&faults), ["LLM_PRICE_PROMPT", "LLM_PRICE_COMPLETION"]);
+    Ok(())
+}
+
+#[test]
 fn the_heartbeat_comes_before_the_idle_timeout() -> Outcome {
     let folder = Folder::new()?;
     let fault = only_fault_of(folder.serve(None, &[("HEARTBEAT_INTERVAL", "30m")]))?;

@@ -6,6 +6,7 @@
 //!
 //! What is absent: no global state, no label with an id, an address or a text of anybody.
 
+mod budget;
 mod group;
 mod limits;
 mod mailboxes;
@@ -22,6 +23,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
+pub use budget::BudgetMetrics;
 use group::{Counters, metrics, zeros};
 pub use limits::LimitMetrics;
 
@@ -36,6 +38,8 @@ pub struct Metrics {
     pub session: SessionMetrics,
     /// Questions and their answers.
     pub answer: AnswerMetrics,
+    /// What the day has cost.
+    pub budget: BudgetMetrics,
     /// The model's server.
     pub upstream: UpstreamMetrics,
     /// The database.
@@ -248,6 +252,7 @@ impl Collector for Metrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.session.encode(&mut encoder)?;
         self.answer.encode(&mut encoder)?;
+        self.budget.encode(&mut encoder)?;
         self.upstream.encode(&mut encoder)?;
         self.store.encode(&mut encoder)?;
         self.limits.encode(&mut encoder)?;

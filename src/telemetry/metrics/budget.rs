@@ -1,0 +1,47 @@
+//! What the day has cost, in a scrape.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+
+use super::group::metrics;
+use crate::clock::Timestamp;
+use crate::spending::Spending;
+use crate::spending::amount::dollars;
+
+type Dollars = Gauge<f64, AtomicU64>;
+
+metrics! {
+    /// What the day has cost.
+    pub struct BudgetMetrics in "budget" {
+        /// Tokens that ended answers have taken today (UTC), with what earlier processes left in the store.
+        taken_tokens: Gauge = Gauge::default(),
+        /// Tokens that are set aside for answers under way.
+        set_aside_tokens: Gauge = Gauge::default(),
+        /// Tokens that a day may take; 0 for no limit.
+        limit_tokens: Gauge = Gauge::default(),
+        /// What ended answers have cost today (UTC), by the model's server or else by the prices that were set.
+        taken_dollars: Dollars = Dollars::default(),
+        /// What is set aside for answers under way, by the prices that were set.
+        set_aside_dollars: Dollars = Dollars::default(),
+        /// What a day may cost; 0 for no limit.
+        limit_dollars: Dollars = Dollars::default(),
+        /// Questions that found the day's budget used up.
+        refusals: Counter = Counter::default(),
+    }
+}
+
+impl BudgetMetrics {
+    /// Writes down how the day's account stands.
+    pub fn stands(&self, spending: &Spending, now: Timestamp) {
+        let count = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
+        let (taken, set_aside) = spending.standing(now);
+        self.taken_tokens.set(count(taken.tokens));
+        self.set_aside_tokens.set(count(set_aside.tokens));
+        self.limit_tokens.set(count(spending.ceilings.tokens.unwrap_or(0)));
+        self.taken_dollars.set(dollars(taken.nanodollars));
+        self.set_aside_dollars.set(dollars(set_aside.nanodollars));
+        self.limit_dollars.set(dollars(spending.ceilings.nanodollars.unwrap_or(0)));
+    }
+}

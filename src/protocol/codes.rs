@@ -177,8 +177,8 @@ impl ErrorCode {
                 None,
                 [
                     "The budget for answers is used up for now.",
-                    "the account at the model's server is exhausted (402)",
-                    "add credit there, or lower `MAX_RESPONSE_TOKENS`",
+                    "the day's budget is used up, with `retry_after_ms` to midnight UTC; or the account at the model's server is (402)",
+                    "raise `DAILY_TOKEN_LIMIT` or `DAILY_COST_LIMIT`, or add credit there",
                 ],
             ),
             Self::ContentRejected => entry(

@@ -15,11 +15,8 @@ use crate::support::server_config::ServerConfig;
 use crate::support::stores::FreshStore;
 
 /// Room for one question at a time: an answer may take 1,200 of 2,000 tokens.
-const ONE_AT_A_TIME: [(&str, &str); 3] = [
-    ("MAX_CONTEXT_TOKENS", "2000"),
-    ("MAX_RESPONSE_TOKENS", "1200"),
-    ("DAILY_TOKEN_LIMIT", "2000"),
-];
+const ONE_AT_A_TIME: [(&str, &str); 3] =
+    [("MAX_CONTEXT_TOKENS", "2000"), ("MAX_RESPONSE_TOKENS", "1200"), ("DAILY_TOKEN_LIMIT", "2000")];
 
 /// The store's account, whatever the day.
 const TOKENS: &str = "SELECT CAST(coalesce(sum(tokens), 0) AS BIGINT) FROM spending";

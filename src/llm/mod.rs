@@ -10,8 +10,10 @@
 //! reader's place in it, `turn` the task that carries one question through, [`actor`] the thin shell.
 
 pub mod actor;
+pub mod admission;
 pub mod chunk;
 pub mod excerpts;
+pub mod fair_queue;
 pub mod generation;
 pub mod instructions;
 pub mod messages;

@@ -1,5 +1,6 @@
 //! `assess`: how many texts of a file look like attempts to take over the model.
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -13,12 +14,13 @@ use super::{Failed, Outcome};
 /// Largest file that is read, in bytes.
 const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
 
-/// The keys under which a list of objects holds its texts.
+/// The keys under which a list of objects, or a table, holds its texts.
 const TEXT_KEYS: [&str; 3] = ["prompt", "text", "question"];
 
 #[derive(Args)]
 pub(super) struct Arguments {
-    /// Files of texts: JSON (lists of texts, or of objects with a `prompt`, `text` or `question`), or one text a line.
+    /// Files of texts: JSON (lists of texts, or of objects with a `prompt`, `text` or `question`), CSV (with such a column),
+    /// or one text a line.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Print JSON.
@@ -67,13 +69,32 @@ fn read(file: &Path) -> Result<Vec<String>, Failed> {
         return Err(failed(format!("has {size} bytes; at most {MAX_FILE_BYTES} are read")));
     }
     let content = std::fs::read_to_string(file).map_err(|error| failed(error.to_string()))?;
-    if file.extension().is_some_and(|extension| extension == "json") {
-        let value: Value = serde_json::from_str(&content).map_err(|error| failed(error.to_string()))?;
-        let mut texts = Vec::new();
-        collect(&value, &mut texts);
-        return Ok(texts);
+    match file.extension().and_then(OsStr::to_str) {
+        Some("json") => {
+            let value: Value = serde_json::from_str(&content).map_err(|error| failed(error.to_string()))?;
+            let mut texts = Vec::new();
+            collect(&value, &mut texts);
+            Ok(texts)
+        }
+        Some("csv") => column(&content).map_err(failed),
+        _ => Ok(lines(&content)),
     }
-    Ok(content.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect())
+}
+
+fn lines(content: &str) -> Vec<String> {
+    content.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect()
+}
+
+/// The texts of a table whose first row names its columns.
+fn column(content: &str) -> Result<Vec<String>, String> {
+    let mut table = csv::Reader::from_reader(content.as_bytes());
+    let names = table.headers().map_err(|error| error.to_string())?;
+    let column = TEXT_KEYS
+        .iter()
+        .find_map(|key| names.iter().position(|name| name.trim().eq_ignore_ascii_case(key)))
+        .ok_or_else(|| format!("has no column named {}", TEXT_KEYS.join(", ")))?;
+    let rows = table.records().map(|row| row.map_err(|error| error.to_string()));
+    rows.map(|row| Ok(row?.get(column).unwrap_or_default().to_owned())).collect()
 }
 
 fn collect(value: &Value, texts: &mut Vec<String>) {

@@ -34,7 +34,7 @@ pub struct Admitted {
 
 #[derive(Debug)]
 enum Stage {
-    Holds(Place),
+    Holds { _place: Place },
     Waits(Ticket, oneshot::Receiver<Place>),
 }
 
@@ -52,7 +52,7 @@ impl Admission {
     pub fn join(self: &Arc<Self>, visitor: AddressKey) -> Result<Admitted, LineTooLong> {
         let (tell, told) = oneshot::channel();
         let stage = match self.lock().join(visitor, tell)? {
-            Joined::AtOnce => Stage::Holds(self.place()),
+            Joined::AtOnce => Stage::Holds { _place: self.place() },
             Joined::Waits(ticket) => Stage::Waits(ticket, told),
         };
         Ok(Admitted { admission: Arc::clone(self), visitor, stage })
@@ -79,7 +79,7 @@ impl Admitted {
     #[must_use]
     pub fn position(&self) -> Option<usize> {
         match &self.stage {
-            Stage::Holds(_) => None,
+            Stage::Holds { .. } => None,
             Stage::Waits(ticket, _) => self.admission.lock().position(self.visitor, *ticket),
         }
     }
@@ -88,7 +88,7 @@ impl Admitted {
     pub async fn turn(&mut self) {
         let Stage::Waits(_, told) = &mut self.stage else { return };
         match told.await {
-            Ok(place) => self.stage = Stage::Holds(place),
+            Ok(place) => self.stage = Stage::Holds { _place: place },
             // Whoever is next is told before its sender is dropped.
             Err(_) => std::future::pending().await,
         }

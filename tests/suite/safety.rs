@@ -105,6 +105,14 @@ async fn an_owner_can_measure_the_judgement_on_files_of_texts() {
     let tallies: Value = serde_json::from_str(&measured.stdout).unwrap();
     assert_eq!((&tallies[0]["texts"], &tallies[0]["flagged"]), (&json!(1), &json!(1)));
     assert_eq!((&tallies[1]["texts"], &tallies[1]["flagged"]), (&json!(2), &json!(0)));
+    let table = format!("id,Prompt\n1,\"{ATTACK}\nAnd a second line, with a comma.\"\n2,What does she do?\n");
+    std::fs::write(path("table.csv"), table).unwrap();
+    let measured = run_to_end(&["assess", "--json", &path("table.csv")], &[]).await;
+    let tallies: Value = serde_json::from_str(&measured.stdout).unwrap();
+    assert_eq!((&tallies[0]["texts"], &tallies[0]["flagged"]), (&json!(2), &json!(1)), "{measured:?}");
+    std::fs::write(path("nameless.csv"), "id,words\n1,x\n").unwrap();
+    let nameless = run_to_end(&["assess", &path("nameless.csv")], &[]).await;
+    assert!(nameless.code == Some(1) && nameless.stderr.contains("no column"), "{nameless:?}");
     let missing = run_to_end(&["assess", &path("nothing.json")], &[]).await;
     assert!(missing.code == Some(1) && missing.stderr.contains("nothing.json"), "{missing:?}");
 }

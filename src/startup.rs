@@ -15,10 +15,11 @@ use crate::http::{self, BindError, HttpSurroundings};
 use crate::limits::{AddressGate, Limits, TrustedProxies};
 use crate::llm::LlmActor;
 use crate::llm::actor::LlmParts;
+use crate::llm::breaker::BreakerPolicy;
+use crate::llm::choice::Sources;
 use crate::llm::excerpts::Excerpts;
 use crate::llm::instructions::{Instructions, suggestions};
 use crate::llm::messages::FinishAnswers;
-use crate::llm::source::AnswerSource;
 use crate::llm::upstream::UpstreamClient;
 use crate::mailbox::Post;
 use crate::persistence::PersistenceActor;
@@ -29,7 +30,7 @@ use crate::session::question::Intake;
 use crate::session::registry::Registry;
 use crate::session::watchdog::Watchdog;
 use crate::session::{Neighbours, SessionLimits, SessionSurroundings, SessionTimes};
-use crate::settings::Settings;
+use crate::settings::{DegradedMode, LlmSettings, Settings};
 use crate::shutdown::Signals;
 use crate::telemetry::metrics::Metrics;
 use crate::tokens::TokenCounter;
@@ -96,13 +97,16 @@ impl Application {
         let instructions = Arc::new(instructions);
         let to_count = Arc::clone(&instructions);
         std::thread::spawn(move || to_count.tokens());
-        let source = match answers {
+        let sources = Arc::new(match answers {
             Answers::FromModel => {
-                AnswerSource::Upstream(Arc::new(UpstreamClient::new(&settings.llm).map_err(system)?))
+                let client = UpstreamClient::new(&settings.llm).map_err(system)?;
+                let LlmSettings { degraded_mode, breaker_failures, breaker_pause, .. } = settings.llm;
+                let breaker = BreakerPolicy { failures: breaker_failures, pause: breaker_pause };
+                let excerpts = (degraded_mode == DegradedMode::Excerpts).then(|| Excerpts::new(resume));
+                Sources::model(client, breaker, excerpts, Arc::clone(metrics))
             }
-            Answers::FromExcerpts => AnswerSource::Excerpts(Arc::new(Excerpts::new(resume))),
-        };
-        let mode = source.mode();
+            Answers::FromExcerpts => Sources::resume(Excerpts::new(resume), Arc::clone(metrics)),
+        });
         let mailboxes = &metrics.mailboxes;
         let registry = Registry::new(settings.http.max_connections);
         let watchdog = Watchdog::new(settings.session.slow_reader_timeout);
@@ -117,7 +121,7 @@ impl Application {
         };
         let llm = {
             let parts = LlmParts {
-                source,
+                sources: Arc::clone(&sources),
                 save_question: Post::to(&persistence, mailboxes),
                 save_answer: Post::to(&persistence, mailboxes),
                 metrics: Arc::clone(metrics),
@@ -135,7 +139,6 @@ impl Application {
             metrics: Arc::clone(metrics),
             registry: Arc::clone(&registry),
             resume: format!("{} sections", resume.sections.len()),
-            mode,
         })
         .start();
         let session = SessionSurroundings {
@@ -164,7 +167,7 @@ impl Application {
             resume: ResumeInfo { name: resume.name.as_str().into(), revision: resume.revision().into() },
             suggestions: suggestions(resume).into(),
             instructions,
-            mode,
+            sources,
         };
         let surroundings = Data::new(HttpSurroundings {
             session: Arc::new(session),

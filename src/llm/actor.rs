@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context};
@@ -10,11 +10,10 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::choice::Sources;
 use super::generation::{Failure, Generation};
 use super::messages::{AskModel, CheckModel, FindGeneration, FinishAnswers, ModelCondition};
-use super::source::AnswerSource;
 use super::turn::{Answering, Place};
-use crate::clock::Timestamp;
 use crate::ids::TurnId;
 use crate::mailbox::{Mailbox, Post, Receive, Reply};
 use crate::persistence::PATIENCE;
@@ -52,7 +51,7 @@ struct Kept {
 /// What the actor is made of.
 pub struct LlmParts {
     /// Who answers.
-    pub source: AnswerSource,
+    pub sources: Arc<Sources>,
     /// Where questions are stored.
     pub save_question: Post<SaveQuestion>,
     /// Where answers are stored.
@@ -75,7 +74,7 @@ impl LlmActor {
     pub fn new(parts: LlmParts) -> Self {
         let permits = Arc::new(Semaphore::new(parts.max_concurrency));
         let answering = Answering {
-            source: parts.source,
+            sources: parts.sources,
             save_question: parts.save_question,
             save_answer: parts.save_answer,
             metrics: parts.metrics,
@@ -83,8 +82,7 @@ impl LlmActor {
             reconnect_grace: parts.reconnect_grace,
             permits,
             under_way: AtomicUsize::new(0),
-            failures_in_a_row: AtomicU32::new(0),
-            last_failed_at: AtomicI64::new(0),
+            first_word_ms: AtomicU64::new(0),
             leave: CancellationToken::new(),
         };
         Self {
@@ -100,10 +98,14 @@ impl LlmActor {
         if self.draining {
             return Err(ErrorCode::ShuttingDown.into());
         }
+        let now = std::time::Instant::now();
+        if let Some(failure) = self.answering.sources.refusal(now) {
+            return Err(failure);
+        }
         let Some(place) = Place::take(&self.answering, self.max_under_way) else {
             return Err(Failure { code: ErrorCode::Overloaded, retry_after: Some(RETRY_WHEN_FULL) });
         };
-        let mode = self.answering.source.mode();
+        let mode = self.answering.sources.mode(now);
         let generation = Generation::new(ask.turn_id, ask.session_id, ask.client_id.clone(), mode);
         let kept = Kept { generation: Arc::clone(&generation), ended_at: None };
         self.generations.insert(ask.turn_id, kept);
@@ -156,11 +158,16 @@ impl Receive<CheckModel> for LlmActor {
     fn receive(&mut self, _: CheckModel, _: &mut Self::Context) -> Reply<ModelCondition> {
         let under_way = self.answering.under_way.load(Ordering::Relaxed);
         let answering = self.max_concurrency.saturating_sub(self.answering.permits.available_permits());
+        let now = std::time::Instant::now();
         Reply::Now(ModelCondition {
             answering,
             waiting: under_way.saturating_sub(answering),
-            failures_in_a_row: self.answering.failures_in_a_row.load(Ordering::Relaxed),
-            last_failed_at: Timestamp(self.answering.last_failed_at.load(Ordering::Relaxed)),
+            mode: self.answering.sources.mode(now),
+            breaker: self.answering.sources.breaker(now),
+            first_word: match self.answering.first_word_ms.load(Ordering::Relaxed) {
+                0 => None,
+                millis => Some(Duration::from_millis(millis)),
+            },
         })
     }
 }

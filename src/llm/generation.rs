@@ -78,15 +78,14 @@ pub struct Generation {
     pub session_id: SessionId,
     /// The client's own id of the question.
     pub client_id: Option<String>,
-    /// Who answers.
-    pub mode: AnswerMode,
     log: Mutex<Log>,
     cancelled: CancellationToken,
     subscribers: watch::Sender<usize>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Log {
+    mode: AnswerMode,
     acceptance: Option<Result<Acceptance, Failure>>,
     text: String,
     /// The end of each delta in `text`; delta `n` (from 1) ends at `ends[n - 1]`.
@@ -115,7 +114,7 @@ pub enum Reading {
 }
 
 impl Generation {
-    /// An empty log.
+    /// An empty log. `mode` is who will probably answer.
     #[must_use]
     pub fn new(
         turn_id: TurnId,
@@ -127,8 +126,7 @@ impl Generation {
             turn_id,
             session_id,
             client_id,
-            mode,
-            log: Mutex::default(),
+            log: Mutex::new(Log::new(mode)),
             cancelled: CancellationToken::new(),
             subscribers: watch::Sender::new(0),
         })
@@ -159,6 +157,20 @@ impl Generation {
             }
             true
         })
+    }
+
+    /// Who answers; settled when the first delta is there.
+    #[must_use]
+    pub fn mode(&self) -> AnswerMode {
+        self.lock().mode
+    }
+
+    /// Notes who answers after all. Without effect once there is text: that has been shown under the mode it has.
+    pub fn answer_as(&self, mode: AnswerMode) {
+        let mut log = self.lock();
+        if log.text.is_empty() {
+            log.mode = mode;
+        }
     }
 
     /// Ends the log. The first call counts.
@@ -289,6 +301,18 @@ impl Generation {
 }
 
 impl Log {
+    fn new(mode: AnswerMode) -> Self {
+        Self {
+            mode,
+            acceptance: None,
+            text: String::new(),
+            ends: Vec::new(),
+            outcome: None,
+            waiting: Vec::new(),
+            first_word_at: None,
+        }
+    }
+
     fn is_over(&self) -> bool {
         self.outcome.is_some() || matches!(self.acceptance, Some(Err(_)))
     }

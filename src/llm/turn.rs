@@ -4,26 +4,27 @@ use std::cell::Cell;
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::try_join;
 use slog::{Logger, error, info, warn};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
+use super::choice::{Choice, Sources};
 use super::generation::{Acceptance, Failure, Generation, Outcome};
 use super::messages::AskModel;
-use super::source::{AnswerSource, Finish, SourceError};
+use super::source::{Finish, SourceError};
 use crate::clock::Timestamp;
 use crate::mailbox::{AskError, Post};
 use crate::persistence::messages::{AnswerRecord, SaveAnswer, SaveQuestion};
 use crate::persistence::{PATIENCE, StorageError};
 use crate::protocol::codes::ErrorCode;
-use crate::protocol::server::{TurnStatus, Usage};
-use crate::telemetry::metrics::{Metrics, Presence, UpstreamOutcome};
+use crate::protocol::server::{AnswerMode, TurnStatus, Usage};
+use crate::telemetry::metrics::{DegradedBy, Metrics, Presence};
 use crate::tokens::TokenCounter;
 
 /// How often an unfinished answer is saved, so that a crash costs at most this much of it.
@@ -31,7 +32,7 @@ const PARTIAL_INTERVAL: Duration = Duration::from_secs(3);
 
 /// What every answer needs; shared by all of them.
 pub(super) struct Answering {
-    pub(super) source: AnswerSource,
+    pub(super) sources: Arc<Sources>,
     pub(super) save_question: Post<SaveQuestion>,
     pub(super) save_answer: Post<SaveAnswer>,
     pub(super) metrics: Arc<Metrics>,
@@ -42,9 +43,8 @@ pub(super) struct Answering {
     pub(super) permits: Arc<Semaphore>,
     /// Questions that were admitted and whose task has not ended.
     pub(super) under_way: AtomicUsize,
-    pub(super) failures_in_a_row: AtomicU32,
-    /// When the last of them was, in milliseconds since 1970.
-    pub(super) last_failed_at: AtomicI64,
+    /// How long the newest answer of a model took to its first word; 0 when there was none.
+    pub(super) first_word_ms: AtomicU64,
     /// Ends every answer as interrupted.
     pub(super) leave: CancellationToken,
 }
@@ -63,16 +63,6 @@ struct Stopwatch {
     started: Instant,
     /// How long the question waited for its turn to be asked, once it was.
     asked_after: Cell<Option<Duration>>,
-}
-
-impl Ending {
-    fn outcome(&self) -> UpstreamOutcome {
-        match self {
-            Self::Finished(_) => UpstreamOutcome::Answered,
-            Self::Failed(error) => error.failure.code.into(),
-            Self::Cancelled | Self::Abandoned | Self::Leaving => UpstreamOutcome::Stopped,
-        }
-    }
 }
 
 impl Answering {
@@ -133,19 +123,14 @@ impl Answering {
     }
 
     async fn drive(&self, ask: &AskModel, generation: &Arc<Generation>, watch: &Stopwatch) -> Ending {
-        let upstream = match &self.source {
-            AnswerSource::Upstream(_) => Some(&self.metrics.upstream),
-            AnswerSource::Excerpts(_) => None,
-        };
         let answer = async {
-            let waiting = upstream.map(|it| Presence::in_gauge(&it.questions_waiting));
-            let _permit = self.permits.acquire().await;
-            drop(waiting);
+            // Quotes cost nothing, so nobody waits for them.
+            let model = self.sources.mode(Instant::now().into_std()) == AnswerMode::Live;
+            let _permit = if model { Some(self.permit().await) } else { None };
             watch.asked_after.set(Some(watch.started.elapsed()));
-            let _in_flight = upstream.map(|it| Presence::in_gauge(&it.requests_in_flight));
-            self.source.answer(&ask.prompt, generation).await
+            self.answer(ask, generation).await
         };
-        let ending = tokio::select! {
+        tokio::select! {
             biased;
             () = generation.cancelled() => Ending::Cancelled,
             () = self.leave.cancelled() => Ending::Leaving,
@@ -155,11 +140,55 @@ impl Answering {
             },
             () = generation.abandoned(self.reconnect_grace) => Ending::Abandoned,
             never = self.save_partials(ask, generation, &ask.log) => match never {},
-        };
-        if let (Some(upstream), Some(_)) = (upstream, watch.asked_after.get()) {
-            upstream.outcome(ending.outcome());
         }
-        ending
+    }
+
+    /// Waits for a turn to ask the model.
+    async fn permit(&self) -> Option<SemaphorePermit<'_>> {
+        let _waiting = Presence::in_gauge(&self.metrics.upstream.questions_waiting);
+        self.permits.acquire().await.ok()
+    }
+
+    /// Has the question answered by whom the sources choose, and by the resume when that fails without a word.
+    async fn answer(&self, ask: &AskModel, generation: &Generation) -> Result<Finish, SourceError> {
+        let choice = match self.sources.choose(Instant::now().into_std()) {
+            Choice::Model(client, trial) => {
+                let in_flight = Presence::in_gauge(&self.metrics.upstream.requests_in_flight);
+                let error = match client.answer(&ask.prompt, generation).await {
+                    Ok(finish) => {
+                        trial.succeeded();
+                        return Ok(finish);
+                    }
+                    Err(error) => error,
+                };
+                drop(in_flight);
+                if trial.failed(&error, Instant::now().into_std()) {
+                    warn!(ask.log, "the model's server is not asked for a while"; "cause" => %error);
+                }
+                if !error.is_servers_fault || !generation.is_empty() {
+                    return Err(error);
+                }
+                match self.sources.instead(Some(DegradedBy::ModelFailed), error.failure) {
+                    Choice::Excerpts(excerpts, reason) => {
+                        warn!(ask.log, "the resume answers instead of the model"; "cause" => %error);
+                        Choice::Excerpts(excerpts, reason)
+                    }
+                    _ => return Err(error),
+                }
+            }
+            choice => choice,
+        };
+        match choice {
+            Choice::Excerpts(excerpts, reason) => {
+                if let Some(reason) = reason {
+                    self.metrics.answer.degraded(reason);
+                }
+                generation.answer_as(AnswerMode::Excerpts);
+                Ok(excerpts.answer(&ask.prompt, generation).await)
+            }
+            Choice::Model(..) => Err(SourceError::nobody(ErrorCode::InternalError.into())),
+            Choice::Neither(failure) => Err(SourceError::nobody(failure)),
+        }
     }
 
     /// Saves what there is every few seconds, for ever.
@@ -199,12 +228,6 @@ impl Answering {
                 (TurnStatus::Failed, None, Some(error.failure))
             }
         };
-        if failure.is_some() {
-            self.failures_in_a_row.fetch_add(1, Ordering::Relaxed);
-            self.last_failed_at.store(Timestamp::now().0, Ordering::Relaxed);
-        } else if finish.is_some() {
-            self.failures_in_a_row.store(0, Ordering::Relaxed);
-        }
         let answer_tokens = self.counter.count(&generation.text());
         let (usage, model, citations) = match finish {
             Some(finish) => (finish.usage, finish.model, finish.citations),
@@ -215,7 +238,7 @@ impl Answering {
         let usage = if nothing {
             Usage::default()
         } else {
-            usage.unwrap_or_else(|| self.counted_usage(ask, answer_tokens))
+            usage.unwrap_or_else(|| counted_usage(ask, generation.mode(), answer_tokens))
         };
         let record = self.record(ask, generation, status, answer_tokens, usage, model.clone());
         let handed_over = Instant::now();
@@ -232,27 +255,20 @@ impl Answering {
         };
         let (total, stored) = (watch.started.elapsed(), handed_over.elapsed());
         let first_word = generation.first_word_at().map(|at| at.duration_since(watch.started.into_std()));
-        let counted = &self.metrics.answer;
-        counted.ended(status, generation.mode, &usage);
+        let (counted, mode) = (&self.metrics.answer, generation.mode());
+        counted.ended(status, mode, &usage);
         counted.duration_seconds.observe(total.as_secs_f64());
         if let Some(first_word) = first_word {
             counted.first_word_seconds.observe(first_word.as_secs_f64());
+            if mode == AnswerMode::Live {
+                self.first_word_ms.store(millis(first_word).max(1), Ordering::Relaxed);
+            }
         }
-        info!(ask.log, "turn ended"; "status" => status.as_str(), "mode" => generation.mode.as_str(),
+        info!(ask.log, "turn ended"; "status" => status.as_str(), "mode" => mode.as_str(),
             "prompt_tokens" => usage.prompt_tokens, "completion_tokens" => usage.completion_tokens,
             "queued_ms" => watch.asked_after.get().map(millis), "first_word_ms" => first_word.map(millis),
             "store_ms" => millis(stored), "total_ms" => millis(total), "durable" => durable);
         generation.finish(Outcome { status, failure, usage, answer_tokens, model, citations, durable });
-    }
-
-    /// What an answer took when its source does not say: our own count of a model's, nothing for a quote.
-    fn counted_usage(&self, ask: &AskModel, answer_tokens: u32) -> Usage {
-        match &self.source {
-            AnswerSource::Upstream(_) => {
-                Usage { prompt_tokens: ask.prompt.tokens, completion_tokens: answer_tokens, cost: None }
-            }
-            AnswerSource::Excerpts(_) => Usage::default(),
-        }
     }
 
     fn record(
@@ -269,11 +285,21 @@ impl Answering {
             answer: generation.text(),
             tokens,
             status,
-            mode: generation.mode,
+            mode: generation.mode(),
             model,
             usage,
             at: Timestamp::now(),
         }
+    }
+}
+
+/// What an answer took when its source does not say: our own count of a model's, nothing for a quote.
+fn counted_usage(ask: &AskModel, mode: AnswerMode, answer_tokens: u32) -> Usage {
+    match mode {
+        AnswerMode::Live => {
+            Usage { prompt_tokens: ask.prompt.tokens, completion_tokens: answer_tokens, cost: None }
+        }
+        AnswerMode::Excerpts => Usage::default(),
     }
 }
 

@@ -240,6 +240,10 @@ pub enum NoticeCode {
     ContextPruned,
     /// The server is about to restart.
     Draining,
+    /// From now on passages of the resume are quoted instead of the model's answers.
+    Degraded,
+    /// The model answers again.
+    Recovered,
 }
 
 /// A refusal or a failure.

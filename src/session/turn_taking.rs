@@ -19,7 +19,7 @@ use crate::llm::subscription::Progress;
 use crate::mailbox::AskError;
 use crate::persistence::PATIENCE;
 use crate::protocol::codes::{CloseReason, ErrorCode};
-use crate::protocol::server::{DoneFrame, NoticeCode, ServerFrame};
+use crate::protocol::server::{AnswerMode, DoneFrame, NoticeCode, ServerFrame};
 
 impl SessionActor {
     pub(super) fn ask(&mut self, question: Question, client_id: Option<String>, ctx: &mut SocketContext) {
@@ -129,7 +129,7 @@ impl SessionActor {
         let done = DoneFrame {
             turn_id,
             status: outcome.status,
-            mode: generation.mode,
+            mode: generation.mode(),
             model: outcome.model.clone(),
             usage: outcome.usage,
             citations: outcome.citations.clone(),
@@ -137,6 +137,23 @@ impl SessionActor {
             remaining,
         };
         self.tell(&ServerFrame::Done(Box::new(done)), ctx);
+    }
+
+    /// Tells who answers from now on, when that is not who did before.
+    fn tell_mode(&mut self, ctx: &mut SocketContext) {
+        let Some(open) = &mut self.open else { return };
+        let Some(mode) = open.generation.as_ref().map(|generation| generation.mode()) else { return };
+        if std::mem::replace(&mut open.told_mode, mode) == mode {
+            return;
+        }
+        let (code, message) = match mode {
+            AnswerMode::Excerpts => (
+                NoticeCode::Degraded,
+                "The language model cannot answer at the moment. What follows is quoted from the resume.",
+            ),
+            AnswerMode::Live => (NoticeCode::Recovered, "The language model answers again."),
+        };
+        self.tell(&ServerFrame::Notice { code, message: message.to_owned() }, ctx);
     }
 
     /// Whether the answer has ended and its visitor was not told so yet.
@@ -149,7 +166,12 @@ impl SessionActor {
 impl StreamHandler<Progress> for SessionActor {
     fn handle(&mut self, progress: Progress, ctx: &mut SocketContext) {
         match progress {
-            Progress::Delta(delta) => self.tell(&ServerFrame::Delta(delta), ctx),
+            Progress::Delta(delta) => {
+                if !delta.replay {
+                    self.tell_mode(ctx);
+                }
+                self.tell(&ServerFrame::Delta(delta), ctx);
+            }
             Progress::Accepted(acceptance) => {
                 let remaining = self.remaining();
                 let Some(open) = &mut self.open else { return };

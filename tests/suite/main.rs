@@ -19,6 +19,7 @@ mod browser;
 mod compatible_servers;
 mod configuration;
 mod container;
+mod degraded;
 mod documents;
 mod examples;
 mod exports;

@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use serde_json::{Value, json};
 
 use crate::on_both_stores;
+use crate::support::chat::AS_IT_FAILS;
 use crate::support::chat_client::ChatClient;
 use crate::support::fake_openrouter::FakeOpenRouter;
 use crate::support::http::{get, get_url};
@@ -63,7 +64,8 @@ impl Scrape {
 on_both_stores! {
     async fn a_conversation_is_counted_and_nothing_of_it_is_told(store: FreshStore) {
         let upstream = FakeOpenRouter::start().await;
-        let server = Server::start(ServerConfig::serve(&store, &upstream)).await;
+        let config = ServerConfig::serve(&store, &upstream).with_all(&AS_IT_FAILS);
+        let server = Server::start(config).await;
         let before = Scrape::of(&server).await;
         assert_eq!(before.value("answer_turns_total{status=\"complete\",mode=\"live\"}"), 0.0);
         let mut visitor = ChatClient::connect(&server).await;

@@ -49,7 +49,7 @@ pub(super) fn health(unwell: Option<&'static str>) -> Value {
     let checks = [
         check("actors", "every actor answered", 0.375),
         check("database", "a query was answered", 0.507),
-        check("llm", "live: 2 answering, 0 waiting", 0.375),
+        check("llm", "live: 2 answering, 0 waiting; breaker closed; newest first word after 0.8 s", 0.375),
         check("resume", "15 sections", 0.0),
         check("sessions", "7 connections", 0.0),
     ];
@@ -120,6 +120,8 @@ fn server() -> Vec<ServerFrame> {
         done(TurnStatus::Cancelled),
         notice(NoticeCode::ContextPruned, "The oldest messages are no longer part of the question."),
         notice(NoticeCode::Draining, "The server is about to restart."),
+        notice(NoticeCode::Degraded, "The model does not answer at the moment; the resume itself is quoted."),
+        notice(NoticeCode::Recovered, "The model answers again."),
         ServerFrame::Error(Box::new(refused)),
         ServerFrame::Error(Box::new(limited)),
         ServerFrame::Error(Box::new(failed)),

@@ -75,6 +75,8 @@ metrics! {
         duration_seconds: Histogram = seconds(),
         /// Tokens of answers that have ended, as the model's server counts them if it does, prompts and completions apart.
         tokens: Counters<1> = zeros("kind", ["prompt", "completion"]),
+        /// Questions that the resume answered instead of the model, by what kept the model from it.
+        degraded: Counters<1> = zeros("reason", DegradedBy::ALL.map(DegradedBy::as_str)),
         /// What answers have cost, as far as the model's server said so.
         cost_dollars: Counter<f64, std::sync::atomic::AtomicU64> = Counter::default(),
     }
@@ -87,6 +89,8 @@ metrics! {
         requests: Counters<1> = zeros("outcome", UpstreamOutcome::ALL.map(UpstreamOutcome::as_str)),
         /// Answers that the model's server is being asked for.
         requests_in_flight: Gauge = Gauge::default(),
+        /// Times that the breaker opened, after which nobody asks the model's server for a while.
+        breaker_openings: Counter = Counter::default(),
         /// Questions that wait for their turn to be asked.
         questions_waiting: Gauge = Gauge::default(),
     }
@@ -168,6 +172,29 @@ impl UpstreamOutcome {
     }
 }
 
+/// What kept the model from answering a question that the resume then answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DegradedBy {
+    /// Its server failed so often that it is not asked for a while.
+    BreakerOpen,
+    /// Its server failed before the first word.
+    ModelFailed,
+}
+
+impl DegradedBy {
+    /// Every reason.
+    pub const ALL: [Self; 2] = [Self::BreakerOpen, Self::ModelFailed];
+
+    /// The value of the label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::BreakerOpen => "breaker_open",
+            Self::ModelFailed => "model_failed",
+        }
+    }
+}
+
 impl From<ErrorCode> for UpstreamOutcome {
     fn from(code: ErrorCode) -> Self {
         match code {
@@ -197,6 +224,13 @@ impl AnswerMetrics {
         if let Some(cost) = usage.cost {
             self.cost_dollars.inc_by(cost);
         }
+    }
+}
+
+impl AnswerMetrics {
+    /// Counts a question that the resume answered instead of the model.
+    pub fn degraded(&self, reason: DegradedBy) {
+        self.degraded.get_or_create(&[("reason", reason.as_str())]).inc();
     }
 }
 

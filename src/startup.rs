@@ -15,10 +15,12 @@ use crate::http::{self, BindError, HttpSurroundings};
 use crate::limits::{AddressGate, Limits, TrustedProxies};
 use crate::llm::LlmActor;
 use crate::llm::actor::LlmParts;
+use crate::llm::admission::Admission;
+use crate::llm::breaker::BreakerPolicy;
+use crate::llm::choice::Sources;
 use crate::llm::excerpts::Excerpts;
 use crate::llm::instructions::{Instructions, suggestions};
 use crate::llm::messages::FinishAnswers;
-use crate::llm::source::AnswerSource;
 use crate::llm::upstream::UpstreamClient;
 use crate::mailbox::Post;
 use crate::persistence::PersistenceActor;
@@ -29,7 +31,7 @@ use crate::session::question::Intake;
 use crate::session::registry::Registry;
 use crate::session::watchdog::Watchdog;
 use crate::session::{Neighbours, SessionLimits, SessionSurroundings, SessionTimes};
-use crate::settings::{BudgetSettings, Settings};
+use crate::settings::{BudgetSettings, DegradedMode, LlmSettings, Settings};
 use crate::shutdown::Signals;
 use crate::spending::{Ceilings, Prices, Spending};
 use crate::telemetry::metrics::Metrics;
@@ -97,14 +99,20 @@ impl Application {
         let instructions = Arc::new(instructions);
         let to_count = Arc::clone(&instructions);
         std::thread::spawn(move || to_count.tokens());
-        let source = match answers {
-            Answers::FromModel => {
-                AnswerSource::Upstream(Arc::new(UpstreamClient::new(&settings.llm).map_err(system)?))
-            }
-            Answers::FromExcerpts => AnswerSource::Excerpts(Arc::new(Excerpts::new(resume))),
-        };
-        let mode = source.mode();
         let spending = spending(&settings.budget);
+        let sources = Arc::new(match answers {
+            Answers::FromModel => {
+                let client = UpstreamClient::new(&settings.llm).map_err(system)?;
+                let LlmSettings { degraded_mode, breaker_failures, breaker_pause, .. } = settings.llm;
+                let breaker = BreakerPolicy { failures: breaker_failures, pause: breaker_pause };
+                let excerpts = (degraded_mode == DegradedMode::Excerpts).then(|| Excerpts::new(resume));
+                let LlmSettings { max_concurrency, max_queue, queue_timeout, .. } = settings.llm;
+                let admission = Admission::new(max_concurrency, max_queue, queue_timeout);
+                let spending = Arc::clone(&spending);
+                Sources::model(client, breaker, spending, admission, excerpts, Arc::clone(metrics))
+            }
+            Answers::FromExcerpts => Sources::resume(Excerpts::new(resume), Arc::clone(metrics)),
+        });
         let mailboxes = &metrics.mailboxes;
         let registry = Registry::new(settings.http.max_connections);
         let watchdog = Watchdog::new(settings.session.slow_reader_timeout);
@@ -119,7 +127,7 @@ impl Application {
         };
         let llm = {
             let parts = LlmParts {
-                source,
+                sources: Arc::clone(&sources),
                 save_question: Post::to(&persistence, mailboxes),
                 save_answer: Post::to(&persistence, mailboxes),
                 load_spending: Post::to(&persistence, mailboxes),
@@ -128,8 +136,6 @@ impl Application {
                 metrics: Arc::clone(metrics),
                 counter,
                 reconnect_grace: settings.session.reconnect_grace,
-                max_concurrency: settings.llm.max_concurrency,
-                max_queue: settings.llm.max_queue,
             };
             LlmActor::start_in_arbiter(&Arbiter::new().handle(), move |_| LlmActor::new(parts))
         };
@@ -140,7 +146,6 @@ impl Application {
             metrics: Arc::clone(metrics),
             registry: Arc::clone(&registry),
             resume: format!("{} sections", resume.sections.len()),
-            mode,
         })
         .start();
         let session = SessionSurroundings {
@@ -169,7 +174,7 @@ impl Application {
             resume: ResumeInfo { name: resume.name.as_str().into(), revision: resume.revision().into() },
             suggestions: suggestions(resume).into(),
             instructions,
-            mode,
+            sources,
         };
         let surroundings = Data::new(HttpSurroundings {
             session: Arc::new(session),

@@ -84,7 +84,7 @@ impl About {
             asked_at,
             actors: actors(&writer, &model),
             database: database(storage),
-            llm: answers(model, parts.mode),
+            llm: answers(model),
         })
     }
 

@@ -5,18 +5,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::HealthStatus;
-use crate::clock::Timestamp;
+use crate::llm::breaker::{BreakerState, MAX_PAUSE};
 use crate::llm::messages::ModelCondition;
 use crate::mailbox::AskError;
 use crate::persistence::StorageError;
 use crate::persistence::messages::WriterReport;
 use crate::protocol::server::AnswerMode;
-
-/// How long failures count.
-const FAILURE_MEMORY: Duration = Duration::from_secs(60);
-
-/// Answers in a row that failed before the model counts as unwell.
-const FAILURES_THAT_DEGRADE: u32 = 5;
 
 /// What a check found, and how long it took.
 pub(super) type Finding = (HealthStatus, String, Duration);
@@ -57,21 +51,40 @@ pub(super) fn actors(writer: &Timed<WriterReport>, model: &Timed<ModelCondition>
     }
 }
 
-pub(super) fn answers((reply, took): Timed<ModelCondition>, mode: AnswerMode) -> Finding {
+pub(super) fn answers((reply, took): Timed<ModelCondition>) -> Finding {
     match reply {
-        // Once it is long ago somebody has to try: an instance that gets no visitors would stay unwell for ever.
-        Ok(condition)
-            if condition.failures_in_a_row >= FAILURES_THAT_DEGRADE
-                && Timestamp::now().since(condition.last_failed_at) < FAILURE_MEMORY =>
-        {
-            let failures = condition.failures_in_a_row;
-            (HealthStatus::Degraded, format!("the last {failures} answers failed"), took)
-        }
-        Ok(ModelCondition { answering, waiting, .. }) => {
-            let mode = mode.as_str();
-            (HealthStatus::Healthy, format!("{mode}: {answering} answering, {waiting} waiting"), took)
+        Ok(condition) => {
+            let ModelCondition { answering, waiting, .. } = condition;
+            let (status, mode, breaker) = breaker(&condition);
+            (status, format!("{}: {answering} answering, {waiting} waiting{breaker}", mode.as_str()), took)
         }
         Err(AskError::Timeout) => (HealthStatus::Unhealthy, "no answer in time".to_owned(), took),
         Err(AskError::Closed) => (HealthStatus::Unhealthy, "the llm actor is gone".to_owned(), took),
     }
+}
+
+/// Who answers, and how the model's server is, as questions have found out: nothing is asked of it for a health check.
+fn breaker(condition: &ModelCondition) -> (HealthStatus, AnswerMode, String) {
+    let Some((breaker, failures)) = condition.breaker else {
+        return (HealthStatus::Healthy, condition.mode, String::new());
+    };
+    let seconds = |span: Duration| format!("{:.1} s", span.as_secs_f64());
+    let (status, breaker) = match breaker {
+        BreakerState::Closed => {
+            let failed = if failures > 0 { format!(" after {failures} failures") } else { String::new() };
+            (HealthStatus::Healthy, format!("closed{failed}"))
+        }
+        BreakerState::Open { age, pause } => {
+            let (age, pause) = (seconds(age), seconds(pause));
+            (HealthStatus::Degraded, format!("open for {age} after {failures} failures, next try in {pause}"))
+        }
+        // Once it is long ago somebody has to try: an instance that gets no visitors would stay unwell for ever.
+        BreakerState::HalfOpen { age, probing } => {
+            let status = if age < MAX_PAUSE { HealthStatus::Degraded } else { HealthStatus::Healthy };
+            let next = if probing { "a question is finding out" } else { "the next question finds out" };
+            (status, format!("half open for {} after {failures} failures, {next}", seconds(age)))
+        }
+    };
+    let newest = condition.first_word.map(|after| format!("; newest first word after {}", seconds(after)));
+    (status, condition.mode, format!("; breaker {breaker}{}", newest.unwrap_or_default()))
 }

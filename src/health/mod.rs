@@ -19,7 +19,6 @@ pub use actor::HealthActor;
 use crate::llm::messages::CheckModel;
 use crate::mailbox::Post;
 use crate::persistence::messages::{CheckStorage, CheckWriter};
-use crate::protocol::server::AnswerMode;
 use crate::session::registry::Registry;
 use crate::telemetry::metrics::Metrics;
 
@@ -94,6 +93,4 @@ pub struct HealthParts {
     pub registry: Arc<Registry>,
     /// What is known of the resume.
     pub resume: String,
-    /// Who answers.
-    pub mode: AnswerMode,
 }

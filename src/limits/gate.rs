@@ -61,6 +61,12 @@ impl AddressGate {
 }
 
 impl Admitted {
+    /// Whose limits it counts against.
+    #[must_use]
+    pub fn address(&self) -> AddressKey {
+        self.address
+    }
+
     /// Takes one question. It cannot be given back, so this is asked last.
     ///
     /// # Errors

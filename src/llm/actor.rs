@@ -2,35 +2,32 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, WrapFuture};
 use slog::{Logger, warn};
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::choice::{Route, Sources};
 use super::generation::{Failure, Generation};
 use super::messages::{AskModel, CheckModel, FindGeneration, FinishAnswers, ModelCondition};
-use super::source::AnswerSource;
-use super::turn::{Admitted, Answering, Place};
+use super::turn::Answering;
 use crate::clock::Timestamp;
 use crate::ids::TurnId;
 use crate::mailbox::{Mailbox, Post, Receive, Reply};
 use crate::persistence::PATIENCE;
 use crate::persistence::messages::{LoadSpending, SaveAnswer, SaveQuestion};
 use crate::protocol::codes::ErrorCode;
+use crate::protocol::server::AnswerMode;
 use crate::receives;
-use crate::spending::{CeilingReached, Day, Reservation, Spending};
+use crate::spending::{Day, Spending};
 use crate::telemetry::metrics::Metrics;
 use crate::tokens::TokenCounter;
 
 /// How often ended answers are looked through.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
-
-/// When to ask again after every place was taken; answers take seconds.
-const RETRY_WHEN_FULL: Duration = Duration::from_secs(2);
 
 /// How long to wait before asking the store again for what was spent.
 const RETRY_LOADING: Duration = Duration::from_secs(1);
@@ -43,8 +40,6 @@ pub struct LlmActor {
     answering: Arc<Answering>,
     /// Live answers, and ended ones for as long as their reader may come back.
     generations: HashMap<TurnId, Kept>,
-    max_concurrency: usize,
-    max_under_way: usize,
     load_spending: Post<LoadSpending>,
     log: Logger,
     draining: bool,
@@ -59,7 +54,7 @@ struct Kept {
 /// What the actor is made of.
 pub struct LlmParts {
     /// Who answers.
-    pub source: AnswerSource,
+    pub sources: Arc<Sources>,
     /// Where questions are stored.
     pub save_question: Post<SaveQuestion>,
     /// Where answers are stored.
@@ -76,36 +71,26 @@ pub struct LlmParts {
     pub counter: TokenCounter,
     /// How long an answer goes on with nobody listening, and is kept after its end.
     pub reconnect_grace: Duration,
-    /// Answers at once.
-    pub max_concurrency: usize,
-    /// Questions that may wait beside them.
-    pub max_queue: usize,
 }
 
 impl LlmActor {
     /// An actor without answers.
     #[must_use]
     pub fn new(parts: LlmParts) -> Self {
-        let permits = Arc::new(Semaphore::new(parts.max_concurrency));
         let answering = Answering {
-            source: parts.source,
+            sources: parts.sources,
             save_question: parts.save_question,
             save_answer: parts.save_answer,
             metrics: parts.metrics,
             counter: parts.counter,
             spending: parts.spending,
             reconnect_grace: parts.reconnect_grace,
-            permits,
-            under_way: AtomicUsize::new(0),
-            failures_in_a_row: AtomicU32::new(0),
-            last_failed_at: AtomicI64::new(0),
+            first_word_ms: AtomicU64::new(0),
             leave: CancellationToken::new(),
         };
         Self {
             answering: Arc::new(answering),
             generations: HashMap::new(),
-            max_concurrency: parts.max_concurrency,
-            max_under_way: parts.max_concurrency + parts.max_queue,
             load_spending: parts.load_spending,
             log: parts.log,
             draining: false,
@@ -116,33 +101,17 @@ impl LlmActor {
         if self.draining {
             return Err(ErrorCode::ShuttingDown.into());
         }
-        let Some(place) = Place::take(&self.answering, self.max_under_way) else {
-            return Err(Failure { code: ErrorCode::Overloaded, retry_after: Some(RETRY_WHEN_FULL) });
+        let now = std::time::Instant::now();
+        let route = self.answering.sources.route(now, ask.asked_at, ask.visitor, &ask.prompt)?;
+        let mode = match route {
+            Route::Model(_) => AnswerMode::Live,
+            Route::Resume(_) => AnswerMode::Excerpts,
         };
-        let reservation = match &self.answering.source {
-            AnswerSource::Excerpts(_) => None,
-            AnswerSource::Upstream(_) => Some(self.reserve(&ask)?),
-        };
-        let mode = self.answering.source.mode();
         let generation = Generation::new(ask.turn_id, ask.session_id, ask.client_id.clone(), mode);
         let kept = Kept { generation: Arc::clone(&generation), ended_at: None };
         self.generations.insert(ask.turn_id, kept);
-        actix::spawn(Arc::clone(&self.answering).carry_through(
-            ask,
-            Arc::clone(&generation),
-            Admitted { place, reservation },
-        ));
+        actix::spawn(Arc::clone(&self.answering).carry_through(ask, Arc::clone(&generation), route));
         Ok(generation)
-    }
-
-    /// Sets aside what the answer may take.
-    fn reserve(&self, ask: &AskModel) -> Result<Reservation, Failure> {
-        let Answering { spending, metrics, .. } = &*self.answering;
-        let reserved = spending.reserve(ask.asked_at, ask.prompt.tokens, ask.prompt.max_response_tokens);
-        reserved.map_err(|CeilingReached { retry_after }| {
-            metrics.budget.refusals.inc();
-            Failure { code: ErrorCode::BudgetExceeded, retry_after: Some(retry_after) }
-        })
     }
 
     /// Reads what was spent today before this process began. Until that is known no question is taken.
@@ -203,13 +172,17 @@ impl Receive<FindGeneration> for LlmActor {
 
 impl Receive<CheckModel> for LlmActor {
     fn receive(&mut self, _: CheckModel, _: &mut Self::Context) -> Reply<ModelCondition> {
-        let under_way = self.answering.under_way.load(Ordering::Relaxed);
-        let answering = self.max_concurrency.saturating_sub(self.answering.permits.available_permits());
+        let (answering, waiting) = self.answering.sources.occupancy();
+        let now = std::time::Instant::now();
         Reply::Now(ModelCondition {
             answering,
-            waiting: under_way.saturating_sub(answering),
-            failures_in_a_row: self.answering.failures_in_a_row.load(Ordering::Relaxed),
-            last_failed_at: Timestamp(self.answering.last_failed_at.load(Ordering::Relaxed)),
+            waiting,
+            mode: self.answering.sources.mode(now, Timestamp::now()),
+            breaker: self.answering.sources.breaker(now),
+            first_word: match self.answering.first_word_ms.load(Ordering::Relaxed) {
+                0 => None,
+                millis => Some(Duration::from_millis(millis)),
+            },
         })
     }
 }

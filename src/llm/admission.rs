@@ -13,8 +13,7 @@ use crate::limits::AddressKey;
 #[derive(Debug)]
 pub struct Admission {
     queue: Mutex<FairQueue<oneshot::Sender<Place>>>,
-    /// How long anybody waits.
-    pub patience: Duration,
+    patience: Duration,
 }
 
 /// A place at the model, given back when dropped.
@@ -84,6 +83,12 @@ impl Admitted {
         }
     }
 
+    /// How long one should wait.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        self.admission.patience
+    }
+
     /// Resolves when its turn has come. May be dropped and called again.
     pub async fn turn(&mut self) {
         let Stage::Waits(_, told) = &mut self.stage else { return };
@@ -128,7 +133,7 @@ mod tests {
         let admission = Admission::new(1, 10, Duration::from_secs(10));
         let first = admission.join(visitor(0)).unwrap();
         let gone = admission.join(visitor(1)).unwrap();
-        let mut told_and_gone = admission.join(visitor(2)).unwrap();
+        let told_and_gone = admission.join(visitor(2)).unwrap();
         let mut waits = admission.join(visitor(3)).unwrap();
         assert_eq!((first.position(), waits.position()), (None, Some(3)));
         drop(gone);

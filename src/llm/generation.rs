@@ -78,15 +78,14 @@ pub struct Generation {
     pub session_id: SessionId,
     /// The client's own id of the question.
     pub client_id: Option<String>,
-    /// Who answers.
-    pub mode: AnswerMode,
     log: Mutex<Log>,
     cancelled: CancellationToken,
     subscribers: watch::Sender<usize>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Log {
+    mode: AnswerMode,
     acceptance: Option<Result<Acceptance, Failure>>,
     text: String,
     /// The end of each delta in `text`; delta `n` (from 1) ends at `ends[n - 1]`.
@@ -94,6 +93,8 @@ struct Log {
     outcome: Option<Arc<Outcome>>,
     waiting: Vec<Waker>,
     first_word_at: Option<Instant>,
+    /// The position in the line to the model, while it waits there.
+    position: Option<usize>,
 }
 
 /// What a subscriber finds at its place in the log.
@@ -101,6 +102,8 @@ struct Log {
 pub enum Reading {
     /// The question was taken, or not.
     Acceptance(Result<Acceptance, Failure>),
+    /// So many are answered before it, and itself.
+    Position(usize),
     /// Text after the place, up to and with delta `seq`.
     Text {
         /// The last delta in `text`.
@@ -115,7 +118,7 @@ pub enum Reading {
 }
 
 impl Generation {
-    /// An empty log.
+    /// An empty log. `mode` is who will probably answer.
     #[must_use]
     pub fn new(
         turn_id: TurnId,
@@ -127,8 +130,7 @@ impl Generation {
             turn_id,
             session_id,
             client_id,
-            mode,
-            log: Mutex::default(),
+            log: Mutex::new(Log::new(mode)),
             cancelled: CancellationToken::new(),
             subscribers: watch::Sender::new(0),
         })
@@ -159,6 +161,25 @@ impl Generation {
             }
             true
         })
+    }
+
+    /// Who answers; settled when the first delta is there.
+    #[must_use]
+    pub fn mode(&self) -> AnswerMode {
+        self.lock().mode
+    }
+
+    /// Notes who answers after all. Without effect once there is text: that has been shown under the mode it has.
+    pub fn answer_as(&self, mode: AnswerMode) {
+        let mut log = self.lock();
+        if log.text.is_empty() {
+            log.mode = mode;
+        }
+    }
+
+    /// Notes the position in the line to the model; `None` when its turn has come.
+    pub fn wait_at(&self, position: Option<usize>) {
+        self.change(|log| log.position = position);
     }
 
     /// Ends the log. The first call counts.
@@ -254,8 +275,15 @@ impl Generation {
         self.subscribers.send_modify(|count| *count = count.saturating_sub(1));
     }
 
-    /// What follows delta `seq`. `knows_acceptance` says whether the subscriber was told of the acceptance.
-    pub(super) fn poll_after(&self, seq: u64, knows_acceptance: bool, cx: &Context<'_>) -> Poll<Reading> {
+    /// What follows delta `seq`. `knows_acceptance` says whether the subscriber was told of the acceptance, `position` of
+    /// which position it was told last.
+    pub(super) fn poll_after(
+        &self,
+        seq: u64,
+        knows_acceptance: bool,
+        position: Option<usize>,
+        cx: &Context<'_>,
+    ) -> Poll<Reading> {
         let mut log = self.lock();
         match (&log.acceptance, knows_acceptance) {
             (Some(acceptance), false) => return Poll::Ready(Reading::Acceptance(acceptance.clone())),
@@ -265,9 +293,10 @@ impl Generation {
         if let Some(text) = log.after(seq) {
             return Poll::Ready(text);
         }
-        match &log.outcome {
-            Some(outcome) => Poll::Ready(Reading::Outcome(Arc::clone(outcome))),
-            None => log.wait(cx),
+        match (&log.outcome, log.position) {
+            (Some(outcome), _) => Poll::Ready(Reading::Outcome(Arc::clone(outcome))),
+            (None, Some(now)) if position != Some(now) => Poll::Ready(Reading::Position(now)),
+            (None, _) => log.wait(cx),
         }
     }
 
@@ -289,6 +318,19 @@ impl Generation {
 }
 
 impl Log {
+    fn new(mode: AnswerMode) -> Self {
+        Self {
+            mode,
+            acceptance: None,
+            text: String::new(),
+            ends: Vec::new(),
+            outcome: None,
+            waiting: Vec::new(),
+            first_word_at: None,
+            position: None,
+        }
+    }
+
     fn is_over(&self) -> bool {
         self.outcome.is_some() || matches!(self.acceptance, Some(Err(_)))
     }

@@ -6,10 +6,13 @@ use std::time::Duration;
 use actix::Message;
 use slog::Logger;
 
+use super::breaker::BreakerState;
 use super::generation::{Failure, Generation};
 use super::prompt::Prompt;
 use crate::clock::Timestamp;
 use crate::ids::{SessionId, TurnId};
+use crate::limits::AddressKey;
+use crate::protocol::server::AnswerMode;
 
 /// Answer a question. The reply comes at once; acceptance, answer and end are read from the generation.
 #[derive(Message)]
@@ -17,6 +20,8 @@ use crate::ids::{SessionId, TurnId};
 pub struct AskModel {
     /// The new turn.
     pub turn_id: TurnId,
+    /// Whose turn it is in the line to the model.
+    pub visitor: AddressKey,
     /// Who asks.
     pub session_id: SessionId,
     /// The asking connection's place in the succession of the session's connections.
@@ -55,10 +60,12 @@ pub struct ModelCondition {
     pub answering: usize,
     /// Questions waiting for their turn.
     pub waiting: usize,
-    /// Answers in a row that the source failed to give.
-    pub failures_in_a_row: u32,
-    /// When the last of them was.
-    pub last_failed_at: Timestamp,
+    /// Who would answer now.
+    pub mode: AnswerMode,
+    /// The breaker of the model's server, and the failures in a row; `None` where no model answers.
+    pub breaker: Option<(BreakerState, u32)>,
+    /// How long the newest answer of the model took to its first word; `None` when there was none yet.
+    pub first_word: Option<Duration>,
 }
 
 /// Take no more questions; let the answers end within `within`, then end them as interrupted. The reply comes when

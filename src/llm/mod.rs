@@ -5,12 +5,15 @@
 //! questions and every [`Generation`](generation::Generation), live or just ended. It sends `SaveQuestion` and
 //! `SaveAnswer` to the store, from one task per answer. It stops with the process.
 //!
-//! In reading order: [`prompt`] is what is asked ([`instructions`] how it begins), [`source`] who answers ([`upstream`] a model's server through [`sse`]
-//! and [`chunk`]; [`excerpts`] the resume itself), [`generation`] the log an answer becomes, [`subscription`] a
+//! In reading order: [`prompt`] is what is asked ([`instructions`] how it begins), [`choice`] who answers, as its
+//! [`breaker`] lets it ([`upstream`] a model's server through [`sse`] and [`chunk`]; [`excerpts`] the resume itself),
+//! [`source`] how an answer ends, [`generation`] the log an answer becomes, [`subscription`] a
 //! reader's place in it, `turn` the task that carries one question through, [`actor`] the thin shell.
 
 pub mod actor;
 pub mod admission;
+pub mod breaker;
+pub mod choice;
 pub mod chunk;
 pub mod excerpts;
 pub mod fair_queue;

@@ -1,23 +1,11 @@
-//! Who answers: a model's server, or the resume itself.
+//! How a source of answers ends one: with a finish, or with an error.
 
 use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::excerpts::Excerpts;
-use super::generation::{Failure, Generation};
-use super::prompt::Prompt;
-use super::upstream::UpstreamClient;
-use crate::protocol::server::{AnswerMode, TurnStatus, Usage};
-
-/// Gives answers by appending to a generation. Cheap to clone.
-#[derive(Clone, Debug)]
-pub enum AnswerSource {
-    /// An OpenAI-compatible server.
-    Upstream(Arc<UpstreamClient>),
-    /// Passages of the resume.
-    Excerpts(Arc<Excerpts>),
-}
+use super::generation::Failure;
+use crate::protocol::server::{TurnStatus, Usage};
 
 /// How a source ended an answer.
 #[derive(Debug)]
@@ -40,26 +28,14 @@ pub struct SourceError {
     pub failure: Failure,
     /// What the operator is told.
     pub detail: String,
+    /// Whether the source fails whatever it is asked; else it refused this one question.
+    pub is_servers_fault: bool,
 }
 
-impl AnswerSource {
-    /// How its answers are labelled.
+impl SourceError {
+    /// There is nobody to ask.
     #[must_use]
-    pub fn mode(&self) -> AnswerMode {
-        match self {
-            Self::Upstream(_) => AnswerMode::Live,
-            Self::Excerpts(_) => AnswerMode::Excerpts,
-        }
-    }
-
-    /// Appends the answer to `prompt` to `generation`. Dropping the future stops the source at once.
-    ///
-    /// # Errors
-    /// [`SourceError`]; what was appended until then stays.
-    pub async fn answer(&self, prompt: &Prompt, generation: &Generation) -> Result<Finish, SourceError> {
-        match self {
-            Self::Upstream(client) => client.answer(prompt, generation).await,
-            Self::Excerpts(excerpts) => Ok(excerpts.answer(prompt, generation).await),
-        }
+    pub fn nobody(failure: Failure) -> Self {
+        Self { failure, detail: "nobody is there to answer".to_owned(), is_servers_fault: false }
     }
 }

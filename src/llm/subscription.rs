@@ -9,13 +9,15 @@ use futures_util::Stream;
 use super::generation::{Acceptance, Failure, Generation, Outcome, Reading};
 use crate::protocol::server::DeltaFrame;
 
-/// What a session is told of an answer, in order: one acceptance, deltas, one outcome. After a refusal nothing follows.
+/// What a session is told of an answer, in order: one acceptance, positions while it waits, deltas, one outcome. After a refusal nothing follows.
 #[derive(Debug)]
 pub enum Progress {
     /// The question was taken.
     Accepted(Acceptance),
     /// The question was not taken; there will be no answer.
     Refused(Failure),
+    /// It waits for the model: so many are answered before it, and itself.
+    Queued(usize),
     /// More of the answer.
     Delta(DeltaFrame),
     /// The answer has ended.
@@ -30,6 +32,7 @@ pub struct Subscription {
     /// Deltas up to this one were there before the subscription was: they are said again.
     replay_until: u64,
     knows_acceptance: bool,
+    position: Option<usize>,
     ended: bool,
     /// There is more, but for the next poll: what a single one puts into the socket's buffer stays small.
     paused: bool,
@@ -37,7 +40,15 @@ pub struct Subscription {
 
 impl Subscription {
     pub(super) fn new(generation: Arc<Generation>, seq: u64) -> Self {
-        Self { generation, seq, replay_until: 0, knows_acceptance: false, ended: false, paused: false }
+        Self {
+            generation,
+            seq,
+            replay_until: 0,
+            knows_acceptance: false,
+            position: None,
+            ended: false,
+            paused: false,
+        }
     }
 
     /// Marks what is in the log already as said again, for a client that comes back.
@@ -66,26 +77,31 @@ impl Stream for Subscription {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let progress = match ready!(self.generation.poll_after(self.seq, self.knows_acceptance, cx)) {
-            Reading::Acceptance(Ok(acceptance)) => {
-                self.knows_acceptance = true;
-                Progress::Accepted(acceptance)
-            }
-            Reading::Acceptance(Err(failure)) => {
-                self.ended = true;
-                Progress::Refused(failure)
-            }
-            Reading::Text { seq, text, more } => {
-                self.seq = seq;
-                self.paused = more;
-                let replay = seq <= self.replay_until;
-                Progress::Delta(DeltaFrame { turn_id: self.generation.turn_id, seq, text, replay })
-            }
-            Reading::Outcome(outcome) => {
-                self.ended = true;
-                Progress::Ended(outcome)
-            }
-        };
+        let progress =
+            match ready!(self.generation.poll_after(self.seq, self.knows_acceptance, self.position, cx)) {
+                Reading::Acceptance(Ok(acceptance)) => {
+                    self.knows_acceptance = true;
+                    Progress::Accepted(acceptance)
+                }
+                Reading::Acceptance(Err(failure)) => {
+                    self.ended = true;
+                    Progress::Refused(failure)
+                }
+                Reading::Position(position) => {
+                    self.position = Some(position);
+                    Progress::Queued(position)
+                }
+                Reading::Text { seq, text, more } => {
+                    self.seq = seq;
+                    self.paused = more;
+                    let replay = seq <= self.replay_until;
+                    Progress::Delta(DeltaFrame { turn_id: self.generation.turn_id, seq, text, replay })
+                }
+                Reading::Outcome(outcome) => {
+                    self.ended = true;
+                    Progress::Ended(outcome)
+                }
+            };
         Poll::Ready(Some(progress))
     }
 }

@@ -4,35 +4,39 @@ use std::cell::Cell;
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::try_join;
 use slog::{Logger, error, info, warn};
-use tokio::sync::Semaphore;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 use tokio_util::sync::CancellationToken;
 
+use super::admission::Admitted;
+use super::choice::{Choice, Fare, Route, Sources};
 use super::generation::{Acceptance, Failure, Generation, Outcome};
 use super::messages::AskModel;
-use super::source::{AnswerSource, Finish, SourceError};
+use super::source::{Finish, SourceError};
 use crate::clock::Timestamp;
 use crate::mailbox::{AskError, Post};
 use crate::persistence::messages::{AnswerRecord, Reserve, SaveAnswer, SaveQuestion, Settle};
 use crate::persistence::{PATIENCE, StorageError};
 use crate::protocol::codes::ErrorCode;
-use crate::protocol::server::{TurnStatus, Usage};
+use crate::protocol::server::{AnswerMode, TurnStatus, Usage};
 use crate::spending::{Amount, Day, Reservation, Spending};
-use crate::telemetry::metrics::{Metrics, Presence, UpstreamOutcome};
+use crate::telemetry::metrics::{DegradedBy, Metrics, Presence};
 use crate::tokens::TokenCounter;
 
 /// How often an unfinished answer is saved, so that a crash costs at most this much of it.
 const PARTIAL_INTERVAL: Duration = Duration::from_secs(3);
 
+/// How often those who wait are told of their position.
+const POSITION_INTERVAL: Duration = Duration::from_secs(1);
+
 /// What every answer needs; shared by all of them.
 pub(super) struct Answering {
-    pub(super) source: AnswerSource,
+    pub(super) sources: Arc<Sources>,
     pub(super) save_question: Post<SaveQuestion>,
     pub(super) save_answer: Post<SaveAnswer>,
     pub(super) metrics: Arc<Metrics>,
@@ -41,15 +45,16 @@ pub(super) struct Answering {
     pub(super) reconnect_grace: Duration,
     /// What the day may take.
     pub(super) spending: Arc<Spending>,
-    /// One permit for each answer that may be under way at once.
-    pub(super) permits: Arc<Semaphore>,
-    /// Questions that were admitted and whose task has not ended.
-    pub(super) under_way: AtomicUsize,
-    pub(super) failures_in_a_row: AtomicU32,
-    /// When the last of them was, in milliseconds since 1970.
-    pub(super) last_failed_at: AtomicI64,
+    /// How long the newest answer of a model took to its first word; 0 when there was none.
+    pub(super) first_word_ms: AtomicU64,
     /// Ends every answer as interrupted.
     pub(super) leave: CancellationToken,
+}
+
+/// Where a question goes, once what its answer may cost is taken care of.
+enum Way {
+    Model(Admitted),
+    Resume(Option<DegradedBy>),
 }
 
 /// Why the source was left.
@@ -68,27 +73,16 @@ struct Stopwatch {
     asked_after: Cell<Option<Duration>>,
 }
 
-impl Ending {
-    fn outcome(&self) -> UpstreamOutcome {
-        match self {
-            Self::Finished(_) => UpstreamOutcome::Answered,
-            Self::Failed(error) => error.failure.code.into(),
-            Self::Cancelled | Self::Abandoned | Self::Leaving => UpstreamOutcome::Stopped,
-        }
-    }
-}
-
 impl Answering {
     /// Runs the whole life of `generation`. Whatever happens, its log is ended.
     pub(super) async fn carry_through(
         self: Arc<Self>,
         ask: AskModel,
         generation: Arc<Generation>,
-        admitted: Admitted,
+        route: Route,
     ) {
         let log = ask.log.clone();
-        let Admitted { place: _place, reservation } = admitted;
-        let attempt = self.attempt(ask, &generation, reservation);
+        let attempt = self.attempt(ask, &generation, route);
         let attempt = AssertUnwindSafe(attempt).catch_unwind().await;
         if attempt.is_err() {
             error!(log, "the task of an answer panicked");
@@ -106,7 +100,11 @@ impl Answering {
         }
     }
 
-    async fn attempt(&self, ask: AskModel, generation: &Arc<Generation>, reservation: Option<Reservation>) {
+    async fn attempt(&self, ask: AskModel, generation: &Arc<Generation>, route: Route) {
+        let (way, reservation) = match route {
+            Route::Model(Fare { admitted, reservation }) => (Way::Model(admitted), Some(reservation)),
+            Route::Resume(reason) => (Way::Resume(reason), None),
+        };
         let watch = Stopwatch { started: Instant::now(), asked_after: Cell::new(None) };
         // Handed to the store before anything is asked upstream, so no answer can be stored ahead of its question.
         let question = SaveQuestion {
@@ -135,7 +133,7 @@ impl Answering {
             generation.settle_question(acceptance.clone());
             acceptance
         };
-        let drive = async { Ok(self.drive(&ask, generation, &watch).await) };
+        let drive = async { Ok(self.drive(&ask, generation, way, &watch).await) };
         match try_join(accept, drive).await {
             Ok((_, ending)) => self.conclude(&ask, generation, ending, &watch, reservation).await,
             Err(failure) => {
@@ -148,20 +146,31 @@ impl Answering {
         }
     }
 
-    async fn drive(&self, ask: &AskModel, generation: &Arc<Generation>, watch: &Stopwatch) -> Ending {
-        let upstream = match &self.source {
-            AnswerSource::Upstream(_) => Some(&self.metrics.upstream),
-            AnswerSource::Excerpts(_) => None,
-        };
+    async fn drive(
+        &self,
+        ask: &AskModel,
+        generation: &Arc<Generation>,
+        way: Way,
+        watch: &Stopwatch,
+    ) -> Ending {
         let answer = async {
-            let waiting = upstream.map(|it| Presence::in_gauge(&it.questions_waiting));
-            let _permit = self.permits.acquire().await;
-            drop(waiting);
-            watch.asked_after.set(Some(watch.started.elapsed()));
-            let _in_flight = upstream.map(|it| Presence::in_gauge(&it.requests_in_flight));
-            self.source.answer(&ask.prompt, generation).await
+            // Held until the answer has ended.
+            let mut place = None;
+            let choice = match way {
+                // Quotes cost nothing, so nobody waits for them.
+                Way::Resume(reason) => self.sources.instead(reason, ErrorCode::InternalError.into()),
+                Way::Model(mut admitted) => {
+                    self.stand_in_line(&mut admitted, generation).await?;
+                    place = Some(admitted);
+                    watch.asked_after.set(Some(watch.started.elapsed()));
+                    self.sources.choose(Instant::now().into_std())
+                }
+            };
+            let answered = self.answer(ask, generation, choice).await;
+            drop(place);
+            answered
         };
-        let ending = tokio::select! {
+        tokio::select! {
             biased;
             () = generation.cancelled() => Ending::Cancelled,
             () = self.leave.cancelled() => Ending::Leaving,
@@ -171,11 +180,83 @@ impl Answering {
             },
             () = generation.abandoned(self.reconnect_grace) => Ending::Abandoned,
             never = self.save_partials(ask, generation, &ask.log) => match never {},
-        };
-        if let (Some(upstream), Some(_)) = (upstream, watch.asked_after.get()) {
-            upstream.outcome(ending.outcome());
         }
-        ending
+    }
+
+    /// Waits for a turn to ask the model, and tells the visitor how many come before.
+    async fn stand_in_line(
+        &self,
+        admitted: &mut Admitted,
+        generation: &Generation,
+    ) -> Result<(), SourceError> {
+        if admitted.position().is_none() {
+            return Ok(());
+        }
+        let _waiting = Presence::in_gauge(&self.metrics.upstream.questions_waiting);
+        let mut patience = std::pin::pin!(tokio::time::sleep(admitted.patience()));
+        let mut looks = interval(POSITION_INTERVAL);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let came = loop {
+            tokio::select! {
+                biased;
+                () = admitted.turn() => break true,
+                () = &mut patience => break false,
+                _ = looks.tick() => generation.wait_at(admitted.position()),
+            }
+        };
+        generation.wait_at(None);
+        if came {
+            return Ok(());
+        }
+        self.metrics.upstream.turned_away(true);
+        Err(SourceError::nobody(ErrorCode::Overloaded.into()))
+    }
+
+    /// Has the question answered by whom the sources choose, and by the resume when that fails without a word.
+    async fn answer(
+        &self,
+        ask: &AskModel,
+        generation: &Generation,
+        choice: Choice<'_>,
+    ) -> Result<Finish, SourceError> {
+        let choice = match choice {
+            Choice::Model(client, trial) => {
+                let in_flight = Presence::in_gauge(&self.metrics.upstream.requests_in_flight);
+                let error = match client.answer(&ask.prompt, generation).await {
+                    Ok(finish) => {
+                        trial.succeeded();
+                        return Ok(finish);
+                    }
+                    Err(error) => error,
+                };
+                drop(in_flight);
+                if trial.failed(&error, Instant::now().into_std()) {
+                    warn!(ask.log, "the model's server is not asked for a while"; "cause" => %error);
+                }
+                if !error.is_servers_fault || !generation.is_empty() {
+                    return Err(error);
+                }
+                match self.sources.instead(Some(DegradedBy::ModelFailed), error.failure) {
+                    Choice::Excerpts(excerpts, reason) => {
+                        warn!(ask.log, "the resume answers instead of the model"; "cause" => %error);
+                        Choice::Excerpts(excerpts, reason)
+                    }
+                    _ => return Err(error),
+                }
+            }
+            choice => choice,
+        };
+        match choice {
+            Choice::Excerpts(excerpts, reason) => {
+                if let Some(reason) = reason {
+                    self.metrics.answer.degraded(reason);
+                }
+                generation.answer_as(AnswerMode::Excerpts);
+                Ok(excerpts.answer(&ask.prompt, generation).await)
+            }
+            Choice::Model(..) => Err(SourceError::nobody(ErrorCode::InternalError.into())),
+            Choice::Neither(failure) => Err(SourceError::nobody(failure)),
+        }
     }
 
     /// Saves what there is every few seconds, for ever.
@@ -216,23 +297,17 @@ impl Answering {
                 (TurnStatus::Failed, None, Some(error.failure))
             }
         };
-        if failure.is_some() {
-            self.failures_in_a_row.fetch_add(1, Ordering::Relaxed);
-            self.last_failed_at.store(Timestamp::now().0, Ordering::Relaxed);
-        } else if finish.is_some() {
-            self.failures_in_a_row.store(0, Ordering::Relaxed);
-        }
         let answer_tokens = self.counter.count(&generation.text());
         let (usage, model, citations) = match finish {
             Some(finish) => (finish.usage, finish.model, finish.citations),
             None => (None, None, Vec::new()),
         };
-        // A source that failed before its first word charges nothing.
-        let nothing = failure.is_some() && answer_tokens == 0;
+        // A source that failed before its first word charges nothing, nor does one that was never asked.
+        let nothing = answer_tokens == 0 && (failure.is_some() || watch.asked_after.get().is_none());
         let usage = if nothing {
             Usage::default()
         } else {
-            usage.unwrap_or_else(|| self.counted_usage(ask, answer_tokens))
+            usage.unwrap_or_else(|| counted_usage(ask, generation.mode(), answer_tokens))
         };
         let settle = reservation.map(|reservation| {
             let taken = self.spending.taken(&usage);
@@ -255,27 +330,20 @@ impl Answering {
         };
         let (total, stored) = (watch.started.elapsed(), handed_over.elapsed());
         let first_word = generation.first_word_at().map(|at| at.duration_since(watch.started.into_std()));
-        let counted = &self.metrics.answer;
-        counted.ended(status, generation.mode, &usage);
+        let (counted, mode) = (&self.metrics.answer, generation.mode());
+        counted.ended(status, mode, &usage);
         counted.duration_seconds.observe(total.as_secs_f64());
         if let Some(first_word) = first_word {
             counted.first_word_seconds.observe(first_word.as_secs_f64());
+            if mode == AnswerMode::Live {
+                self.first_word_ms.store(millis(first_word).max(1), Ordering::Relaxed);
+            }
         }
-        info!(ask.log, "turn ended"; "status" => status.as_str(), "mode" => generation.mode.as_str(),
+        info!(ask.log, "turn ended"; "status" => status.as_str(), "mode" => mode.as_str(),
             "prompt_tokens" => usage.prompt_tokens, "completion_tokens" => usage.completion_tokens,
             "queued_ms" => watch.asked_after.get().map(millis), "first_word_ms" => first_word.map(millis),
             "store_ms" => millis(stored), "total_ms" => millis(total), "durable" => durable);
         generation.finish(Outcome { status, failure, usage, answer_tokens, model, citations, durable });
-    }
-
-    /// What an answer took when its source does not say: our own count of a model's, nothing for a quote.
-    fn counted_usage(&self, ask: &AskModel, answer_tokens: u32) -> Usage {
-        match &self.source {
-            AnswerSource::Upstream(_) => {
-                Usage { prompt_tokens: ask.prompt.tokens, completion_tokens: answer_tokens, cost: None }
-            }
-            AnswerSource::Excerpts(_) => Usage::default(),
-        }
     }
 
     fn record(
@@ -293,12 +361,22 @@ impl Answering {
             answer: generation.text(),
             tokens,
             status,
-            mode: generation.mode,
+            mode: generation.mode(),
             model,
             usage,
             at: Timestamp::now(),
             settle,
         }
+    }
+}
+
+/// What an answer took when its source does not say: our own count of a model's, nothing for a quote.
+fn counted_usage(ask: &AskModel, mode: AnswerMode, answer_tokens: u32) -> Usage {
+    match mode {
+        AnswerMode::Live => {
+            Usage { prompt_tokens: ask.prompt.tokens, completion_tokens: answer_tokens, cost: None }
+        }
+        AnswerMode::Excerpts => Usage::default(),
     }
 }
 
@@ -318,31 +396,5 @@ fn question_failure(error: &StorageError, asked_at: Timestamp) -> Failure {
         StorageError::Rejected(_) | StorageError::Unclear(_) | StorageError::Unavailable(_) => {
             ErrorCode::StorageUnavailable.into()
         }
-    }
-}
-
-/// What a question was given to be answered with.
-pub(super) struct Admitted {
-    pub(super) place: Place,
-    /// Set aside for a model's answer.
-    pub(super) reservation: Option<Reservation>,
-}
-
-/// A place among the questions under way, given up when dropped.
-pub(super) struct Place(Arc<Answering>);
-
-impl Place {
-    /// Takes a place if fewer than `most` are taken.
-    pub(super) fn take(answering: &Arc<Answering>, most: usize) -> Option<Self> {
-        let count = &answering.under_way;
-        let more = |taken: usize| (taken < most).then_some(taken + 1);
-        count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
-        Some(Self(Arc::clone(answering)))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
     }
 }

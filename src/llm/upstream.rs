@@ -204,9 +204,11 @@ impl Answer {
         };
         if let Some(error) = &chunk.error {
             let status = error.status().and_then(|status| StatusCode::from_u16(status).ok());
+            let status = status.unwrap_or(StatusCode::BAD_GATEWAY);
             self.error = Some(SourceError {
-                failure: classify(status.unwrap_or(StatusCode::BAD_GATEWAY)).into(),
+                failure: classify(status).into(),
                 detail: format!("the model's server failed within the stream: {}", error.describe()),
+                is_servers_fault: is_servers_fault(status),
             });
             self.done = true;
             return;
@@ -282,6 +284,7 @@ async fn refused(mut response: Response) -> SourceError {
     SourceError {
         failure: Failure { code: classify(status), retry_after },
         detail: format!("the model's server refused with {status}: {described}"),
+        is_servers_fault: is_servers_fault(status),
     }
 }
 
@@ -296,7 +299,14 @@ fn classify(status: StatusCode) -> ErrorCode {
 }
 
 fn failed(code: ErrorCode, detail: impl Into<String>) -> SourceError {
-    SourceError { failure: code.into(), detail: detail.into() }
+    let is_servers_fault = code != ErrorCode::ContentRejected;
+    SourceError { failure: code.into(), detail: detail.into(), is_servers_fault }
+}
+
+/// Whether another question would fare the same. What a visitor's own words bring about (a malformed request, content
+/// that is refused, a prompt that is too long) must not keep the model from the others.
+fn is_servers_fault(status: StatusCode) -> bool {
+    !matches!(status.as_u16(), 400 | 403 | 413 | 422)
 }
 
 fn silent(what: &str) -> SourceError {

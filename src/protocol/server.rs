@@ -29,6 +29,14 @@ pub enum ServerFrame {
         /// Whether it was attached to an earlier turn with the same id.
         duplicate: bool,
     },
+    /// An accepted question waits until the model has a place for it.
+    Queued {
+        /// Its turn.
+        turn_id: TurnId,
+        /// So many are answered before it, and itself: 1 is the next.
+        #[schema(minimum = 1)]
+        position: usize,
+    },
     /// More of an answer.
     Delta(DeltaFrame),
     /// An accepted turn has ended.
@@ -240,6 +248,10 @@ pub enum NoticeCode {
     ContextPruned,
     /// The server is about to restart.
     Draining,
+    /// From now on passages of the resume are quoted instead of the model's answers.
+    Degraded,
+    /// The model answers again.
+    Recovered,
 }
 
 /// A refusal or a failure.

@@ -22,7 +22,7 @@ use crate::persistence::messages::CreateSession;
 use crate::persistence::{PATIENCE, StorageError};
 use crate::protocol::client::ClientFrame;
 use crate::protocol::codes::{CloseReason, ErrorCode};
-use crate::protocol::server::{ErrorFrame, Limits, NoticeCode, ServerFrame, SessionFrame};
+use crate::protocol::server::{AnswerMode, ErrorFrame, Limits, NoticeCode, ServerFrame, SessionFrame};
 use crate::protocol::{MAX_MALFORMED_IN_A_ROW, MAX_QUESTION_CHARS};
 use crate::receives;
 
@@ -58,11 +58,13 @@ pub(super) struct OpenSession {
     pub(super) generation: Option<Arc<Generation>>,
     /// Tell with the acceptance that older messages left the prompt.
     pub(super) newly_pruned: bool,
+    /// Who answers, as the client was told last.
+    pub(super) told_mode: AnswerMode,
 }
 
 impl OpenSession {
     pub(super) fn new(id: SessionId, conversation: Conversation) -> Self {
-        Self { id, conversation, generation: None, newly_pruned: false }
+        Self { id, conversation, generation: None, newly_pruned: false, told_mode: AnswerMode::Live }
     }
 }
 
@@ -203,7 +205,11 @@ impl SessionActor {
     pub(super) fn session_frame(&mut self, id: SessionId, token: String, now: Timestamp) -> SessionFrame {
         let surroundings = &self.surroundings;
         let limits = surroundings.limits;
-        let remaining = self.open.as_mut().map_or(0, |open| open.conversation.remaining(now));
+        let mode = surroundings.sources.mode(std::time::Instant::now(), now);
+        let remaining = self.open.as_mut().map_or(0, |open| {
+            open.told_mode = mode;
+            open.conversation.remaining(now)
+        });
         SessionFrame {
             session_id: id,
             resume_token: token,
@@ -219,7 +225,7 @@ impl SessionActor {
             },
             resume: surroundings.resume.clone(),
             suggestions: Arc::clone(&surroundings.suggestions),
-            mode: surroundings.mode,
+            mode,
             history: Vec::new(),
             more: false,
             request_id: Arc::clone(&self.request_id),

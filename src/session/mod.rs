@@ -34,11 +34,12 @@ pub use actor::SessionActor;
 use question::Intake;
 use registry::Registry;
 
+use crate::llm::choice::Sources;
 use crate::llm::instructions::Instructions;
 use crate::llm::messages::{AskModel, FindGeneration};
 use crate::mailbox::Post;
 use crate::persistence::messages::{CreateSession, FindTurn, LoadHistory, MarkInterrupted, ResumeSession};
-use crate::protocol::server::{AnswerMode, ResumeInfo};
+use crate::protocol::server::ResumeInfo;
 use crate::telemetry::metrics::Metrics;
 
 /// What somebody else wants of a session.
@@ -74,7 +75,7 @@ pub struct SessionSurroundings {
     /// What every prompt begins with.
     pub instructions: Arc<Instructions>,
     /// Who answers.
-    pub mode: AnswerMode,
+    pub sources: Arc<Sources>,
 }
 
 /// The actors a session talks to, by the messages they take.

@@ -19,7 +19,7 @@ use crate::llm::subscription::Progress;
 use crate::mailbox::AskError;
 use crate::persistence::PATIENCE;
 use crate::protocol::codes::{CloseReason, ErrorCode};
-use crate::protocol::server::{DoneFrame, NoticeCode, ServerFrame};
+use crate::protocol::server::{AnswerMode, DoneFrame, NoticeCode, ServerFrame};
 
 impl SessionActor {
     /// Takes a question in; without a session yet, it opens one.
@@ -83,6 +83,7 @@ impl SessionActor {
         let Some(open) = &self.open else { return };
         let ask = AskModel {
             turn_id,
+            visitor: self.visitor.address(),
             session_id: open.id,
             epoch: open.conversation.epoch(),
             client_id,
@@ -139,7 +140,7 @@ impl SessionActor {
         let done = DoneFrame {
             turn_id,
             status: outcome.status,
-            mode: generation.mode,
+            mode: generation.mode(),
             model: outcome.model.clone(),
             usage: outcome.usage,
             citations: outcome.citations.clone(),
@@ -147,6 +148,23 @@ impl SessionActor {
             remaining,
         };
         self.tell(&ServerFrame::Done(Box::new(done)), ctx);
+    }
+
+    /// Tells who answers from now on, when that is not who did before.
+    fn tell_mode(&mut self, ctx: &mut SocketContext) {
+        let Some(open) = &mut self.open else { return };
+        let Some(mode) = open.generation.as_ref().map(|generation| generation.mode()) else { return };
+        if std::mem::replace(&mut open.told_mode, mode) == mode {
+            return;
+        }
+        let (code, message) = match mode {
+            AnswerMode::Excerpts => (
+                NoticeCode::Degraded,
+                "The language model cannot answer at the moment. What follows is quoted from the resume.",
+            ),
+            AnswerMode::Live => (NoticeCode::Recovered, "The language model answers again."),
+        };
+        self.tell(&ServerFrame::Notice { code, message: message.to_owned() }, ctx);
     }
 
     /// Whether the answer has ended and its visitor was not told so yet.
@@ -159,7 +177,20 @@ impl SessionActor {
 impl StreamHandler<Progress> for SessionActor {
     fn handle(&mut self, progress: Progress, ctx: &mut SocketContext) {
         match progress {
-            Progress::Delta(delta) => self.tell(&ServerFrame::Delta(delta), ctx),
+            Progress::Delta(delta) => {
+                if !delta.replay {
+                    self.tell_mode(ctx);
+                }
+                self.tell(&ServerFrame::Delta(delta), ctx);
+            }
+            Progress::Queued(position) => {
+                let Some(turn_id) =
+                    self.open.as_ref().and_then(|open| open.generation.as_ref()).map(|it| it.turn_id)
+                else {
+                    return;
+                };
+                self.tell(&ServerFrame::Queued { turn_id, position }, ctx);
+            }
             Progress::Accepted(acceptance) => {
                 let remaining = self.remaining();
                 let Some(open) = &mut self.open else { return };

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::choices::{Choice, LogFormat, SuspiciousContent, Tokenizer};
+use super::choices::{Choice, DegradedMode, LogFormat, SuspiciousContent, Tokenizer};
 use super::sections::Settings;
 use super::{api_key, duration, log_levels, money};
 
@@ -127,8 +127,14 @@ catalogue! {
         |all| duration::written(all.llm.first_word_timeout);
     LLM_IDLE_TIMEOUT: Form::Duration(INSTANT, HALF_HOUR),
         |all| duration::written(all.llm.idle_timeout);
+    DEGRADED_MODE: Form::OneOf(DegradedMode::accepted), |all| all.llm.degraded_mode.word().to_owned();
+    LLM_BREAKER_FAILURES: Form::Whole(0, 1_000, " (0: the server is always asked)"),
+        |all| all.llm.breaker_failures.to_string();
+    LLM_BREAKER_PAUSE: Form::Duration(INSTANT, FIVE_MINUTES),
+        |all| duration::written(all.llm.breaker_pause);
     LLM_MAX_CONCURRENCY: Form::Whole(1, 10_000, ""), |all| all.llm.max_concurrency.to_string();
     LLM_MAX_QUEUE: Form::Whole(0, 100_000, ""), |all| all.llm.max_queue.to_string();
+    LLM_QUEUE_TIMEOUT: Form::Duration(INSTANT, HALF_HOUR), |all| duration::written(all.llm.queue_timeout);
 
     MAX_CONTEXT_TOKENS: Form::Whole(512, 2_000_000, ""), |all| all.tokens.max_context.to_string();
     MAX_RESPONSE_TOKENS: Form::Whole(16, 2_000_000, ", at least 256 below MAX_CONTEXT_TOKENS"),

@@ -37,6 +37,19 @@ impl Choice for Tokenizer {
         &[("cl100k_base", Self::Cl100kBase), ("o200k_base", Self::O200kBase)];
 }
 
+/// What visitors get while the model does not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DegradedMode {
+    /// `excerpts`: passages quoted from the resume.
+    Excerpts,
+    /// `off`: an error.
+    Off,
+}
+
+impl Choice for DegradedMode {
+    const WORDS: &'static [(&'static str, Self)] = &[("excerpts", Self::Excerpts), ("off", Self::Off)];
+}
+
 /// What is done about a question that looks like an attempt to take over the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SuspiciousContent {

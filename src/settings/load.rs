@@ -204,8 +204,12 @@ fn llm(purpose: &Purpose, from: &mut Reader) -> Option<LlmSettings> {
     let connect_timeout = from.duration(&name::LLM_CONNECT_TIMEOUT);
     let first_word_timeout = from.duration(&name::LLM_FIRST_WORD_TIMEOUT);
     let idle_timeout = from.duration(&name::LLM_IDLE_TIMEOUT);
+    let degraded_mode = from.choice(&name::DEGRADED_MODE);
+    let breaker_failures = from.whole(&name::LLM_BREAKER_FAILURES);
+    let breaker_pause = from.duration(&name::LLM_BREAKER_PAUSE);
     let max_concurrency = from.whole(&name::LLM_MAX_CONCURRENCY);
     let max_queue = from.whole(&name::LLM_MAX_QUEUE);
+    let queue_timeout = from.duration(&name::LLM_QUEUE_TIMEOUT);
     Some(LlmSettings {
         api_key: api_key?,
         base_url: base_url.as_ref().map(base_url::written)?,
@@ -215,8 +219,12 @@ fn llm(purpose: &Purpose, from: &mut Reader) -> Option<LlmSettings> {
         connect_timeout: connect_timeout?,
         first_word_timeout: first_word_timeout?,
         idle_timeout: idle_timeout?,
+        degraded_mode: degraded_mode?,
+        breaker_failures: breaker_failures?,
+        breaker_pause: breaker_pause?,
         max_concurrency: max_concurrency?,
         max_queue: max_queue?,
+        queue_timeout: queue_timeout?,
     })
 }
 

@@ -35,7 +35,7 @@ mod sections;
 #[cfg(test)]
 mod tests;
 
-pub use choices::{LogFormat, LogLevel, SuspiciousContent, Tokenizer};
+pub use choices::{DegradedMode, LogFormat, LogLevel, SuspiciousContent, Tokenizer};
 pub use database::DatabaseUrl;
 pub use duration::parse as parse_duration;
 pub use fault::{Fault, Given, SettingsError, Source};

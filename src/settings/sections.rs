@@ -7,7 +7,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use super::catalogue;
-use super::choices::{LogFormat, LogLevel, SuspiciousContent, Tokenizer};
+use super::choices::{DegradedMode, LogFormat, LogLevel, SuspiciousContent, Tokenizer};
 use super::database::DatabaseUrl;
 
 /// Everything an owner can set, validated. `Debug` shows no secret.
@@ -105,10 +105,19 @@ pub struct LlmSettings {
     pub idle_timeout: Duration,
     /// Whether `base_url` is OpenRouter, which takes more than the common API.
     pub openrouter: bool,
+    /// `DEGRADED_MODE`: what visitors get while the model does not answer.
+    pub degraded_mode: DegradedMode,
+    /// `LLM_BREAKER_FAILURES`: failed requests in a row after which the server is not asked for a while, 0 (never)
+    /// to 1,000.
+    pub breaker_failures: u32,
+    /// `LLM_BREAKER_PAUSE`: how long it is not asked at first.
+    pub breaker_pause: Duration,
     /// `LLM_MAX_CONCURRENCY`: the most answers being written at one time, 1 to 10,000.
     pub max_concurrency: usize,
     /// `LLM_MAX_QUEUE`: the most questions waiting for their turn, 0 to 100,000.
     pub max_queue: usize,
+    /// `LLM_QUEUE_TIMEOUT`: the longest wait for a turn.
+    pub queue_timeout: Duration,
 }
 
 /// How many tokens an exchange may take.

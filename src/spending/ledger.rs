@@ -13,6 +13,8 @@ pub struct DayLedger {
     day: Day,
     taken: Amount,
     set_aside: Amount,
+    /// The last wish of the day was refused.
+    refused: bool,
 }
 
 /// As much as may be taken today is taken or set aside.
@@ -26,7 +28,8 @@ impl DayLedger {
     /// An account of which nothing is known yet.
     #[must_use]
     pub fn new(ceilings: Ceilings) -> Self {
-        Self { ceilings, day: Day::default(), taken: Amount::default(), set_aside: Amount::default() }
+        let nothing = Amount::default();
+        Self { ceilings, day: Day::default(), taken: nothing, set_aside: nothing, refused: false }
     }
 
     /// Adds what the store knows was taken on `day` before this process began.
@@ -44,7 +47,8 @@ impl DayLedger {
     pub fn set_aside(&mut self, now: Timestamp, amount: Amount) -> Result<Day, CeilingReached> {
         self.turn_to(Day::of(now));
         let then = self.taken.plus(self.set_aside).plus(amount);
-        if !self.ceilings.hold(then) {
+        self.refused = !self.ceilings.hold(then);
+        if self.refused {
             return Err(CeilingReached { retry_after: self.day.end().since(now) });
         }
         self.set_aside = self.set_aside.plus(amount);
@@ -63,6 +67,12 @@ impl DayLedger {
     pub fn standing(&mut self, now: Timestamp) -> (Amount, Amount) {
         self.turn_to(Day::of(now));
         (self.taken, self.set_aside)
+    }
+
+    /// Whether the last question of the day found too little left.
+    pub fn is_used_up(&mut self, now: Timestamp) -> bool {
+        self.turn_to(Day::of(now));
+        self.refused
     }
 
     /// A clock that was set back does not bring a day back: what it took would be forgotten.
@@ -95,6 +105,9 @@ mod tests {
         let mut ledger = of_tokens(100);
         let day = ledger.set_aside(NOON, tokens(60)).unwrap();
         let refused = ledger.set_aside(NOON, tokens(60));
+        assert!(ledger.is_used_up(NOON) && !ledger.is_used_up(day.end()));
+        let mut ledger = of_tokens(100);
+        assert_eq!(ledger.set_aside(NOON, tokens(60)), Ok(day));
         assert_eq!(refused, Err(CeilingReached { retry_after: HALF_A_DAY }));
         ledger.settle(day, tokens(60), tokens(10));
         assert!(ledger.set_aside(NOON, tokens(90)).is_ok());

@@ -68,6 +68,12 @@ impl Spending {
         self.lock().standing(now)
     }
 
+    /// Whether the last question of the day of `now` found too little left.
+    #[must_use]
+    pub fn is_used_up(&self, now: Timestamp) -> bool {
+        self.lock().is_used_up(now)
+    }
+
     fn lock(&self) -> MutexGuard<'_, DayLedger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -12,11 +12,14 @@ use crate::support::scrape::Scrape;
 use crate::support::script::Script;
 use crate::support::server::Server;
 use crate::support::server_config::ServerConfig;
-use crate::support::stores::FreshStore;
 
 /// Room for one question at a time: an answer may take 1,200 of 2,000 tokens.
-const ONE_AT_A_TIME: [(&str, &str); 3] =
-    [("MAX_CONTEXT_TOKENS", "2000"), ("MAX_RESPONSE_TOKENS", "1200"), ("DAILY_TOKEN_LIMIT", "2000")];
+const ONE_AT_A_TIME: [(&str, &str); 4] = [
+    ("MAX_CONTEXT_TOKENS", "2000"),
+    ("MAX_RESPONSE_TOKENS", "1200"),
+    ("DAILY_TOKEN_LIMIT", "2000"),
+    ("DEGRADED_MODE", "off"),
+];
 
 /// The store's account, whatever the day.
 const TOKENS: &str = "SELECT CAST(coalesce(sum(tokens), 0) AS BIGINT) FROM spending";
@@ -91,8 +94,7 @@ on_both_stores! {
     async fn servers_that_share_a_database_share_the_ceiling(store: FreshStore) {
         let mut chat = Chat::on(&store, &ONE_AT_A_TIME).await;
         let config = ServerConfig::serve(&store, &chat.upstream);
-        let config = ONE_AT_A_TIME.iter().fold(config, |config, (name, value)| config.with(name, value));
-        let second = Server::start(config).await;
+        let second = Server::start(config.with_all(&ONE_AT_A_TIME)).await;
         chat.upstream.queue(Script::of(&["One ", "two."]).hang_after(1));
         chat.visitor.ask("Here?").await;
         hear_text(&mut chat.visitor, "One ").await;
@@ -139,6 +141,26 @@ async fn money_is_counted_as_the_models_server_names_it_or_else_by_the_prices() 
     assert!((taken - 0.005).abs() < 1e-9, "{taken}");
     // 0.005 are left, and the next answer may cost 0.0048 and its prompt.
     refused(&mut chat.visitor, "Three?").await;
+}
+
+#[tokio::test]
+async fn when_the_day_is_used_up_the_resume_answers_and_says_so() {
+    let mut settings = ONE_AT_A_TIME.to_vec();
+    settings.push(("DEGRADED_MODE", "excerpts"));
+    let mut chat = Chat::with(&settings).await;
+    chat.upstream.queue(Script::of(&["Dear."]).usage(700, 100, None));
+    assert_eq!(chat.visitor.ask_and_hear("What did she do?").await.done["mode"], "live");
+    chat.visitor.ask("What did she do at Northwind Rail?").await;
+    let heard = chat.visitor.hear_until("done").await;
+    assert!(heard.iter().any(|frame| frame["code"] == "DEGRADED"), "{heard:?}");
+    let done = heard.last().unwrap();
+    assert_eq!((&done["mode"], &done["status"]), (&json!("excerpts"), &json!("complete")), "{done}");
+    assert_eq!(chat.upstream.requests().len(), 1);
+    // Who comes now is told at once.
+    assert_eq!(chat.another().await.start().await.frame["mode"], "excerpts");
+    let scrape = Scrape::of(&chat.server).await;
+    assert_eq!(scrape.value("answer_degraded_total{reason=\"budget_spent\"}"), 1.0);
+    assert_eq!(scrape.value("budget_taken_tokens"), 800.0);
 }
 
 #[tokio::test]

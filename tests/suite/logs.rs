@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::on_both_stores;
+use crate::support::chat::AS_IT_FAILS;
 use crate::support::chat_client::ChatClient;
 use crate::support::fake_openrouter::FakeOpenRouter;
 use crate::support::process::run_to_end;
@@ -26,6 +27,7 @@ on_both_stores! {
         let config = ServerConfig::serve(&store, &upstream)
             .with("OPENROUTER_API_KEY", KEY)
             .with("LOG_LEVEL", "trace")
+            .with_all(&AS_IT_FAILS)
             .resume("# Ada Example\n\n## Experience\n\n- markerresume Rail, 2019 to 2024\n");
         let mut server = Server::start(config).await;
         let mut visitor = ChatClient::connect(&server).await;
@@ -98,7 +100,8 @@ on_both_stores! {
 
     async fn a_turn_is_summed_up_in_one_line_with_its_stages(store: FreshStore) {
         let upstream = FakeOpenRouter::start().await;
-        let server = Server::start(ServerConfig::serve(&store, &upstream)).await;
+        let config = ServerConfig::serve(&store, &upstream).with_all(&AS_IT_FAILS);
+        let server = Server::start(config).await;
         let mut visitor = ChatClient::connect(&server).await;
         upstream.queue(Script::of(&["One ", "two."]));
         visitor.ask_and_hear("Where?").await;

@@ -14,12 +14,14 @@
 mod support;
 
 mod address_limits;
+mod admission;
 mod architecture;
 mod browser;
 mod budget;
 mod compatible_servers;
 mod configuration;
 mod container;
+mod degraded;
 mod documents;
 mod examples;
 mod exports;

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::on_both_stores;
-use crate::support::chat::{Chat, until_stored};
+use crate::support::chat::{AS_IT_FAILS, Chat, until_stored};
 use crate::support::owner::{converse, refusal, run, told, told_json};
 use crate::support::process::run_to_end;
 use crate::support::request::Request;
@@ -75,7 +75,7 @@ on_both_stores! {
     }
 
     async fn what_went_unanswered_is_found(store: FreshStore) {
-        let chat = Chat::on(&store, &[]).await;
+        let chat = Chat::on(&store, &AS_IT_FAILS).await;
         chat.upstream.answer_with(bad_questions_fail);
         converse(&chat, &["Works?"]).await;
         let failed = converse(&chat, &["Works too?", "Bad?"]).await;
@@ -166,7 +166,7 @@ on_both_stores! {
     }
 
     async fn usage_adds_up(store: FreshStore) {
-        let chat = Chat::on(&store, &[]).await;
+        let chat = Chat::on(&store, &AS_IT_FAILS).await;
         chat.upstream.answer_with(|request| match request.question() {
             question if question.starts_with("Big") => {
                 Script::of(&["Yes"]).model("test/big").usage(1000, 50, 1.5)

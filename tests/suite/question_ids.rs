@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::on_both_stores;
 use crate::support::answer::{Answer, cursor_at};
-use crate::support::chat::{Chat, hear_text};
+use crate::support::chat::{AS_IT_FAILS, Chat, hear_text};
 use crate::support::gate::Gate;
 use crate::support::script::Script;
 
@@ -75,7 +75,7 @@ on_both_stores! {
     }
 
     async fn a_question_whose_answer_failed_fails_again_when_it_is_sent_again(store: FreshStore) {
-        let mut chat = Chat::on(&store, &[]).await;
+        let mut chat = Chat::on(&store, &AS_IT_FAILS).await;
         chat.upstream.queue(Script::of(&["Some "]).error_in_stream("server_error", "backend-7"));
         chat.visitor.ask_with_id("q1", "Who?").await;
         let first = chat.visitor.answer().await;

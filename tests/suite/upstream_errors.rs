@@ -5,13 +5,18 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::answer::Answer;
-use crate::support::chat::Chat;
+use crate::support::chat::{AS_IT_FAILS, Chat};
 use crate::support::script::Script;
 
 /// What upstream says of itself; no visitor may ever read it.
 const INTERNALS: &str = "backend-7.internal: quota of org-4711";
 
 const MANY: (&str, &str) = ("RATE_LIMIT_REQUESTS_PER_MINUTE", "100");
+
+/// A chat in which the visitor is told of every failure.
+async fn chat(settings: &[(&str, &str)]) -> Chat {
+    Chat::with(&[settings, &AS_IT_FAILS].concat()).await
+}
 
 /// Asks, and holds the failure against what every failure has in common; the order of the frames is the contract's.
 async fn failed(chat: &mut Chat, what: &str, code: &str) -> Answer {
@@ -32,7 +37,7 @@ async fn failed(chat: &mut Chat, what: &str, code: &str) -> Answer {
 
 #[tokio::test]
 async fn every_refusal_has_its_code_and_says_when_to_try_again() {
-    let mut chat = Chat::with(&[MANY]).await;
+    let mut chat = chat(&[MANY]).await;
     for (status, retry_after, code) in [
         (400, None, "API_ERROR"),
         (401, None, "API_ERROR"),
@@ -75,7 +80,7 @@ async fn every_refusal_has_its_code_and_says_when_to_try_again() {
 
 #[tokio::test]
 async fn a_refusal_that_is_not_json_is_a_refusal_all_the_same() {
-    let mut chat = Chat::with(&[MANY]).await;
+    let mut chat = chat(&[MANY]).await;
     for body in [json!(INTERNALS), json!({"error": INTERNALS}), json!({"detail": [INTERNALS]}), json!(null)] {
         chat.upstream.queue(Script::new().http_error(502, body.clone(), &[]));
         failed(&mut chat, &body.to_string().replace("4711", "?"), "API_ERROR").await;
@@ -84,7 +89,7 @@ async fn a_refusal_that_is_not_json_is_a_refusal_all_the_same() {
 
 #[tokio::test]
 async fn an_error_within_the_stream_keeps_the_words_before_it() {
-    let mut chat = Chat::with(&[MANY]).await;
+    let mut chat = chat(&[MANY]).await;
     for (error, code) in [
         (json!("server_error"), "API_ERROR"),
         (json!(502), "API_ERROR"),
@@ -106,7 +111,7 @@ async fn an_error_within_the_stream_keeps_the_words_before_it() {
 
 #[tokio::test]
 async fn an_error_within_the_stream_is_one_in_whatever_shape_it_comes() {
-    let mut chat = Chat::with(&[MANY]).await;
+    let mut chat = chat(&[MANY]).await;
     for error in [json!({"error": INTERNALS}), json!({"error": {"message": INTERNALS, "code": null}})] {
         chat.upstream
             .queue(Script::of(&["Some "]).bytes(format!("data: {error}\n\n")).no_finish().no_usage());
@@ -117,7 +122,7 @@ async fn an_error_within_the_stream_is_one_in_whatever_shape_it_comes() {
 
 #[tokio::test]
 async fn a_connection_that_breaks_within_an_answer_fails_it() {
-    let mut chat = Chat::with(&[]).await;
+    let mut chat = chat(&[]).await;
     chat.upstream.queue(Script::of(&["Some ", "words."]).drop_connection_after(1));
     assert_eq!(failed(&mut chat, "Is it dropped?", "API_ERROR").await.text, "Some ");
     chat.upstream.queue(Script::of(&["Some ", "words."]).reset_after(1));
@@ -130,7 +135,7 @@ async fn a_connection_that_breaks_within_an_answer_fails_it() {
 
 #[tokio::test]
 async fn a_server_that_falls_silent_is_left_in_time() {
-    let mut chat = Chat::with(&[("LLM_FIRST_WORD_TIMEOUT", "300ms"), ("LLM_IDLE_TIMEOUT", "300ms")]).await;
+    let mut chat = chat(&[("LLM_FIRST_WORD_TIMEOUT", "300ms"), ("LLM_IDLE_TIMEOUT", "300ms")]).await;
     let often = Duration::from_millis(20);
     let two = || Script::of(&["Some ", "words."]);
     for (what, script, words) in [
@@ -153,7 +158,7 @@ async fn a_server_that_falls_silent_is_left_in_time() {
 
 #[tokio::test]
 async fn a_server_that_cannot_be_reached_fails_the_answer_and_is_asked_again_when_it_is_back() {
-    let mut chat = Chat::with(&[]).await;
+    let mut chat = chat(&[]).await;
     chat.upstream.stop().await;
     failed(&mut chat, "Is anybody there?", "API_ERROR").await;
     chat.upstream.start_again().await;
@@ -162,7 +167,7 @@ async fn a_server_that_cannot_be_reached_fails_the_answer_and_is_asked_again_whe
 
 #[tokio::test]
 async fn an_answer_without_a_word_is_a_failure() {
-    let mut chat = Chat::with(&[]).await;
+    let mut chat = chat(&[]).await;
     let empty = || Script::new().delta(json!({"content": ""}));
     chat.upstream.queue(empty()).queue(empty().no_finish().no_done().no_usage().no_role());
     for what in ["Finished without a word?", "Ended without anything?"] {
@@ -172,7 +177,7 @@ async fn an_answer_without_a_word_is_a_failure() {
 
 #[tokio::test]
 async fn a_filtered_answer_is_rejected_for_its_content() {
-    let mut chat = Chat::with(&[]).await;
+    let mut chat = chat(&[]).await;
     chat.upstream.queue(Script::of(&["Some "]).finish("content_filter"));
     let answer = failed(&mut chat, "Is it filtered?", "CONTENT_REJECTED").await;
     assert_eq!(answer.error["retryable"], false);
@@ -180,7 +185,7 @@ async fn a_filtered_answer_is_rejected_for_its_content() {
 
 #[tokio::test]
 async fn an_answer_at_its_limit_is_no_failure_but_is_said_to_be_cut() {
-    let mut chat = Chat::with(&[]).await;
+    let mut chat = chat(&[]).await;
     chat.upstream.queue(Script::of(&["Some ", "words"]).finish("length"));
     let answer = chat.visitor.ask_and_hear("Is it long?").await;
     assert_eq!((answer.text.as_str(), answer.status()), ("Some words", "length"));
@@ -189,7 +194,7 @@ async fn an_answer_at_its_limit_is_no_failure_but_is_said_to_be_cut() {
 
 #[tokio::test]
 async fn a_line_of_a_megabyte_is_not_taken_in() {
-    let mut chat = Chat::with(&[]).await;
+    let mut chat = chat(&[]).await;
     // With the first answer the vocabulary is there, which is most of the server's memory.
     chat.visitor.ask_and_hear("Are you there?").await;
     let before = chat.server.resident_kib();

@@ -11,7 +11,7 @@ use crate::protocol::{MAX_MESSAGE_BYTES, SUBPROTOCOL};
 const ANSWERS: &[(&str, &[&str])] = &[
     ("start", &["session"]),
     ("resume", &["session", "delta", "done"]),
-    ("question", &["session", "accepted", "delta", "notice", "done"]),
+    ("question", &["session", "accepted", "queued", "delta", "notice", "done"]),
     ("cancel", &["done"]),
     ("history", &["history"]),
     ("ping", &["pong"]),

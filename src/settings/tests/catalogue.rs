@@ -5,7 +5,7 @@ use super::super::{Purpose, Settings, catalogue};
 use super::{Folder, Outcome, effective, variables};
 
 /// The defaults that owners were promised.
-const PROMISED: [(&str, &str); 39] = [
+const PROMISED: [(&str, &str); 43] = [
     ("HOST", "127.0.0.1"),
     ("PORT", "8080"),
     ("OPERATOR_ADDRESS", "127.0.0.1:9090"),
@@ -24,8 +24,12 @@ const PROMISED: [(&str, &str); 39] = [
     ("LLM_CONNECT_TIMEOUT", "5s"),
     ("LLM_FIRST_WORD_TIMEOUT", "30s"),
     ("LLM_IDLE_TIMEOUT", "20s"),
+    ("DEGRADED_MODE", "excerpts"),
+    ("LLM_BREAKER_FAILURES", "5"),
+    ("LLM_BREAKER_PAUSE", "15s"),
     ("LLM_MAX_CONCURRENCY", "256"),
     ("LLM_MAX_QUEUE", "1024"),
+    ("LLM_QUEUE_TIMEOUT", "30s"),
     ("MAX_CONTEXT_TOKENS", "8000"),
     ("MAX_RESPONSE_TOKENS", "2000"),
     ("TOKENIZER", "cl100k_base"),

@@ -83,6 +83,8 @@ metrics! {
         duration_seconds: Histogram = seconds(),
         /// Tokens of answers that have ended, as the model's server counts them if it does, prompts and completions apart.
         tokens: Counters<1> = zeros("kind", ["prompt", "completion"]),
+        /// Questions that the resume answered instead of the model, by what kept the model from it.
+        degraded: Counters<1> = zeros("reason", DegradedBy::ALL.map(DegradedBy::as_str)),
         /// What answers have cost, as far as the model's server said so.
         cost_dollars: Counter<f64, std::sync::atomic::AtomicU64> = Counter::default(),
     }
@@ -95,8 +97,12 @@ metrics! {
         requests: Counters<1> = zeros("outcome", UpstreamOutcome::ALL.map(UpstreamOutcome::as_str)),
         /// Answers that the model's server is being asked for.
         requests_in_flight: Gauge = Gauge::default(),
+        /// Times that the breaker opened, after which nobody asks the model's server for a while.
+        breaker_openings: Counter = Counter::default(),
         /// Questions that wait for their turn to be asked.
         questions_waiting: Gauge = Gauge::default(),
+        /// Questions that were turned away from the line in front of the model, at once or after waiting too long.
+        line_refusals: Counters<1> = zeros("when", ["at_once", "after_waiting"]),
     }
 }
 
@@ -176,6 +182,32 @@ impl UpstreamOutcome {
     }
 }
 
+/// What kept the model from answering a question that the resume then answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DegradedBy {
+    /// Its server failed so often that it is not asked for a while.
+    BreakerOpen,
+    /// Its server failed before the first word.
+    ModelFailed,
+    /// What the day may cost is used up.
+    BudgetSpent,
+}
+
+impl DegradedBy {
+    /// Every reason.
+    pub const ALL: [Self; 3] = [Self::BreakerOpen, Self::ModelFailed, Self::BudgetSpent];
+
+    /// The value of the label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::BreakerOpen => "breaker_open",
+            Self::ModelFailed => "model_failed",
+            Self::BudgetSpent => "budget_spent",
+        }
+    }
+}
+
 impl From<ErrorCode> for UpstreamOutcome {
     fn from(code: ErrorCode) -> Self {
         match code {
@@ -208,7 +240,20 @@ impl AnswerMetrics {
     }
 }
 
+impl AnswerMetrics {
+    /// Counts a question that the resume answered instead of the model.
+    pub fn degraded(&self, reason: DegradedBy) {
+        self.degraded.get_or_create(&[("reason", reason.as_str())]).inc();
+    }
+}
+
 impl UpstreamMetrics {
+    /// Counts a question that was turned away from the line.
+    pub fn turned_away(&self, after_waiting: bool) {
+        let when = if after_waiting { "after_waiting" } else { "at_once" };
+        self.line_refusals.get_or_create(&[("when", when)]).inc();
+    }
+
     /// Counts an answer of the model's server.
     pub fn outcome(&self, outcome: UpstreamOutcome) {
         self.requests.get_or_create(&[("outcome", outcome.as_str())]).inc();

@@ -9,6 +9,10 @@ use super::server_config::ServerConfig;
 use super::stores::FreshStore;
 use super::{PATIENCE, within};
 
+/// Settings under which each failure of the model's server reaches the visitor as it is: no quotes, no second try, no pause.
+pub(crate) const AS_IT_FAILS: [(&str, &str); 3] =
+    [("DEGRADED_MODE", "off"), ("LLM_MAX_RETRIES", "0"), ("LLM_BREAKER_FAILURES", "0")];
+
 /// A visitor's chat with a server of the test's own; it all ends when dropped.
 pub(crate) struct Chat {
     /// Connected, and has not said anything.

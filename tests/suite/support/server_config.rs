@@ -53,6 +53,11 @@ impl ServerConfig {
         self
     }
 
+    /// Sets several.
+    pub(crate) fn with_all(self, settings: &[(&str, &str)]) -> Self {
+        settings.iter().fold(self, |config, (name, value)| config.with(name, value))
+    }
+
     /// Leaves out a setting that tests otherwise give.
     pub(crate) fn without(mut self, name: &str) -> Self {
         self.settings.remove(name);

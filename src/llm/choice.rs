@@ -1,0 +1,236 @@
+//! Who answers the next question: the model's server, the resume's own passages, or nobody.
+//!
+//! One value for every question, asked right before it is answered, so that whatever keeps the model from answering
+//! (its breaker, say) has one place to say so.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::admission::{Admission, Admitted};
+use super::breaker::{Asking, Breaker, BreakerPolicy, BreakerState};
+use super::excerpts::Excerpts;
+use super::fair_queue::LineTooLong;
+use super::generation::Failure;
+use super::prompt::Prompt;
+use super::source::SourceError;
+use super::upstream::UpstreamClient;
+use crate::clock::Timestamp;
+use crate::limits::AddressKey;
+use crate::protocol::codes::ErrorCode;
+use crate::protocol::server::AnswerMode;
+use crate::spending::{CeilingReached, Reservation, Spending};
+use crate::telemetry::metrics::{DegradedBy, Metrics, UpstreamOutcome};
+
+/// When to ask again after the line was full; answers take seconds.
+const RETRY_WHEN_FULL: Duration = Duration::from_secs(2);
+
+/// Everybody who can answer.
+#[derive(Debug)]
+pub struct Sources {
+    /// `None`: the resume alone answers.
+    model: Option<Model>,
+    /// `None`: when the model does not answer, nobody does.
+    excerpts: Option<Excerpts>,
+    metrics: Arc<Metrics>,
+}
+
+#[derive(Debug)]
+struct Model {
+    client: UpstreamClient,
+    breaker: Mutex<Breaker>,
+    spending: Arc<Spending>,
+    admission: Arc<Admission>,
+}
+
+/// How a question goes on from here.
+#[derive(Debug)]
+pub enum Route {
+    /// To the model, with what that takes.
+    Model(Fare),
+    /// To the resume, instead of the model for a reason, or because there is none.
+    Resume(Option<DegradedBy>),
+}
+
+/// What it takes to ask the model.
+#[derive(Debug)]
+pub struct Fare {
+    /// A place, or the wait for one.
+    pub admitted: Admitted,
+    /// What the answer may cost.
+    pub reservation: Reservation,
+}
+
+/// Who answers one question.
+#[derive(Debug)]
+pub enum Choice<'a> {
+    /// The model's server; how it went must be told to the trial.
+    Model(&'a UpstreamClient, Trial<'a>),
+    /// The resume; instead of the model for a reason, or because there is none.
+    Excerpts(&'a Excerpts, Option<DegradedBy>),
+    /// Nobody.
+    Neither(Failure),
+}
+
+impl Sources {
+    /// The resume alone.
+    #[must_use]
+    pub fn resume(excerpts: Excerpts, metrics: Arc<Metrics>) -> Self {
+        Self { model: None, excerpts: Some(excerpts), metrics }
+    }
+
+    /// A model's server and, when it does not answer, the resume, if it may.
+    #[must_use]
+    pub fn model(
+        client: UpstreamClient,
+        breaker: BreakerPolicy,
+        spending: Arc<Spending>,
+        admission: Arc<Admission>,
+        excerpts: Option<Excerpts>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let breaker = Mutex::new(Breaker::new(breaker));
+        Self { model: Some(Model { client, breaker, spending, admission }), excerpts, metrics }
+    }
+
+    /// Where a question of so many tokens goes that comes `now`, which is `at` by the calendar.
+    ///
+    /// # Errors
+    /// What the visitor is told, when nobody may answer it or the line is too long.
+    pub fn route(
+        &self,
+        now: Instant,
+        at: Timestamp,
+        visitor: AddressKey,
+        prompt: &Prompt,
+    ) -> Result<Route, Failure> {
+        let Some(model) = &self.model else { return Ok(Route::Resume(None)) };
+        let resume = |reason, failure| match &self.excerpts {
+            Some(_) => Ok(Route::Resume(Some(reason))),
+            None => Err(failure),
+        };
+        if let Asking::Refused(pause) = model.breaker().would_admit(now) {
+            return resume(DegradedBy::BreakerOpen, closed(pause));
+        }
+        let admitted = model.admission.join(visitor).map_err(|LineTooLong { retry_after }| {
+            self.metrics.upstream.turned_away(false);
+            let retry_after = Some(retry_after.unwrap_or_default().max(RETRY_WHEN_FULL));
+            Failure { code: ErrorCode::Overloaded, retry_after }
+        })?;
+        match model.spending.reserve(at, prompt.tokens, prompt.max_response_tokens) {
+            Ok(reservation) => Ok(Route::Model(Fare { admitted, reservation })),
+            Err(CeilingReached { retry_after }) => {
+                self.metrics.budget.refusals.inc();
+                let failure = Failure { code: ErrorCode::BudgetExceeded, retry_after: Some(retry_after) };
+                resume(DegradedBy::BudgetSpent, failure)
+            }
+        }
+    }
+
+    /// Who answers a question on its way to the model whose turn has come `now`.
+    pub fn choose(&self, now: Instant) -> Choice<'_> {
+        match &self.model {
+            None => self.instead(None, Failure::from(ErrorCode::InternalError)),
+            Some(model) => match model.breaker().admit(now) {
+                Asking::Refused(pause) => self.instead(Some(DegradedBy::BreakerOpen), closed(pause)),
+                asking => {
+                    let probe = asking == Asking::Probe;
+                    Choice::Model(&model.client, Trial { model, metrics: &self.metrics, probe, told: false })
+                }
+            },
+        }
+    }
+
+    /// The resume if it may answer, else the failure.
+    pub fn instead(&self, reason: Option<DegradedBy>, failure: Failure) -> Choice<'_> {
+        match &self.excerpts {
+            Some(excerpts) => Choice::Excerpts(excerpts, reason),
+            None => Choice::Neither(failure),
+        }
+    }
+
+    /// Who would answer a question that comes `now`, which is `at` by the calendar, as visitors are told.
+    #[must_use]
+    pub fn mode(&self, now: Instant, at: Timestamp) -> AnswerMode {
+        let asked = |model: &Model| {
+            !matches!(model.breaker().would_admit(now), Asking::Refused(_)) && !model.spending.is_used_up(at)
+        };
+        match &self.model {
+            Some(model) if self.excerpts.is_none() || asked(model) => AnswerMode::Live,
+            _ => AnswerMode::Excerpts,
+        }
+    }
+
+    /// How many questions the model answers, and how many wait for it.
+    #[must_use]
+    pub fn occupancy(&self) -> (usize, usize) {
+        self.model.as_ref().map_or((0, 0), |model| model.admission.occupancy())
+    }
+
+    /// The breaker's state and the failures in a row, when a model answers.
+    #[must_use]
+    pub fn breaker(&self, now: Instant) -> Option<(BreakerState, u32)> {
+        let breaker = self.model.as_ref()?.breaker();
+        Some((breaker.state(now), breaker.failures()))
+    }
+}
+
+impl Model {
+    fn breaker(&self) -> MutexGuard<'_, Breaker> {
+        // A panic elsewhere leaves it whole: every change is one step.
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One request to the model's server. Dropped untold, it was stopped for a reason that is not the server's.
+#[derive(Debug)]
+pub struct Trial<'a> {
+    model: &'a Model,
+    metrics: &'a Metrics,
+    probe: bool,
+    told: bool,
+}
+
+impl Trial<'_> {
+    /// The server answered.
+    pub fn succeeded(mut self) {
+        self.told = true;
+        self.model.breaker().succeeded();
+        self.metrics.upstream.outcome(UpstreamOutcome::Answered);
+    }
+
+    /// The server failed. Returns whether nobody will ask it from now on.
+    pub fn failed(mut self, error: &SourceError, now: Instant) -> bool {
+        self.told = true;
+        self.metrics.upstream.outcome(error.failure.code.into());
+        let mut breaker = self.model.breaker();
+        if !error.is_servers_fault {
+            // It answered, in its way; whether it answers other questions, the next one finds out.
+            if self.probe {
+                breaker.withdrawn();
+            }
+            return false;
+        }
+        let opened = breaker.failed(now, self.probe, error.failure.retry_after);
+        if opened {
+            self.metrics.upstream.breaker_openings.inc();
+        }
+        opened
+    }
+}
+
+impl Drop for Trial<'_> {
+    fn drop(&mut self) {
+        if self.told {
+            return;
+        }
+        self.metrics.upstream.outcome(UpstreamOutcome::Stopped);
+        if self.probe {
+            self.model.breaker().withdrawn();
+        }
+    }
+}
+
+/// What a visitor is told while the breaker is open and nobody else may answer.
+fn closed(pause: Duration) -> Failure {
+    Failure { code: ErrorCode::ApiError, retry_after: Some(pause) }
+}

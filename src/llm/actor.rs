@@ -11,14 +11,15 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::generation::{Failure, Generation};
-use super::messages::{AskModel, CheckModel, FindGeneration, FinishAnswers, ModelCondition};
+use super::messages::{AskModel, CheckModel, FindGeneration, FinishAnswers, FollowElsewhere, ModelCondition};
 use super::source::AnswerSource;
 use super::turn::{Answering, Place};
 use crate::clock::Timestamp;
 use crate::ids::TurnId;
+use crate::incarnation::Incarnation;
 use crate::mailbox::{Mailbox, Post, Receive, Reply};
 use crate::persistence::PATIENCE;
-use crate::persistence::messages::{SaveAnswer, SaveQuestion};
+use crate::persistence::messages::{FindTurn, MarkInterrupted, SaveAnswer, SaveQuestion};
 use crate::protocol::codes::ErrorCode;
 use crate::receives;
 use crate::telemetry::metrics::Metrics;
@@ -45,6 +46,8 @@ pub struct LlmActor {
 
 struct Kept {
     generation: Arc<Generation>,
+    /// Another server gives it; here it is only followed.
+    elsewhere: bool,
     /// When a sweep first found it ended.
     ended_at: Option<Instant>,
 }
@@ -57,6 +60,12 @@ pub struct LlmParts {
     pub save_question: Post<SaveQuestion>,
     /// Where answers are stored.
     pub save_answer: Post<SaveAnswer>,
+    /// Where answers are found that another server gives.
+    pub find_turn: Post<FindTurn>,
+    /// Where they are marked when it gives them no longer.
+    pub mark_interrupted: Post<MarkInterrupted>,
+    /// Which process answers.
+    pub incarnation: Incarnation,
     /// Counts what becomes of answers.
     pub metrics: Arc<Metrics>,
     /// Counts the tokens of answers.
@@ -78,6 +87,9 @@ impl LlmActor {
             source: parts.source,
             save_question: parts.save_question,
             save_answer: parts.save_answer,
+            find_turn: parts.find_turn,
+            mark_interrupted: parts.mark_interrupted,
+            incarnation: parts.incarnation,
             metrics: parts.metrics,
             counter: parts.counter,
             reconnect_grace: parts.reconnect_grace,
@@ -105,14 +117,31 @@ impl LlmActor {
         };
         let mode = self.answering.source.mode();
         let generation = Generation::new(ask.turn_id, ask.session_id, ask.client_id.clone(), mode);
-        let kept = Kept { generation: Arc::clone(&generation), ended_at: None };
-        self.generations.insert(ask.turn_id, kept);
+        self.keep(&generation, false);
         actix::spawn(Arc::clone(&self.answering).carry_through(ask, Arc::clone(&generation), place));
         Ok(generation)
     }
 
+    fn follow(&mut self, follow: FollowElsewhere) -> Arc<Generation> {
+        let FollowElsewhere { session_id, turn, log } = follow;
+        if let Some(kept) = self.generations.get(&turn.turn_id) {
+            return Arc::clone(&kept.generation);
+        }
+        let generation = Generation::of_stored(session_id, &turn, turn.delta_ends());
+        self.keep(&generation, true);
+        actix::spawn(Arc::clone(&self.answering).follow_elsewhere(Arc::clone(&generation), turn, log));
+        generation
+    }
+
+    fn keep(&mut self, generation: &Arc<Generation>, elsewhere: bool) {
+        let kept = Kept { generation: Arc::clone(generation), elsewhere, ended_at: None };
+        self.generations.insert(generation.turn_id, kept);
+    }
+
+    /// The answers that this process gives.
     fn live(&self) -> impl Iterator<Item = &Arc<Generation>> {
-        self.generations.values().map(|kept| &kept.generation).filter(|generation| !generation.is_over())
+        let here = self.generations.values().filter(|kept| !kept.elsewhere);
+        here.map(|kept| &kept.generation).filter(|generation| !generation.is_over())
     }
 
     fn sweep(&mut self) {
@@ -149,6 +178,12 @@ impl Receive<FindGeneration> for LlmActor {
         let kept = self.generations.get(&find.turn_id);
         let generation = kept.map(|kept| &kept.generation).filter(|it| it.session_id == find.session_id);
         Reply::Now(generation.cloned())
+    }
+}
+
+impl Receive<FollowElsewhere> for LlmActor {
+    fn receive(&mut self, follow: FollowElsewhere, _: &mut Self::Context) -> Reply<Arc<Generation>> {
+        Reply::Now(self.follow(follow))
     }
 }
 

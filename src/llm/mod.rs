@@ -1,16 +1,20 @@
 //! Answers: who gives them, how they are kept while they are given, and the actor that owns them all.
 //!
 //! [`LlmActor`] receives [`AskModel`](messages::AskModel), [`FindGeneration`](messages::FindGeneration),
-//! [`CheckModel`](messages::CheckModel) and [`FinishAnswers`](messages::FinishAnswers). It owns the admission of
+//! [`FollowElsewhere`](messages::FollowElsewhere), [`CheckModel`](messages::CheckModel) and [`FinishAnswers`](messages::FinishAnswers). It owns the admission of
 //! questions and every [`Generation`](generation::Generation), live or just ended. It sends `SaveQuestion` and
-//! `SaveAnswer` to the store, from one task per answer. It stops with the process.
+//! `SaveAnswer` to the store, from one task per answer, and `FindTurn` and `MarkInterrupted` about answers that another server
+//! gives. It stops with the process.
 //!
 //! In reading order: [`prompt`] is what is asked ([`instructions`] how it begins), [`source`] who answers ([`upstream`] a model's server through [`sse`]
-//! and [`chunk`]; [`excerpts`] the resume itself), [`generation`] the log an answer becomes, [`subscription`] a
-//! reader's place in it, `turn` the task that carries one question through, [`actor`] the thin shell.
+//! and [`chunk`]; [`excerpts`] the resume itself), [`generation`] the log an answer becomes, [`boundaries`] its
+//! deltas as they are stored, [`subscription`] a reader's place in it, `turn` the task that carries one question through,
+//! `elsewhere` the one that follows another server's, [`actor`] the thin shell.
 
 pub mod actor;
+pub mod boundaries;
 pub mod chunk;
+mod elsewhere;
 pub mod excerpts;
 pub mod generation;
 pub mod instructions;

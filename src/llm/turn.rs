@@ -1,7 +1,6 @@
 //! The task that carries one question through: stored, answered, stored again, told.
 
 use std::cell::Cell;
-use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicUsize, Ordering};
@@ -9,31 +8,41 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::try_join;
-use slog::{Logger, error, info, warn};
+use slog::{error, info, warn};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
-use super::generation::{Acceptance, Failure, Generation, Outcome};
+use super::generation::{Acceptance, Failure, Generation, Outcome, Said};
 use super::messages::AskModel;
 use super::source::{AnswerSource, Finish, SourceError};
 use crate::clock::Timestamp;
+use crate::incarnation::Incarnation;
 use crate::mailbox::{AskError, Post};
-use crate::persistence::messages::{AnswerRecord, SaveAnswer, SaveQuestion};
+use crate::persistence::messages::{AnswerRecord, FindTurn, MarkInterrupted, SaveAnswer, SaveQuestion};
 use crate::persistence::{PATIENCE, StorageError};
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::server::{TurnStatus, Usage};
 use crate::telemetry::metrics::{Metrics, Presence, UpstreamOutcome};
 use crate::tokens::TokenCounter;
 
-/// How often an unfinished answer is saved, so that a crash costs at most this much of it.
-const PARTIAL_INTERVAL: Duration = Duration::from_secs(3);
+/// How often an unfinished answer is saved, so that a crash costs at most this much of it. Also the sign by which other servers
+/// know that it is still being given, so it is saved whether it has grown or not.
+pub(super) const PARTIAL_INTERVAL: Duration = Duration::from_secs(3);
+
+/// How long the saving of an unfinished answer is waited for before the next one. While the store is away no more than one
+/// waits in its buffer.
+const PARTIAL_PATIENCE: Duration = Duration::from_secs(600);
 
 /// What every answer needs; shared by all of them.
 pub(super) struct Answering {
     pub(super) source: AnswerSource,
     pub(super) save_question: Post<SaveQuestion>,
     pub(super) save_answer: Post<SaveAnswer>,
+    pub(super) find_turn: Post<FindTurn>,
+    pub(super) mark_interrupted: Post<MarkInterrupted>,
+    /// Which process answers.
+    pub(super) incarnation: Incarnation,
     pub(super) metrics: Arc<Metrics>,
     pub(super) counter: TokenCounter,
     /// How long an answer goes on with nobody listening.
@@ -56,6 +65,8 @@ enum Ending {
     Cancelled,
     Abandoned,
     Leaving,
+    /// Another server ended it, or the conversation was deleted: what the store says of it stands.
+    TakenAway,
 }
 
 /// The stages of one turn.
@@ -70,7 +81,7 @@ impl Ending {
         match self {
             Self::Finished(_) => UpstreamOutcome::Answered,
             Self::Failed(error) => error.failure.code.into(),
-            Self::Cancelled | Self::Abandoned | Self::Leaving => UpstreamOutcome::Stopped,
+            Self::Cancelled | Self::Abandoned | Self::Leaving | Self::TakenAway => UpstreamOutcome::Stopped,
         }
     }
 }
@@ -112,6 +123,8 @@ impl Answering {
             question: Arc::clone(&ask.prompt.question),
             tokens: ask.question_tokens,
             asked_at: ask.asked_at,
+            answered_by: self.incarnation.name(),
+            regenerates: ask.regenerates,
         };
         let stored = self.save_question.ask(question, PATIENCE);
         let accept = async {
@@ -154,7 +167,7 @@ impl Answering {
                 Err(error) => Ending::Failed(error),
             },
             () = generation.abandoned(self.reconnect_grace) => Ending::Abandoned,
-            never = self.save_partials(ask, generation, &ask.log) => match never {},
+            () = self.save_partials(ask, generation) => Ending::TakenAway,
         };
         if let (Some(upstream), Some(_)) = (upstream, watch.asked_after.get()) {
             upstream.outcome(ending.outcome());
@@ -162,22 +175,36 @@ impl Answering {
         ending
     }
 
-    /// Saves what there is every few seconds, for ever.
-    async fn save_partials(&self, ask: &AskModel, generation: &Generation, log: &Logger) -> Infallible {
+    /// Saves what there is every few seconds, until the store says that the turn has ended or is gone.
+    async fn save_partials(&self, ask: &AskModel, generation: &Generation) {
         let mut ticks = interval_at(Instant::now() + PARTIAL_INTERVAL, PARTIAL_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut saved = 0;
         loop {
             ticks.tick().await;
-            let length = generation.len();
-            if length > saved {
-                // After a crash this is the answer, and takes its place in prompts by its length.
-                let tokens = self.counter.count(&generation.text());
-                let record =
-                    self.record(ask, generation, TurnStatus::Answering, tokens, Usage::default(), None);
-                match self.save_answer.tell(SaveAnswer(record)) {
-                    Ok(()) => saved = length,
-                    Err(error) => warn!(log, "an unfinished answer could not be saved"; "error" => %error),
+            let said = generation.said();
+            // After a crash this is the answer, and takes its place in prompts by its length.
+            let tokens = self.counter.count(&said.text);
+            let record = AnswerRecord {
+                turn_id: generation.turn_id,
+                answer: said.text,
+                boundaries: said.boundaries,
+                tokens,
+                status: TurnStatus::Answering,
+                mode: generation.mode,
+                model: None,
+                usage: Usage::default(),
+                citations: Vec::new(),
+                failure: None,
+                at: Timestamp::now(),
+            };
+            match self.save_answer.ask(SaveAnswer(record), PARTIAL_PATIENCE).await {
+                Ok(Ok(())) => {}
+                Ok(Err(StorageError::Gone)) => return,
+                Ok(Err(error)) => {
+                    warn!(ask.log, "an unfinished answer could not be saved"; "cause" => %error);
+                }
+                Err(error) => {
+                    warn!(ask.log, "an unfinished answer could not be saved"; "cause" => %error);
                 }
             }
         }
@@ -190,10 +217,15 @@ impl Answering {
         ending: Ending,
         watch: &Stopwatch,
     ) {
+        let (said, cancelled, unseen) = generation.close();
+        let taken_away = matches!(ending, Ending::TakenAway);
         let (status, finish, failure) = match ending {
+            // Whatever else has happened since: the visitor saw it stop.
+            Ending::Finished(finish) if cancelled => (TurnStatus::Cancelled, Some(finish), None),
+            _ if cancelled => (TurnStatus::Cancelled, None, None),
             Ending::Finished(finish) => (finish.status, Some(finish), None),
             Ending::Cancelled => (TurnStatus::Cancelled, None, None),
-            Ending::Abandoned | Ending::Leaving => (TurnStatus::Interrupted, None, None),
+            Ending::Abandoned | Ending::Leaving | Ending::TakenAway => (TurnStatus::Interrupted, None, None),
             Ending::Failed(error) => {
                 warn!(ask.log, "the answer failed"; "code" => ?error.failure.code, "cause" => %error);
                 (TurnStatus::Failed, None, Some(error.failure))
@@ -205,22 +237,41 @@ impl Answering {
         } else if finish.is_some() {
             self.failures_in_a_row.store(0, Ordering::Relaxed);
         }
-        let answer_tokens = self.counter.count(&generation.text());
+        let answer_tokens = self.counter.count(&said.text);
+        // What was taken out again was made all the same.
+        let made_tokens = answer_tokens.saturating_add(self.counter.count(&unseen));
         let (usage, model, citations) = match finish {
             Some(finish) => (finish.usage, finish.model, finish.citations),
             None => (None, None, Vec::new()),
         };
         // A source that failed before its first word charges nothing.
-        let nothing = failure.is_some() && answer_tokens == 0;
+        let nothing = failure.is_some() && made_tokens == 0;
         let usage = if nothing {
             Usage::default()
         } else {
-            usage.unwrap_or_else(|| self.counted_usage(ask, answer_tokens))
+            usage.unwrap_or_else(|| self.counted_usage(ask, made_tokens))
         };
-        let record = self.record(ask, generation, status, answer_tokens, usage, model.clone());
+        let Said { text, boundaries } = said;
+        let record = AnswerRecord {
+            turn_id: generation.turn_id,
+            answer: text,
+            boundaries,
+            tokens: answer_tokens,
+            status,
+            mode: generation.mode,
+            model: model.clone(),
+            usage,
+            citations: citations.clone(),
+            failure: failure.map(|failure| failure.code),
+            at: Timestamp::now(),
+        };
         let handed_over = Instant::now();
         let durable = match self.save_answer.ask(SaveAnswer(record), PATIENCE).await {
             Ok(Ok(())) => true,
+            Ok(Err(StorageError::Gone)) if taken_away || cancelled => {
+                info!(ask.log, "the turn was ended elsewhere, or its conversation deleted");
+                false
+            }
             Ok(Err(error)) => {
                 error!(ask.log, "the answer could not be stored"; "cause" => %error);
                 false
@@ -254,27 +305,6 @@ impl Answering {
             AnswerSource::Excerpts(_) => Usage::default(),
         }
     }
-
-    fn record(
-        &self,
-        ask: &AskModel,
-        generation: &Generation,
-        status: TurnStatus,
-        tokens: u32,
-        usage: Usage,
-        model: Option<Arc<str>>,
-    ) -> AnswerRecord {
-        AnswerRecord {
-            turn_id: ask.turn_id,
-            answer: generation.text(),
-            tokens,
-            status,
-            mode: generation.mode,
-            model,
-            usage,
-            at: Timestamp::now(),
-        }
-    }
 }
 
 fn millis(span: Duration) -> u64 {
@@ -286,9 +316,10 @@ fn question_failure(error: &StorageError) -> Failure {
         StorageError::DuplicateQuestion => ErrorCode::DuplicateId.into(),
         StorageError::Superseded => ErrorCode::SessionNotFound.into(),
         StorageError::BufferFull => ErrorCode::StorageUnavailable.into(),
-        StorageError::Rejected(_) | StorageError::Unclear(_) | StorageError::Unavailable(_) => {
-            ErrorCode::StorageUnavailable.into()
-        }
+        StorageError::Rejected(_)
+        | StorageError::Unclear(_)
+        | StorageError::Unavailable(_)
+        | StorageError::Gone => ErrorCode::StorageUnavailable.into(),
     }
 }
 

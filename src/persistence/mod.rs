@@ -23,6 +23,7 @@ mod queries;
 pub mod reports;
 pub mod schema;
 mod sqlite;
+mod visitors_wishes;
 mod writer;
 
 pub use actor::PersistenceActor;
@@ -49,6 +50,9 @@ pub enum StorageError {
     /// The session was resumed by a later connection, or is gone. Clients see `SESSION_NOT_FOUND`.
     #[error("the session belongs to a later connection, or is gone")]
     Superseded,
+    /// The turn has ended, or is no longer there. Clients see `NO_SUCH_TURN`, or nothing.
+    #[error("the turn has ended, or is gone")]
+    Gone,
     /// The session has a question with the same `id`. Clients see `DUPLICATE_ID` or the earlier answer.
     #[error("the session has another question with the same id")]
     DuplicateQuestion,

@@ -1,9 +1,9 @@
 /** The chat page: shows a ChatClient's conversation, building every node by hand so that no text can ever become markup. */
 
 import { ChatClient } from "./client.js";
+import { GrowingText, make } from "./growing-text.js";
 
 /** @typedef {import("./client.js").Turn} Turn */
-/** @typedef {{kind: string, start: number, lines: string[]}} Block */
 
 /** Closer to the end than this counts as reading along. */
 const AT_END_PX = 48;
@@ -12,188 +12,12 @@ const COUNT_FROM_REMAINING = 200;
 /** A paragraph without end is laid out anew with each word, so it is then done less often. */
 const LONG_BLOCK_CHARS = 8_000;
 const LONG_BLOCK_PAUSE_MS = 120;
-/** Quotes inside quotes beyond this depth are shown as they were written. */
-const MAX_QUOTE_DEPTH = 3;
 
 const GOING_ON = new Set(["sending", "accepted", "queued", "streaming"]);
 /** Notices about the connection's own housekeeping, which the page deals with by itself. */
 const UNSHOWN_NOTICES = new Set(["IDLE_SOON", "RECOVERED", "DRAINING"]);
+const THUMB_ICON = "M6 9v8H3V9zm0 0 4-6c1.4 0 2 .9 1.7 2.2L11 8h4.6c1.1 0 1.7.9 1.4 1.9l-1.7 5.6c-.3.9-1 1.5-2 1.5H6";
 const QUOTE_ICON = "M4 12c0-3.5 1.6-6 4.4-7l.7 1.3C7.6 7.1 6.9 8.2 6.8 9.5h2.7V15H4zm7 0c0-3.5 1.6-6 4.4-7l.7 1.3c-1.5.8-2.2 1.9-2.3 3.2h2.7V15H11z";
-
-/**
- * @template {keyof HTMLElementTagNameMap} K
- * @param {K} tag @param {string} [className] @param {string} [text]
- * @returns {HTMLElementTagNameMap[K]}
- */
-function make(tag, className, text) {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  if (text !== undefined) node.textContent = text;
-  return node;
-}
-
-// Answers: a small subset of Markdown.
-
-/**
- * Splits a text into blocks, each with its offset, so that while a text grows only its end has to be read again.
- * @param {string} text
- */
-function blocksOf(text) {
-  /** @type {Block[]} */
-  const blocks = [];
-  /** @type {Block | null} */
-  let open = null;
-  let start = 0;
-  for (const line of text.split("\n")) {
-    const kind = kindOf(line, open);
-    if (kind === "blank" || kind === "fence-end") {
-      open = null;
-    } else if (open && open.kind === kind) {
-      open.lines.push(line);
-    } else {
-      open = { kind, start, lines: [line] };
-      blocks.push(open);
-      if (kind === "heading") open = null;
-    }
-    start += line.length + 1;
-  }
-  return blocks;
-}
-
-/** @param {string} line @param {Block | null} open */
-function kindOf(line, open) {
-  const fence = /^\s*```/.test(line);
-  if (open?.kind === "code") return fence ? "fence-end" : "code";
-  if (fence) return "code";
-  if (!line.trim()) return "blank";
-  if (/^>/.test(line)) return "quote";
-  if (/^\s*[-*•]\s/.test(line)) return "bullets";
-  if (/^\s*\d{1,3}[.)]\s/.test(line)) return "numbers";
-  // An indented line carries on the item above it.
-  if (/^\s+\S/.test(line) && (open?.kind === "bullets" || open?.kind === "numbers")) return open.kind;
-  if (/^#{1,6}\s/.test(line)) return "heading";
-  return "paragraph";
-}
-
-/**
- * A block's node, which takes its direction from its own text; what is inside has none of its own, or it would not be counted.
- * @param {Block} block
- */
-function directed(block) {
-  const node = nodeOf(block);
-  node.dir = "auto";
-  return node;
-}
-
-/** @param {Block} block @param {number} depth @returns {HTMLElement} */
-function nodeOf({ kind, lines }, depth = 0) {
-  switch (kind) {
-    case "code": {
-      const node = make("pre");
-      node.append(make("code", "", lines.slice(1).join("\n")));
-      return node;
-    }
-    case "quote": {
-      const node = make("blockquote");
-      const inner = lines.map((line) => line.replace(/^> ?/, "")).join("\n");
-      if (depth < MAX_QUOTE_DEPTH) for (const block of blocksOf(inner)) node.append(nodeOf(block, depth + 1));
-      else node.textContent = inner;
-      return node;
-    }
-    case "bullets":
-    case "numbers": {
-      const node = make(kind === "bullets" ? "ul" : "ol");
-      const mark = kind === "bullets" ? /^\s*[-*•]\s+/ : /^\s*(\d{1,3})[.)]\s+/;
-      if (node instanceof HTMLOListElement) node.start = Number(lines[0]?.match(mark)?.[1] ?? 1);
-      /** @type {string[]} */
-      const items = [];
-      for (const line of lines) {
-        if (mark.test(line) || items.length === 0) items.push(line.replace(mark, ""));
-        else items.push(`${items.pop()}\n${line.trim()}`);
-      }
-      for (const item of items) node.append(withInline(make("li"), item));
-      return node;
-    }
-    case "heading": {
-      const node = make("p");
-      node.append(withInline(make("strong"), (lines[0] ?? "").replace(/^#+\s+/, "")));
-      return node;
-    }
-    default:
-      return withInline(make("p"), lines.join("\n"));
-  }
-}
-
-/**
- * Fills a node with a text's bold, emphasised and code parts; what has no end stays as it was written.
- * @template {HTMLElement} N
- * @param {N} node @param {string} text
- */
-function withInline(node, text) {
-  let from = 0;
-  for (const match of text.matchAll(/\*\*(?=\S)([^*\n]+)\*\*|`([^`\n]+)`|\*(?=\S)([^*\n]*[^*\s])\*/g)) {
-    const [whole, bold, code, emphasis] = match;
-    node.append(text.slice(from, match.index));
-    node.append(bold ? make("strong", "", bold) : code ? make("code", "", code) : make("em", "", emphasis));
-    from = match.index + whole.length;
-  }
-  node.append(text.slice(from));
-  return node;
-}
-
-/**
- * Bold text whose end has not come yet is shown bold at once, so that its asterisks do not flicker.
- * @param {string} text
- */
-function withBoldClosed(text) {
-  const at = text.lastIndexOf("\n") + 1;
-  const line = text.slice(at).replace(/\*+$/, "");
-  const unclosed = line.split("**").length % 2 === 0;
-  return text.slice(0, at) + line.trimEnd() + (unclosed ? "**" : "");
-}
-
-/** One growing text: finished blocks are left alone, only the end is built again. */
-class GrowingText {
-  node = make("div", "text");
-  #shown = "";
-  #growing = true;
-  /** Where the part that may still change begins, and how many blocks come before it. */
-  #tailStart = 0;
-  #finished = 0;
-
-  /**
-   * @param {string} text @param {boolean} growing whether more is to come
-   * @returns {string} what became final since the last time, for reading aloud
-   */
-  show(text, growing) {
-    if (text === this.#shown && growing === this.#growing) return "";
-    this.#growing = growing;
-    if (!text.startsWith(this.#shown)) {
-      this.#tailStart = 0;
-      this.#finished = 0;
-    }
-    this.#shown = text;
-    const before = this.#tailStart;
-    const tail = text.slice(before);
-    const blocks = blocksOf(growing ? withBoldClosed(tail) : tail);
-    while (this.node.childNodes.length > this.#finished) this.node.lastChild?.remove();
-    this.node.append(...blocks.map(directed));
-    // A block of one unfinished line may yet turn out to belong to the block before it.
-    const open = Math.max(0, blocks.length - (blocks.at(-1)?.lines.length === 1 ? 2 : 1));
-    this.#tailStart = before + (blocks[open]?.start ?? 0);
-    this.#finished += open;
-    return text.slice(before, this.#tailStart);
-  }
-
-  /** What has not been handed out as final yet. */
-  get rest() {
-    return this.#shown.slice(this.#tailStart);
-  }
-
-  get tailLength() {
-    return this.#shown.length - this.#tailStart;
-  }
-}
 
 // The page.
 
@@ -204,6 +28,7 @@ const parts = {
   connectionText: part("connection-text"),
   reconnect: part("reconnect"),
   startOver: part("start-over"),
+  forget: part("forget"),
   scroller: part("scroller"),
   column: part("column"),
   welcome: part("welcome"),
@@ -245,6 +70,10 @@ class TurnView {
   #outcome = make("div", "outcome");
   #outcomeText = make("span");
   #again = make("button", "", "Ask again");
+  #actions = make("div", "actions");
+  #anew = make("button", "", "Answer again");
+  /** @type {Record<"up" | "down", HTMLButtonElement>} */
+  #thumbs = { up: make("button", "thumb"), down: make("button", "thumb down") };
   #drawnAt = 0;
   #planned = false;
   /** Answers that were there before are not read aloud. */
@@ -261,18 +90,26 @@ class TurnView {
       this.root.append(make("span", "unseen", "You asked:"), asked);
     }
     const answer = make("div", "answer");
-    const icon = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-    const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
-    icon.setAttribute("viewBox", "0 0 20 20");
-    icon.setAttribute("aria-hidden", "true");
-    path.setAttribute("d", QUOTE_ICON);
-    icon.append(path);
-    this.#label.append(icon, "Quoted from the resume");
+    this.#label.append(iconOf(QUOTE_ICON), "Quoted from the resume");
     this.#waiting.append(make("i"), make("i"), make("i"), this.#waitingText);
     this.#again.type = "button";
     this.#again.addEventListener("click", () => askAgain(this.#turn));
     this.#outcome.append(this.#outcomeText, this.#again);
-    answer.append(make("span", "unseen", "Answer:"), this.#label, this.#text.node, this.#waiting, this.#outcome);
+    for (const rating of /** @type {const} */ (["up", "down"])) {
+      const thumb = this.#thumbs[rating];
+      thumb.type = "button";
+      thumb.setAttribute("aria-label", rating === "up" ? "This answer helped" : "This answer did not help");
+      thumb.append(iconOf(THUMB_ICON));
+      thumb.addEventListener("click", () => {
+        client.rate(this.#turn, this.#turn.rating === rating ? null : rating);
+        this.draw();
+      });
+    }
+    this.#anew.type = "button";
+    this.#anew.addEventListener("click", () => askAgain(this.#turn));
+    this.#actions.append(this.#thumbs.up, this.#thumbs.down, this.#anew);
+    const said = [this.#label, this.#text.node, this.#waiting, this.#outcome, this.#actions];
+    answer.append(make("span", "unseen", "Answer:"), ...said);
     this.root.append(answer);
     this.draw();
   }
@@ -312,8 +149,33 @@ class TurnView {
     const askable = last && Boolean(this.#turn.question) && !this.#turn.past;
     this.#again.hidden = !askable || !((status === "failed" && (error?.retryable ?? true)) || status === "interrupted");
     this.#again.disabled = Date.now() < Math.max(blockedUntil, error?.retryAt ?? 0);
+    this.#drawActions(goingOn, askable);
     keepFollowing();
   }
+
+  /** @param {boolean} goingOn @param {boolean} askable */
+  #drawActions(goingOn, askable) {
+    const { turnId, past, answer, rating } = this.#turn;
+    this.#actions.hidden = goingOn || past || !turnId || answer === "";
+    for (const [name, thumb] of Object.entries(this.#thumbs)) {
+      thumb.setAttribute("aria-pressed", String(rating === name));
+      thumb.disabled = client.state !== "open";
+    }
+    // Where asking again is what the outcome offers, once is enough.
+    this.#anew.hidden = !askable || !this.#again.hidden;
+    this.#anew.disabled = client.busy || Date.now() < blockedUntil;
+  }
+}
+
+/** @param {string} drawing */
+function iconOf(drawing) {
+  const icon = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  icon.setAttribute("viewBox", "0 0 20 20");
+  icon.setAttribute("aria-hidden", "true");
+  path.setAttribute("d", drawing);
+  icon.append(path);
+  return icon;
 }
 
 /** @param {Turn["status"]} status @param {number | null} position */
@@ -374,6 +236,7 @@ function drawFrame() {
   const empty = client.turns.length === 0;
   parts.welcome.hidden = !empty;
   parts.startOver.hidden = empty;
+  parts.forget.hidden = empty;
   parts.earlier.hidden = empty || !client.hasEarlier;
   drawComposer();
 }
@@ -419,8 +282,7 @@ function tick() {
   clearTimeout(clock);
   drawConnection();
   drawComposer();
-  const last = client.turns.at(-1);
-  if (last) views.get(last)?.draw();
+  for (const view of views.values()) view.draw();
   const next = Math.max(client.retryAt, blockedUntil) - Date.now();
   if (next > 0) clock = setTimeout(tick, Math.min(next, 1_000) + 20);
 }
@@ -581,6 +443,18 @@ parts.startOver.addEventListener("click", () => {
   parts.turns.replaceChildren();
   client.startOver();
   announce("A new conversation.");
+  parts.question.focus({ preventScroll: true });
+});
+
+parts.forget.addEventListener("click", () => {
+  if (!confirm("Delete this conversation? It cannot be brought back.")) return;
+  if (!client.forget()) addLine("The conversation can be deleted as soon as there is a connection.");
+});
+
+client.addEventListener("forgotten", () => {
+  parts.announcer.replaceChildren();
+  parts.turns.replaceChildren();
+  announce("The conversation is deleted. This is a new one.");
   parts.question.focus({ preventScroll: true });
 });
 

@@ -1,5 +1,8 @@
 /** The client of the resume chat protocol: one class that keeps a conversation whole over a network that is not. */
 
+import { SessionStore } from "./session-store.js";
+import { FINAL, beginsAnew, newId, newTurn, turnsFrom } from "./turns.js";
+
 /**
  * @typedef {"connecting" | "open" | "waiting" | "away" | "closed"} ConnectionState
  *   `waiting`: will reconnect by itself at `retryAt`; `away`: reconnects when the person is back; `closed`: only when asked to.
@@ -24,6 +27,9 @@
  * @property {number | null} position    place in the queue while `queued`
  * @property {boolean} past          belongs to a session that is gone
  * @property {boolean} uncertain     the next delta may continue the answer or begin it anew
+ * @property {{text: string, seq: number}} late  what came after the person had pressed stop; part of the answer only if it was whole
+ * @property {Turn | null} replaces  the turn whose question is answered anew
+ * @property {"up" | "down" | null} rating  what the person thinks of the answer
  *
  * @typedef {object} Session
  * @property {string} session_id
@@ -44,6 +50,7 @@
  * @property {string} content
  * @property {string} [status]
  * @property {"live" | "excerpts"} [mode]
+ * @property {string} [superseded_by]
  *
  * @typedef {object} ChatClientOptions
  * @property {string | URL} url         of the WebSocket, e.g. `wss://resume.example/ws/chat`
@@ -70,8 +77,6 @@ const PONG_MS = 10_000;
 /** A question that could not be sent is sent after a reload, but not to somebody who comes back the next day. */
 const UNSENT_LIFETIME_MS = 10 * 60_000;
 
-const FINAL = new Set(["complete", "length", "cancelled", "interrupted", "failed"]);
-
 /**
  * What to do after each close code.
  * @type {Record<number, "stop" | "spread" | "backoff" | "return" | "patience">}
@@ -97,7 +102,7 @@ const AFTER_CLOSE = {
  *
  * Events, all `CustomEvent`s: `state` (the connection changed), `session` (detail: {@link Session}), `transcript` (`turns` was
  * replaced or reordered), `turn` (detail: `{turn, change}` with `change` one of `added`, `accepted`, `queued`, `delta`, `reset`, `done`,
- * `error`), `ended` (the session is gone and a new one began), `notice` and `error` (detail: the frame; errors that belong to
+ * `error`), `ended` (the session is gone and a new one began), `forgotten` (the server has deleted the conversation), `notice` and `error` (detail: the frame; errors that belong to
  * a question are on its turn instead).
  */
 export class ChatClient extends EventTarget {
@@ -200,10 +205,39 @@ export class ChatClient extends EventTarget {
    */
   askAgain(turn) {
     if (this.#active) return null;
-    if (turn.turnId) return this.ask(turn.question);
+    if (turn.turnId) return this.regenerate() ?? this.ask(turn.question);
     this.turns = this.turns.filter((other) => other !== turn);
     this.#emit("transcript");
     return this.ask(turn.question, turn.id);
+  }
+
+  /** Has the last question answered anew, in place of its answer. Answers `null` when there is none, or while one is being answered. */
+  regenerate() {
+    const last = this.turns.at(-1);
+    if (this.#active || !last?.turnId || last.past) return null;
+    const turn = newTurn({ id: newId(), question: last.question, mode: this.session?.mode });
+    turn.replaces = last;
+    this.turns = [...this.turns.slice(0, -1), turn];
+    this.#active = turn;
+    this.#emit("transcript");
+    if (this.state === "open") this.#sendQuestion();
+    else if (this.state === "closed" || this.state === "away") this.connect();
+    return turn;
+  }
+
+  /**
+   * Says what the person thinks of an answer; `null` takes it back. Answers whether it could be said.
+   * @param {Turn} turn @param {"up" | "down" | null} rating
+   */
+  rate(turn, rating) {
+    if (!turn.turnId || turn.past || this.state !== "open" || this.#greeting) return false;
+    turn.rating = rating;
+    return this.#send({ type: "feedback", turn_id: turn.turnId, rating });
+  }
+
+  /** Has the server delete the conversation, and begins a new one when that is done. Answers whether it could be asked. */
+  forget() {
+    return this.state === "open" && !this.#greeting && this.#send({ type: "forget" });
   }
 
   /** Stops the answer being written. A question that was not sent yet is taken back. */
@@ -212,9 +246,12 @@ export class ChatClient extends EventTarget {
     if (!turn) return;
     if (this.state === "open") {
       this.#cancelSent = true;
-      this.#send({ type: "cancel", ...(turn.turnId && { turn_id: turn.turnId }) });
+      const seen = turn.turnId && !turn.uncertain && { turn_id: turn.turnId, seen_seq: turn.seq };
+      this.#send({ type: "cancel", ...seen });
     } else if (turn.turnId) {
       this.#cancelOwed = true;
+    } else if (turn.replaces) {
+      this.#putBack(turn, turn.replaces);
     } else {
       this.#store.update({ unsent: undefined });
       this.#finish(turn, "cancelled");
@@ -285,7 +322,8 @@ export class ChatClient extends EventTarget {
   #sendQuestion() {
     const turn = this.#active;
     if (!turn || turn.turnId) return;
-    this.#send({ type: "question", id: turn.id, question: turn.question });
+    if (turn.replaces) this.#send({ type: "regenerate", id: turn.id });
+    else this.#send({ type: "question", id: turn.id, question: turn.question });
   }
 
   #sendDeferred() {
@@ -442,6 +480,11 @@ export class ChatClient extends EventTarget {
       case "history":
         this.#onHistory(frame);
         break;
+      case "forgotten":
+        this.#leave();
+        this.#emit("forgotten");
+        this.connect();
+        break;
       case "notice":
         this.#emit("notice", frame);
         break;
@@ -456,7 +499,7 @@ export class ChatClient extends EventTarget {
     const unsent = this.#unsent();
     if (frame.resumed) this.#restore(frame, unsent);
     else this.#begin(unsent);
-    this.#store.begin(frame, this.#active?.turnId ?? undefined, unsent);
+    this.#store.begin(frame, this.#active?.turnId ?? undefined, unsent?.replaces ? null : unsent);
     this.#setState("open");
     this.#emit("session", frame);
     this.#sendQuestion();
@@ -480,6 +523,8 @@ export class ChatClient extends EventTarget {
       turn.past = true;
       if (!FINAL.has(turn.status)) turn.status = "interrupted";
     }
+    // In a new conversation there is no answer to take the place of.
+    if (unsent) unsent.replaces = null;
     this.#active = unsent;
     if (unsent && !this.turns.includes(unsent)) this.turns.push(unsent);
     this.hasEarlier = false;
@@ -507,6 +552,7 @@ export class ChatClient extends EventTarget {
       this.#active = last;
     }
     if (unsent) {
+      if (last && unsent.replaces?.turnId === last.turnId) this.turns.pop();
       this.turns.push(unsent);
       this.#active = unsent;
     }
@@ -559,6 +605,10 @@ export class ChatClient extends EventTarget {
     } else if (frame.seq <= turn.seq) {
       return;
     }
+    if (this.#cancelSent && turn === this.#active) {
+      if (frame.seq > turn.late.seq) turn.late = { text: turn.late.text + frame.text, seq: frame.seq };
+      return;
+    }
     turn.answer += frame.text;
     turn.seq = frame.seq;
     if (frame.mode) turn.mode = frame.mode;
@@ -571,7 +621,7 @@ export class ChatClient extends EventTarget {
   #onReset(frame) {
     const turn = this.#find(frame.turn_id);
     if (!turn) return;
-    Object.assign(turn, { answer: "", seq: 0, status: "accepted", uncertain: false });
+    Object.assign(turn, { answer: "", seq: 0, status: "accepted", uncertain: false, late: { text: "", seq: 0 } });
     this.#emit("turn", { turn, change: "reset" });
   }
 
@@ -580,6 +630,11 @@ export class ChatClient extends EventTarget {
     const turn = this.#find(frame.turn_id);
     if (!turn) return;
     if (frame.mode) turn.mode = frame.mode;
+    if (frame.status !== "cancelled" && turn.late.seq > turn.seq) {
+      // It was whole before the server heard of the stop.
+      turn.answer += turn.late.text;
+      turn.seq = turn.late.seq;
+    }
     this.#finish(turn, frame.status);
   }
 
@@ -632,6 +687,11 @@ export class ChatClient extends EventTarget {
   /** @param {Turn} turn @param {TurnError} error */
   #onRefusedQuestion(turn, error) {
     const later = error.code === "TURN_IN_PROGRESS" || error.code === "SHUTTING_DOWN";
+    if (!later && turn.replaces) {
+      this.#putBack(turn, turn.replaces);
+      this.#emit("error", error);
+      return;
+    }
     if (!later) {
       this.#store.update({ unsent: undefined });
       this.#fail(turn, error);
@@ -651,6 +711,16 @@ export class ChatClient extends EventTarget {
     for (const turn of earlier) if (!FINAL.has(turn.status)) turn.status = "interrupted";
     this.turns = [...earlier, ...this.turns];
     this.hasEarlier = Boolean(frame.more) && earlier.length > 0;
+    this.#emit("transcript");
+  }
+
+  /**
+   * An answer is not given anew after all: the earlier one still counts.
+   * @param {Turn} turn @param {Turn} earlier
+   */
+  #putBack(turn, earlier) {
+    this.turns = this.turns.map((other) => (other === turn ? earlier : other));
+    this.#active = null;
     this.#emit("transcript");
   }
 
@@ -679,127 +749,4 @@ export class ChatClient extends EventTarget {
   #find(turnId) {
     return this.turns.findLast((turn) => turn.turnId === turnId && !turn.past);
   }
-}
-
-/** What is kept between visits; every failure of the storage is taken as "nothing kept". */
-class SessionStore {
-  /** @type {Storage | null} */ #storage = null;
-  /** @type {string} */ #key;
-  /** @type {string | null} The session this page writes for. */ #own = null;
-
-  /** @param {string} key @param {Storage | null} [storage] */
-  constructor(key, storage) {
-    this.#key = key;
-    try {
-      this.#storage = storage === undefined ? globalThis.localStorage : storage;
-    } catch {
-      this.#storage = null;
-    }
-  }
-
-  /** @returns {any} */
-  read() {
-    try {
-      const kept = JSON.parse(this.#storage?.getItem(this.#key) ?? "null");
-      const expired = Date.parse(kept?.expires_at) < Date.now();
-      return expired ? { unsent: kept.unsent } : kept;
-    } catch {
-      return null;
-    }
-  }
-
-  /** @param {Session} session @param {string | undefined} turnId @param {Turn | null} unsent */
-  begin(session, turnId, unsent) {
-    this.#own = session.session_id;
-    const { session_id, resume_token, expires_at } = session;
-    const kept = unsent ? { id: unsent.id, question: unsent.question, at: Date.now() } : undefined;
-    this.#write({ session_id, resume_token, expires_at, turn_id: turnId, unsent: kept });
-  }
-
-  /**
-   * Changes what is kept, unless another window has begun a conversation of its own since.
-   * @param {{turn_id?: string, unsent?: {id: string, question: string, at: number}}} change
-   */
-  update(change) {
-    const kept = this.read() ?? {};
-    if ((kept.session_id ?? null) === this.#own || this.#own === null) this.#write({ ...kept, ...change });
-  }
-
-  clear() {
-    this.#own = null;
-    try {
-      this.#storage?.removeItem(this.#key);
-    } catch {
-      // Nothing was kept, so nothing is left to remove.
-    }
-  }
-
-  /** @param {object} value */
-  #write(value) {
-    try {
-      this.#storage?.setItem(this.#key, JSON.stringify(value));
-    } catch {
-      // Without storage the conversation lives as long as the page.
-    }
-  }
-}
-
-/**
- * @param {{id: string, question: string, mode?: "live" | "excerpts"}} given
- * @returns {Turn}
- */
-function newTurn({ id, question, mode }) {
-  return {
-    id,
-    turnId: null,
-    question,
-    answer: "",
-    seq: 0,
-    status: "sending",
-    mode: mode ?? "live",
-    error: null,
-    position: null,
-    past: false,
-    uncertain: false,
-  };
-}
-
-/**
- * Pairs the messages of a history into turns.
- * @param {HistoryMessage[]} messages
- * @param {"live" | "excerpts"} [mode] for messages that do not say which they are
- */
-function turnsFrom(messages, mode) {
-  /** @type {Map<string, Turn>} */
-  const turns = new Map();
-  for (const message of messages) {
-    let turn = turns.get(message.turn_id);
-    if (!turn) {
-      turn = newTurn({ id: newId(), question: "", mode });
-      Object.assign(turn, { turnId: message.turn_id, status: "interrupted", uncertain: true });
-      turns.set(message.turn_id, turn);
-    }
-    const answers = message.role === "assistant";
-    turn[answers ? "answer" : "question"] = message.content;
-    if (answers && message.mode) turn.mode = message.mode;
-    const status = message.status ?? (answers ? "complete" : turn.status);
-    turn.status = FINAL.has(status) ? /** @type {TurnStatus} */ (status) : "accepted";
-  }
-  return [...turns.values()];
-}
-
-/**
- * Whether a delta starts an answer from its first word, when all that is known is a text without its place.
- * @param {Turn} turn
- * @param {{seq: number, text: string, replay?: boolean}} delta
- */
-function beginsAnew(turn, delta) {
-  if (delta.seq === 1 || delta.seq <= turn.seq) return true;
-  return Boolean(delta.replay) && (delta.text.startsWith(turn.answer) || turn.answer.startsWith(delta.text));
-}
-
-/** `crypto.randomUUID` does not exist on pages served without TLS, where many will try this first. */
-function newId() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

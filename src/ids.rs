@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use subtle::{Choice, ConstantTimeEq};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -49,7 +50,7 @@ impl fmt::Display for TurnId {
 pub struct ResumeToken([u8; 32]);
 
 /// The SHA-256 of a [`ResumeToken`]'s text; all that the store knows of it.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub struct TokenHash(pub [u8; 32]);
 
 impl ResumeToken {
@@ -86,6 +87,14 @@ impl TokenHash {
     pub fn of(token: &str) -> Self {
         Self(Sha256::digest(token.as_bytes()).into())
     }
+
+    /// Whether it is the one that is stored. Takes the same time wherever they differ, and as long when nothing is stored.
+    #[must_use]
+    pub fn is(&self, stored: &[u8]) -> bool {
+        let there: Option<&[u8; 32]> = stored.try_into().ok();
+        let same = self.0.ct_eq(there.unwrap_or(&[0; 32]));
+        (same & Choice::from(u8::from(there.is_some()))).into()
+    }
 }
 
 impl fmt::Debug for ResumeToken {
@@ -97,5 +106,22 @@ impl fmt::Debug for ResumeToken {
 impl fmt::Debug for TokenHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("TokenHash(hidden)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_known_by_its_hash_and_by_no_other() {
+        let hash = TokenHash::of("a token");
+        assert!(hash.is(&hash.0));
+        let mut other = hash.0;
+        other[31] ^= 1;
+        for stored in [&other[..], &hash.0[..31], &[], &[0; 32]] {
+            assert!(!hash.is(stored), "{stored:?}");
+        }
+        assert!(!TokenHash([0; 32]).is(&[]), "nothing stored is no hash of zeros");
     }
 }

@@ -20,13 +20,14 @@
 //!
 //! In reading order: [`protocol`] is the wire; [`session`], [`llm`], [`persistence`], [`health`] are the actors, who
 //! write to each other through [`mailbox`]; [`resume`] and [`tokens`] are what prompts are made of; [`safety`] judges what
-//! visitors send, [`limits`] how much one address may; [`settings`], [`clock`], [`ids`] and [`telemetry`] serve
-//! them all; [`startup`] is the only place that names every actor, [`shutdown`] the order of leaving.
+//! visitors send, [`limits`] how much one address may; [`settings`], [`clock`], [`ids`], [`incarnation`] and [`telemetry`]
+//! serve them all; [`startup`] is the only place that names every actor, [`shutdown`] the order of leaving.
 
 pub mod clock;
 pub mod health;
 pub mod http;
 pub mod ids;
+pub mod incarnation;
 pub mod limits;
 pub mod llm;
 pub mod mailbox;

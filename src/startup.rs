@@ -12,6 +12,7 @@ use thiserror::Error;
 
 use crate::health::{HealthActor, HealthParts};
 use crate::http::{self, BindError, HttpSurroundings};
+use crate::incarnation::Incarnation;
 use crate::limits::{AddressGate, Limits, TrustedProxies};
 use crate::llm::LlmActor;
 use crate::llm::actor::LlmParts;
@@ -114,6 +115,7 @@ impl Application {
             Answers::FromExcerpts => Sources::resume(Excerpts::new(resume), Arc::clone(metrics)),
         });
         let mailboxes = &metrics.mailboxes;
+        let incarnation = Incarnation::this();
         let registry = Registry::new(settings.http.max_connections);
         let watchdog = Watchdog::new(settings.session.slow_reader_timeout);
         actix::spawn(Arc::clone(&watchdog).run(Arc::clone(metrics), log.new(o!("actor" => "watchdog"))));
@@ -133,6 +135,9 @@ impl Application {
                 load_spending: Post::to(&persistence, mailboxes),
                 spending: Arc::clone(&spending),
                 log: log.new(o!("actor" => "llm")),
+                find_turn: Post::to(&persistence, mailboxes),
+                mark_interrupted: Post::to(&persistence, mailboxes),
+                incarnation: incarnation.clone(),
                 metrics: Arc::clone(metrics),
                 counter,
                 reconnect_grace: settings.session.reconnect_grace,
@@ -152,12 +157,16 @@ impl Application {
             neighbours: Neighbours {
                 ask: Post::to(&llm, mailboxes),
                 find_generation: Post::to(&llm, mailboxes),
+                follow_elsewhere: Post::to(&llm, mailboxes),
                 create: Post::to(&persistence, mailboxes),
                 resume: Post::to(&persistence, mailboxes),
                 load_history: Post::to(&persistence, mailboxes),
                 find_turn: Post::to(&persistence, mailboxes),
                 mark_interrupted: Post::to(&persistence, mailboxes),
+                save_feedback: Post::to(&persistence, mailboxes),
+                forget: Post::to(&persistence, mailboxes),
             },
+            incarnation,
             metrics: Arc::clone(metrics),
             registry: Arc::clone(&registry),
             intake: Intake::new(settings.limits.suspicious_content, counter),

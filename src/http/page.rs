@@ -13,11 +13,14 @@ const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// Path, type and text of every file.
-pub(super) const FILES: [(&str, &str, &str); 4] = [
+pub(super) const FILES: [(&str, &str, &str); 7] = [
     ("/", HTML, include_str!("../../assets/chat.html")),
     ("/chat.css", CSS, include_str!("../../assets/chat.css")),
     ("/chat.js", SCRIPT, include_str!("../../assets/chat.js")),
+    ("/growing-text.js", SCRIPT, include_str!("../../assets/growing-text.js")),
     ("/client.js", SCRIPT, include_str!("../../assets/client.js")),
+    ("/session-store.js", SCRIPT, include_str!("../../assets/session-store.js")),
+    ("/turns.js", SCRIPT, include_str!("../../assets/turns.js")),
 ];
 
 pub(super) fn routes(config: &mut ServiceConfig) {

@@ -12,13 +12,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::choice::{Route, Sources};
 use super::generation::{Failure, Generation};
-use super::messages::{AskModel, CheckModel, FindGeneration, FinishAnswers, ModelCondition};
+use super::messages::{AskModel, CheckModel, FindGeneration, FinishAnswers, FollowElsewhere, ModelCondition};
 use super::turn::Answering;
 use crate::clock::Timestamp;
 use crate::ids::TurnId;
+use crate::incarnation::Incarnation;
 use crate::mailbox::{Mailbox, Post, Receive, Reply};
 use crate::persistence::PATIENCE;
-use crate::persistence::messages::{LoadSpending, SaveAnswer, SaveQuestion};
+use crate::persistence::messages::{FindTurn, LoadSpending, MarkInterrupted, SaveAnswer, SaveQuestion};
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::server::AnswerMode;
 use crate::receives;
@@ -47,6 +48,8 @@ pub struct LlmActor {
 
 struct Kept {
     generation: Arc<Generation>,
+    /// Another server gives it; here it is only followed.
+    elsewhere: bool,
     /// When a sweep first found it ended.
     ended_at: Option<Instant>,
 }
@@ -65,6 +68,12 @@ pub struct LlmParts {
     pub spending: Arc<Spending>,
     /// The log.
     pub log: Logger,
+    /// Where answers are found that another server gives.
+    pub find_turn: Post<FindTurn>,
+    /// Where they are marked when it gives them no longer.
+    pub mark_interrupted: Post<MarkInterrupted>,
+    /// Which process answers.
+    pub incarnation: Incarnation,
     /// Counts what becomes of answers.
     pub metrics: Arc<Metrics>,
     /// Counts the tokens of answers.
@@ -81,6 +90,9 @@ impl LlmActor {
             sources: parts.sources,
             save_question: parts.save_question,
             save_answer: parts.save_answer,
+            find_turn: parts.find_turn,
+            mark_interrupted: parts.mark_interrupted,
+            incarnation: parts.incarnation,
             metrics: parts.metrics,
             counter: parts.counter,
             spending: parts.spending,
@@ -108,10 +120,25 @@ impl LlmActor {
             Route::Resume(_) => AnswerMode::Excerpts,
         };
         let generation = Generation::new(ask.turn_id, ask.session_id, ask.client_id.clone(), mode);
-        let kept = Kept { generation: Arc::clone(&generation), ended_at: None };
-        self.generations.insert(ask.turn_id, kept);
+        self.keep(&generation, false);
         actix::spawn(Arc::clone(&self.answering).carry_through(ask, Arc::clone(&generation), route));
         Ok(generation)
+    }
+
+    fn follow(&mut self, follow: FollowElsewhere) -> Arc<Generation> {
+        let FollowElsewhere { session_id, turn, log } = follow;
+        if let Some(kept) = self.generations.get(&turn.turn_id) {
+            return Arc::clone(&kept.generation);
+        }
+        let generation = Generation::of_stored(session_id, &turn, turn.delta_ends());
+        self.keep(&generation, true);
+        actix::spawn(Arc::clone(&self.answering).follow_elsewhere(Arc::clone(&generation), turn, log));
+        generation
+    }
+
+    fn keep(&mut self, generation: &Arc<Generation>, elsewhere: bool) {
+        let kept = Kept { generation: Arc::clone(generation), elsewhere, ended_at: None };
+        self.generations.insert(generation.turn_id, kept);
     }
 
     /// Reads what was spent today before this process began. Until that is known no question is taken.
@@ -128,8 +155,10 @@ impl LlmActor {
         }));
     }
 
+    /// The answers that this process gives.
     fn live(&self) -> impl Iterator<Item = &Arc<Generation>> {
-        self.generations.values().map(|kept| &kept.generation).filter(|generation| !generation.is_over())
+        let here = self.generations.values().filter(|kept| !kept.elsewhere);
+        here.map(|kept| &kept.generation).filter(|generation| !generation.is_over())
     }
 
     fn sweep(&mut self) {
@@ -167,6 +196,12 @@ impl Receive<FindGeneration> for LlmActor {
         let kept = self.generations.get(&find.turn_id);
         let generation = kept.map(|kept| &kept.generation).filter(|it| it.session_id == find.session_id);
         Reply::Now(generation.cloned())
+    }
+}
+
+impl Receive<FollowElsewhere> for LlmActor {
+    fn receive(&mut self, follow: FollowElsewhere, _: &mut Self::Context) -> Reply<Arc<Generation>> {
+        Reply::Now(self.follow(follow))
     }
 }
 

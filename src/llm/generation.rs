@@ -9,6 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+mod said;
+
+pub use said::Said;
+pub(super) use said::outcome_of;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -91,10 +95,21 @@ struct Log {
     /// The end of each delta in `text`; delta `n` (from 1) ends at `ends[n - 1]`.
     ends: Vec<usize>,
     outcome: Option<Arc<Outcome>>,
+    /// Nothing more is taken: the visitor stopped the answer, or its writer has come to its end.
+    stopped: Option<Stopped>,
+    /// What was said, but not shown when the visitor stopped the answer.
+    unseen: String,
     waiting: Vec<Waker>,
     first_word_at: Option<Instant>,
     /// The position in the line to the model, while it waits there.
     position: Option<usize>,
+}
+
+/// Why nothing more is taken into a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stopped {
+    ByVisitor,
+    AtItsEnd,
 }
 
 /// What a subscriber finds at its place in the log.
@@ -144,13 +159,16 @@ impl Generation {
     }
 
     /// Appends a piece of the answer. Returns false when the answer has reached [`MAX_ANSWER_BYTES`]; the piece is not
-    /// taken then. NUL characters are left out: PostgreSQL stores no text with one.
+    /// taken then. One that comes after the visitor has stopped the answer is not taken either. NUL characters are left out: PostgreSQL stores no text with one.
     pub fn append(&self, text: &str) -> bool {
         let text = if text.contains('\0') { Cow::Owned(text.replace('\0', "")) } else { Cow::Borrowed(text) };
         if text.is_empty() {
             return true;
         }
         self.change(|log| {
+            if log.stopped.is_some() {
+                return true;
+            }
             if log.text.len() + text.len() > MAX_ANSWER_BYTES {
                 return false;
             }
@@ -185,6 +203,7 @@ impl Generation {
     /// Ends the log. The first call counts.
     pub fn finish(&self, outcome: Outcome) {
         self.change(|log| {
+            log.stopped.get_or_insert(Stopped::AtItsEnd);
             log.outcome.get_or_insert_with(|| Arc::new(outcome));
         });
     }
@@ -240,8 +259,15 @@ impl Generation {
         u64::try_from(self.lock().ends.len()).unwrap_or(u64::MAX)
     }
 
-    /// Asks the task to stop upstream and end the answer as cancelled.
-    pub fn cancel(&self) {
+    /// Asks the task to stop upstream and end the answer as cancelled. What was said after delta `seen_seq`, the last that the
+    /// visitor was shown, is taken out again; without it all is kept. Does nothing when the answer has come to its end already.
+    pub fn cancel(&self, seen_seq: Option<u64>) {
+        self.change(|log| {
+            if log.stopped.is_none() {
+                log.stopped = Some(Stopped::ByVisitor);
+                log.cut_after(seen_seq.unwrap_or(u64::MAX));
+            }
+        });
         self.cancelled.cancel();
     }
 
@@ -325,6 +351,8 @@ impl Log {
             text: String::new(),
             ends: Vec::new(),
             outcome: None,
+            stopped: None,
+            unseen: String::new(),
             waiting: Vec::new(),
             first_word_at: None,
             position: None,
@@ -348,6 +376,17 @@ impl Log {
         let end = unseen.get(count - 1).copied().unwrap_or(first);
         let text = self.text.get(start..end)?.to_owned();
         Some(Reading::Text { seq: u64::try_from(shown + count).ok()?, text, more: count < unseen.len() })
+    }
+
+    /// Takes out what follows delta `seq`. A reader beyond it finds nothing more.
+    fn cut_after(&mut self, seq: u64) {
+        let kept = usize::try_from(seq).unwrap_or(usize::MAX);
+        if kept >= self.ends.len() {
+            return;
+        }
+        self.ends.truncate(kept);
+        let end = self.ends.last().copied().unwrap_or(0);
+        self.unseen = self.text.split_off(end.min(self.text.len()));
     }
 
     fn wait<T>(&mut self, cx: &Context<'_>) -> Poll<T> {

@@ -12,6 +12,7 @@ use super::prompt::Prompt;
 use crate::clock::Timestamp;
 use crate::ids::{SessionId, TurnId};
 use crate::limits::AddressKey;
+use crate::persistence::messages::StoredTurn;
 use crate::protocol::server::AnswerMode;
 
 /// Answer a question. The reply comes at once; acceptance, answer and end are read from the generation.
@@ -34,6 +35,8 @@ pub struct AskModel {
     pub prompt: Prompt,
     /// When it was asked.
     pub asked_at: Timestamp,
+    /// The turn whose answer the new one takes the place of.
+    pub regenerates: Option<TurnId>,
     /// The log of the turn.
     pub log: Logger,
 }
@@ -46,6 +49,18 @@ pub struct FindGeneration {
     pub session_id: SessionId,
     /// The turn.
     pub turn_id: TurnId,
+}
+
+/// Follow the answer to a turn that another server gives, as it appears in the store. The reply comes at once.
+#[derive(Message)]
+#[rtype(result = "Arc<Generation>")]
+pub struct FollowElsewhere {
+    /// Whose turn it is.
+    pub session_id: SessionId,
+    /// The turn as it is stored now.
+    pub turn: StoredTurn,
+    /// The log of the turn.
+    pub log: Logger,
 }
 
 /// Say how you are; the reply proves that the actor takes messages.

@@ -1,20 +1,25 @@
 //! Answers: who gives them, how they are kept while they are given, and the actor that owns them all.
 //!
 //! [`LlmActor`] receives [`AskModel`](messages::AskModel), [`FindGeneration`](messages::FindGeneration),
-//! [`CheckModel`](messages::CheckModel) and [`FinishAnswers`](messages::FinishAnswers). It owns the admission of
+//! [`FollowElsewhere`](messages::FollowElsewhere), [`CheckModel`](messages::CheckModel) and [`FinishAnswers`](messages::FinishAnswers). It owns the admission of
 //! questions and every [`Generation`](generation::Generation), live or just ended. It sends `SaveQuestion` and
-//! `SaveAnswer` to the store, from one task per answer. It stops with the process.
+//! `SaveAnswer` to the store, from one task per answer, and `FindTurn` and `MarkInterrupted` about answers that another server
+//! gives. It stops with the process.
 //!
 //! In reading order: [`prompt`] is what is asked ([`instructions`] how it begins), [`choice`] who answers, as its
 //! [`breaker`] lets it ([`upstream`] a model's server through [`sse`] and [`chunk`]; [`excerpts`] the resume itself),
-//! [`source`] how an answer ends, [`generation`] the log an answer becomes, [`subscription`] a
-//! reader's place in it, `turn` the task that carries one question through, [`actor`] the thin shell.
+//! [`admission`] the line in front of the model ([`fair_queue`] decides in it),
+//! [`source`] how an answer ends, [`generation`] the log an answer becomes, [`boundaries`] its deltas as they are stored,
+//! [`subscription`] a reader's place in it, `turn` the task that carries one question through, `elsewhere` the one that
+//! follows another server's, [`actor`] the thin shell.
 
 pub mod actor;
 pub mod admission;
+pub mod boundaries;
 pub mod breaker;
 pub mod choice;
 pub mod chunk;
+mod elsewhere;
 pub mod excerpts;
 pub mod fair_queue;
 pub mod generation;

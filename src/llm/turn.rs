@@ -1,7 +1,6 @@
 //! The task that carries one question through: stored, answered, stored again, told.
 
 use std::cell::Cell;
-use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,18 +8,21 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::try_join;
-use slog::{Logger, error, info, warn};
+use slog::{error, info, warn};
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use super::admission::Admitted;
 use super::choice::{Choice, Fare, Route, Sources};
-use super::generation::{Acceptance, Failure, Generation, Outcome};
+use super::generation::{Acceptance, Failure, Generation, Outcome, Said};
 use super::messages::AskModel;
 use super::source::{Finish, SourceError};
 use crate::clock::Timestamp;
+use crate::incarnation::Incarnation;
 use crate::mailbox::{AskError, Post};
-use crate::persistence::messages::{AnswerRecord, Reserve, SaveAnswer, SaveQuestion, Settle};
+use crate::persistence::messages::{
+    AnswerRecord, FindTurn, MarkInterrupted, Reserve, SaveAnswer, SaveQuestion, Settle,
+};
 use crate::persistence::{PATIENCE, StorageError};
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::server::{AnswerMode, TurnStatus, Usage};
@@ -28,8 +30,13 @@ use crate::spending::{Amount, Day, Reservation, Spending};
 use crate::telemetry::metrics::{DegradedBy, Metrics, Presence};
 use crate::tokens::TokenCounter;
 
-/// How often an unfinished answer is saved, so that a crash costs at most this much of it.
-const PARTIAL_INTERVAL: Duration = Duration::from_secs(3);
+/// How often an unfinished answer is saved, so that a crash costs at most this much of it. Also the sign by which other servers
+/// know that it is still being given, so it is saved whether it has grown or not.
+pub(super) const PARTIAL_INTERVAL: Duration = Duration::from_secs(3);
+
+/// How long the saving of an unfinished answer is waited for before the next one. While the store is away no more than one
+/// waits in its buffer.
+const PARTIAL_PATIENCE: Duration = Duration::from_secs(600);
 
 /// How often those who wait are told of their position.
 const POSITION_INTERVAL: Duration = Duration::from_secs(1);
@@ -39,6 +46,10 @@ pub(super) struct Answering {
     pub(super) sources: Arc<Sources>,
     pub(super) save_question: Post<SaveQuestion>,
     pub(super) save_answer: Post<SaveAnswer>,
+    pub(super) find_turn: Post<FindTurn>,
+    pub(super) mark_interrupted: Post<MarkInterrupted>,
+    /// Which process answers.
+    pub(super) incarnation: Incarnation,
     pub(super) metrics: Arc<Metrics>,
     pub(super) counter: TokenCounter,
     /// How long an answer goes on with nobody listening.
@@ -64,6 +75,8 @@ enum Ending {
     Cancelled,
     Abandoned,
     Leaving,
+    /// Another server ended it, or the conversation was deleted: what the store says of it stands.
+    TakenAway,
 }
 
 /// The stages of one turn.
@@ -120,6 +133,8 @@ impl Answering {
                 amount: it.amount,
                 ceilings: self.spending.ceilings,
             }),
+            answered_by: self.incarnation.name(),
+            regenerates: ask.regenerates,
         };
         let stored = self.save_question.ask(question, PATIENCE);
         let accept = async {
@@ -179,7 +194,7 @@ impl Answering {
                 Err(error) => Ending::Failed(error),
             },
             () = generation.abandoned(self.reconnect_grace) => Ending::Abandoned,
-            never = self.save_partials(ask, generation, &ask.log) => match never {},
+            () = self.save_partials(ask, generation) => Ending::TakenAway,
         }
     }
 
@@ -259,22 +274,37 @@ impl Answering {
         }
     }
 
-    /// Saves what there is every few seconds, for ever.
-    async fn save_partials(&self, ask: &AskModel, generation: &Generation, log: &Logger) -> Infallible {
+    /// Saves what there is every few seconds, until the store says that the turn has ended or is gone.
+    async fn save_partials(&self, ask: &AskModel, generation: &Generation) {
         let mut ticks = interval_at(Instant::now() + PARTIAL_INTERVAL, PARTIAL_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut saved = 0;
         loop {
             ticks.tick().await;
-            let length = generation.len();
-            if length > saved {
-                // After a crash this is the answer, and takes its place in prompts by its length.
-                let tokens = self.counter.count(&generation.text());
-                let record =
-                    self.record(ask, generation, TurnStatus::Answering, tokens, Usage::default(), None, None);
-                match self.save_answer.tell(SaveAnswer(record)) {
-                    Ok(()) => saved = length,
-                    Err(error) => warn!(log, "an unfinished answer could not be saved"; "error" => %error),
+            let said = generation.said();
+            // After a crash this is the answer, and takes its place in prompts by its length.
+            let tokens = self.counter.count(&said.text);
+            let record = AnswerRecord {
+                turn_id: generation.turn_id,
+                answer: said.text,
+                boundaries: said.boundaries,
+                tokens,
+                status: TurnStatus::Answering,
+                mode: generation.mode(),
+                model: None,
+                usage: Usage::default(),
+                citations: Vec::new(),
+                failure: None,
+                at: Timestamp::now(),
+                settle: None,
+            };
+            match self.save_answer.ask(SaveAnswer(record), PARTIAL_PATIENCE).await {
+                Ok(Ok(())) => {}
+                Ok(Err(StorageError::Gone)) => return,
+                Ok(Err(error)) => {
+                    warn!(ask.log, "an unfinished answer could not be saved"; "cause" => %error);
+                }
+                Err(error) => {
+                    warn!(ask.log, "an unfinished answer could not be saved"; "cause" => %error);
                 }
             }
         }
@@ -288,26 +318,33 @@ impl Answering {
         watch: &Stopwatch,
         reservation: Option<Reservation>,
     ) {
+        let (said, cancelled, unseen) = generation.close();
+        let taken_away = matches!(ending, Ending::TakenAway);
         let (status, finish, failure) = match ending {
+            // Whatever else has happened since: the visitor saw it stop.
+            Ending::Finished(finish) if cancelled => (TurnStatus::Cancelled, Some(finish), None),
+            _ if cancelled => (TurnStatus::Cancelled, None, None),
             Ending::Finished(finish) => (finish.status, Some(finish), None),
             Ending::Cancelled => (TurnStatus::Cancelled, None, None),
-            Ending::Abandoned | Ending::Leaving => (TurnStatus::Interrupted, None, None),
+            Ending::Abandoned | Ending::Leaving | Ending::TakenAway => (TurnStatus::Interrupted, None, None),
             Ending::Failed(error) => {
                 warn!(ask.log, "the answer failed"; "code" => ?error.failure.code, "cause" => %error);
                 (TurnStatus::Failed, None, Some(error.failure))
             }
         };
-        let answer_tokens = self.counter.count(&generation.text());
+        let answer_tokens = self.counter.count(&said.text);
+        // What was taken out again was made all the same.
+        let made_tokens = answer_tokens.saturating_add(self.counter.count(&unseen));
         let (usage, model, citations) = match finish {
             Some(finish) => (finish.usage, finish.model, finish.citations),
             None => (None, None, Vec::new()),
         };
         // A source that failed before its first word charges nothing, nor does one that was never asked.
-        let nothing = answer_tokens == 0 && (failure.is_some() || watch.asked_after.get().is_none());
+        let nothing = made_tokens == 0 && (failure.is_some() || watch.asked_after.get().is_none());
         let usage = if nothing {
             Usage::default()
         } else {
-            usage.unwrap_or_else(|| counted_usage(ask, generation.mode(), answer_tokens))
+            usage.unwrap_or_else(|| counted_usage(ask, generation.mode(), made_tokens))
         };
         let settle = reservation.map(|reservation| {
             let taken = self.spending.taken(&usage);
@@ -315,10 +352,28 @@ impl Answering {
             reservation.settle(taken);
             settle
         });
-        let record = self.record(ask, generation, status, answer_tokens, usage, model.clone(), settle);
+        let Said { text, boundaries } = said;
+        let record = AnswerRecord {
+            turn_id: generation.turn_id,
+            answer: text,
+            boundaries,
+            tokens: answer_tokens,
+            status,
+            mode: generation.mode(),
+            model: model.clone(),
+            usage,
+            citations: citations.clone(),
+            failure: failure.map(|failure| failure.code),
+            at: Timestamp::now(),
+            settle,
+        };
         let handed_over = Instant::now();
         let durable = match self.save_answer.ask(SaveAnswer(record), PATIENCE).await {
             Ok(Ok(())) => true,
+            Ok(Err(StorageError::Gone)) if taken_away || cancelled => {
+                info!(ask.log, "the turn was ended elsewhere, or its conversation deleted");
+                false
+            }
             Ok(Err(error)) => {
                 error!(ask.log, "the answer could not be stored"; "cause" => %error);
                 false
@@ -345,29 +400,6 @@ impl Answering {
             "store_ms" => millis(stored), "total_ms" => millis(total), "durable" => durable);
         generation.finish(Outcome { status, failure, usage, answer_tokens, model, citations, durable });
     }
-
-    fn record(
-        &self,
-        ask: &AskModel,
-        generation: &Generation,
-        status: TurnStatus,
-        tokens: u32,
-        usage: Usage,
-        model: Option<Arc<str>>,
-        settle: Option<Settle>,
-    ) -> AnswerRecord {
-        AnswerRecord {
-            turn_id: ask.turn_id,
-            answer: generation.text(),
-            tokens,
-            status,
-            mode: generation.mode(),
-            model,
-            usage,
-            at: Timestamp::now(),
-            settle,
-        }
-    }
 }
 
 /// What an answer took when its source does not say: our own count of a model's, nothing for a quote.
@@ -393,8 +425,9 @@ fn question_failure(error: &StorageError, asked_at: Timestamp) -> Failure {
         StorageError::DuplicateQuestion => ErrorCode::DuplicateId.into(),
         StorageError::Superseded => ErrorCode::SessionNotFound.into(),
         StorageError::BufferFull => ErrorCode::StorageUnavailable.into(),
-        StorageError::Rejected(_) | StorageError::Unclear(_) | StorageError::Unavailable(_) => {
-            ErrorCode::StorageUnavailable.into()
-        }
+        StorageError::Rejected(_)
+        | StorageError::Unclear(_)
+        | StorageError::Unavailable(_)
+        | StorageError::Gone => ErrorCode::StorageUnavailable.into(),
     }
 }

@@ -10,9 +10,9 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::messages::{
-    CheckStorage, CheckWriter, CreateSession, FindTurn, FlushStorage, LoadHistory, LoadSpending,
-    MarkInterrupted, ResumeSession, Resumption, SaveAnswer, SaveQuestion, StoredSession, StoredTurn,
-    TranscriptPage, WriterReport,
+    CheckStorage, CheckWriter, CreateSession, FindTurn, FlushStorage, ForgetSession, LoadHistory,
+    LoadSpending, MarkInterrupted, ResumeSession, Resumption, SaveAnswer, SaveFeedback, SaveQuestion,
+    StoredSession, StoredTurn, TranscriptPage, WriterReport,
 };
 use super::pool::{Connection, Pool};
 use super::writer::{self, BUFFER_CAPACITY, Job, Observed, Write, WriterCondition, Written};
@@ -97,10 +97,14 @@ fn done(written: Written) -> Result<(), StorageError> {
         Written::Superseded => Err(StorageError::Superseded),
         Written::Duplicate => Err(StorageError::DuplicateQuestion),
         Written::CeilingReached => Err(StorageError::CeilingReached),
-        Written::NotFound | Written::Expired | Written::TooLate => {
-            Err(StorageError::Rejected("there is nothing to change".to_owned()))
-        }
+        Written::NotFound => Err(StorageError::Gone),
+        Written::TooLate => Err(too_late()),
+        Written::Expired => Err(StorageError::Rejected("there is nothing to change".to_owned())),
     }
+}
+
+fn too_late() -> StorageError {
+    StorageError::Unavailable("it came too late".to_owned())
 }
 
 impl Receive<CreateSession> for PersistenceActor {
@@ -131,6 +135,20 @@ impl Receive<MarkInterrupted> for PersistenceActor {
     }
 }
 
+impl Receive<SaveFeedback> for PersistenceActor {
+    fn receive(&mut self, save: SaveFeedback, _: &mut Self::Context) -> Reply<Result<(), StorageError>> {
+        let written = self.write(Write::SaveFeedback(save));
+        Reply::later(async move { done(written.await?) })
+    }
+}
+
+impl Receive<ForgetSession> for PersistenceActor {
+    fn receive(&mut self, forget: ForgetSession, _: &mut Self::Context) -> Reply<Result<(), StorageError>> {
+        let written = self.write(Write::ForgetSession(forget, Instant::now() + PATIENCE));
+        Reply::later(async move { done(written.await?) })
+    }
+}
+
 impl Receive<ResumeSession> for PersistenceActor {
     fn receive(
         &mut self,
@@ -144,7 +162,7 @@ impl Receive<ResumeSession> for PersistenceActor {
         Reply::later(async move {
             let epoch = match written.await? {
                 Written::Epoch(epoch) => epoch,
-                Written::TooLate => return Err(StorageError::Unavailable("it came too late".to_owned())),
+                Written::TooLate => return Err(too_late()),
                 Written::Expired => return Ok(Resumption::Expired),
                 _ => return Ok(Resumption::NotFound),
             };
@@ -180,10 +198,7 @@ impl Receive<FindTurn> for PersistenceActor {
     ) -> Reply<Result<Option<StoredTurn>, StorageError>> {
         let pool = self.pool.clone();
         Reply::later(async move {
-            let operation = async move |link: &mut Connection| {
-                queries::find_turn(link, find.session_id, &find.client_id).await
-            };
-            pool.run(operation).await
+            pool.run(async move |link: &mut Connection| queries::find_turn(link, &find).await).await
         })
     }
 }

@@ -8,6 +8,9 @@ use actix::Message;
 use super::StorageError;
 use crate::clock::Timestamp;
 use crate::ids::{SessionId, TokenHash, TurnId};
+use crate::llm::boundaries::Boundaries;
+use crate::protocol::client::Rating;
+use crate::protocol::codes::ErrorCode;
 use crate::protocol::server::{AnswerMode, TurnStatus, Usage};
 use crate::spending::{Amount, Ceilings, Day};
 
@@ -82,6 +85,32 @@ pub struct StoredTurn {
     pub question: StoredMessage,
     /// The answer as far as it is stored.
     pub answer: Option<StoredMessage>,
+    /// Why the answer failed, when it did and the version that stored it kept that.
+    pub failure: Option<ErrorCode>,
+    /// The [`Incarnation`](crate::incarnation::Incarnation) of the server that answers or answered.
+    pub answered_by: Option<String>,
+    /// The turn whose answer this one takes the place of.
+    pub regenerates: Option<TurnId>,
+    /// The turn that took its place: it is part of the transcript, but no longer of the conversation.
+    pub superseded_by: Option<TurnId>,
+}
+
+impl StoredTurn {
+    /// Where each delta of the answer ends; `None` for an answer that was stored without that.
+    #[must_use]
+    pub fn delta_ends(&self) -> Option<Vec<usize>> {
+        match &self.answer {
+            Some(StoredMessage { content, boundaries: Some(boundaries), .. }) => boundaries.ends_in(content),
+            Some(answer) if !answer.content.is_empty() => None,
+            Some(_) | None => Some(Vec::new()),
+        }
+    }
+
+    /// When the server that answers was last heard of: it saves what there is every few seconds.
+    #[must_use]
+    pub fn last_sign(&self) -> Timestamp {
+        self.answer.as_ref().map_or(self.question.at, |answer| answer.at)
+    }
 }
 
 /// A message as it is stored.
@@ -93,6 +122,10 @@ pub struct StoredMessage {
     pub tokens: u32,
     /// When it was asked, or its answer last saved.
     pub at: Timestamp,
+    /// Of an answer: where its deltas end, unless an older version stored it.
+    pub boundaries: Option<Boundaries>,
+    /// Of an answer: the sections that were quoted.
+    pub citations: Vec<String>,
 }
 
 /// Store a question and open its turn. Commits nothing when the session is another connection's.
@@ -113,6 +146,10 @@ pub struct SaveQuestion {
     pub tokens: u32,
     /// When.
     pub asked_at: Timestamp,
+    /// The server that will answer, by its [`Incarnation`](crate::incarnation::Incarnation).
+    pub answered_by: Arc<str>,
+    /// The turn whose answer the new one takes the place of.
+    pub regenerates: Option<TurnId>,
     /// What its answer may take, when a model is to give it.
     pub reserve: Option<Reserve>,
 }
@@ -148,7 +185,8 @@ pub struct LoadSpending {
     pub day: Day,
 }
 
-/// Store an answer, whole or as far as it is; the later one replaces the earlier.
+/// Store an answer, whole or as far as it is; the later one replaces the earlier. [`StorageError::Gone`] when the turn has
+/// ended, or is no longer there.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "Result<(), StorageError>")]
 pub struct SaveAnswer(pub AnswerRecord);
@@ -160,6 +198,8 @@ pub struct AnswerRecord {
     pub turn_id: TurnId,
     /// The text.
     pub answer: Arc<str>,
+    /// Where its deltas end.
+    pub boundaries: Boundaries,
     /// Its length in tokens.
     pub tokens: u32,
     /// `Answering` for an unfinished one.
@@ -170,13 +210,17 @@ pub struct AnswerRecord {
     pub model: Option<Arc<str>>,
     /// What it took.
     pub usage: Usage,
+    /// Sections that were quoted.
+    pub citations: Vec<String>,
+    /// Why it failed, if it did.
+    pub failure: Option<ErrorCode>,
     /// When.
     pub at: Timestamp,
     /// What becomes of what was set aside for it, at its end.
     pub settle: Option<Settle>,
 }
 
-/// A turn was cut off by a crash: mark it so.
+/// A turn was cut off by a crash: mark it so, unless its server was heard of meanwhile.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "Result<(), StorageError>")]
 pub struct MarkInterrupted {
@@ -184,6 +228,8 @@ pub struct MarkInterrupted {
     pub turn_id: TurnId,
     /// When this was noticed.
     pub at: Timestamp,
+    /// The last that was heard of its server, see [`StoredTurn::last_sign`].
+    pub last_sign: Timestamp,
 }
 
 /// Read a part of the transcript.
@@ -207,14 +253,52 @@ pub struct TranscriptPage {
     pub more: bool,
 }
 
-/// Find the turn of a question by the client's own id.
+/// Find a turn.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "Result<Option<StoredTurn>, StorageError>")]
 pub struct FindTurn {
     /// Whose.
     pub session_id: SessionId,
-    /// The client's own id.
-    pub client_id: String,
+    /// Which.
+    pub key: TurnKey,
+}
+
+/// What a turn is found by.
+#[derive(Clone, Debug)]
+pub enum TurnKey {
+    /// Its own id.
+    Turn(TurnId),
+    /// The client's own id of its question.
+    Client(String),
+}
+
+/// Keep what a visitor thinks of an answer, in place of what they thought before. [`StorageError::Gone`] when the session has
+/// no such turn.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<(), StorageError>")]
+pub struct SaveFeedback {
+    /// Whose.
+    pub session_id: SessionId,
+    /// The epoch the connection has.
+    pub epoch: i64,
+    /// The turn.
+    pub turn_id: TurnId,
+    /// What they think; `None` takes it back.
+    pub rating: Option<Rating>,
+    /// In their words, at most [`MAX_COMMENT_CHARS`](crate::protocol::MAX_COMMENT_CHARS).
+    pub comment: Option<String>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Delete a session with all that was said in it. Also what is still waiting to be written of it is gone then.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Result<(), StorageError>")]
+pub struct ForgetSession {
+    /// Which.
+    pub session_id: SessionId,
+    /// The epoch the connection has.
+    pub epoch: i64,
 }
 
 /// Run a real query; the reply says how long it took.

@@ -25,6 +25,7 @@ pub mod reports;
 pub mod schema;
 mod spending;
 mod sqlite;
+mod visitors_wishes;
 mod writer;
 
 pub use actor::PersistenceActor;
@@ -55,6 +56,9 @@ pub enum StorageError {
     /// `BUDGET_EXCEEDED`.
     #[error("the day's ceiling would be exceeded")]
     CeilingReached,
+    /// The turn has ended, or is no longer there. Clients see `NO_SUCH_TURN`, or nothing.
+    #[error("the turn has ended, or is gone")]
+    Gone,
     /// The session has a question with the same `id`. Clients see `DUPLICATE_ID` or the earlier answer.
     #[error("the session has another question with the same id")]
     DuplicateQuestion,

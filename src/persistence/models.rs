@@ -14,9 +14,11 @@ use uuid::Uuid;
 
 use super::messages::{StoredMessage, StoredTurn};
 use super::schema::sql_types::Id;
-use super::schema::{messages, sessions, turns};
+use super::schema::{feedback, messages, sessions, turns};
 use crate::clock::Timestamp;
 use crate::ids::TurnId;
+use crate::llm::boundaries::Boundaries;
+use crate::protocol::codes::ErrorCode;
 use crate::protocol::server::{AnswerMode, TurnStatus, Usage};
 use crate::spending::amount::{dollars, nanodollars};
 
@@ -70,6 +72,8 @@ pub(super) struct NewTurn<'a> {
     pub(super) client_id: Option<&'a str>,
     pub(super) status: &'a str,
     pub(super) asked_at_ms: i64,
+    pub(super) answered_by: &'a str,
+    pub(super) regenerates: Option<Key>,
 }
 
 #[derive(Insertable)]
@@ -80,6 +84,17 @@ pub(super) struct NewMessage<'a> {
     pub(super) content: &'a str,
     pub(super) tokens: i32,
     pub(super) created_at_ms: i64,
+    pub(super) delta_lengths: Option<&'a [u8]>,
+    pub(super) citations: Option<&'a str>,
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = feedback)]
+pub(super) struct NewFeedback<'a> {
+    pub(super) turn_id: Key,
+    pub(super) rating: &'a str,
+    pub(super) comment: Option<&'a str>,
+    pub(super) given_at_ms: i64,
 }
 
 #[derive(Queryable)]
@@ -93,6 +108,10 @@ pub(super) struct TurnRow {
     completion_tokens: Option<i32>,
     cost_nanodollars: Option<i64>,
     asked_at_ms: i64,
+    failure: Option<String>,
+    answered_by: Option<String>,
+    regenerates: Option<Key>,
+    superseded_by: Option<Key>,
 }
 
 #[derive(Queryable)]
@@ -102,6 +121,8 @@ pub(super) struct MessageRow {
     content: String,
     tokens: i32,
     created_at_ms: i64,
+    delta_lengths: Option<Vec<u8>>,
+    citations: Option<String>,
 }
 
 /// The columns of a [`TurnRow`], in its order.
@@ -115,6 +136,10 @@ pub(super) type TurnColumns = (
     turns::completion_tokens,
     turns::cost_nanodollars,
     turns::asked_at_ms,
+    turns::failure,
+    turns::answered_by,
+    turns::regenerates,
+    turns::superseded_by,
 );
 pub(super) const TURN_COLUMNS: TurnColumns = (
     turns::id,
@@ -126,13 +151,31 @@ pub(super) const TURN_COLUMNS: TurnColumns = (
     turns::completion_tokens,
     turns::cost_nanodollars,
     turns::asked_at_ms,
+    turns::failure,
+    turns::answered_by,
+    turns::regenerates,
+    turns::superseded_by,
 );
 
 /// The columns of a [`MessageRow`], in its order.
-pub(super) type MessageColumns =
-    (messages::turn_id, messages::role, messages::content, messages::tokens, messages::created_at_ms);
-pub(super) const MESSAGE_COLUMNS: MessageColumns =
-    (messages::turn_id, messages::role, messages::content, messages::tokens, messages::created_at_ms);
+pub(super) type MessageColumns = (
+    messages::turn_id,
+    messages::role,
+    messages::content,
+    messages::tokens,
+    messages::created_at_ms,
+    messages::delta_lengths,
+    messages::citations,
+);
+pub(super) const MESSAGE_COLUMNS: MessageColumns = (
+    messages::turn_id,
+    messages::role,
+    messages::content,
+    messages::tokens,
+    messages::created_at_ms,
+    messages::delta_lengths,
+    messages::citations,
+);
 
 impl MessageRow {
     pub(super) fn into_stored(self) -> StoredMessage {
@@ -140,6 +183,9 @@ impl MessageRow {
             content: self.content.into(),
             tokens: count(self.tokens),
             at: Timestamp(self.created_at_ms),
+            boundaries: self.delta_lengths.map(Boundaries::from_bytes),
+            // What cannot be read is not worth an answer that cannot be shown.
+            citations: self.citations.and_then(|it| serde_json::from_str(&it).ok()).unwrap_or_default(),
         }
     }
 }
@@ -158,6 +204,10 @@ impl TurnRow {
                 cost: self.cost_nanodollars.map(cost),
             },
             asked_at: Timestamp(self.asked_at_ms),
+            failure: self.failure.and_then(|name| ErrorCode::from_name(&name)),
+            answered_by: self.answered_by,
+            regenerates: self.regenerates.map(|key| TurnId(key.0)),
+            superseded_by: self.superseded_by.map(|key| TurnId(key.0)),
             question,
             answer,
         }

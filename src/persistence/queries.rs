@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 
+use diesel::dsl::{exists, not};
 use diesel::prelude::*;
+use diesel::result::Error as DieselError;
 use diesel_async::RunQueryDsl;
 
 use super::messages::{
-    AnswerRecord, CreateSession, LoadHistory, MarkInterrupted, ResumeSession, SaveQuestion, StoredTurn,
-    TranscriptPage,
+    AnswerRecord, CreateSession, FindTurn, LoadHistory, MarkInterrupted, ResumeSession, SaveQuestion,
+    StoredTurn, TranscriptPage, TurnKey,
 };
 use super::models::{
     Key, MESSAGE_COLUMNS, MessageRow, NewMessage, NewSession, NewTurn, TURN_COLUMNS, TurnRow, stored_cost,
@@ -19,6 +21,7 @@ use super::spending;
 use super::writer::Written;
 use crate::clock::Timestamp;
 use crate::ids::SessionId;
+use crate::protocol::codes::ErrorCode;
 use crate::protocol::server::{Role, TurnStatus};
 
 /// Most bytes of text in one page of a transcript. Turns that do not fit are on the next page.
@@ -53,17 +56,18 @@ pub(super) async fn create_session(connection: &mut Connection, it: &CreateSessi
     Ok(Written::Done)
 }
 
-/// Gives the session to a new connection, unless it is unknown, another's, or too old.
+/// Gives the session to a new connection, unless it is unknown, another's, or too old. What it does for an unknown session is
+/// what it does for a wrong token: one query, one comparison that takes the same time wherever the two differ.
 pub(super) async fn raise_epoch(connection: &mut Connection, it: &ResumeSession) -> QueryResult<Written> {
-    let owned = sessions::table
+    let session = sessions::table
         .filter(sessions::id.eq(Key(it.session_id.0)))
-        .filter(sessions::token_hash.eq(it.token_hash.0.as_slice()));
-    let last_seen = owned.select(sessions::last_seen_at_ms);
-    let found: Option<i64> = on_either!(connection, link => last_seen.first(link).await.optional())?;
-    match found {
-        None => Ok(Written::NotFound),
-        Some(last_seen) if last_seen < it.at.minus(it.ttl).0 => Ok(Written::Expired),
-        Some(_) => {
+        .select((sessions::token_hash, sessions::last_seen_at_ms));
+    let found: Option<(Vec<u8>, i64)> = on_either!(connection, link => session.first(link).await.optional())?;
+    let (hash, last_seen) = found.unwrap_or_default();
+    match it.token_hash.is(&hash) {
+        false => Ok(Written::NotFound),
+        true if last_seen < it.at.minus(it.ttl).0 => Ok(Written::Expired),
+        true => {
             let raise = diesel::update(sessions::table.filter(sessions::id.eq(Key(it.session_id.0))))
                 .set((sessions::epoch.eq(sessions::epoch + 1), sessions::last_seen_at_ms.eq(it.at.0)))
                 .returning(sessions::epoch);
@@ -92,6 +96,8 @@ pub(super) async fn save_question(
         client_id: it.client_id.as_deref(),
         status: TurnStatus::Answering.as_str(),
         asked_at_ms: it.asked_at.0,
+        answered_by: &it.answered_by,
+        regenerates: it.regenerates.map(|earlier| Key(earlier.0)),
     };
     let open = diesel::insert_into(turns::table).values(turn).on_conflict_do_nothing();
     if on_either!(connection, link => open.execute(link).await)? == 0 {
@@ -112,9 +118,18 @@ pub(super) async fn save_question(
         content: &it.question,
         tokens: stored_count(it.tokens),
         created_at_ms: it.asked_at.0,
+        delta_lengths: None,
+        citations: None,
     };
     let insert = diesel::insert_into(messages::table).values(message);
     on_either!(connection, link => insert.execute(link).await)?;
+    if let Some(earlier) = it.regenerates {
+        let earlier = turns::table
+            .filter(turns::id.eq(Key(earlier.0)))
+            .filter(turns::session_id.eq(Key(it.session_id.0)));
+        let supersede = diesel::update(earlier).set(turns::superseded_by.eq(Key(it.turn_id.0)));
+        on_either!(connection, link => supersede.execute(link).await)?;
+    }
     Ok(Written::Done)
 }
 
@@ -132,19 +147,32 @@ pub(super) async fn save_answer(connection: &mut Connection, it: &AnswerRecord) 
         turns::completion_tokens.eq(stored_count(it.usage.completion_tokens)),
         turns::cost_nanodollars.eq(it.usage.cost.map(stored_cost)),
         turns::ended_at_ms.eq(finished.then_some(it.at.0)),
+        turns::failure.eq(it.failure.map(ErrorCode::as_str)),
     ));
     if on_either!(connection, link => update.execute(link).await)? == 0 {
-        return Ok(Written::NotFound);
+        // The same write may be tried twice, when nobody knows whether it was committed.
+        let same = turns::table
+            .filter(turns::id.eq(Key(it.turn_id.0)))
+            .filter(turns::status.eq(it.status.as_str()))
+            .filter(turns::ended_at_ms.eq(it.at.0))
+            .count();
+        let stored: i64 = on_either!(connection, link => same.get_result(link).await)?;
+        return Ok(if stored == 0 { Written::NotFound } else { Written::Done });
     }
     if let Some(settle) = &it.settle {
         spending::settle(connection, settle).await?;
     }
+    let citations = (!it.citations.is_empty()).then(|| serde_json::to_string(&it.citations)).transpose();
+    let citations = citations.map_err(|error| DieselError::SerializationError(error.into()))?;
+    let lengths = it.boundaries.as_bytes();
     let message = NewMessage {
         turn_id: Key(it.turn_id.0),
         role: Role::Assistant.as_str(),
         content: &it.answer,
         tokens: stored_count(it.tokens),
         created_at_ms: it.at.0,
+        delta_lengths: Some(lengths),
+        citations: citations.as_deref(),
     };
     let insert = diesel::insert_into(messages::table)
         .values(message)
@@ -154,6 +182,8 @@ pub(super) async fn save_answer(connection: &mut Connection, it: &AnswerRecord) 
             messages::content.eq(&*it.answer),
             messages::tokens.eq(stored_count(it.tokens)),
             messages::created_at_ms.eq(it.at.0),
+            messages::delta_lengths.eq(lengths),
+            messages::citations.eq(citations.as_deref()),
         ));
     on_either!(connection, link => insert.execute(link).await)?;
     Ok(Written::Done)
@@ -163,9 +193,13 @@ pub(super) async fn mark_interrupted(
     connection: &mut Connection,
     it: &MarkInterrupted,
 ) -> QueryResult<Written> {
+    let later_signs = messages::table
+        .filter(messages::turn_id.eq(Key(it.turn_id.0)))
+        .filter(messages::created_at_ms.gt(it.last_sign.0));
     let unfinished = turns::table
         .filter(turns::id.eq(Key(it.turn_id.0)))
-        .filter(turns::status.eq(TurnStatus::Answering.as_str()));
+        .filter(turns::status.eq(TurnStatus::Answering.as_str()))
+        .filter(not(exists(later_signs)));
     let update = diesel::update(unfinished)
         .set((turns::status.eq(TurnStatus::Interrupted.as_str()), turns::ended_at_ms.eq(it.at.0)));
     on_either!(connection, link => update.execute(link).await)?;
@@ -214,17 +248,19 @@ pub(super) async fn asked_since(
     Ok(times.into_iter().map(Timestamp).collect())
 }
 
-pub(super) async fn find_turn(
-    connection: &mut Connection,
-    session_id: SessionId,
-    client_id: &str,
-) -> QueryResult<Option<StoredTurn>> {
-    let turn = turns::table
-        .filter(turns::session_id.eq(Key(session_id.0)))
-        .filter(turns::client_id.eq(client_id))
-        .select(TURN_COLUMNS);
-    let row: Option<TurnRow> = on_either!(connection, link => turn.first(link).await.optional())?;
-    Ok(with_messages(connection, session_id, row.into_iter().collect()).await?.pop())
+pub(super) async fn find_turn(connection: &mut Connection, it: &FindTurn) -> QueryResult<Option<StoredTurn>> {
+    let of_session = turns::table.filter(turns::session_id.eq(Key(it.session_id.0))).select(TURN_COLUMNS);
+    let row: Option<TurnRow> = match &it.key {
+        TurnKey::Turn(id) => {
+            let turn = of_session.filter(turns::id.eq(Key(id.0)));
+            on_either!(connection, link => turn.first(link).await.optional())?
+        }
+        TurnKey::Client(id) => {
+            let turn = of_session.filter(turns::client_id.eq(id));
+            on_either!(connection, link => turn.first(link).await.optional())?
+        }
+    };
+    Ok(with_messages(connection, it.session_id, row.into_iter().collect()).await?.pop())
 }
 
 pub(super) async fn with_messages(

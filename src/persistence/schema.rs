@@ -56,11 +56,19 @@ diesel::table! {
         asked_at_ms -> BigInt,
         /// When the answer ended.
         ended_at_ms -> Nullable<BigInt>,
+        /// An `ErrorCode` by its name, when the answer failed.
+        failure -> Nullable<Text>,
+        /// The `Incarnation` of the server that answers or answered.
+        answered_by -> Nullable<Text>,
+        /// The turn whose answer this one takes the place of.
+        regenerates -> Nullable<Id>,
+        /// The turn that took its place.
+        superseded_by -> Nullable<Id>,
     }
 }
 
 diesel::table! {
-    use diesel::sql_types::{BigInt, Integer, Text};
+    use diesel::sql_types::{BigInt, Binary, Integer, Nullable, Text};
     use super::sql_types::Id;
 
     /// What was said.
@@ -75,6 +83,27 @@ diesel::table! {
         tokens -> Integer,
         /// When it was asked, or its answer last saved.
         created_at_ms -> BigInt,
+        /// Of an answer: `Boundaries`. Answers of older versions have none.
+        delta_lengths -> Nullable<Binary>,
+        /// Of an answer: the sections that were quoted, as a JSON array. None when nothing was.
+        citations -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::{BigInt, Nullable, Text};
+    use super::sql_types::Id;
+
+    /// What a visitor thinks of an answer.
+    feedback (turn_id) {
+        /// The turn.
+        turn_id -> Id,
+        /// A `Rating` by its name.
+        rating -> Text,
+        /// In the visitor's words.
+        comment -> Nullable<Text>,
+        /// When it was given.
+        given_at_ms -> BigInt,
     }
 }
 
@@ -94,4 +123,5 @@ diesel::table! {
 
 diesel::joinable!(turns -> sessions (session_id));
 diesel::joinable!(messages -> turns (turn_id));
-diesel::allow_tables_to_appear_in_same_query!(sessions, turns, messages);
+diesel::joinable!(feedback -> turns (turn_id));
+diesel::allow_tables_to_appear_in_same_query!(sessions, turns, messages, feedback);

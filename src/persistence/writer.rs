@@ -13,9 +13,11 @@ use slog::{Logger, error, info, warn};
 use tokio::sync::{mpsc, oneshot};
 
 use super::StorageError;
-use super::messages::{AnswerRecord, CreateSession, MarkInterrupted, ResumeSession, SaveQuestion};
+use super::messages::{
+    AnswerRecord, CreateSession, ForgetSession, MarkInterrupted, ResumeSession, SaveFeedback, SaveQuestion,
+};
 use super::pool::{Connection, Pool};
-use super::queries;
+use super::{queries, visitors_wishes};
 use crate::telemetry::metrics::Metrics;
 
 /// Writes that may wait for the database.
@@ -40,6 +42,9 @@ pub(super) enum Write {
     SaveQuestion(SaveQuestion, Instant),
     SaveAnswer(AnswerRecord),
     MarkInterrupted(MarkInterrupted),
+    SaveFeedback(SaveFeedback),
+    /// Not after the time: whoever asked was told that it did not happen.
+    ForgetSession(ForgetSession, Instant),
     /// Changes nothing; is done when everything before it is.
     Barrier,
 }
@@ -215,6 +220,9 @@ async fn apply(connection: &mut Connection, write: &Write) -> QueryResult<Writte
         }
         Write::SaveAnswer(it) => queries::save_answer(connection, it).await,
         Write::MarkInterrupted(it) => queries::mark_interrupted(connection, it).await,
+        Write::SaveFeedback(it) => visitors_wishes::save_feedback(connection, it).await,
+        Write::ForgetSession(_, until) if Instant::now() > *until => Ok(Written::TooLate),
+        Write::ForgetSession(it, _) => visitors_wishes::forget_session(connection, it).await,
         Write::Barrier => Ok(Written::Done),
     }
 }

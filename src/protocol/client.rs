@@ -1,8 +1,9 @@
 //! What clients send: the frames, and how a text becomes one.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{ObjectBuilder, SchemaType};
 
 use super::{MAX_CLIENT_ID_CHARS, MAX_HISTORY_LIMIT};
 use crate::ids::{SessionId, TurnId};
@@ -39,7 +40,32 @@ pub enum ClientFrame {
         /// Which; the current one when it is not said.
         #[serde(default)]
         turn_id: Option<TurnId>,
+        /// The last delta that was shown of it: what came after is not kept. All that was said is kept when it is not said.
+        #[serde(default)]
+        seen_seq: Option<u64>,
     },
+    /// Have the last question answered once more, in place of its last answer.
+    Regenerate {
+        /// The client's own id, as with a question; the same id never makes a second answer.
+        #[serde(default)]
+        #[schema(min_length = 1, max_length = 64)]
+        id: Option<String>,
+    },
+    /// Say what the visitor thinks of an answer; the latest counts.
+    Feedback {
+        /// The turn.
+        turn_id: TurnId,
+        /// What they think; null takes it back, with the comment.
+        #[serde(default)]
+        #[schema(schema_with = rating_or_null)]
+        rating: Option<Rating>,
+        /// Why, in their words, cleaned like a question.
+        #[serde(default)]
+        #[schema(max_length = 500)]
+        comment: Option<String>,
+    },
+    /// Delete the whole conversation, here and now.
+    Forget,
     /// Read the transcript, newest turns last.
     History {
         /// Only turns before this one.
@@ -57,6 +83,41 @@ pub enum ClientFrame {
         #[schema(max_length = 64)]
         id: Option<String>,
     },
+}
+
+/// What a visitor thinks of an answer.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Rating {
+    /// It helped.
+    Up,
+    /// It did not.
+    Down,
+}
+
+impl Rating {
+    /// The name on the wire and in the store.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Down => "down",
+        }
+    }
+
+    /// The rating of this name, if it is one.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Up, Self::Down].into_iter().find(|rating| rating.as_str() == name)
+    }
+}
+
+/// The one field of the wire that may be `null`: as one that is absent could not be told from one that was forgotten.
+fn rating_or_null() -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(SchemaType::AnyValue)
+        .description(Some("What they think; null takes it back, with the comment."))
+        .enum_values(Some([Value::from("up"), Value::from("down"), Value::Null]))
 }
 
 /// How far a client has shown an answer.
@@ -85,13 +146,19 @@ impl ClientFrame {
     pub fn parse(text: &str) -> Result<Self, Malformed> {
         let frame = serde_json::from_str(text).map_err(|error| Malformed::because(text, &error))?;
         match &frame {
-            Self::Question { id: Some(id), .. } | Self::Ping { id: Some(id) } if too_long(id) => {
+            Self::Question { id: Some(id), .. }
+            | Self::Regenerate { id: Some(id) }
+            | Self::Ping { id: Some(id) }
+                if too_long(id) =>
+            {
                 Err(Malformed {
                     problem: format!("`id` has more than {MAX_CLIENT_ID_CHARS} characters"),
                     id: None,
                 })
             }
-            Self::Question { id: Some(id), .. } if id.is_empty() || id.contains('\0') => {
+            Self::Question { id: Some(id), .. } | Self::Regenerate { id: Some(id) }
+                if id.is_empty() || id.contains('\0') =>
+            {
                 Err(Malformed { problem: "`id` is empty or contains a NUL character".to_owned(), id: None })
             }
             Self::History { limit: Some(limit), .. } if !(1..=MAX_HISTORY_LIMIT).contains(limit) => {

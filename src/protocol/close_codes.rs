@@ -62,7 +62,9 @@ impl CloseReason {
     #[must_use]
     pub const fn entry(self) -> CloseEntry {
         match self {
-            Self::Normal => close(1000, "goodbye", "the client closed", "–"),
+            Self::Normal => {
+                close(1000, "goodbye", "the client closed, or its conversation was forgotten", "–")
+            }
             Self::ProtocolViolation => close(
                 1002,
                 "the WebSocket protocol was violated",

@@ -103,6 +103,12 @@ impl ErrorCode {
         Self::InternalError,
     ];
 
+    /// The code of this name, if it is one.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.as_str() == name)
+    }
+
     /// The name on the wire.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -213,7 +219,7 @@ impl ErrorCode {
                 None,
                 [
                     "This id was used for another question already.",
-                    "the same `id` with another text, or one too old to be recognised",
+                    "the same `id` with another text, or for another request",
                     "nothing; the client must make ids of its own for every question",
                 ],
             ),
@@ -223,7 +229,11 @@ impl ErrorCode {
                 404,
                 false,
                 None,
-                ["There is no such question in this conversation.", "nothing to cancel", "nothing"],
+                [
+                    "There is no such question in this conversation.",
+                    "nothing to cancel, to regenerate, or to give feedback on",
+                    "nothing",
+                ],
             ),
             Self::SessionNotFound => entry(
                 self,

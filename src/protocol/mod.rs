@@ -22,6 +22,9 @@ pub const MAX_QUESTION_CHARS: usize = 2_000;
 /// Longest `id` a client may give a question or a ping, in Unicode scalar values.
 pub const MAX_CLIENT_ID_CHARS: usize = 64;
 
+/// Longest comment of a visitor on an answer, in Unicode scalar values.
+pub const MAX_COMMENT_CHARS: usize = 500;
+
 /// Most turns one `history` frame carries.
 pub const MAX_HISTORY_LIMIT: usize = 100;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::client::Rating;
 use super::codes::ErrorCode;
 use crate::clock::Timestamp;
 use crate::ids::{SessionId, TurnId};
@@ -57,6 +58,16 @@ pub enum ServerFrame {
         /// Whether there are older ones.
         more: bool,
     },
+    /// What a visitor thinks of an answer is kept.
+    FeedbackSaved {
+        /// The turn.
+        turn_id: TurnId,
+        /// What they think; absent when it was taken back.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        rating: Option<Rating>,
+    },
+    /// The conversation is deleted; the connection closes.
+    Forgotten,
     /// The answer to `ping`.
     Pong {
         /// The `id` of the ping.
@@ -294,6 +305,9 @@ pub struct HistoryMessage {
     /// Who answered; only with an answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mode: Option<AnswerMode>,
+    /// The later turn that took the place of its turn, if one did. It is no longer part of the conversation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub superseded_by: Option<TurnId>,
 }
 
 /// Who wrote a message.

@@ -6,10 +6,9 @@ use actix::{Actor, ActorFutureExt, AsyncContext, WrapFuture};
 use slog::{Logger, debug, error, info, o, warn};
 use tokio::time::Instant;
 
-use super::conversation::{Conversation, Refusal};
+use super::conversation::{Conversation, Refusal, Wanted};
 use super::frame_guard::{Broken, BrokenCell};
 use super::inbound::{Fragment, Reassembly};
-use super::question::Question;
 use super::registry::Place;
 use super::socket::{self, SocketContext};
 use super::{SessionOrder, SessionSurroundings};
@@ -44,6 +43,8 @@ pub struct SessionActor {
     /// `None` until the client has started or resumed a session.
     pub(super) open: Option<Box<OpenSession>>,
     pub(super) reading_history: bool,
+    /// The conversation is to be deleted when the answer under way has ended.
+    pub(super) forgetting: bool,
     /// The server leaves; the connection does when the answer's end is told.
     pub(super) leaving: bool,
     last_heard: Instant,
@@ -91,6 +92,7 @@ impl SessionActor {
             malformed_in_a_row: 0,
             open: None,
             reading_history: false,
+            forgetting: false,
             leaving: false,
             last_heard: now,
             last_asked: now,
@@ -146,19 +148,24 @@ impl SessionActor {
                 self.resume(session_id, resume_token, cursor, ctx);
             }
             ClientFrame::Question { question, id } => self.question(&question, id, ctx),
-            ClientFrame::Cancel { turn_id } => self.cancel(turn_id, ctx),
+            ClientFrame::Cancel { turn_id, seen_seq } => self.cancel(turn_id, seen_seq, ctx),
+            ClientFrame::Regenerate { id } => self.regenerate(id, ctx),
+            ClientFrame::Feedback { turn_id, rating, comment } => {
+                self.take_feedback(turn_id, rating, comment.as_deref(), ctx);
+            }
+            ClientFrame::Forget => self.forget(ctx),
             ClientFrame::History { before, limit } => self.history(before, limit, ctx),
         }
     }
 
     /// Stores a new session and, once that is done, asks the question that opened it.
-    pub(super) fn start(&mut self, first: Option<(Question, Option<String>)>, ctx: &mut SocketContext) {
+    pub(super) fn start(&mut self, first: Option<Wanted>, ctx: &mut SocketContext) {
         let now = Timestamp::now();
         if let Err(exceeded) = self.visitor.start_session(now) {
             let refusal = Refusal::new(ErrorCode::RateLimitExceeded)
                 .after(exceeded.retry_after)
                 .saying("Too many conversations were started from your address. Please try again later.");
-            return self.refuse(&refusal, first.and_then(|(_, id)| id), ctx);
+            return self.refuse(&refusal, first.and_then(|it| it.client_id), ctx);
         }
         let id = SessionId::generate();
         let token = match ResumeToken::generate() {
@@ -175,7 +182,9 @@ impl SessionActor {
             match created {
                 // The store being slow does not keep a visitor out: the write waits in its buffer.
                 Ok(Ok(())) | Err(AskError::Timeout) => {}
-                Ok(Err(error)) => return actor.storage_failed(&error, first.and_then(|(_, id)| id), ctx),
+                Ok(Err(error)) => {
+                    return actor.storage_failed(&error, first.and_then(|it| it.client_id), ctx);
+                }
                 Err(AskError::Closed) => return actor.actor_is_gone("persistence", ctx),
             }
             let surroundings = &actor.surroundings;
@@ -188,8 +197,8 @@ impl SessionActor {
             actor.open_session(OpenSession::new(id, conversation), ctx);
             let frame = actor.session_frame(id, token.reveal(), now);
             actor.tell(&ServerFrame::Session(Box::new(frame)), ctx);
-            if let Some((question, client_id)) = first {
-                actor.ask(question, client_id, ctx);
+            if let Some(wanted) = first {
+                actor.ask(wanted, ctx);
             }
         }));
     }

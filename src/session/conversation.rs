@@ -14,7 +14,7 @@ use crate::clock::Timestamp;
 use crate::ids::TurnId;
 use crate::llm::generation::Failure;
 use crate::llm::prompt::{Prompt, PromptMessage, Speaker};
-use crate::persistence::messages::StoredTurn;
+use crate::persistence::messages::{StoredSession, StoredTurn};
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::server::{TurnStatus, Usage};
 
@@ -71,6 +71,10 @@ pub struct Conversation {
     turn: Option<OpenTurn>,
     /// The clients' own ids of the newest questions.
     asked: VecDeque<(String, TurnId)>,
+    /// There are older questions, whose ids only the store knows.
+    asked_before: bool,
+    /// The newest question that was accepted, with its turn.
+    last: Option<(TurnId, Arc<str>)>,
     /// The visitor was told that the oldest messages are out of the prompt.
     pruned: bool,
 }
@@ -88,33 +92,65 @@ pub struct OpenTurn {
     shown: Arc<str>,
     /// The length of that in tokens.
     shown_tokens: u32,
+    /// The turn whose answer this one takes the place of.
+    regenerates: Option<TurnId>,
     /// It is in the history already: only its end is told again.
     told_again: bool,
 }
 
-/// What is to be done about a question.
-#[derive(Debug)]
-pub enum Asked {
-    /// Put this to the model.
-    New {
-        /// The new turn.
-        turn_id: TurnId,
-        /// The whole prompt.
-        prompt: Prompt,
-        /// Older messages left the prompt for the first time.
-        newly_pruned: bool,
-    },
-    /// It is the question being answered, sent again.
+/// What a client wants answered, under an id of its own or none.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The question.
+    pub question: Question,
+    /// The client's own id.
+    pub client_id: Option<String>,
+    /// The turn whose answer the new one is to take the place of: the question is that one's.
+    pub regenerates: Option<TurnId>,
+}
+
+impl Wanted {
+    /// Whether the same was wanted of a turn with this question, which may be answered anew itself.
+    #[must_use]
+    pub fn is_of(&self, question: &str, regenerates: Option<TurnId>) -> bool {
+        match self.regenerates {
+            // Which question was the last one then, only the turn knows.
+            Some(_) => regenerates.is_some(),
+            None => regenerates.is_none() && *self.question.text == *question,
+        }
+    }
+}
+
+/// Whether a question is known by the client's own id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// It is new.
+    No,
+    /// It is the one being answered, sent again.
     Current(TurnId),
-    /// Its id was used before: look whether it is the same question.
-    Earlier(TurnId),
+    /// Its id was used before: look in the store whether it is the same question.
+    Earlier,
+    /// Only the store knows whether its id was used before.
+    Perhaps,
+}
+
+/// What is to be put to the model.
+#[derive(Debug)]
+pub struct Asked {
+    /// The new turn.
+    pub turn_id: TurnId,
+    /// The whole prompt.
+    pub prompt: Prompt,
+    /// Older messages left the prompt for the first time.
+    pub newly_pruned: bool,
 }
 
 impl Conversation {
     /// A session that begins.
     #[must_use]
     pub fn begin(limits: SessionLimits, system_tokens: u32, intake: &Intake) -> Self {
-        Self::restored(limits, system_tokens, 0, &[], intake, Vec::new())
+        let nothing = StoredSession { epoch: 0, turns: Vec::new(), more: false, asked: Vec::new() };
+        Self::restored(limits, system_tokens, &nothing, intake)
     }
 
     /// A session that comes back with its newest turns; `intake` shows the model what it was shown.
@@ -122,14 +158,14 @@ impl Conversation {
     pub fn restored(
         limits: SessionLimits,
         system_tokens: u32,
-        epoch: i64,
-        turns: &[StoredTurn],
+        stored: &StoredSession,
         intake: &Intake,
-        asked_at: Vec<Timestamp>,
     ) -> Self {
+        let turns = &stored.turns;
         let budget = TokenBudget::new(limits.max_context_tokens, limits.max_response_tokens, system_tokens);
         let mut history = History::new(budget.window());
-        for turn in turns.iter().filter(|turn| turn.status != TurnStatus::Answering) {
+        let over = |turn: &&StoredTurn| turn.status != TurnStatus::Answering && turn.superseded_by.is_none();
+        for turn in turns.iter().filter(over) {
             let Some(answer) = &turn.answer else { continue };
             let (question, question_tokens) = intake.again(&turn.question);
             history.push(Exchange {
@@ -142,9 +178,11 @@ impl Conversation {
         }
         let asked = turns.iter().filter_map(|turn| Some((turn.client_id.clone()?, turn.turn_id)));
         Self {
-            epoch,
-            window: RateWindow::restored(limits.requests_per_minute, asked_at),
+            epoch: stored.epoch,
+            window: RateWindow::restored(limits.requests_per_minute, stored.asked.iter().copied()),
             asked: asked.collect(),
+            asked_before: stored.more,
+            last: turns.last().map(|turn| (turn.turn_id, Arc::clone(&turn.question.content))),
             history,
             budget,
             turn: None,
@@ -152,27 +190,39 @@ impl Conversation {
         }
     }
 
-    /// Decides about a question. When it is new, its turn is open from now on.
+    /// Whether a question is new.
+    ///
+    /// # Errors
+    /// [`Refusal`] when another one is being answered.
+    pub fn recognise(&self, wanted: &Wanted) -> Result<Known, Refusal> {
+        if let Some(turn) = &self.turn {
+            if wanted.client_id.is_some() && turn.client_id == wanted.client_id {
+                let same = wanted.is_of(&turn.question, turn.regenerates);
+                return if same { Ok(Known::Current(turn.turn_id)) } else { Err(duplicate()) };
+            }
+            return Err(Refusal::new(ErrorCode::TurnInProgress));
+        }
+        Ok(match &wanted.client_id {
+            Some(id) if self.asked.iter().any(|(used, _)| used == id) => Known::Earlier,
+            Some(_) if self.asked_before => Known::Perhaps,
+            Some(_) | None => Known::No,
+        })
+    }
+
+    /// Takes a question that is new; its turn is open from now on.
     ///
     /// # Errors
     /// [`Refusal`]; nothing has changed then.
     pub fn ask(
         &mut self,
         now: Timestamp,
-        question: Question,
-        client_id: Option<String>,
+        wanted: Wanted,
         surroundings: &SessionSurroundings,
     ) -> Result<Asked, Refusal> {
-        if let Some(turn) = &self.turn {
-            if client_id.is_some() && turn.client_id == client_id {
-                let same = turn.question == question.text;
-                return if same { Ok(Asked::Current(turn.turn_id)) } else { Err(duplicate()) };
-            }
+        if self.turn.is_some() {
             return Err(Refusal::new(ErrorCode::TurnInProgress));
         }
-        if let Some(turn_id) = client_id.as_ref().and_then(|id| self.turn_of(id)) {
-            return Ok(Asked::Earlier(turn_id));
-        }
+        let Wanted { question, client_id, regenerates } = wanted;
         let room = self.budget.room_beside(question.shown_tokens).map_err(|QuestionTooLarge { limit }| {
             Refusal::new(ErrorCode::MessageTooLong).saying(format!(
                 "The question has {} tokens; at most {limit} fit beside the resume.",
@@ -182,7 +232,7 @@ impl Conversation {
         self.window.take(now).map_err(|RateExceeded { retry_after }| {
             Refusal::new(ErrorCode::RateLimitExceeded).after(retry_after)
         })?;
-        let fitting = self.history.fitting(room);
+        let fitting = self.history.fitting(room, regenerates);
         let said = fitting.exchanges().flat_map(|exchange| {
             [message(Speaker::User, &exchange.question), message(Speaker::Assistant, &exchange.answer)]
         });
@@ -201,11 +251,19 @@ impl Conversation {
             self.asked.push_back((id.clone(), turn_id));
             let excess = self.asked.len().saturating_sub(MAX_EXCHANGES);
             self.asked.drain(..excess);
+            self.asked_before |= excess > 0;
         }
         let Question { text, shown, shown_tokens, .. } = question;
-        self.turn =
-            Some(OpenTurn { turn_id, client_id, question: text, shown, shown_tokens, told_again: false });
-        Ok(Asked::New { turn_id, prompt, newly_pruned })
+        self.turn = Some(OpenTurn {
+            turn_id,
+            client_id,
+            question: text,
+            shown,
+            shown_tokens,
+            regenerates,
+            told_again: false,
+        });
+        Ok(Asked { turn_id, prompt, newly_pruned })
     }
 
     /// The open turn was not taken, for a reason that is not the visitor's: it never was.
@@ -225,6 +283,7 @@ impl Conversation {
             question: Arc::clone(&turn.question.content),
             shown,
             shown_tokens,
+            regenerates: turn.regenerates,
             told_again: turn.status != TurnStatus::Answering,
         });
     }
@@ -234,6 +293,10 @@ impl Conversation {
         let turn = self.turn.take()?;
         if !turn.told_again {
             self.budget.spend(usage);
+            if let Some(earlier) = turn.regenerates {
+                self.history.take_back(earlier);
+            }
+            self.last = Some((turn.turn_id, Arc::clone(&turn.question)));
             self.history.push(Exchange {
                 turn_id: turn.turn_id,
                 question: Arc::clone(&turn.shown),
@@ -251,6 +314,13 @@ impl Conversation {
         self.turn.as_ref()
     }
 
+    /// The newest question, being answered or answered, with its turn.
+    #[must_use]
+    pub fn last(&self) -> Option<(TurnId, Arc<str>)> {
+        let open = self.turn.as_ref().map(|turn| (turn.turn_id, Arc::clone(&turn.question)));
+        open.or_else(|| self.last.clone())
+    }
+
     /// This connection's place in the succession of the session's connections.
     #[must_use]
     pub fn epoch(&self) -> i64 {
@@ -266,10 +336,6 @@ impl Conversation {
     #[must_use]
     pub fn spent(&self) -> u64 {
         self.budget.spent()
-    }
-
-    fn turn_of(&self, client_id: &str) -> Option<TurnId> {
-        self.asked.iter().find(|(id, _)| id == client_id).map(|(_, turn_id)| *turn_id)
     }
 }
 

@@ -68,13 +68,23 @@ impl History {
         }
     }
 
-    /// The newest exchanges that fit into `room` tokens together, oldest first. They are a suffix of the conversation:
-    /// nothing is left out between two that stay.
+    /// Takes the exchange of this turn out again, if it is the newest.
+    pub fn take_back(&mut self, turn_id: TurnId) {
+        if let Some(newest) = self.exchanges.back().filter(|newest| newest.turn_id == turn_id) {
+            self.tokens = self.tokens.saturating_sub(newest.cost());
+            self.exchanges.pop_back();
+        }
+    }
+
+    /// The newest exchanges that fit into `room` tokens together, oldest first, as if that of the turn `without` had been taken
+    /// back. They are a suffix of the conversation: nothing is left out between two that stay.
     #[must_use]
-    pub fn fitting(&self, room: u32) -> Fitting<'_> {
+    pub fn fitting(&self, room: u32, without: Option<TurnId>) -> Fitting<'_> {
+        let newest = self.exchanges.back().map(|newest| newest.turn_id);
+        let end = self.exchanges.len() - usize::from(without.is_some() && without == newest);
         let mut tokens = 0_u32;
         let mut kept = 0;
-        for exchange in self.exchanges.iter().rev() {
+        for exchange in self.exchanges.range(..end).rev() {
             let with = tokens.saturating_add(exchange.cost());
             if with > room {
                 break;
@@ -82,8 +92,8 @@ impl History {
             tokens = with;
             kept += 1;
         }
-        let first = self.exchanges.len() - kept;
-        Fitting { history: self, first, tokens, pruned: self.forgotten || first > 0 }
+        let first = end - kept;
+        Fitting { history: self, first, end, tokens, pruned: self.forgotten || first > 0 }
     }
 }
 
@@ -92,6 +102,7 @@ impl History {
 pub struct Fitting<'a> {
     history: &'a History,
     first: usize,
+    end: usize,
     /// What the kept exchanges cost in the prompt.
     pub tokens: u32,
     /// Whether older exchanges had to be left out.
@@ -101,7 +112,7 @@ pub struct Fitting<'a> {
 impl<'a> Fitting<'a> {
     /// The kept exchanges, oldest first.
     pub fn exchanges(&self) -> impl ExactSizeIterator<Item = &'a Exchange> + use<'a> {
-        self.history.exchanges.range(self.first..)
+        self.history.exchanges.range(self.first..self.end)
     }
 }
 
@@ -128,16 +139,35 @@ mod tests {
             history.push(exchange(60, 60));
         }
         assert_eq!(history.exchanges.len(), 2);
-        assert_eq!(history.fitting(100).exchanges().len(), 0, "but what does not fit is not sent");
-        assert!(history.fitting(100).pruned);
+        assert_eq!(history.fitting(100, None).exchanges().len(), 0, "but what does not fit is not sent");
+        assert!(history.fitting(100, None).pruned);
     }
 
     #[test]
     fn an_unanswered_question_is_not_shown_to_the_model() {
         let mut history = History::new(100);
         history.push(Exchange { answer: "".into(), ..exchange(5, 0) });
-        assert_eq!(history.fitting(100).exchanges().len(), 0);
-        assert!(!history.fitting(100).pruned);
+        assert_eq!(history.fitting(100, None).exchanges().len(), 0);
+        assert!(!history.fitting(100, None).pruned);
+    }
+
+    #[test]
+    fn an_answer_that_is_given_anew_is_out_of_the_prompt_before_and_after() {
+        let mut history = History::new(100);
+        for _ in 0..2 {
+            history.push(exchange(5, 5));
+        }
+        let turns: Vec<TurnId> = history.fitting(100, None).exchanges().map(|one| one.turn_id).collect();
+        let kept = |fitting: Fitting<'_>| fitting.exchanges().map(|one| one.turn_id).collect::<Vec<_>>();
+        assert_eq!(kept(history.fitting(100, Some(turns[1]))), turns[..1]);
+        assert_eq!(kept(history.fitting(100, Some(turns[0]))), turns, "only the newest is given anew");
+        assert!(!history.fitting(100, Some(turns[1])).pruned);
+        let before = history.tokens;
+        history.take_back(turns[0]);
+        assert_eq!(kept(history.fitting(100, None)), turns);
+        history.take_back(turns[1]);
+        assert_eq!(kept(history.fitting(100, None)), turns[..1]);
+        assert_eq!(history.tokens * 2, before);
     }
 
     proptest! {
@@ -153,7 +183,7 @@ mod tests {
             for one in &all {
                 history.push(one.clone());
             }
-            let fitting = history.fitting(room);
+            let fitting = history.fitting(room, None);
             let kept: Vec<TurnId> = fitting.exchanges().map(|one| one.turn_id).collect();
             let mut expected = Vec::new();
             let mut sum = 0;

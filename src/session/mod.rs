@@ -6,7 +6,8 @@
 //! after a lost network, a refresh or a restart is one code path.
 //!
 //! In reading order: [`conversation`] decides (with [`history`], [`token_budget`], [`rate_window`], [`question`]),
-//! [`actor`] carries out ([`turn_taking`] the questions), [`resumption`] brings a session back, [`transcript`] says again what was said, [`socket`] is
+//! [`actor`] carries out ([`turn_taking`] the questions), [`resumption`] brings a session back, [`transcript`] says again what was said,
+//! `wishes` is what visitors may want beside asking, [`socket`] is
 //! all that knows actix-web-actors, [`frame_guard`] and [`inbound`] keep bad frames out, [`registry`] knows who is
 //! connected, [`watchdog`] ends connections that no longer read.
 
@@ -24,6 +25,7 @@ pub mod token_budget;
 pub mod transcript;
 pub mod turn_taking;
 pub mod watchdog;
+mod wishes;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,11 +36,14 @@ pub use actor::SessionActor;
 use question::Intake;
 use registry::Registry;
 
+use crate::incarnation::Incarnation;
 use crate::llm::choice::Sources;
 use crate::llm::instructions::Instructions;
-use crate::llm::messages::{AskModel, FindGeneration};
+use crate::llm::messages::{AskModel, FindGeneration, FollowElsewhere};
 use crate::mailbox::Post;
-use crate::persistence::messages::{CreateSession, FindTurn, LoadHistory, MarkInterrupted, ResumeSession};
+use crate::persistence::messages::{
+    CreateSession, FindTurn, ForgetSession, LoadHistory, MarkInterrupted, ResumeSession, SaveFeedback,
+};
 use crate::protocol::server::ResumeInfo;
 use crate::telemetry::metrics::Metrics;
 
@@ -58,6 +63,8 @@ pub enum SessionOrder {
 pub struct SessionSurroundings {
     /// The other actors, by what they are asked.
     pub neighbours: Neighbours,
+    /// Which process this is.
+    pub incarnation: Incarnation,
     /// Everything that is measured.
     pub metrics: Arc<Metrics>,
     /// Who is connected.
@@ -84,16 +91,22 @@ pub struct Neighbours {
     pub ask: Post<AskModel>,
     /// Finds answers under way.
     pub find_generation: Post<FindGeneration>,
+    /// Follows answers that another server gives.
+    pub follow_elsewhere: Post<FollowElsewhere>,
     /// Stores a new session.
     pub create: Post<CreateSession>,
     /// Takes a stored session over.
     pub resume: Post<ResumeSession>,
     /// Reads the transcript.
     pub load_history: Post<LoadHistory>,
-    /// Finds a turn by the client's own id.
+    /// Finds a turn.
     pub find_turn: Post<FindTurn>,
     /// Marks a turn that was cut off.
     pub mark_interrupted: Post<MarkInterrupted>,
+    /// Keeps what visitors think of answers.
+    pub save_feedback: Post<SaveFeedback>,
+    /// Deletes a session.
+    pub forget: Post<ForgetSession>,
 }
 
 /// The limits of a session.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use actix::{ActorFutureExt, AsyncContext, WrapFuture};
+use slog::o;
 
 use super::SessionActor;
 use super::actor::OpenSession;
@@ -12,10 +13,10 @@ use super::transcript::transcript;
 use crate::clock::Timestamp;
 use crate::ids::{SessionId, TokenHash};
 use crate::llm::generation::Generation;
-use crate::llm::messages::FindGeneration;
+use crate::llm::messages::{FindGeneration, FollowElsewhere};
 use crate::mailbox::AskError;
 use crate::persistence::PATIENCE;
-use crate::persistence::messages::{MarkInterrupted, ResumeSession, Resumption, StoredSession};
+use crate::persistence::messages::{MarkInterrupted, ResumeSession, Resumption, StoredSession, StoredTurn};
 use crate::protocol::client::Cursor;
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::server::{HistoryMessage, Role, ServerFrame, TurnStatus};
@@ -64,7 +65,7 @@ impl SessionActor {
         }));
     }
 
-    /// The newest turn may still be answered, or its answer be at hand delta by delta.
+    /// The newest turn may still be answered, here or elsewhere.
     fn look_for_answer(&mut self, ticket: Ticket, stored: StoredSession, ctx: &mut SocketContext) {
         let Some(newest) = stored.turns.last().map(|turn| turn.turn_id) else {
             return self.come_back(ticket, stored, None, ctx);
@@ -72,7 +73,7 @@ impl SessionActor {
         let find = FindGeneration { session_id: ticket.session_id, turn_id: newest };
         let found = self.surroundings.neighbours.find_generation.ask(find, PATIENCE);
         ctx.wait(found.into_actor(self).map(move |found, actor, ctx| match found {
-            Ok(None) => actor.mark_cut_off(ticket, stored, ctx),
+            Ok(None) => actor.look_elsewhere(ticket, stored, ctx),
             Ok(generation) => actor.come_back(ticket, stored, generation, ctx),
             // Nobody knows whether it is still being given, so nothing is said of it.
             Err(AskError::Timeout) => actor.refuse(&Refusal::new(ErrorCode::Overloaded), None, ctx),
@@ -80,14 +81,30 @@ impl SessionActor {
         }));
     }
 
-    /// A newest turn that nobody answers any more was cut off by a crash. It is marked before the client is told of it,
-    /// so that whatever it asks for next finds the same.
-    fn mark_cut_off(&mut self, ticket: Ticket, mut stored: StoredSession, ctx: &mut SocketContext) {
-        let Some(newest) = stored.turns.last_mut().filter(|turn| turn.status == TurnStatus::Answering) else {
+    /// Nobody answers the newest turn here. Unless it has ended, another server does, or it was cut off by a crash.
+    fn look_elsewhere(&mut self, ticket: Ticket, stored: StoredSession, ctx: &mut SocketContext) {
+        let Some(newest) = stored.turns.last().filter(|turn| turn.status == TurnStatus::Answering) else {
             return self.come_back(ticket, stored, None, ctx);
         };
+        let answered_by = newest.answered_by.as_deref();
+        if answered_by.is_none_or(|name| self.surroundings.incarnation.knows_to_be_gone(name)) {
+            return self.mark_cut_off(ticket, stored, ctx);
+        }
+        let log = self.log.new(o!("turn_id" => newest.turn_id.to_string()));
+        let follow = FollowElsewhere { session_id: ticket.session_id, turn: newest.clone(), log };
+        let followed = self.surroundings.neighbours.follow_elsewhere.ask(follow, PATIENCE);
+        ctx.wait(followed.into_actor(self).map(move |followed, actor, ctx| match followed {
+            Ok(generation) => actor.come_back(ticket, stored, Some(generation), ctx),
+            Err(AskError::Timeout) => actor.refuse(&Refusal::new(ErrorCode::Overloaded), None, ctx),
+            Err(AskError::Closed) => actor.actor_is_gone("llm", ctx),
+        }));
+    }
+
+    /// The turn is marked before the client is told of it, so that whatever it asks for next finds the same.
+    fn mark_cut_off(&mut self, ticket: Ticket, mut stored: StoredSession, ctx: &mut SocketContext) {
+        let Some(newest) = stored.turns.last_mut() else { return };
         newest.status = TurnStatus::Interrupted;
-        let mark = MarkInterrupted { turn_id: newest.turn_id, at: ticket.at };
+        let mark = MarkInterrupted { turn_id: newest.turn_id, at: ticket.at, last_sign: newest.last_sign() };
         let marked = self.surroundings.neighbours.mark_interrupted.ask(mark, PATIENCE);
         // A store that does not take it leaves it to the next resumption.
         ctx.wait(marked.into_actor(self).map(move |_, actor, ctx| {
@@ -102,18 +119,14 @@ impl SessionActor {
         generation: Option<Arc<Generation>>,
         ctx: &mut SocketContext,
     ) {
+        let generation = generation.or_else(|| {
+            stored.turns.last().and_then(|turn| log_again(ticket.session_id, ticket.cursor?, turn))
+        });
         let shown = generation.as_ref().and_then(|generation| place_of(ticket.cursor, generation));
         let live = generation.filter(|generation| shown.is_some() || !generation.is_over());
         let surroundings = &self.surroundings;
         let (limits, system_tokens) = (surroundings.limits, surroundings.instructions.tokens());
-        let mut conversation = Conversation::restored(
-            limits,
-            system_tokens,
-            stored.epoch,
-            &stored.turns,
-            &surroundings.intake,
-            stored.asked.clone(),
-        );
+        let mut conversation = Conversation::restored(limits, system_tokens, &stored, &surroundings.intake);
         let history = history_without(&stored, live.as_deref());
         if let (Some(_), Some(newest)) = (&live, stored.turns.last()) {
             conversation.reopen(newest, &surroundings.intake);
@@ -134,6 +147,13 @@ impl SessionActor {
             }
         }
     }
+}
+
+/// The log of a turn that has ended and that a cursor is about, made again of what is stored; `None` if that does not say where
+/// its deltas end.
+fn log_again(session_id: SessionId, cursor: Cursor, turn: &StoredTurn) -> Option<Arc<Generation>> {
+    let ends = turn.delta_ends().filter(|_| cursor.turn_id == turn.turn_id)?;
+    Some(Generation::of_stored(session_id, turn, Some(ends)))
 }
 
 /// The delta after which the client goes on, if its cursor is in this log.

@@ -5,22 +5,19 @@ use std::sync::Arc;
 use actix::{ActorFutureExt, AsyncContext, WrapFuture};
 
 use super::SessionActor;
-use super::conversation::{Refusal, duplicate};
+use super::conversation::{Refusal, Wanted, duplicate};
 use super::socket::{self, SocketContext};
 use crate::ids::TurnId;
+use crate::llm::generation::Generation;
 use crate::llm::messages::FindGeneration;
 use crate::mailbox::AskError;
 use crate::persistence::PATIENCE;
-use crate::persistence::messages::{FindTurn, LoadHistory, StoredMessage, StoredTurn, TranscriptPage};
+use crate::persistence::messages::{
+    FindTurn, LoadHistory, StoredMessage, StoredTurn, TranscriptPage, TurnKey,
+};
 use crate::protocol::MAX_HISTORY_LIMIT;
 use crate::protocol::codes::ErrorCode;
-use crate::protocol::server::{
-    AnswerMode, DeltaFrame, DoneFrame, HistoryMessage, Role, ServerFrame, TurnStatus,
-};
-use crate::tokens::pieces;
-
-/// Most bytes of one delta of a stored answer.
-const MAX_PIECE_BYTES: usize = 8 * 1024;
+use crate::protocol::server::{HistoryMessage, Role, ServerFrame, TurnStatus};
 
 impl SessionActor {
     pub(super) fn history(&mut self, before: Option<TurnId>, limit: Option<usize>, ctx: &mut SocketContext) {
@@ -50,29 +47,36 @@ impl SessionActor {
         }));
     }
 
-    /// A question with an id that was used before: says the earlier answer again, if it is the same question.
-    pub(super) fn answer_again(&mut self, question: Arc<str>, client_id: String, ctx: &mut SocketContext) {
-        let Some(open) = &self.open else { return };
-        let find = FindTurn { session_id: open.id, client_id: client_id.clone() };
+    /// A question with an id that was used before: says the earlier answer again, if it is the same question. If the store does
+    /// not have it, `otherwise` it is.
+    pub(super) fn answer_again(
+        &mut self,
+        wanted: Wanted,
+        otherwise: fn(&mut Self, Wanted, &mut SocketContext),
+        ctx: &mut SocketContext,
+    ) {
+        let (Some(open), Some(id)) = (&self.open, wanted.client_id.clone()) else { return };
+        let find = FindTurn { session_id: open.id, key: TurnKey::Client(id) };
         let found = self.surroundings.neighbours.find_turn.ask(find, PATIENCE);
         ctx.wait(found.into_actor(self).map(move |found, actor, ctx| match found {
-            Ok(Ok(Some(turn))) if turn.question.content != question => {
-                actor.refuse(&duplicate(), Some(client_id), ctx);
+            Ok(Ok(None)) => otherwise(actor, wanted, ctx),
+            Ok(Ok(Some(turn))) if !wanted.is_of(&turn.question.content, turn.regenerates) => {
+                actor.refuse(&duplicate(), wanted.client_id, ctx);
             }
             Ok(Ok(Some(turn))) if turn.status != TurnStatus::Answering => {
                 actor.look_for_log(turn, ctx);
             }
             // Its end waits to be written.
-            Ok(Ok(Some(_) | None)) | Err(AskError::Timeout) => {
-                actor.refuse(&Refusal::new(ErrorCode::StorageUnavailable), Some(client_id), ctx);
+            Ok(Ok(Some(_))) | Err(AskError::Timeout) => {
+                actor.refuse(&Refusal::new(ErrorCode::StorageUnavailable), wanted.client_id, ctx);
             }
-            Ok(Err(error)) => actor.storage_failed(&error, Some(client_id), ctx),
+            Ok(Err(error)) => actor.storage_failed(&error, wanted.client_id, ctx),
             Err(AskError::Closed) => actor.actor_is_gone("persistence", ctx),
         }));
     }
 
-    /// The answer may still be at hand delta by delta. Said from there its deltas keep their numbers, which a client that
-    /// comes back once more relies on.
+    /// The answer may still be at hand; else its log is made again of what is stored. Its deltas have their numbers either way,
+    /// which a client that comes back once more relies on.
     fn look_for_log(&mut self, turn: StoredTurn, ctx: &mut SocketContext) {
         let Some(open) = &self.open else { return };
         let find = FindGeneration { session_id: open.id, turn_id: turn.turn_id };
@@ -86,44 +90,14 @@ impl SessionActor {
                 duplicate: true,
             };
             actor.tell(&accepted, ctx);
-            match (found, &mut actor.open) {
-                (Ok(Some(generation)), Some(open)) => {
-                    open.conversation.reopen(&turn, &actor.surroundings.intake);
-                    socket::follow(ctx, generation.subscribe(0).replaying().accepted_before());
-                    open.generation = Some(generation);
-                }
-                _ => actor.tell_again(&turn, ctx),
-            }
+            let Some(open) = &mut actor.open else { return };
+            let at_hand = found.ok().flatten();
+            let generation =
+                at_hand.unwrap_or_else(|| Generation::of_stored(open.id, &turn, turn.delta_ends()));
+            open.conversation.reopen(&turn, &actor.surroundings.intake);
+            socket::follow(ctx, generation.subscribe(0).replaying().accepted_before());
+            open.generation = Some(generation);
         }));
-    }
-
-    /// Says a stored answer as if it came now.
-    fn tell_again(&mut self, turn: &StoredTurn, ctx: &mut SocketContext) {
-        let remaining = self.remaining();
-        let answer = turn.answer.as_ref().map_or("", |answer| &answer.content);
-        for (seq, text) in (1..).zip(pieces(answer, MAX_PIECE_BYTES)) {
-            let text = text.to_owned();
-            self.tell(
-                &ServerFrame::Delta(DeltaFrame { turn_id: turn.turn_id, seq, text, replay: true }),
-                ctx,
-            );
-        }
-        if turn.status == TurnStatus::Failed {
-            // The store does not keep why.
-            let failure = Refusal::new(ErrorCode::ApiError);
-            self.tell(&self.error_frame(&failure, None, Some(turn.turn_id)), ctx);
-        }
-        let done = DoneFrame {
-            turn_id: turn.turn_id,
-            status: turn.status,
-            mode: turn.mode.unwrap_or(AnswerMode::Live),
-            model: turn.model.clone(),
-            usage: turn.usage,
-            citations: Vec::new(),
-            durable: true,
-            remaining,
-        };
-        self.tell(&ServerFrame::Done(Box::new(done)), ctx);
     }
 }
 
@@ -137,6 +111,7 @@ pub(super) fn transcript(turn: &StoredTurn) -> impl Iterator<Item = HistoryMessa
         created_at: said.at,
         status: turn.status,
         mode: turn.mode.filter(|_| role == Role::Assistant),
+        superseded_by: turn.superseded_by,
     };
     let question = message(Role::User, &turn.question);
     let answer =

@@ -1,20 +1,16 @@
 //! Taking turns: a question is put to the model, and its answer told as it comes.
 
-use std::sync::Arc;
-
 use actix::{ActorFutureExt, AsyncContext, StreamHandler, WrapFuture};
 use slog::{info, o};
 use tokio::time::Instant;
 
 use super::SessionActor;
-use super::conversation::{Asked, Refusal};
+use super::conversation::{Asked, Known, Refusal, Wanted};
 use super::question::Question;
 use super::socket::{self, SocketContext};
 use crate::clock::Timestamp;
-use crate::ids::TurnId;
 use crate::llm::generation::Outcome;
 use crate::llm::messages::AskModel;
-use crate::llm::prompt::Prompt;
 use crate::llm::subscription::Progress;
 use crate::mailbox::AskError;
 use crate::persistence::PATIENCE;
@@ -24,63 +20,65 @@ use crate::protocol::server::{AnswerMode, DoneFrame, NoticeCode, ServerFrame};
 impl SessionActor {
     /// Takes a question in; without a session yet, it opens one.
     pub(super) fn question(&mut self, raw: &str, client_id: Option<String>, ctx: &mut SocketContext) {
-        let taken = self.surroundings.intake.take(raw, |suspicion| {
+        match self.take_in(raw) {
+            Err(refusal) => self.refuse(&refusal, client_id, ctx),
+            Ok(question) => {
+                let wanted = Wanted { question, client_id, regenerates: None };
+                if self.open.is_none() { self.start(Some(wanted), ctx) } else { self.ask(wanted, ctx) }
+            }
+        }
+    }
+
+    /// Makes a question fit, and notes when it is suspicious.
+    pub(super) fn take_in(&self, raw: &str) -> Result<Question, Refusal> {
+        self.surroundings.intake.take(raw, |suspicion| {
             let families: Vec<&str> = suspicion.families.iter().map(|family| family.as_str()).collect();
             info!(self.log, "a question looks like an attempt to take over the model";
                 "score" => suspicion.score, "families" => families.join(","));
             self.surroundings.metrics.limits.suspicious(&suspicion.families);
-        });
-        match taken {
-            Err(refusal) => self.refuse(&refusal, client_id, ctx),
-            Ok(question) if self.open.is_none() => self.start(Some((question, client_id)), ctx),
-            Ok(question) => self.ask(question, client_id, ctx),
+        })
+    }
+
+    pub(super) fn ask(&mut self, wanted: Wanted, ctx: &mut SocketContext) {
+        let Some(open) = &mut self.open else { return };
+        self.last_asked = Instant::now();
+        match open.conversation.recognise(&wanted) {
+            Err(refusal) => self.refuse(&refusal, wanted.client_id, ctx),
+            Ok(Known::No) => self.ask_anew(wanted, ctx),
+            Ok(Known::Current(turn_id)) => {
+                let id = wanted.client_id;
+                let remaining = open.conversation.remaining(Timestamp::now());
+                let durable = open.generation.as_ref().is_some_and(|it| it.is_question_durable());
+                self.tell(&ServerFrame::Accepted { id, turn_id, remaining, durable, duplicate: true }, ctx);
+            }
+            Ok(Known::Earlier) => self.answer_again(wanted, Self::not_stored_yet, ctx),
+            Ok(Known::Perhaps) => self.answer_again(wanted, Self::ask_anew, ctx),
         }
     }
 
-    pub(super) fn ask(&mut self, question: Question, client_id: Option<String>, ctx: &mut SocketContext) {
+    /// Its turn is known, and not to the store: it waits to be written.
+    fn not_stored_yet(&mut self, wanted: Wanted, ctx: &mut SocketContext) {
+        self.refuse(&Refusal::new(ErrorCode::StorageUnavailable), wanted.client_id, ctx);
+    }
+
+    fn ask_anew(&mut self, wanted: Wanted, ctx: &mut SocketContext) {
         let Some(open) = &mut self.open else { return };
         let now = Timestamp::now();
-        self.last_asked = Instant::now();
-        let (text, tokens) = (Arc::clone(&question.text), question.tokens);
-        let asked = open.conversation.ask(now, question, client_id.clone(), &self.surroundings);
-        match asked {
-            Err(refusal) => self.refuse(&refusal, client_id, ctx),
-            Ok(Asked::Current(turn_id)) => {
-                let remaining = open.conversation.remaining(now);
-                let durable = open.generation.as_ref().is_some_and(|it| it.is_question_durable());
-                let frame =
-                    ServerFrame::Accepted { id: client_id, turn_id, remaining, durable, duplicate: true };
-                self.tell(&frame, ctx);
-            }
-            Ok(Asked::Earlier(_)) => {
-                if let Some(client_id) = client_id {
-                    self.answer_again(text, client_id, ctx);
-                }
-            }
-            Ok(Asked::New { turn_id, prompt, newly_pruned }) => {
-                // Asked last, because it cannot be given back.
-                if let Err(exceeded) = self.visitor.ask(now) {
-                    let refusal = Refusal::new(ErrorCode::RateLimitExceeded)
-                        .after(exceeded.retry_after)
-                        .saying("Too many questions come from your address. Please wait a moment.");
-                    return self.withdraw(&refusal, ctx);
-                }
-                open.newly_pruned = newly_pruned;
-                self.ask_model(turn_id, prompt, tokens, client_id, now, ctx);
-            }
+        let (client_id, regenerates) = (wanted.client_id.clone(), wanted.regenerates);
+        let question_tokens = wanted.question.tokens;
+        let asked = match open.conversation.ask(now, wanted, &self.surroundings) {
+            Ok(asked) => asked,
+            Err(refusal) => return self.refuse(&refusal, client_id, ctx),
+        };
+        // Asked last, because it cannot be given back.
+        if let Err(exceeded) = self.visitor.ask(now) {
+            let refusal = Refusal::new(ErrorCode::RateLimitExceeded)
+                .after(exceeded.retry_after)
+                .saying("Too many questions come from your address. Please wait a moment.");
+            return self.withdraw(&refusal, ctx);
         }
-    }
-
-    fn ask_model(
-        &mut self,
-        turn_id: TurnId,
-        prompt: Prompt,
-        question_tokens: u32,
-        client_id: Option<String>,
-        asked_at: Timestamp,
-        ctx: &mut SocketContext,
-    ) {
-        let Some(open) = &self.open else { return };
+        let Asked { turn_id, prompt, newly_pruned } = asked;
+        open.newly_pruned = newly_pruned;
         let ask = AskModel {
             turn_id,
             visitor: self.visitor.address(),
@@ -89,7 +87,8 @@ impl SessionActor {
             client_id,
             question_tokens,
             prompt,
-            asked_at,
+            asked_at: now,
+            regenerates,
             log: self.log.new(o!("turn_id" => turn_id.to_string())),
         };
         let reply = self.surroundings.neighbours.ask.ask(ask, PATIENCE);
@@ -118,14 +117,6 @@ impl SessionActor {
         self.refuse(refusal, turn.and_then(|turn| turn.client_id), ctx);
     }
 
-    pub(super) fn cancel(&mut self, turn_id: Option<TurnId>, ctx: &mut SocketContext) {
-        let generation = self.open.as_ref().and_then(|open| open.generation.as_ref());
-        match generation.filter(|it| turn_id.is_none_or(|wanted| wanted == it.turn_id)) {
-            Some(generation) => generation.cancel(),
-            None => self.refuse(&Refusal::new(ErrorCode::NoSuchTurn), None, ctx),
-        }
-    }
-
     /// The answer has ended.
     fn conclude(&mut self, outcome: &Outcome, ctx: &mut SocketContext) {
         let remaining = self.remaining();
@@ -148,6 +139,10 @@ impl SessionActor {
             remaining,
         };
         self.tell(&ServerFrame::Done(Box::new(done)), ctx);
+    }
+
+    pub(super) fn is_between_turns(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.generation.is_none())
     }
 
     /// Tells who answers from now on, when that is not who did before.
@@ -213,6 +208,9 @@ impl StreamHandler<Progress> for SessionActor {
             }
             Progress::Refused(failure) => self.withdraw(&failure.into(), ctx),
             Progress::Ended(outcome) => self.conclude(&outcome, ctx),
+        }
+        if self.forgetting && self.is_between_turns() {
+            return self.forget_now(ctx);
         }
         if self.leaving && !self.has_end_to_tell() {
             self.leave(CloseReason::Restarting, ctx);

@@ -1,8 +1,12 @@
 //! The chat page in a real browser: what a visitor sees when the demo runs.
 
+use std::ffi::OsString;
 use std::io::Write;
 
 use crate::support::browser::Browser;
+use crate::support::chat::Chat;
+use crate::support::gate::Gate;
+use crate::support::script::Script;
 use crate::support::server::Server;
 use crate::support::server_config::ServerConfig;
 
@@ -15,7 +19,19 @@ struct Page {
 
 /// Opens the chat page of a demo server; `None` where there is no browser, which only a developer's machine may lack.
 async fn open_chat_page() -> Option<Page> {
-    let Some(chromedriver) = std::env::var_os("TEST_CHROMEDRIVER") else {
+    let chromedriver = chromedriver()?;
+    let server = Server::start(ServerConfig::demo()).await;
+    let browser = Browser::start(&chromedriver).await;
+    browser.open(&server.http_url("/")).await;
+    let page = Page { browser, _server: server };
+    page.wait_until("a connection", "document.querySelector('.connection').dataset.state === 'open'").await;
+    Some(page)
+}
+
+/// What drives the browser.
+fn chromedriver() -> Option<OsString> {
+    let chromedriver = std::env::var_os("TEST_CHROMEDRIVER");
+    if chromedriver.is_none() {
         assert!(
             std::env::var_os("CI").is_none(),
             "TEST_CHROMEDRIVER must name a chromedriver where CI is set"
@@ -23,14 +39,8 @@ async fn open_chat_page() -> Option<Page> {
         let missing = "the chat page was NOT covered in a browser: TEST_CHROMEDRIVER is unset; `tests/run` installs one";
         // Written past the harness's capture, which would hide it from a run that passes.
         let _ = writeln!(std::io::stderr(), "{missing}");
-        return None;
-    };
-    let server = Server::start(ServerConfig::demo()).await;
-    let browser = Browser::start(&chromedriver).await;
-    browser.open(&server.http_url("/")).await;
-    let page = Page { browser, _server: server };
-    page.wait_until("a connection", "document.querySelector('.connection').dataset.state === 'open'").await;
-    Some(page)
+    }
+    chromedriver
 }
 
 impl Page {
@@ -92,6 +102,82 @@ async fn the_transcript_is_still_there_after_a_refresh() {
     page.wait_for_answer().await;
 
     assert_eq!(page.transcript().await, before);
+}
+
+#[tokio::test]
+async fn an_answer_is_given_anew_in_its_place() {
+    let Some(page) = open_chat_page().await else { return };
+    page.ask("Which skills are listed?").await;
+    page.wait_for_answer().await;
+    let before = page.transcript().await;
+    page.browser.evaluate("window.first = document.querySelector('.turn')").await;
+
+    let again =
+        "[...document.querySelectorAll('.actions button')].find((it) => it.textContent === 'Answer again')";
+    page.browser.evaluate(&format!("{again}.click()")).await;
+    page.wait_until("another turn", "document.querySelector('.turn') !== window.first").await;
+    page.wait_for_answer().await;
+
+    assert_eq!(page.transcript().await, before, "one answer, in the place of the other");
+    page.browser.refresh().await;
+    page.wait_for_answer().await;
+    assert_eq!(page.transcript().await, before, "what was replaced is not shown any more");
+    let console = page.browser.console().await;
+    assert!(console.is_empty(), "the console was told: {console:#?}");
+}
+
+#[tokio::test]
+async fn an_answer_is_found_helpful_or_not_and_a_conversation_deleted() {
+    let Some(page) = open_chat_page().await else { return };
+    page.ask("Which skills are listed?").await;
+    page.wait_for_answer().await;
+    let pressed =
+        "[...document.querySelectorAll('.thumb')].map((it) => it.getAttribute('aria-pressed')).join()";
+    for (click, state) in [(1, "false,true"), (0, "true,false"), (0, "false,false")] {
+        page.browser.evaluate(&format!("document.querySelectorAll('.thumb')[{click}].click()")).await;
+        assert_eq!(page.browser.evaluate(pressed).await, state);
+    }
+    let kept = "Object.values(localStorage).join()";
+    let session = page.browser.evaluate(kept).await;
+    page.browser.evaluate("window.confirm = () => true").await;
+    page.browser.evaluate("document.querySelector('[data-part=forget]').click()").await;
+    page.wait_until("an empty page", "!document.querySelector('.welcome').hidden").await;
+    page.wait_until("a connection", "document.querySelector('.connection').dataset.state === 'open'").await;
+    assert_eq!(page.transcript().await, "");
+    assert_ne!(page.browser.evaluate(kept).await, session, "it is another conversation");
+    let lines = page.browser.evaluate("document.querySelectorAll('.line').length").await;
+    assert_eq!(lines, 0, "nothing was refused");
+}
+
+#[tokio::test]
+async fn a_stopped_answer_stays_as_it_was_on_the_screen() {
+    let Some(chromedriver) = chromedriver() else { return };
+    let chat = Chat::with(&[]).await;
+    let gate = Gate::default();
+    let many = (0..2000)
+        .fold(Script::of(&["One ", "two "]), |script, word| script.words(&[&format!("late{word} ")]));
+    chat.upstream.queue(many.hold_after(2, &gate).hang_after(2002));
+    let browser = Browser::start(&chromedriver).await;
+    browser.open(&chat.server.http_url("/")).await;
+    browser.type_into("#question", "Count, please.\n").await;
+    let text = "document.querySelector('.turn:last-child .text')?.innerText.trim()";
+    browser.wait_until("two words", &format!("{text} === 'One two'")).await;
+    // Pressed while more is on its way: what is not shown yet is not part of it.
+    gate.open();
+    browser.evaluate("document.querySelector('[data-part=send]').click()").await;
+    browser
+        .wait_until("the end", "document.querySelector('.turn:last-child').dataset.status === 'cancelled'")
+        .await;
+    let shown = browser.evaluate(text).await;
+    chat.upstream.wait_for_abort().await;
+    browser.refresh().await;
+    browser
+        .wait_until(
+            "the transcript",
+            "document.querySelector('.turn:last-child')?.dataset.status === 'cancelled'",
+        )
+        .await;
+    assert_eq!(browser.evaluate(text).await, shown);
 }
 
 #[tokio::test]

@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 
 use crate::on_both_stores;
-use crate::support::answer::cursor_at;
 use crate::support::chat::{Chat, hear_text, until_stored};
 use crate::support::gate::Gate;
 use crate::support::script::Script;
@@ -28,13 +27,13 @@ on_both_stores! {
         let session = chat.visitor.start().await;
         chat.upstream.queue(Script::of(&["One ", "two ", "three."]).hang_after(2));
         chat.visitor.ask_with_id("q1", "Count, please.").await;
-        let shown = hear_text(&mut chat.visitor, "One two ").await;
+        hear_text(&mut chat.visitor, "One two ").await;
         let partial = "SELECT count(*) FROM messages WHERE role = 'assistant' AND content = 'One two '";
         until_stored(&store, partial, 1).await;
         kill_and_start_again(&mut chat).await;
 
-        let back = chat.visitor.resume(&session, cursor_at(&shown)).await.frame;
-        assert_eq!(back["recovered"], false, "the log of the answer went with the server");
+        let back = chat.visitor.resume(&session, json!(null)).await.frame;
+        assert_eq!(back["recovered"], false);
         let expected = [("user", "Count, please.", "interrupted"), ("assistant", "One two ", "interrupted")];
         assert_eq!(said(&back["history"]), expected);
         assert!(back["history"][1]["tokens"].as_u64().is_some_and(|it| it > 0), "{}", back["history"]);

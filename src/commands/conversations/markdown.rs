@@ -1,7 +1,7 @@
 //! A conversation for people: Markdown that also reads well on a terminal.
 
-use resume_chatbot::persistence::messages::StoredTurn;
-use resume_chatbot::persistence::reports::Conversation;
+use resume_chatbot::persistence::reports::{Conversation, Feedback, ReportedTurn};
+use resume_chatbot::protocol::client::Rating;
 use resume_chatbot::protocol::server::{AnswerMode, TurnStatus};
 
 use super::super::page::{harmless, money};
@@ -21,7 +21,7 @@ pub(super) fn heading(it: &Conversation) -> String {
 }
 
 /// One question with its answer. What was said is quoted, so that no line of it can pass for one of ours.
-pub(super) fn turn(turn: &StoredTurn) -> String {
+pub(super) fn turn(ReportedTurn { turn, feedback }: &ReportedTurn) -> String {
     let mut page =
         format!("## {} Visitor\n\n{}\n", turn.asked_at.to_rfc3339(), quoted(&turn.question.content));
     let (at, answer) = match &turn.answer {
@@ -33,15 +33,28 @@ pub(super) fn turn(turn: &StoredTurn) -> String {
         (None, Some(AnswerMode::Excerpts)) => ", quotes of the resume".to_owned(),
         (None, _) => String::new(),
     };
+    let replaced = turn.superseded_by.map_or("", |_| ", answered anew below");
     let usage = &turn.usage;
     page.push_str(&format!(
-        "## {at}Answer ({}{by}, {} + {} tokens, {})\n\n{answer}\n",
+        "## {at}Answer ({}{by}, {} + {} tokens, {}{replaced})\n\n{answer}\n",
         said(turn.status),
         usage.prompt_tokens,
         usage.completion_tokens,
         money(usage.cost),
     ));
+    page.push_str(&feedback.as_ref().map_or_else(String::new, opinion));
     page
+}
+
+fn opinion(feedback: &Feedback) -> String {
+    let rating = match feedback.rating {
+        Rating::Up => "The visitor found this helpful",
+        Rating::Down => "The visitor found this not helpful",
+    };
+    match &feedback.comment {
+        Some(comment) => format!("{rating}:\n\n{}\n", quoted(comment)),
+        None => format!("{rating}.\n\n"),
+    }
 }
 
 fn said(status: TurnStatus) -> &'static str {

@@ -2,8 +2,9 @@
 
 use resume_chatbot::clock::Timestamp;
 use resume_chatbot::ids::TurnId;
-use resume_chatbot::persistence::messages::StoredTurn;
-use resume_chatbot::persistence::reports::Conversation;
+use resume_chatbot::persistence::reports::{Conversation, ReportedTurn};
+use resume_chatbot::protocol::client::Rating;
+use resume_chatbot::protocol::codes::ErrorCode;
 use resume_chatbot::protocol::server::{AnswerMode, TurnStatus};
 use serde::Serialize;
 
@@ -24,10 +25,19 @@ struct Turn<'a> {
     /// As far as it is stored.
     answer: Option<&'a str>,
     answered_at: Option<Timestamp>,
+    /// Sections of the resume that were quoted.
+    citations: &'a [String],
+    /// Why it failed.
+    failure: Option<ErrorCode>,
+    /// The turn that took its place.
+    superseded_by: Option<TurnId>,
+    /// What the visitor thinks of it.
+    rating: Option<Rating>,
+    comment: Option<&'a str>,
 }
 
 /// One turn as JSON.
-pub(super) fn turn(turn: &StoredTurn) -> Result<String, Failed> {
+pub(super) fn turn(ReportedTurn { turn, feedback }: &ReportedTurn) -> Result<String, Failed> {
     let answer = turn.answer.as_ref();
     text(&Turn {
         id: turn.turn_id,
@@ -41,6 +51,11 @@ pub(super) fn turn(turn: &StoredTurn) -> Result<String, Failed> {
         question: &turn.question.content,
         answer: answer.map(|it| &*it.content),
         answered_at: answer.map(|it| it.at),
+        citations: answer.map_or(&[], |it| &it.citations),
+        failure: turn.failure,
+        superseded_by: turn.superseded_by,
+        rating: feedback.as_ref().map(|it| it.rating),
+        comment: feedback.as_ref().and_then(|it| it.comment.as_deref()),
     })
 }
 

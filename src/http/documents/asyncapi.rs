@@ -13,6 +13,9 @@ const ANSWERS: &[(&str, &[&str])] = &[
     ("resume", &["session", "delta", "done"]),
     ("question", &["session", "accepted", "queued", "delta", "notice", "done"]),
     ("cancel", &["done"]),
+    ("regenerate", &["accepted", "delta", "notice", "done"]),
+    ("feedback", &["feedback_saved"]),
+    ("forget", &["done", "forgotten"]),
     ("history", &["history"]),
     ("ping", &["pong"]),
 ];
@@ -66,7 +69,8 @@ pub(super) fn document() -> Value {
 fn description() -> String {
     format!(
         "Visitors of a portfolio site chat with a resume. Text frames of one JSON object each, at most \
-         {MAX_MESSAGE_BYTES} bytes from a client; unknown fields are ignored; no field is ever `null`.\n\n\
+         {MAX_MESSAGE_BYTES} bytes from a client; unknown fields are ignored; no field is ever `null`, \
+         but the `rating` of `feedback`.\n\n\
          The least a client must do: connect, send a `question`, append each `delta.text`, stop at `done` or `error`. \
          `x-error-codes` and `x-close-codes` say what may be tried again, and who should come back. The HTTP \
          endpoints are in `/openapi.json`."

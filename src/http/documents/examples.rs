@@ -8,6 +8,7 @@ use crate::clock::Timestamp;
 use crate::health::{Check, HealthReport, HealthStatus};
 use crate::ids::{SessionId, TurnId};
 use crate::protocol::MAX_QUESTION_CHARS;
+use crate::protocol::client::Rating;
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::server::{
     AnswerMode, DeltaFrame, DoneFrame, ErrorFrame, HistoryMessage, Limits, NoticeCode, ResumeInfo, Role,
@@ -70,7 +71,11 @@ fn client() -> Vec<Value> {
         json!({ "type": "question", "question": QUESTION, "id": "q1" }),
         json!({ "type": "question", "question": QUESTION }),
         json!({ "type": "cancel" }),
-        json!({ "type": "cancel", "turn_id": TURN }),
+        json!({ "type": "cancel", "turn_id": TURN, "seen_seq": 3 }),
+        json!({ "type": "regenerate", "id": "q2" }),
+        json!({ "type": "feedback", "turn_id": TURN, "rating": "down", "comment": "And which dialects?" }),
+        json!({ "type": "feedback", "turn_id": TURN, "rating": null }),
+        json!({ "type": "forget" }),
         json!({ "type": "history", "limit": 20 }),
         json!({ "type": "history", "before": TURN, "limit": 20 }),
         json!({ "type": "ping", "id": "p1" }),
@@ -127,6 +132,9 @@ fn server() -> Vec<ServerFrame> {
         ServerFrame::Error(Box::new(limited)),
         ServerFrame::Error(Box::new(failed)),
         ServerFrame::History { messages: transcript(), more: false },
+        ServerFrame::FeedbackSaved { turn_id: TURN, rating: Some(Rating::Down) },
+        ServerFrame::FeedbackSaved { turn_id: TURN, rating: None },
+        ServerFrame::Forgotten,
         ServerFrame::Pong { id: Some("p1".to_owned()) },
     ]
 }
@@ -163,6 +171,7 @@ fn transcript() -> Vec<HistoryMessage> {
         created_at: ASKED_AT,
         status: TurnStatus::Complete,
         mode,
+        superseded_by: None,
     };
     vec![message(Role::User, QUESTION, 7, None), message(Role::Assistant, ANSWER, 11, Some(AnswerMode::Live))]
 }

@@ -188,6 +188,22 @@ impl ChatClient {
         self.hear_type("pong").await;
     }
 
+    /// The next frame, which may take longer than others.
+    pub(crate) async fn hear_within(&mut self, patience: Duration) -> Value {
+        match self.next("a frame", patience).await {
+            Heard::Frame(frame) => frame,
+            Heard::Closed(code) => panic!("the server closed with {code}{}", self.before()),
+        }
+    }
+
+    /// The next frame, or the code with which the server closes.
+    pub(crate) async fn hear_or_close(&mut self) -> Result<Value, u16> {
+        match self.next("a frame or the server to close", PATIENCE).await {
+            Heard::Frame(frame) => Ok(frame),
+            Heard::Closed(code) => Err(code),
+        }
+    }
+
     /// The code with which the server closes, after whatever it still says. 1005: none; 1006: without a close frame.
     pub(crate) async fn hear_close(&mut self) -> u16 {
         loop {

@@ -1,0 +1,72 @@
+/** Questions with their answers, as the client keeps them: new ones, and those of a history. */
+
+/** @typedef {import("./client.js").Turn} Turn */
+/** @typedef {import("./client.js").HistoryMessage} HistoryMessage */
+
+/** Statuses after which nothing more comes. */
+export const FINAL = new Set(["complete", "length", "cancelled", "interrupted", "failed"]);
+
+/**
+ * @param {{id: string, question: string, mode?: "live" | "excerpts"}} given
+ * @returns {Turn}
+ */
+export function newTurn({ id, question, mode }) {
+  return {
+    id,
+    turnId: null,
+    question,
+    answer: "",
+    seq: 0,
+    status: "sending",
+    mode: mode ?? "live",
+    error: null,
+    position: null,
+    past: false,
+    uncertain: false,
+    late: { text: "", seq: 0 },
+    replaces: null,
+    rating: null,
+  };
+}
+
+/**
+ * Pairs the messages of a history into turns.
+ * @param {HistoryMessage[]} messages
+ * @param {"live" | "excerpts"} [mode] for messages that do not say which they are
+ */
+export function turnsFrom(messages, mode) {
+  /** @type {Map<string, Turn>} */
+  const turns = new Map();
+  for (const message of messages) {
+    // Its place was taken by a later turn, which tells the question again.
+    if (message.superseded_by) continue;
+    let turn = turns.get(message.turn_id);
+    if (!turn) {
+      turn = newTurn({ id: newId(), question: "", mode });
+      Object.assign(turn, { turnId: message.turn_id, status: "interrupted", uncertain: true });
+      turns.set(message.turn_id, turn);
+    }
+    const answers = message.role === "assistant";
+    turn[answers ? "answer" : "question"] = message.content;
+    if (answers && message.mode) turn.mode = message.mode;
+    const status = message.status ?? (answers ? "complete" : turn.status);
+    turn.status = FINAL.has(status) ? /** @type {TurnStatus} */ (status) : "accepted";
+  }
+  return [...turns.values()];
+}
+
+/**
+ * Whether a delta starts an answer from its first word, when all that is known is a text without its place.
+ * @param {Turn} turn
+ * @param {{seq: number, text: string, replay?: boolean}} delta
+ */
+export function beginsAnew(turn, delta) {
+  if (delta.seq === 1 || delta.seq <= turn.seq) return true;
+  return Boolean(delta.replay) && (delta.text.startsWith(turn.answer) || turn.answer.startsWith(delta.text));
+}
+
+/** `crypto.randomUUID` does not exist on pages served without TLS, where many will try this first. */
+export function newId() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

@@ -99,7 +99,8 @@ impl Answering {
 
     /// Appends what is new; an outcome when there will be no more.
     fn take_over(&self, generation: &Generation, turn: &StoredTurn) -> Option<Outcome> {
-        if generation.catch_up(turn) {
+        // One that was stopped over there may end before what was shown of it here.
+        if generation.catch_up(turn) || turn.status == TurnStatus::Cancelled {
             return outcome_of(turn);
         }
         // It is not what was told so far; told on from here, words would be doubled or missing.

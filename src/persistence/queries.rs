@@ -57,13 +57,17 @@ pub(super) async fn create_session(connection: &mut Connection, it: &CreateSessi
 }
 
 /// Gives the session to a new connection, unless it is unknown, another's, or too old. What it does for an unknown session is
-/// what it does for a wrong token: one query, one comparison that takes the same time wherever the two differ.
+/// what it does for a wrong token: one query that returns one row, one comparison that takes the same time wherever the two
+/// differ.
 pub(super) async fn raise_epoch(connection: &mut Connection, it: &ResumeSession) -> QueryResult<Written> {
-    let session = sessions::table
-        .filter(sessions::id.eq(Key(it.session_id.0)))
-        .select((sessions::token_hash, sessions::last_seen_at_ms));
-    let found: Option<(Vec<u8>, i64)> = on_either!(connection, link => session.first(link).await.optional())?;
-    let (hash, last_seen) = found.unwrap_or_default();
+    let session = sessions::table.find(Key(it.session_id.0));
+    let stored = diesel::select((
+        session.select(sessions::token_hash).single_value(),
+        session.select(sessions::last_seen_at_ms).single_value(),
+    ));
+    let (hash, last_seen): (Option<Vec<u8>>, Option<i64>) =
+        on_either!(connection, link => stored.get_result(link).await)?;
+    let (hash, last_seen) = (hash.unwrap_or_default(), last_seen.unwrap_or_default());
     match it.token_hash.is(&hash) {
         false => Ok(Written::NotFound),
         true if last_seen < it.at.minus(it.ttl).0 => Ok(Written::Expired),

@@ -33,6 +33,7 @@ fn is_pure(path: &str) -> bool {
         "src/llm/sse.rs",
         "src/llm/chunk.rs",
         "src/llm/breaker.rs",
+        "src/llm/boundaries.rs",
     ];
     PLAIN.contains(&path) || path.starts_with("src/protocol/")
 }

@@ -177,7 +177,11 @@ on_both_stores! {
         kill_and_start_again(&mut chat).await;
         chat.visitor.resume(&session, cursor_at(&shown)).await;
         assert_eq!(chat.visitor.rest_of_answer().await.status(), "interrupted");
+        let unanswered = ["conversations", "list", "--unanswered", "--json"];
+        let listed = async || told_json(&store, &unanswered).await["conversations"].as_array().map(Vec::len);
+        assert_eq!(listed().await, Some(1));
         let anew = regenerate(&mut chat.visitor, None).await;
+        assert_eq!(listed().await, Some(0), "in the end it was answered");
         assert_eq!((anew.text.as_str(), anew.status()), ("All of it.", "complete"));
         chat.upstream.next_request().await;
         let prompt = chat.upstream.next_request().await;
@@ -339,6 +343,19 @@ on_both_stores! {
         chat.visitor.ask_and_hear("A new one?").await;
         assert_eq!(store.number("SELECT count(*) FROM sessions").await, 1);
         assert_eq!(chat.upstream.requests().len(), 2);
+    }
+
+    async fn an_answer_under_way_is_stopped_when_the_owner_deletes_its_conversation(store: FreshStore) {
+        let mut chat = Chat::on(&store, &[]).await;
+        let session = chat.visitor.start().await;
+        chat.upstream.queue(Script::of(&["One ", "two."]).hang_after(1));
+        chat.visitor.ask("Count, please.").await;
+        hear_text(&mut chat.visitor, "One ").await;
+        told(&store, &["conversations", "delete", "--yes", &session.session_id]).await;
+        assert_eq!(chat.upstream.wait_for_abort().await.deltas, 1);
+        let end = chat.visitor.rest_of_answer().await;
+        assert_eq!((end.status(), &end.done["durable"]), ("interrupted", &json!(false)));
+        assert_eq!(store.number("SELECT count(*) FROM messages").await, 0);
     }
 
     async fn what_waits_to_be_written_of_a_conversation_is_forgotten_with_it(store: FreshStore) {

@@ -17,8 +17,9 @@ use crate::persistence::queries::with_messages;
 use crate::persistence::schema::{feedback, sessions, turns};
 use crate::protocol::client::Rating;
 
-/// Questions without a whole answer. The names are those of `TurnStatus`; a test holds them against it.
-const UNANSWERED: &str = "count(CASE WHEN turns.status IN ('answering', 'failed', 'interrupted') THEN 1 END)";
+/// Questions without a whole answer, but for those that were answered anew. The names are those of `TurnStatus`; a test holds them against it.
+const UNANSWERED: &str = "count(CASE WHEN turns.superseded_by IS NULL AND turns.status \
+     IN ('answering', 'failed', 'interrupted') THEN 1 END)";
 
 // A sum of big integers is a decimal to PostgreSQL and may be a float to SQLite; here it always fits.
 const PROMPT_TOKENS: &str = "CAST(coalesce(sum(turns.prompt_tokens), 0) AS BIGINT)";

@@ -23,7 +23,7 @@ struct Rule {
 
 /// Files that decide and do nothing else.
 fn is_pure(path: &str) -> bool {
-    const PLAIN: [&str; 9] = [
+    const PLAIN: [&str; 13] = [
         "src/session/conversation.rs",
         "src/session/history.rs",
         "src/session/rate_window.rs",
@@ -34,6 +34,9 @@ fn is_pure(path: &str) -> bool {
         "src/llm/chunk.rs",
         "src/llm/breaker.rs",
         "src/llm/boundaries.rs",
+        "src/llm/fair_queue.rs",
+        "src/spending/amount.rs",
+        "src/spending/ledger.rs",
     ];
     PLAIN.contains(&path) || path.starts_with("src/protocol/")
 }

@@ -79,7 +79,9 @@ impl Answering {
             }
             turn = found;
             if let Some(outcome) = self.take_over(generation, &turn) {
-                return outcome;
+                let (_, cancelled, _) = generation.close();
+                // Stopped at the same moment, the log ends where the visitor saw it end, and is not the whole.
+                return if cancelled { self.end_elsewhere(generation, log).await } else { outcome };
             }
             let long_ago = Timestamp::now().since(turn.last_sign()) > LONG_AGO;
             if heard_at.elapsed() > SILENCE || long_ago {

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
+use crate::stores::migrations;
 use crate::support::chat_client::ChatClient;
 use crate::support::process::{Output, run_to_end};
 use crate::support::server::Server;
@@ -165,7 +166,8 @@ async fn check_shows_what_would_be_served_and_changes_nothing() {
         &output.stdout,
         &["OPENROUTER_API_KEY", "a4b5", "Resume of Ada Example", "Experience", "Education"],
     );
-    names(&output.stdout, &["tokens", "% of the context window", "connected, 1 migrations to apply"]);
+    let pending = format!("connected, {} migrations to apply", migrations(Store::Sqlite).len());
+    names(&output.stdout, &["tokens", "% of the context window", &pending]);
     assert!(!output.stdout.contains("sk-or-v1-0a1b"), "{output:?}");
     assert_eq!(owner.run(&["migrate"]).await.code, Some(0));
     names(&owner.run(&["check"]).await.stdout, &["connected, up to date"]);

@@ -20,7 +20,7 @@ fn here(path: &str) -> PathBuf {
 }
 
 /// The migrations of a store, by their folders, in order.
-fn migrations(store: Store) -> Vec<PathBuf> {
+pub(crate) fn migrations(store: Store) -> Vec<PathBuf> {
     let folder = if store == Store::Sqlite { "migrations/sqlite" } else { "migrations/postgres" };
     let mut found: Vec<_> = fs::read_dir(here(folder)).unwrap().map(|entry| entry.unwrap().path()).collect();
     found.sort();

@@ -68,10 +68,11 @@ impl Generation {
         })
     }
 
-    /// Appends what a stored answer has beyond this log. Returns false, and takes nothing, when it is no continuation of it.
+    /// Appends what a stored answer has beyond this log. Returns false, and takes nothing, when it is no continuation of it, or
+    /// when nobody knows where its deltas end.
     pub fn catch_up(&self, turn: &StoredTurn) -> bool {
         let Some(answer) = &turn.answer else { return self.is_empty() };
-        let ends = turn.delta_ends().unwrap_or_default();
+        let Some(ends) = turn.delta_ends() else { return false };
         self.change(|log| {
             if log.stopped.is_some() {
                 return true;
@@ -262,5 +263,14 @@ mod tests {
             assert!(!follower.catch_up(&stored(&other, TurnStatus::Answering)), "{other:?}");
             assert_eq!(&*follower.text(), "One two ");
         }
+    }
+
+    #[test]
+    fn words_without_a_place_are_not_followed() {
+        let follower = live(&[]);
+        let mut turn = stored(&live(&["One ".to_owned()]), TurnStatus::Answering);
+        turn.answer.as_mut().unwrap().boundaries = None;
+        assert!(!follower.catch_up(&turn));
+        assert!(follower.is_empty());
     }
 }

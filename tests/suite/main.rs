@@ -13,6 +13,11 @@
 #[allow(dead_code, reason = "a vocabulary: not every word is used by every version of the suite")]
 mod support;
 
+// The rules that `tests/torture` judges by, with their tests; the torture itself is run by its own command.
+#[allow(dead_code, unreachable_pub, reason = "the suite runs the tests of the rules alone")]
+#[path = "../../benches/torture/judge/mod.rs"]
+mod judge;
+
 mod address_limits;
 mod admission;
 mod architecture;

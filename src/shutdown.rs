@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use slog::{info, warn};
+use slog::{error, info, warn};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 
@@ -11,6 +11,7 @@ use crate::persistence::PATIENCE;
 use crate::persistence::messages::FlushStorage;
 use crate::session::SessionOrder;
 use crate::startup::Application;
+use crate::supervision::Part;
 
 /// How long sockets get to take their close frames.
 const CLOSING_TIMEOUT: Duration = Duration::from_secs(2);
@@ -25,10 +26,13 @@ pub enum Departure {
     Orderly,
     /// A second signal came meanwhile.
     AtOnce,
+    /// This part had panicked too often; everything else was brought to its end.
+    BeyondRepair(Part),
 }
 
 impl Application {
-    /// Serves until a signal says to leave, then leaves in order; a second signal ends that.
+    /// Serves until a signal says to leave, or a part has panicked too often, then leaves in order; a signal that comes on
+    /// top ends that.
     ///
     /// # Errors
     /// When the listener fails.
@@ -36,10 +40,17 @@ impl Application {
         let signals = &mut self.signals;
         let handle = self.server.handle();
         let mut server = std::pin::pin!(self.server);
-        tokio::select! {
+        let departure = tokio::select! {
             result = &mut server => return result.map(|()| Departure::Orderly),
-            name = signals.next() => info!(self.log, "leaving"; "signal" => name),
-        }
+            name = signals.next() => {
+                info!(self.log, "leaving"; "signal" => name);
+                Departure::Orderly
+            }
+            part = self.supervision.is_beyond_repair() => {
+                error!(self.log, "leaving, because a part panicked too often"; "actor" => part.as_str());
+                Departure::BeyondRepair(part)
+            }
+        };
         let orderly = async {
             self.registry.close();
             self.registry.broadcast(SessionOrder::Draining);
@@ -61,7 +72,7 @@ impl Application {
             info!(self.log, "left");
         };
         tokio::select! {
-            () = orderly => Ok(Departure::Orderly),
+            () = orderly => Ok(departure),
             name = signals.next() => {
                 warn!(self.log, "leaving at once"; "signal" => name);
                 Ok(Departure::AtOnce)

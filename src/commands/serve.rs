@@ -15,7 +15,7 @@ use slog::{Logger, info, warn};
 
 use super::migrate::bring_up_to_date;
 use super::page::print;
-use super::{EX_CONFIG, Failed, Outcome, load};
+use super::{EX_CONFIG, EX_SOFTWARE, Failed, Outcome, load};
 
 /// The resume that `demo` talks about.
 const SAMPLE: &str = include_str!("../../examples/resumes/sample.md");
@@ -95,6 +95,10 @@ fn serve_until_signal(
         match application.run(settings.shutdown_timeout).await {
             Ok(Departure::Orderly) => Ok(()),
             Ok(Departure::AtOnce) => Err(Failed(130, "ended by a second signal".to_owned())),
+            Ok(Departure::BeyondRepair(part)) => {
+                let part = part.as_str();
+                Err(Failed(EX_SOFTWARE, format!("{part} panicked too often; the log says where")))
+            }
             Err(error) => Err(Failed(1, format!("the server failed: {error}"))),
         }
     })

@@ -21,6 +21,7 @@ use crate::mailbox::Post;
 use crate::persistence::messages::{CheckStorage, CheckWriter};
 use crate::protocol::server::AnswerMode;
 use crate::session::registry::Registry;
+use crate::supervision::Supervision;
 use crate::telemetry::metrics::Metrics;
 
 /// Ask how the server is.
@@ -90,6 +91,8 @@ pub struct HealthParts {
     pub model: Post<CheckModel>,
     /// How full the mailboxes are.
     pub metrics: Arc<Metrics>,
+    /// Whether the process can go on.
+    pub supervision: Arc<Supervision>,
     /// Who is connected, and whether the server is about to leave.
     pub registry: Arc<Registry>,
     /// What is known of the resume.

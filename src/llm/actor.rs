@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use actix::{Actor, AsyncContext, Context};
+use actix::{Actor, AsyncContext, Context, Supervised};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -15,12 +15,14 @@ use super::messages::{AskModel, CheckModel, FindGeneration, FinishAnswers, Model
 use super::source::AnswerSource;
 use super::turn::{Answering, Place};
 use crate::clock::Timestamp;
+use crate::faults::{self, Point};
 use crate::ids::TurnId;
 use crate::mailbox::{Mailbox, Post, Receive, Reply};
 use crate::persistence::PATIENCE;
 use crate::persistence::messages::{SaveAnswer, SaveQuestion};
 use crate::protocol::codes::ErrorCode;
 use crate::receives;
+use crate::supervision::Part;
 use crate::telemetry::metrics::Metrics;
 use crate::tokens::TokenCounter;
 
@@ -116,6 +118,7 @@ impl LlmActor {
     }
 
     fn sweep(&mut self) {
+        faults::pass(Point::LlmSweep, "");
         let now = Instant::now();
         let grace = self.answering.reconnect_grace;
         self.generations.retain(|_, kept| {
@@ -127,7 +130,7 @@ impl LlmActor {
     }
 }
 
-receives!(LlmActor, "llm", MAILBOX_CAPACITY);
+receives!(LlmActor, Part::Llm, MAILBOX_CAPACITY);
 
 impl Actor for LlmActor {
     type Context = Context<Self>;
@@ -138,14 +141,30 @@ impl Actor for LlmActor {
     }
 }
 
+impl Supervised for LlmActor {
+    /// Answers are given by their own tasks and go on; whoever comes back to one must find it. The places and permits they
+    /// hold are in what they share.
+    fn restarting(&mut self, _: &mut Self::Context) {
+        *self = Self {
+            answering: Arc::clone(&self.answering),
+            generations: std::mem::take(&mut self.generations),
+            max_concurrency: self.max_concurrency,
+            max_under_way: self.max_under_way,
+            draining: self.draining,
+        };
+    }
+}
+
 impl Receive<AskModel> for LlmActor {
     fn receive(&mut self, ask: AskModel, _: &mut Self::Context) -> Reply<Result<Arc<Generation>, Failure>> {
+        faults::pass(Point::LlmAsk, &ask.prompt.question);
         Reply::Now(self.ask(ask))
     }
 }
 
 impl Receive<FindGeneration> for LlmActor {
     fn receive(&mut self, find: FindGeneration, _: &mut Self::Context) -> Reply<Option<Arc<Generation>>> {
+        faults::pass(Point::LlmFind, "");
         let kept = self.generations.get(&find.turn_id);
         let generation = kept.map(|kept| &kept.generation).filter(|it| it.session_id == find.session_id);
         Reply::Now(generation.cloned())

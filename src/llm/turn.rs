@@ -2,12 +2,10 @@
 
 use std::cell::Cell;
 use std::convert::Infallible;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use futures_util::future::try_join;
 use slog::{Logger, error, info, warn};
 use tokio::sync::Semaphore;
@@ -18,11 +16,13 @@ use super::generation::{Acceptance, Failure, Generation, Outcome};
 use super::messages::AskModel;
 use super::source::{AnswerSource, Finish, SourceError};
 use crate::clock::Timestamp;
+use crate::faults::{self, Point};
 use crate::mailbox::{AskError, Post};
 use crate::persistence::messages::{AnswerRecord, SaveAnswer, SaveQuestion};
 use crate::persistence::{PATIENCE, StorageError};
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::server::{TurnStatus, Usage};
+use crate::supervision::{Part, caught};
 use crate::telemetry::metrics::{Metrics, Presence, UpstreamOutcome};
 use crate::tokens::TokenCounter;
 
@@ -83,14 +83,19 @@ impl Answering {
         generation: Arc<Generation>,
         _place: Place,
     ) {
-        let log = ask.log.clone();
-        let attempt = AssertUnwindSafe(self.attempt(ask, &generation)).catch_unwind().await;
-        if attempt.is_err() {
-            error!(log, "the task of an answer panicked");
-            generation.settle_question(Err(ErrorCode::InternalError.into()));
+        let watch = Stopwatch { started: Instant::now(), asked_after: Cell::new(None) };
+        let Err(panic) = caught(Part::Answer, self.attempt(&ask, &generation, &watch)).await else { return };
+        error!(ask.log, "the task of an answer panicked"; &panic);
+        // The store may have the question by now, so the turn is told as one that was taken and has failed.
+        generation.settle_question(Ok(Acceptance { durable: false }));
+        let failure = ErrorCode::InternalError.into();
+        let error = SourceError { failure, detail: "its task panicked".to_owned() };
+        let concluded = self.conclude(&ask, &generation, Ending::Failed(error), &watch);
+        if let Err(panic) = caught(Part::Answer, concluded).await {
+            error!(ask.log, "the end of an answer panicked"; &panic);
             let outcome = Outcome {
                 status: TurnStatus::Failed,
-                failure: Some(ErrorCode::InternalError.into()),
+                failure: Some(failure),
                 usage: Usage::default(),
                 answer_tokens: 0,
                 model: None,
@@ -101,10 +106,10 @@ impl Answering {
         }
     }
 
-    async fn attempt(&self, ask: AskModel, generation: &Arc<Generation>) {
-        let watch = Stopwatch { started: Instant::now(), asked_after: Cell::new(None) };
+    async fn attempt(&self, ask: &AskModel, generation: &Arc<Generation>, watch: &Stopwatch) {
+        faults::pass(Point::AnswerTask, &ask.prompt.question);
         // Handed to the store before anything is asked upstream, so no answer can be stored ahead of its question.
-        let question = SaveQuestion {
+        let question = || SaveQuestion {
             turn_id: ask.turn_id,
             session_id: ask.session_id,
             epoch: ask.epoch,
@@ -113,21 +118,26 @@ impl Answering {
             tokens: ask.question_tokens,
             asked_at: ask.asked_at,
         };
-        let stored = self.save_question.ask(question, PATIENCE);
+        let stored = self.save_question.ask(question(), PATIENCE);
         let accept = async {
-            let acceptance = match stored.await {
+            let stored = match stored.await {
+                // Whether it came into the buffer before the store's actor panicked, nobody knows. Twice does no harm.
+                Err(AskError::Closed) => self.save_question.ask(question(), PATIENCE).await,
+                stored => stored,
+            };
+            let acceptance = match stored {
                 Ok(Ok(())) => Ok(Acceptance { durable: true }),
                 Ok(Err(error)) => Err(question_failure(&error)),
-                Err(AskError::Closed) => Err(ErrorCode::StorageUnavailable.into()),
+                Err(AskError::Closed) => Err(ErrorCode::InternalError.into()),
                 // The write stays in the store's buffer and is committed when the database is back.
                 Err(AskError::Timeout) => Ok(Acceptance { durable: false }),
             };
             generation.settle_question(acceptance.clone());
             acceptance
         };
-        let drive = async { Ok(self.drive(&ask, generation, &watch).await) };
+        let drive = async { Ok(self.drive(ask, generation, watch).await) };
         match try_join(accept, drive).await {
-            Ok((_, ending)) => self.conclude(&ask, generation, ending, &watch).await,
+            Ok((_, ending)) => self.conclude(ask, generation, ending, watch).await,
             Err(failure) => info!(ask.log, "question refused"; "code" => ?failure.code),
         }
     }
@@ -205,6 +215,7 @@ impl Answering {
         } else if finish.is_some() {
             self.failures_in_a_row.store(0, Ordering::Relaxed);
         }
+        faults::pass(Point::AnswerConclude, &generation.text());
         let answer_tokens = self.counter.count(&generation.text());
         let (usage, model, citations) = match finish {
             Some(finish) => (finish.usage, finish.model, finish.citations),
@@ -286,6 +297,7 @@ fn question_failure(error: &StorageError) -> Failure {
         StorageError::DuplicateQuestion => ErrorCode::DuplicateId.into(),
         StorageError::Superseded => ErrorCode::SessionNotFound.into(),
         StorageError::BufferFull => ErrorCode::StorageUnavailable.into(),
+        StorageError::Panicked(_) => ErrorCode::InternalError.into(),
         StorageError::Rejected(_) | StorageError::Unclear(_) | StorageError::Unavailable(_) => {
             ErrorCode::StorageUnavailable.into()
         }

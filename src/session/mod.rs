@@ -8,9 +8,10 @@
 //! In reading order: [`conversation`] decides (with [`history`], [`token_budget`], [`rate_window`], [`question`]),
 //! [`actor`] carries out ([`turn_taking`] the questions), [`resumption`] brings a session back, [`transcript`] says again what was said, [`socket`] is
 //! all that knows actix-web-actors, [`frame_guard`] and [`inbound`] keep bad frames out, [`registry`] knows who is
-//! connected, [`watchdog`] ends connections that no longer read.
+//! connected, [`watchdog`] ends connections that no longer read, [`containment`] those whose session has panicked.
 
 pub mod actor;
+pub mod containment;
 pub mod conversation;
 pub mod frame_guard;
 pub mod history;
@@ -39,6 +40,7 @@ use crate::llm::messages::{AskModel, FindGeneration};
 use crate::mailbox::Post;
 use crate::persistence::messages::{CreateSession, FindTurn, LoadHistory, MarkInterrupted, ResumeSession};
 use crate::protocol::server::{AnswerMode, ResumeInfo};
+use crate::supervision::Supervision;
 use crate::telemetry::metrics::Metrics;
 
 /// What somebody else wants of a session.
@@ -59,6 +61,8 @@ pub struct SessionSurroundings {
     pub neighbours: Neighbours,
     /// Everything that is measured.
     pub metrics: Arc<Metrics>,
+    /// What has panicked.
+    pub supervision: Arc<Supervision>,
     /// Who is connected.
     pub registry: Arc<Registry>,
     /// Takes questions in.

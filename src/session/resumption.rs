@@ -19,6 +19,7 @@ use crate::persistence::messages::{MarkInterrupted, ResumeSession, Resumption, S
 use crate::protocol::client::Cursor;
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::server::{HistoryMessage, Role, ServerFrame, TurnStatus};
+use crate::supervision::Part;
 
 /// Longest resume token that is looked at; ours have 64 characters.
 const MAX_TOKEN_BYTES: usize = 256;
@@ -60,7 +61,7 @@ impl SessionActor {
             Err(AskError::Timeout) => {
                 actor.refuse(&Refusal::new(ErrorCode::StorageUnavailable), None, ctx);
             }
-            Err(AskError::Closed) => actor.actor_is_gone("persistence", ctx),
+            Err(AskError::Closed) => actor.actor_failed(Part::Persistence, None, ctx),
         }));
     }
 
@@ -76,7 +77,7 @@ impl SessionActor {
             Ok(generation) => actor.come_back(ticket, stored, generation, ctx),
             // Nobody knows whether it is still being given, so nothing is said of it.
             Err(AskError::Timeout) => actor.refuse(&Refusal::new(ErrorCode::Overloaded), None, ctx),
-            Err(AskError::Closed) => actor.actor_is_gone("llm", ctx),
+            Err(AskError::Closed) => actor.actor_failed(Part::Llm, None, ctx),
         }));
     }
 

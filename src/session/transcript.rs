@@ -17,6 +17,7 @@ use crate::protocol::codes::ErrorCode;
 use crate::protocol::server::{
     AnswerMode, DeltaFrame, DoneFrame, HistoryMessage, Role, ServerFrame, TurnStatus,
 };
+use crate::supervision::Part;
 use crate::tokens::pieces;
 
 /// Most bytes of one delta of a stored answer.
@@ -45,7 +46,7 @@ impl SessionActor {
                 Err(AskError::Timeout) => {
                     actor.refuse(&Refusal::new(ErrorCode::StorageUnavailable), None, ctx);
                 }
-                Err(AskError::Closed) => actor.actor_is_gone("persistence", ctx),
+                Err(AskError::Closed) => actor.actor_failed(Part::Persistence, None, ctx),
             }
         }));
     }
@@ -67,7 +68,7 @@ impl SessionActor {
                 actor.refuse(&Refusal::new(ErrorCode::StorageUnavailable), Some(client_id), ctx);
             }
             Ok(Err(error)) => actor.storage_failed(&error, Some(client_id), ctx),
-            Err(AskError::Closed) => actor.actor_is_gone("persistence", ctx),
+            Err(AskError::Closed) => actor.actor_failed(Part::Persistence, Some(client_id), ctx),
         }));
     }
 

@@ -11,6 +11,7 @@ use super::conversation::{Asked, Refusal};
 use super::question::Question;
 use super::socket::{self, SocketContext};
 use crate::clock::Timestamp;
+use crate::faults::{self, Point};
 use crate::ids::TurnId;
 use crate::llm::generation::Outcome;
 use crate::llm::messages::AskModel;
@@ -20,6 +21,7 @@ use crate::mailbox::AskError;
 use crate::persistence::PATIENCE;
 use crate::protocol::codes::{CloseReason, ErrorCode};
 use crate::protocol::server::{DoneFrame, NoticeCode, ServerFrame};
+use crate::supervision::Part;
 
 impl SessionActor {
     pub(super) fn ask(&mut self, question: Question, client_id: Option<String>, ctx: &mut SocketContext) {
@@ -71,6 +73,8 @@ impl SessionActor {
         ctx: &mut SocketContext,
     ) {
         let Some(open) = &self.open else { return };
+        let log = self.log.new(o!("turn_id" => turn_id.to_string()));
+        self.in_turn(Some(&log));
         let ask = AskModel {
             turn_id,
             session_id: open.id,
@@ -79,7 +83,7 @@ impl SessionActor {
             question_tokens,
             prompt,
             asked_at,
-            log: self.log.new(o!("turn_id" => turn_id.to_string())),
+            log,
         };
         let reply = self.surroundings.neighbours.ask.ask(ask, PATIENCE);
         ctx.wait(reply.into_actor(self).map(|reply, actor, ctx| match reply {
@@ -92,14 +96,15 @@ impl SessionActor {
             Ok(Err(failure)) => actor.withdraw(&failure.into(), ctx),
             Err(AskError::Timeout) => actor.withdraw(&Refusal::new(ErrorCode::Overloaded), ctx),
             Err(AskError::Closed) => {
+                actor.note_failed(Part::Llm);
                 actor.withdraw(&Refusal::new(ErrorCode::InternalError), ctx);
-                actor.actor_is_gone("llm", ctx);
             }
         }));
     }
 
     /// The question was not taken after all.
     fn withdraw(&mut self, refusal: &Refusal, ctx: &mut SocketContext) {
+        self.in_turn(None);
         let turn = self.open.as_mut().and_then(|open| {
             open.generation = None;
             open.conversation.withdraw()
@@ -137,6 +142,7 @@ impl SessionActor {
             remaining,
         };
         self.tell(&ServerFrame::Done(Box::new(done)), ctx);
+        self.in_turn(None);
     }
 
     /// Whether the answer has ended and its visitor was not told so yet.
@@ -148,6 +154,7 @@ impl SessionActor {
 
 impl StreamHandler<Progress> for SessionActor {
     fn handle(&mut self, progress: Progress, ctx: &mut SocketContext) {
+        faults::pass(Point::SessionProgress, "");
         match progress {
             Progress::Delta(delta) => self.tell(&ServerFrame::Delta(delta), ctx),
             Progress::Accepted(acceptance) => {

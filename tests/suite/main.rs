@@ -30,6 +30,7 @@ mod logs;
 mod metrics;
 mod outages;
 mod owner_commands;
+mod panics;
 mod probes;
 mod protocol_errors;
 mod pruning;

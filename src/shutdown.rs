@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rustix::process::Signal as SystemSignal;
 use slog::{error, info, warn};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
@@ -85,12 +86,19 @@ impl Application {
 pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// Nobody listens to it. Taken over, a file that may not grow (`ulimit -f`) is an error of the write, by which SQLite is
+    /// away for a while, instead of the end of the process.
+    _file_too_large: Signal,
 }
 
 impl Signals {
     /// Takes the signals over: from here on they end the process only in order.
     pub(crate) fn new() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            _file_too_large: signal(SignalKind::from_raw(SystemSignal::XFSZ.as_raw()))?,
+        })
     }
 
     async fn next(&mut self) -> &'static str {

@@ -86,7 +86,7 @@ impl About {
         Arc::new(Newest {
             asked_at,
             actors: actors(&writer, &model),
-            database: database(storage),
+            database: database(storage, &writer),
             llm: answers(model, parts.mode),
         })
     }

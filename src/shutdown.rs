@@ -32,8 +32,8 @@ pub enum Departure {
 }
 
 impl Application {
-    /// Serves until a signal says to leave, or a part has panicked too often, then leaves in order; a signal that comes on
-    /// top ends that.
+    /// Serves until a signal says to leave, or a part has panicked too often, then leaves in order; a second signal ends
+    /// that.
     ///
     /// # Errors
     /// When the listener fails.
@@ -72,9 +72,17 @@ impl Application {
             }
             info!(self.log, "left");
         };
+        let on_top = async {
+            if departure != Departure::Orderly {
+                // The first signal asks for what is under way already.
+                let name = signals.next().await;
+                info!(self.log, "leaving"; "signal" => name);
+            }
+            signals.next().await
+        };
         tokio::select! {
             () = orderly => Ok(departure),
-            name = signals.next() => {
+            name = on_top => {
                 warn!(self.log, "leaving at once"; "signal" => name);
                 Ok(Departure::AtOnce)
             }

@@ -86,4 +86,6 @@ fn no_build_for_use_has_faults_on_order() {
     }
     let manifest = std::fs::read_to_string(root.join("Cargo.toml")).unwrap();
     assert!(!manifest.contains("default = ["), "the default features are looked at nowhere");
+    // What is caught has to be unwound.
+    assert!(!manifest.contains("panic = \"abort\""), "{manifest}");
 }

@@ -126,8 +126,10 @@ on_both_stores! {
 
     async fn a_timer_that_panics_is_begun_again_with_its_actor(store: FreshStore) {
         let mut chat = Chat::on(&store, &[]).await;
-        arm(&chat.server, "LlmSweep", 2).await;
-        until_metric(&chat.server, "actor_restarts_total{actor=\"llm\"}", 2.0).await;
+        for restarts in [1.0, 2.0] {
+            arm(&chat.server, "LlmSweep", 1).await;
+            until_metric(&chat.server, "actor_restarts_total{actor=\"llm\"}", restarts).await;
+        }
         assert_eq!(chat.visitor.ask_and_hear("Still there?").await.status(), "complete");
     }
 
@@ -196,6 +198,21 @@ on_both_stores! {
         assert_eq!(metric(&chat.server, "actor_restarts_total{actor=\"writer\"}").await, 3.0);
         assert_eq!(get(&chat.server, "/health?deep=true").await.status, 200);
     }
+}
+
+#[tokio::test]
+async fn a_session_that_panics_listens_no_more() {
+    let chat = Chat::with(&[("RECONNECT_GRACE", "500ms")]).await;
+    let mut visitor = chat.another().await;
+    chat.upstream.queue(Script::of(&["One ", "two."]).hang_after(1));
+    visitor.ask("Count, please.").await;
+    hear_text(&mut visitor, "One ").await;
+    arm(&chat.server, "SessionText", 1).await;
+    visitor.ask(QUESTION).await;
+    assert_eq!(visitor.hear_close().await, 1011);
+    // As when a network is lost: with nobody there the model is asked no longer.
+    chat.upstream.wait_for_abort().await;
+    assert_eq!(chat.turn_ended().await["status"], "interrupted");
 }
 
 #[tokio::test]

@@ -121,7 +121,10 @@ pub(super) async fn save_answer(connection: &mut Connection, it: &AnswerRecord) 
         turns::ended_at_ms.eq(finished.then_some(it.at.0)),
     ));
     if on_either!(connection, link => update.execute(link).await)? == 0 {
-        return Ok(Written::NotFound);
+        // Tried again after a commit of which nobody heard, it finds itself.
+        let same = turns::table.find(Key(it.turn_id.0)).filter(turns::ended_at_ms.eq(it.at.0)).count();
+        let stored: i64 = on_either!(connection, link => same.get_result(link).await)?;
+        return Ok(if stored == 0 { Written::NotFound } else { Written::Done });
     }
     let message = NewMessage {
         turn_id: Key(it.turn_id.0),

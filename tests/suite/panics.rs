@@ -200,6 +200,39 @@ on_both_stores! {
     }
 }
 
+on_both_stores! {
+    async fn any_write_may_be_committed_without_anybody_knowing(store: FreshStore) {
+        let chat = Chat::on(&store, &[]).await;
+        let unknown = async || arm(&chat.server, "WriterCommitted", 1).await;
+        let (mut visitor, gate) = (chat.another().await, Gate::default());
+        unknown().await;
+        let session = visitor.start().await;
+        chat.upstream.queue(Script::of(&["One ", "two."]).hold_after(1, &gate));
+        unknown().await;
+        visitor.ask_with_id("q-1", "Count, please.").await;
+        assert_eq!(visitor.hear_type("accepted").await["durable"], true);
+        visitor.hear_until("delta").await;
+        unknown().await;
+        gate.open();
+        assert_eq!(visitor.rest_of_answer().await.done["durable"], true);
+        // The connection owns the session in the store's eyes, too, or it could not ask.
+        unknown().await;
+        let mut back = chat.another().await;
+        back.resume(&session, json!(null)).await;
+        assert_eq!(visitor.hear_close().await, 4409);
+        assert_eq!(back.ask_and_hear("And now?").await.done["durable"], true);
+        assert_eq!(metric(&chat.server, "actor_panics_total{actor=\"persistence\"}").await, 4.0);
+        for (query, count) in [
+            ("SELECT count(*) FROM sessions", 1),
+            ("SELECT count(*) FROM turns WHERE status = 'complete'", 2),
+            ("SELECT count(*) FROM messages", 4),
+            ("SELECT count(*) FROM messages WHERE content = 'One two.'", 1),
+        ] {
+            assert_eq!(store.number(query).await, count, "{query}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_session_that_panics_listens_no_more() {
     let chat = Chat::with(&[("RECONNECT_GRACE", "500ms")]).await;

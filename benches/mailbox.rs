@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use actix::{Actor, Addr, Context, Handler, Message, Recipient};
 use resume_chatbot::mailbox::{Mailboxes, Post, Receive, Reply};
 use resume_chatbot::receives;
+use resume_chatbot::supervision::Part;
 
 const ROUNDS: usize = 31;
 /// Told at once, then waited for: fewer than the mailbox holds.
@@ -19,7 +20,7 @@ struct Counting {
     count: u64,
 }
 
-receives!(Counting, "counting", 4096);
+receives!(Counting, Part::Other, 4096);
 
 impl Actor for Counting {
     type Context = Context<Self>;

@@ -20,10 +20,12 @@
 //!
 //! In reading order: [`protocol`] is the wire; [`session`], [`llm`], [`persistence`], [`health`] are the actors, who
 //! write to each other through [`mailbox`]; [`resume`] and [`tokens`] are what prompts are made of; [`safety`] judges what
-//! visitors send, [`limits`] how much one address may; [`settings`], [`clock`], [`ids`], [`incarnation`] and [`telemetry`]
-//! serve them all; [`startup`] is the only place that names every actor, [`shutdown`] the order of leaving.
+//! visitors send, [`limits`] how much one address may, [`spending`] what a day may cost; [`settings`], [`clock`], [`ids`],
+//! [`incarnation`] and [`telemetry`] serve them all; [`supervision`] is what a panic comes to, [`faults`] how tests have
+//! one; [`startup`] is the only place that names every actor, [`shutdown`] the order of leaving.
 
 pub mod clock;
+pub mod faults;
 pub mod health;
 pub mod http;
 pub mod ids;
@@ -40,5 +42,6 @@ pub mod settings;
 pub mod shutdown;
 pub mod spending;
 pub mod startup;
+pub mod supervision;
 pub mod telemetry;
 pub mod tokens;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use slog::{info, warn};
+use rustix::process::Signal as SystemSignal;
+use slog::{error, info, warn};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 
@@ -11,6 +12,7 @@ use crate::persistence::PATIENCE;
 use crate::persistence::messages::FlushStorage;
 use crate::session::SessionOrder;
 use crate::startup::Application;
+use crate::supervision::Part;
 
 /// How long sockets get to take their close frames.
 const CLOSING_TIMEOUT: Duration = Duration::from_secs(2);
@@ -25,10 +27,13 @@ pub enum Departure {
     Orderly,
     /// A second signal came meanwhile.
     AtOnce,
+    /// This part had panicked too often; everything else was brought to its end.
+    BeyondRepair(Part),
 }
 
 impl Application {
-    /// Serves until a signal says to leave, then leaves in order; a second signal ends that.
+    /// Serves until a signal says to leave, or a part has panicked too often, then leaves in order; a second signal ends
+    /// that.
     ///
     /// # Errors
     /// When the listener fails.
@@ -36,10 +41,17 @@ impl Application {
         let signals = &mut self.signals;
         let handle = self.server.handle();
         let mut server = std::pin::pin!(self.server);
-        tokio::select! {
+        let departure = tokio::select! {
             result = &mut server => return result.map(|()| Departure::Orderly),
-            name = signals.next() => info!(self.log, "leaving"; "signal" => name),
-        }
+            name = signals.next() => {
+                info!(self.log, "leaving"; "signal" => name);
+                Departure::Orderly
+            }
+            part = self.supervision.is_beyond_repair() => {
+                error!(self.log, "leaving, because a part panicked too often"; "actor" => part.as_str());
+                Departure::BeyondRepair(part)
+            }
+        };
         let orderly = async {
             self.registry.close();
             self.registry.broadcast(SessionOrder::Draining);
@@ -60,9 +72,17 @@ impl Application {
             }
             info!(self.log, "left");
         };
+        let on_top = async {
+            if departure != Departure::Orderly {
+                // The first signal asks for what is under way already.
+                let name = signals.next().await;
+                info!(self.log, "leaving"; "signal" => name);
+            }
+            signals.next().await
+        };
         tokio::select! {
-            () = orderly => Ok(Departure::Orderly),
-            name = signals.next() => {
+            () = orderly => Ok(departure),
+            name = on_top => {
                 warn!(self.log, "leaving at once"; "signal" => name);
                 Ok(Departure::AtOnce)
             }
@@ -74,12 +94,19 @@ impl Application {
 pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// Nobody listens to it. Taken over, a file that may not grow (`ulimit -f`) is an error of the write, by which SQLite is
+    /// away for a while, instead of the end of the process.
+    _file_too_large: Signal,
 }
 
 impl Signals {
     /// Takes the signals over: from here on they end the process only in order.
     pub(crate) fn new() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            _file_too_large: signal(SignalKind::from_raw(SystemSignal::XFSZ.as_raw()))?,
+        })
     }
 
     async fn next(&mut self) -> &'static str {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Once};
 
-use actix::{Actor, Arbiter};
+use actix::Arbiter;
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::web::Data;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -35,6 +35,7 @@ use crate::session::{Neighbours, SessionLimits, SessionSurroundings, SessionTime
 use crate::settings::{BudgetSettings, DegradedMode, LlmSettings, Settings};
 use crate::shutdown::Signals;
 use crate::spending::{Ceilings, Prices, Spending};
+use crate::supervision::{Part, Supervision, supervisor};
 use crate::telemetry::metrics::Metrics;
 use crate::tokens::TokenCounter;
 
@@ -68,6 +69,7 @@ pub struct Application {
     pub(crate) registry: Arc<Registry>,
     pub(crate) finish_answers: Post<FinishAnswers>,
     pub(crate) flush_storage: Post<FlushStorage>,
+    pub(crate) supervision: Arc<Supervision>,
     pub(crate) log: Logger,
     pub(crate) signals: Signals,
 }
@@ -95,6 +97,8 @@ impl Application {
             }
             operator => operator?,
         };
+        let supervision = Supervision::new(Arc::clone(metrics), log.clone());
+        supervision.witness_panics();
         raise_descriptor_limit(settings.http.max_connections, log);
         let counter = TokenCounter::new(settings.tokens.tokenizer);
         let instructions = Arc::new(instructions);
@@ -118,13 +122,18 @@ impl Application {
         let incarnation = Incarnation::this();
         let registry = Registry::new(settings.http.max_connections);
         let watchdog = Watchdog::new(settings.session.slow_reader_timeout);
-        actix::spawn(Arc::clone(&watchdog).run(Arc::clone(metrics), log.new(o!("actor" => "watchdog"))));
+        let looking = {
+            let (watchdog, metrics) = (Arc::clone(&watchdog), Arc::clone(metrics));
+            let log = log.new(o!("actor" => "watchdog"));
+            async move || Arc::clone(&watchdog).run(Arc::clone(&metrics), log.clone()).await
+        };
+        actix::spawn(Arc::clone(&supervision).keep(Part::Watchdog, looking));
 
         let persistence = {
             let (database, log) = (settings.database.clone(), log.new(o!("actor" => "persistence")));
-            let metrics = Arc::clone(metrics);
-            PersistenceActor::start_in_arbiter(&Arbiter::new().handle(), move |_| {
-                PersistenceActor::new(&database, metrics, log)
+            let (metrics, shared) = (Arc::clone(metrics), Arc::clone(&supervision));
+            supervisor::start_in_arbiter(&Arbiter::new().handle(), &supervision, move || {
+                PersistenceActor::new(&database, metrics, shared, log)
             })
         };
         let llm = {
@@ -142,17 +151,18 @@ impl Application {
                 counter,
                 reconnect_grace: settings.session.reconnect_grace,
             };
-            LlmActor::start_in_arbiter(&Arbiter::new().handle(), move |_| LlmActor::new(parts))
+            supervisor::start_in_arbiter(&Arbiter::new().handle(), &supervision, || LlmActor::new(parts))
         };
-        let health = HealthActor::new(HealthParts {
+        let health = HealthParts {
             storage: Post::to(&persistence, mailboxes),
             writer: Post::to(&persistence, mailboxes),
             model: Post::to(&llm, mailboxes),
             metrics: Arc::clone(metrics),
+            supervision: Arc::clone(&supervision),
             registry: Arc::clone(&registry),
             resume: format!("{} sections", resume.sections.len()),
-        })
-        .start();
+        };
+        let health = supervisor::start(&supervision, || HealthActor::new(health));
         let session = SessionSurroundings {
             neighbours: Neighbours {
                 ask: Post::to(&llm, mailboxes),
@@ -168,6 +178,7 @@ impl Application {
             },
             incarnation,
             metrics: Arc::clone(metrics),
+            supervision: Arc::clone(&supervision),
             registry: Arc::clone(&registry),
             intake: Intake::new(settings.limits.suspicious_content, counter),
             limits: SessionLimits {
@@ -228,6 +239,7 @@ impl Application {
             registry,
             finish_answers,
             flush_storage,
+            supervision,
             log: log.clone(),
             signals,
         })

@@ -22,6 +22,9 @@ use resume_chatbot::settings::{Loaded, Purpose, Settings, process_environment};
 /// `EX_CONFIG` of sysexits: the settings are wrong, starting again will not help.
 const EX_CONFIG: u8 = 78;
 
+/// `EX_SOFTWARE` of sysexits: a fault of our own that came back again and again; starting again helps for a while.
+const EX_SOFTWARE: u8 = 70;
+
 /// Visitors of your site chat with your resume.
 #[derive(Parser)]
 #[command(version)]

@@ -8,6 +8,7 @@ use resume_chatbot::resume::{self, Document};
 use resume_chatbot::settings::{Purpose, Settings};
 use resume_chatbot::shutdown::Departure;
 use resume_chatbot::startup::{Answers, Application};
+use resume_chatbot::supervision::{Part, caught};
 use resume_chatbot::telemetry::logger;
 use resume_chatbot::telemetry::metrics::Metrics;
 use resume_chatbot::tokens::TokenCounter;
@@ -15,7 +16,7 @@ use slog::{Logger, info, warn};
 
 use super::migrate::bring_up_to_date;
 use super::page::print;
-use super::{EX_CONFIG, Failed, Outcome, load};
+use super::{EX_CONFIG, EX_SOFTWARE, Failed, Outcome, load};
 
 /// The resume that `demo` talks about.
 const SAMPLE: &str = include_str!("../../examples/resumes/sample.md");
@@ -92,9 +93,14 @@ fn serve_until_signal(
         let name = &resume.name;
         info!(log, "listening"; "address" => %application.address);
         print(&format!("Chat about {name} at http://{}\n", application.address))?;
-        match application.run(settings.shutdown_timeout).await {
+        let run = caught(Part::Other, application.run(settings.shutdown_timeout)).await;
+        match run.map_err(|panic| Failed(EX_SOFTWARE, format!("the server failed: {panic}")))? {
             Ok(Departure::Orderly) => Ok(()),
             Ok(Departure::AtOnce) => Err(Failed(130, "ended by a second signal".to_owned())),
+            Ok(Departure::BeyondRepair(part)) => {
+                let part = part.as_str();
+                Err(Failed(EX_SOFTWARE, format!("{part} panicked too often; the log says where")))
+            }
             Err(error) => Err(Failed(1, format!("the server failed: {error}"))),
         }
     })

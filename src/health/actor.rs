@@ -3,17 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, WrapFuture};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Supervised, WrapFuture};
 use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, Shared, join3};
 use tokio::time::Instant;
 
 use super::checks::{Finding, Newest, actors, answers, database};
 use super::{Check, CheckHealth, HealthParts, HealthReport, HealthStatus};
+use crate::faults::{self, Point};
 use crate::llm::messages::CheckModel;
 use crate::mailbox::{Mailbox, Receive, Reply};
 use crate::persistence::messages::{CheckStorage, CheckWriter};
 use crate::receives;
+use crate::supervision::Part;
 
 /// How often the checks are renewed without being asked.
 const PROBE_INTERVAL: Duration = Duration::from_secs(10);
@@ -74,6 +76,7 @@ impl HealthActor {
 
 impl About {
     async fn check(self: Arc<Self>) -> Arc<Newest> {
+        faults::pass(Point::HealthCheck, "");
         let parts = &self.parts;
         let asked_at = Instant::now();
         let storage = parts.storage.ask(CheckStorage, CHECK_TIMEOUT).map(|reply| (reply, asked_at.elapsed()));
@@ -83,7 +86,7 @@ impl About {
         Arc::new(Newest {
             asked_at,
             actors: actors(&writer, &model),
-            database: database(storage),
+            database: database(storage, &writer),
             llm: answers(model),
         })
     }
@@ -94,6 +97,10 @@ impl About {
         let mailboxes = &self.parts.metrics.mailboxes;
         let depths = mailboxes.actors().into_iter().filter(|actor| *actor != "session");
         actors.mailboxes = Some(depths.map(|actor| (actor, mailboxes.depth_of(actor))).collect());
+        if let Some(part) = self.parts.supervision.beyond_repair() {
+            actors.status = HealthStatus::Unhealthy;
+            actors.detail = format!("{} panicked too often; the server leaves", part.as_str());
+        }
         let read = (HealthStatus::Healthy, self.parts.resume.clone(), Duration::ZERO);
         let checks = [
             ("actors", actors),
@@ -122,7 +129,7 @@ impl About {
     }
 }
 
-receives!(HealthActor, "health", MAILBOX_CAPACITY);
+receives!(HealthActor, Part::Health, MAILBOX_CAPACITY);
 
 impl Actor for HealthActor {
     type Context = Context<Self>;
@@ -137,8 +144,16 @@ impl Actor for HealthActor {
     }
 }
 
+impl Supervised for HealthActor {
+    /// Everything it knows is asked for again.
+    fn restarting(&mut self, _: &mut Self::Context) {
+        *self = Self { about: Arc::clone(&self.about), newest: None, begun: None };
+    }
+}
+
 impl Receive<CheckHealth> for HealthActor {
     fn receive(&mut self, ask: CheckHealth, ctx: &mut Self::Context) -> Reply<HealthReport> {
+        faults::pass(Point::HealthReceive, "");
         if let (false, Some(newest)) = (ask.deep, &self.newest) {
             return Reply::Now(self.about.report(newest));
         }

@@ -26,14 +26,19 @@ pub(super) struct Newest {
     pub(super) actors: Finding,
 }
 
-pub(super) fn database((reply, took): Timed<Result<Duration, StorageError>>) -> Finding {
+/// A file that another process has locked can be read all the while, so what the writer has to say counts as well.
+pub(super) fn database(
+    (reply, took): Timed<Result<Duration, StorageError>>,
+    writer: &Timed<WriterReport>,
+) -> Finding {
     let unhealthy = |detail: &str| (HealthStatus::Unhealthy, detail.to_owned(), took);
     match reply {
+        Ok(Ok(_)) if writer.0.as_ref().is_ok_and(|report| report.away) => unhealthy("nothing can be written"),
         Ok(Ok(latency)) => (HealthStatus::Healthy, "a query was answered".to_owned(), latency),
         // What failed is in the log; a health page may be public.
         Ok(Err(_)) => unhealthy("no query is answered"),
         Err(AskError::Timeout) => unhealthy("no answer in time"),
-        Err(AskError::Closed) => unhealthy("the persistence actor is gone"),
+        Err(AskError::Closed) => unhealthy("the persistence actor failed"),
     }
 }
 
@@ -59,7 +64,7 @@ pub(super) fn answers((reply, took): Timed<ModelCondition>) -> Finding {
             (status, format!("{}: {answering} answering, {waiting} waiting{breaker}", mode.as_str()), took)
         }
         Err(AskError::Timeout) => (HealthStatus::Unhealthy, "no answer in time".to_owned(), took),
-        Err(AskError::Closed) => (HealthStatus::Unhealthy, "the llm actor is gone".to_owned(), took),
+        Err(AskError::Closed) => (HealthStatus::Unhealthy, "the llm actor failed".to_owned(), took),
     }
 }
 

@@ -20,6 +20,7 @@ use crate::llm::messages::CheckModel;
 use crate::mailbox::Post;
 use crate::persistence::messages::{CheckStorage, CheckWriter};
 use crate::session::registry::Registry;
+use crate::supervision::Supervision;
 use crate::telemetry::metrics::Metrics;
 
 /// Ask how the server is.
@@ -89,6 +90,8 @@ pub struct HealthParts {
     pub model: Post<CheckModel>,
     /// How full the mailboxes are.
     pub metrics: Arc<Metrics>,
+    /// Whether the process can go on.
+    pub supervision: Arc<Supervision>,
     /// Who is connected, and whether the server is about to leave.
     pub registry: Arc<Registry>,
     /// What is known of the resume.

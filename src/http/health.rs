@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::HttpSurroundings;
 use super::refusal::refuse;
+use crate::faults::{self, Point};
 use crate::health::{CheckHealth, HealthReport};
 use crate::protocol::codes::ErrorCode;
 
@@ -27,6 +28,7 @@ pub(super) async fn report(
     depth: Result<Query<Depth>, actix_web::Error>,
     surroundings: Data<HttpSurroundings>,
 ) -> HttpResponse {
+    faults::pass(Point::HttpHealth, "");
     let Ok(depth) = depth else {
         return refuse(&request, ErrorCode::ValidationError, "`deep` is `true` or `false`.");
     };

@@ -3,7 +3,7 @@
 use actix_web::dev::Server;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use actix_web::middleware::from_fn;
-use actix_web::web::{Data, get, resource};
+use actix_web::web::{Data, ServiceConfig, get, resource};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 
 use std::net::TcpListener;
@@ -31,6 +31,7 @@ pub fn serve_operator(
             .wrap(from_fn(request_id::attach))
             .service(resource("/metrics").route(get().to(metrics)))
             .service(resource("/health").route(get().to(health::report)))
+            .configure(faults)
     })
     .workers(1)
     .client_request_timeout(REQUEST_TIMEOUT)
@@ -39,6 +40,20 @@ pub fn serve_operator(
     .shutdown_timeout(1)
     .listen(listener)?;
     Ok(server.run())
+}
+
+/// In builds for tests alone: `/faults/{point}/{times}` has the next passes of a point panic.
+fn faults(config: &mut ServiceConfig) {
+    #[cfg(feature = "fault-injection")]
+    config.service(resource("/faults/{point}/{times}").route(get().to(
+        async |wanted: actix_web::web::Path<(String, u32)>| {
+            let (point, times) = wanted.into_inner();
+            crate::faults::arm(&point, times);
+            HttpResponse::NoContent().finish()
+        },
+    )));
+    #[cfg(not(feature = "fault-injection"))]
+    let _ = config;
 }
 
 async fn metrics(request: HttpRequest, surroundings: Data<HttpSurroundings>) -> HttpResponse {

@@ -1,17 +1,55 @@
-//! Gives every request its id and every response the headers all of them have.
+//! Gives every request its id and every response the headers all of them have, also when what answers it panics.
 
+use std::fmt;
 use std::sync::Arc;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage, HttpRequest};
+use actix_web::web::Data;
+use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse, ResponseError};
+use slog::error;
 
+use super::HttpSurroundings;
+use crate::protocol::codes::ErrorCode;
+use crate::protocol::server::ErrorFrame;
+use crate::supervision::{Part, caught};
 use crate::telemetry::request_id::{HEADER, honour};
 
 #[derive(Clone)]
 struct RequestId(Arc<str>);
+
+/// A request whose handler panicked, told like any other error.
+#[derive(Debug)]
+struct Panicked {
+    request_id: Arc<str>,
+}
+
+impl fmt::Display for Panicked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the handler panicked")
+    }
+}
+
+impl ResponseError for Panicked {
+    fn error_response(&self) -> HttpResponse {
+        let code = ErrorCode::InternalError;
+        let mut response = HttpResponse::InternalServerError();
+        response
+            .insert_header((HEADER, &*self.request_id))
+            .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"));
+        response.json(ErrorFrame {
+            code,
+            message: code.entry().message.to_owned(),
+            retryable: code.entry().retryable,
+            retry_after_ms: None,
+            id: None,
+            turn_id: None,
+            request_id: Arc::clone(&self.request_id),
+        })
+    }
+}
 
 /// The id of this request.
 pub(super) fn of(request: &HttpRequest) -> Arc<str> {
@@ -26,7 +64,17 @@ pub(super) async fn attach(
     let given = request.headers().get(HEADER).and_then(|value| value.to_str().ok());
     let id = honour(given);
     request.extensions_mut().insert(RequestId(Arc::clone(&id)));
-    let mut response = next.call(request).await?;
+    let surroundings = request.app_data::<Data<HttpSurroundings>>().cloned();
+    let mut response = match caught(Part::Http, async { next.call(request).await }).await {
+        Ok(response) => response?,
+        Err(panic) => {
+            if let Some(surroundings) = surroundings {
+                error!(surroundings.log, "a request panicked"; "request_id" => &*id, &panic);
+                surroundings.session.metrics.session.error(ErrorCode::InternalError);
+            }
+            return Err(Panicked { request_id: id }.into());
+        }
+    };
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&id) {
         headers.insert(HeaderName::from_static(HEADER), value);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, WrapFuture};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Supervised, WrapFuture};
 use slog::{Logger, warn};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -15,6 +15,7 @@ use super::generation::{Failure, Generation};
 use super::messages::{AskModel, CheckModel, FindGeneration, FinishAnswers, FollowElsewhere, ModelCondition};
 use super::turn::Answering;
 use crate::clock::Timestamp;
+use crate::faults::{self, Point};
 use crate::ids::TurnId;
 use crate::incarnation::Incarnation;
 use crate::mailbox::{Mailbox, Post, Receive, Reply};
@@ -24,6 +25,7 @@ use crate::protocol::codes::ErrorCode;
 use crate::protocol::server::AnswerMode;
 use crate::receives;
 use crate::spending::{Day, Spending};
+use crate::supervision::Part;
 use crate::telemetry::metrics::Metrics;
 use crate::tokens::TokenCounter;
 
@@ -143,6 +145,9 @@ impl LlmActor {
 
     /// Reads what was spent today before this process began. Until that is known no question is taken.
     fn load_spending(&mut self, ctx: &mut Context<Self>) {
+        if self.answering.spending.is_known() {
+            return;
+        }
         let day = Day::of(Timestamp::now());
         let loaded = self.load_spending.ask(LoadSpending { day }, PATIENCE);
         ctx.wait(loaded.into_actor(self).map(move |loaded, actor, ctx| match loaded {
@@ -162,6 +167,7 @@ impl LlmActor {
     }
 
     fn sweep(&mut self) {
+        faults::pass(Point::LlmSweep, "");
         let now = Instant::now();
         let grace = self.answering.reconnect_grace;
         self.generations.retain(|_, kept| {
@@ -173,7 +179,7 @@ impl LlmActor {
     }
 }
 
-receives!(LlmActor, "llm", MAILBOX_CAPACITY);
+receives!(LlmActor, Part::Llm, MAILBOX_CAPACITY);
 
 impl Actor for LlmActor {
     type Context = Context<Self>;
@@ -185,14 +191,30 @@ impl Actor for LlmActor {
     }
 }
 
+impl Supervised for LlmActor {
+    /// Answers are given by their own tasks and go on; whoever comes back to one must find it. The places they hold and what
+    /// is set aside for them are in what they share.
+    fn restarting(&mut self, _: &mut Self::Context) {
+        *self = Self {
+            answering: Arc::clone(&self.answering),
+            generations: std::mem::take(&mut self.generations),
+            load_spending: self.load_spending.clone(),
+            log: self.log.clone(),
+            draining: self.draining,
+        };
+    }
+}
+
 impl Receive<AskModel> for LlmActor {
     fn receive(&mut self, ask: AskModel, _: &mut Self::Context) -> Reply<Result<Arc<Generation>, Failure>> {
+        faults::pass(Point::LlmAsk, &ask.prompt.question);
         Reply::Now(self.ask(ask))
     }
 }
 
 impl Receive<FindGeneration> for LlmActor {
     fn receive(&mut self, find: FindGeneration, _: &mut Self::Context) -> Reply<Option<Arc<Generation>>> {
+        faults::pass(Point::LlmFind, "");
         let kept = self.generations.get(&find.turn_id);
         let generation = kept.map(|kept| &kept.generation).filter(|it| it.session_id == find.session_id);
         Reply::Now(generation.cloned())

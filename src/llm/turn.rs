@@ -1,12 +1,10 @@
 //! The task that carries one question through: stored, answered, stored again, told.
 
 use std::cell::Cell;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use futures_util::future::try_join;
 use slog::{error, info, warn};
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
@@ -18,6 +16,7 @@ use super::generation::{Acceptance, Failure, Generation, Outcome, Said};
 use super::messages::AskModel;
 use super::source::{Finish, SourceError};
 use crate::clock::Timestamp;
+use crate::faults::{self, Point};
 use crate::incarnation::Incarnation;
 use crate::mailbox::{AskError, Post};
 use crate::persistence::messages::{
@@ -27,6 +26,7 @@ use crate::persistence::{PATIENCE, StorageError};
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::server::{AnswerMode, TurnStatus, Usage};
 use crate::spending::{Amount, Day, Reservation, Spending};
+use crate::supervision::{Part, caught};
 use crate::telemetry::metrics::{DegradedBy, Metrics, Presence};
 use crate::tokens::TokenCounter;
 
@@ -94,12 +94,17 @@ impl Answering {
         generation: Arc<Generation>,
         route: Route,
     ) {
-        let log = ask.log.clone();
-        let attempt = self.attempt(ask, &generation, route);
-        let attempt = AssertUnwindSafe(attempt).catch_unwind().await;
-        if attempt.is_err() {
-            error!(log, "the task of an answer panicked");
-            generation.settle_question(Err(ErrorCode::InternalError.into()));
+        let watch = Stopwatch { started: Instant::now(), asked_after: Cell::new(None) };
+        let attempt = self.attempt(&ask, &generation, route, &watch);
+        let Err(panic) = caught(Part::Answer, attempt).await else { return };
+        error!(ask.log, "the task of an answer panicked"; &panic);
+        // The store may have the question by now, so the turn is told as one that was taken and has failed.
+        generation.settle_question(Ok(Acceptance { durable: false }));
+        let error = SourceError::nobody(ErrorCode::InternalError.into());
+        // What was set aside for it counts as taken: nobody knows any more what was.
+        let concluded = self.conclude(&ask, &generation, Ending::Failed(error), &watch, None);
+        if let Err(panic) = caught(Part::Answer, concluded).await {
+            error!(ask.log, "the end of an answer panicked"; &panic);
             let outcome = Outcome {
                 status: TurnStatus::Failed,
                 failure: Some(ErrorCode::InternalError.into()),
@@ -113,14 +118,14 @@ impl Answering {
         }
     }
 
-    async fn attempt(&self, ask: AskModel, generation: &Arc<Generation>, route: Route) {
+    async fn attempt(&self, ask: &AskModel, generation: &Arc<Generation>, route: Route, watch: &Stopwatch) {
+        faults::pass(Point::AnswerTask, &ask.prompt.question);
         let (way, reservation) = match route {
             Route::Model(Fare { admitted, reservation }) => (Way::Model(admitted), Some(reservation)),
             Route::Resume(reason) => (Way::Resume(reason), None),
         };
-        let watch = Stopwatch { started: Instant::now(), asked_after: Cell::new(None) };
         // Handed to the store before anything is asked upstream, so no answer can be stored ahead of its question.
-        let question = SaveQuestion {
+        let question = || SaveQuestion {
             turn_id: ask.turn_id,
             session_id: ask.session_id,
             epoch: ask.epoch,
@@ -136,21 +141,26 @@ impl Answering {
             answered_by: self.incarnation.name(),
             regenerates: ask.regenerates,
         };
-        let stored = self.save_question.ask(question, PATIENCE);
+        let stored = self.save_question.ask(question(), PATIENCE);
         let accept = async {
-            let acceptance = match stored.await {
+            let stored = match stored.await {
+                // Whether it came into the buffer before the store's actor panicked, nobody knows. Twice does no harm.
+                Err(AskError::Closed) => self.save_question.ask(question(), PATIENCE).await,
+                stored => stored,
+            };
+            let acceptance = match stored {
                 Ok(Ok(())) => Ok(Acceptance { durable: true }),
                 Ok(Err(error)) => Err(question_failure(&error, ask.asked_at)),
-                Err(AskError::Closed) => Err(ErrorCode::StorageUnavailable.into()),
+                Err(AskError::Closed) => Err(ErrorCode::InternalError.into()),
                 // The write stays in the store's buffer and is committed when the database is back.
                 Err(AskError::Timeout) => Ok(Acceptance { durable: false }),
             };
             generation.settle_question(acceptance.clone());
             acceptance
         };
-        let drive = async { Ok(self.drive(&ask, generation, way, &watch).await) };
+        let drive = async { Ok(self.drive(ask, generation, way, watch).await) };
         match try_join(accept, drive).await {
-            Ok((_, ending)) => self.conclude(&ask, generation, ending, &watch, reservation).await,
+            Ok((_, ending)) => self.conclude(ask, generation, ending, watch, reservation).await,
             Err(failure) => {
                 // It was never asked, as far as anybody will remember.
                 if let Some(reservation) = reservation {
@@ -332,6 +342,7 @@ impl Answering {
                 (TurnStatus::Failed, None, Some(error.failure))
             }
         };
+        faults::pass(Point::AnswerConclude, &said.text);
         let answer_tokens = self.counter.count(&said.text);
         // What was taken out again was made all the same.
         let made_tokens = answer_tokens.saturating_add(self.counter.count(&unseen));
@@ -425,6 +436,7 @@ fn question_failure(error: &StorageError, asked_at: Timestamp) -> Failure {
         StorageError::DuplicateQuestion => ErrorCode::DuplicateId.into(),
         StorageError::Superseded => ErrorCode::SessionNotFound.into(),
         StorageError::BufferFull => ErrorCode::StorageUnavailable.into(),
+        StorageError::Panicked(_) => ErrorCode::InternalError.into(),
         StorageError::Rejected(_)
         | StorageError::Unclear(_)
         | StorageError::Unavailable(_)

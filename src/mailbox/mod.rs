@@ -18,10 +18,14 @@ use futures_util::future::LocalBoxFuture;
 pub use meter::{Mailboxes, Meter};
 pub use post::{AskError, Handled, Post, Posted, TellError};
 
+use crate::supervision::Part;
+
 /// An actor with a measured mailbox. Implemented by [`receives!`](crate::receives).
 pub trait Mailbox: Actor {
-    /// The kind of actor, as metrics call it. All actors of one kind are measured as one.
-    const NAME: &'static str;
+    /// The kind of actor. All actors of one kind are measured as one.
+    const PART: Part;
+    /// The kind of actor, as metrics call it.
+    const NAME: &'static str = Self::PART.as_str();
     /// Messages that may wait for each of them.
     const CAPACITY: usize;
 }
@@ -37,7 +41,7 @@ pub enum Reply<T> {
     /// The reply.
     Now(T),
     /// The reply when the future resolves; the actor takes other messages meanwhile. The future is run to its end
-    /// whatever becomes of the asker.
+    /// whatever becomes of the asker. Its panic is its asker's alone, who hears [`AskError::Closed`].
     Later(LocalBoxFuture<'static, T>),
 }
 
@@ -48,12 +52,12 @@ impl<T> Reply<T> {
     }
 }
 
-/// Gives an actor its mailbox: a name for metrics, a capacity, and the one way by which messages come in.
+/// Gives an actor its mailbox: the part of the server that it is, a capacity, and the one way by which messages come in.
 #[macro_export]
 macro_rules! receives {
-    ($actor:ty, $name:literal, $capacity:expr) => {
+    ($actor:ty, $part:expr, $capacity:expr) => {
         impl $crate::mailbox::Mailbox for $actor {
-            const NAME: &'static str = $name;
+            const PART: $crate::supervision::Part = $part;
             const CAPACITY: usize = $capacity;
         }
 

@@ -9,6 +9,7 @@ use quanta::Instant;
 use thiserror::Error;
 
 use super::{Mailbox, Mailboxes, Meter, Receive, Reply};
+use crate::supervision::caught;
 
 /// A neighbour that takes messages of one kind.
 pub struct Post<M>
@@ -26,8 +27,8 @@ pub enum AskError {
     /// The asker's patience ended. The message was taken back if the actor had not come to it yet.
     #[error("no reply came in time")]
     Timeout,
-    /// The actor does not exist any more.
-    #[error("the actor is gone")]
+    /// The actor panicked over the message and was made anew, or does not exist any more.
+    #[error("the actor failed")]
     Closed,
 }
 
@@ -195,7 +196,8 @@ where
             }
             Reply::Later(reply) => {
                 actix::spawn(async move {
-                    let reply = reply.await;
+                    // Without a reply the asker is told that there will be none.
+                    let Ok(reply) = caught(A::PART, reply).await else { return };
                     stamp.answered();
                     tell(asker, reply);
                 });

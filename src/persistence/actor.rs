@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use actix::{Actor, AsyncContext, Context};
+use actix::{Actor, AsyncContext, Context, Supervised};
 use slog::Logger;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
@@ -15,15 +15,17 @@ use super::messages::{
     StoredSession, StoredTurn, TranscriptPage, WriterReport,
 };
 use super::pool::{Connection, Pool};
-use super::writer::{self, BUFFER_CAPACITY, Job, Observed, Write, WriterCondition, Written};
+use super::writer::{BUFFER_CAPACITY, Job, Observed, Write, Writer, WriterCondition, Written};
 use super::{PATIENCE, StorageError};
 use super::{queries, spending};
+use crate::faults::{self, Point};
 use crate::mailbox::{Mailbox, Receive, Reply};
 use crate::receives;
 use crate::session::history::MAX_EXCHANGES;
 use crate::session::rate_window::WINDOW;
 use crate::settings::DatabaseSettings;
 use crate::spending::Amount;
+use crate::supervision::{Part, Supervision};
 use crate::telemetry::metrics::Metrics;
 
 /// Messages that may wait for the actor; handling one takes microseconds.
@@ -43,12 +45,18 @@ pub struct PersistenceActor {
 impl PersistenceActor {
     /// Starts the writer. To be called on the thread the actor will live on: connections belong to its runtime.
     #[must_use]
-    pub fn new(settings: &DatabaseSettings, metrics: Arc<Metrics>, log: Logger) -> Self {
+    pub fn new(
+        settings: &DatabaseSettings,
+        metrics: Arc<Metrics>,
+        supervision: Arc<Supervision>,
+        log: Logger,
+    ) -> Self {
         let pool = Pool::new(settings);
         let (jobs, waiting) = mpsc::channel(BUFFER_CAPACITY);
         let condition = Arc::new(WriterCondition::default());
         let observed = Observed { condition: Arc::clone(&condition), metrics: Arc::clone(&metrics) };
-        actix::spawn(writer::run(pool.clone(), waiting, observed, log));
+        let mut writer = Writer::new(pool.clone(), waiting, observed, log);
+        actix::spawn(supervision.keep(Part::Writer, async move || writer.run().await));
         Self { pool, jobs, condition, metrics }
     }
 
@@ -80,7 +88,7 @@ impl PersistenceActor {
     }
 }
 
-receives!(PersistenceActor, "persistence", MAILBOX_CAPACITY);
+receives!(PersistenceActor, Part::Persistence, MAILBOX_CAPACITY);
 
 impl Actor for PersistenceActor {
     type Context = Context<Self>;
@@ -88,6 +96,18 @@ impl Actor for PersistenceActor {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(Self::CAPACITY);
         ctx.run_interval(OBSERVE_INTERVAL, |actor, _| actor.observe());
+    }
+}
+
+impl Supervised for PersistenceActor {
+    /// The buffer is the writer's, which is a task of its own: nothing that waits there is touched.
+    fn restarting(&mut self, _: &mut Self::Context) {
+        *self = Self {
+            pool: self.pool.clone(),
+            jobs: self.jobs.clone(),
+            condition: Arc::clone(&self.condition),
+            metrics: Arc::clone(&self.metrics),
+        };
     }
 }
 
@@ -109,6 +129,7 @@ fn too_late() -> StorageError {
 
 impl Receive<CreateSession> for PersistenceActor {
     fn receive(&mut self, create: CreateSession, _: &mut Self::Context) -> Reply<Result<(), StorageError>> {
+        faults::pass(Point::PersistenceCreate, "");
         let written = self.write(Write::CreateSession(create));
         Reply::later(async move { done(written.await?) })
     }
@@ -117,7 +138,10 @@ impl Receive<CreateSession> for PersistenceActor {
 impl Receive<SaveQuestion> for PersistenceActor {
     fn receive(&mut self, save: SaveQuestion, _: &mut Self::Context) -> Reply<Result<(), StorageError>> {
         let written = self.write(Write::SaveQuestion(save, Instant::now() + PATIENCE));
-        Reply::later(async move { done(written.await?) })
+        Reply::later(async move {
+            faults::pass(Point::PersistenceReply, "");
+            done(written.await?)
+        })
     }
 }
 
@@ -185,7 +209,11 @@ impl Receive<LoadHistory> for PersistenceActor {
     ) -> Reply<Result<TranscriptPage, StorageError>> {
         let pool = self.pool.clone();
         Reply::later(async move {
-            pool.run(async move |link: &mut Connection| queries::load_turns(link, &load).await).await
+            let operation = async move |link: &mut Connection| {
+                faults::pass(Point::PersistenceRead, "");
+                queries::load_turns(link, &load).await
+            };
+            pool.run(operation).await
         })
     }
 }

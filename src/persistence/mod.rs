@@ -30,6 +30,8 @@ mod writer;
 
 pub use actor::PersistenceActor;
 
+use crate::supervision::Panic;
+
 /// How long anyone waits for the store before going on without it.
 pub const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -46,6 +48,9 @@ pub enum StorageError {
     /// The database will never take this. Clients see `STORAGE_UNAVAILABLE`; it is a fault of this server.
     #[error("the database refused the data: {0}")]
     Rejected(String),
+    /// Our own code panicked on the way. Clients see `INTERNAL_ERROR`.
+    #[error("the store failed: {0}")]
+    Panicked(Panic),
     /// As many writes are waiting as may. Clients see `STORAGE_UNAVAILABLE`.
     #[error("too many writes are waiting for the database")]
     BufferFull,

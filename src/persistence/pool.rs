@@ -19,6 +19,7 @@ use tokio::runtime::Handle;
 
 use super::{PATIENCE, StorageError, postgres, sqlite};
 use crate::settings::{DatabaseSettings, DatabaseUrl};
+use crate::supervision::{Part, catch, caught};
 
 /// No statement of ours takes long; one that does hangs on something.
 const POSTGRES_SETUP: &str = "SET statement_timeout = '10s'; SET application_name = 'resume-chatbot'";
@@ -121,7 +122,7 @@ impl Pool {
     }
 
     /// Runs one operation on a connection. Once begun it should not be dropped: call this from a task that nobody
-    /// cancels.
+    /// cancels. When it panics its connection is thrown away with it, whatever had begun there.
     pub(super) async fn run<R, F>(&self, operation: F) -> Result<R, StorageError>
     where
         F: AsyncFnOnce(&mut Connection) -> Result<R, DieselError> + Send + 'static,
@@ -131,13 +132,17 @@ impl Pool {
             Self::Sqlite(pool) => {
                 let mut connection = Connection::Sqlite(pool.get_owned().await.map_err(unavailable)?);
                 let here = Handle::current();
-                let hop = tokio::task::spawn_blocking(move || here.block_on(operation(&mut connection)));
-                hop.await.map_err(unavailable)?.map_err(|error| classify(&error))
+                let hop = tokio::task::spawn_blocking(move || {
+                    catch(Part::Persistence, move || here.block_on(operation(&mut connection)))
+                });
+                let done = hop.await.map_err(unavailable)?;
+                done.map_err(StorageError::Panicked)?.map_err(|error| classify(&error))
             }
             Self::Postgres(pool) => {
                 let mut connection =
                     Connection::Postgres(Box::new(pool.get_owned().await.map_err(unavailable)?));
-                operation(&mut connection).await.map_err(|error| classify(&error))
+                let done = caught(Part::Persistence, async move { operation(&mut connection).await }).await;
+                done.map_err(StorageError::Panicked)?.map_err(|error| classify(&error))
             }
         }
     }

@@ -18,6 +18,7 @@ use super::messages::{
 };
 use super::pool::{Connection, Pool};
 use super::{queries, visitors_wishes};
+use crate::faults::{self, Point};
 use crate::telemetry::metrics::Metrics;
 
 /// Writes that may wait for the database.
@@ -104,15 +105,44 @@ impl Observed {
     }
 }
 
-/// Commits until the sender of jobs is gone.
-pub(super) async fn run(pool: Pool, mut jobs: mpsc::Receiver<Job>, observed: Observed, log: Logger) {
-    let mut waiting = Vec::with_capacity(MAX_GROUP);
-    while jobs.recv_many(&mut waiting, MAX_GROUP).await > 0 {
-        let (writes, replies): (Vec<_>, Vec<_>) = waiting.drain(..).map(|job| (job.write, job.reply)).unzip();
-        let results = commit(&pool, writes, &observed, &log).await;
-        for (reply, result) in replies.into_iter().zip(results) {
-            // An asker that lost its patience is not there any more.
-            let _ = reply.send(result);
+type Asker = oneshot::Sender<Result<Written, StorageError>>;
+
+/// Takes writes out of the buffer and commits them. What it has in hand outlives a panic.
+pub(super) struct Writer {
+    pool: Pool,
+    jobs: mpsc::Receiver<Job>,
+    observed: Observed,
+    log: Logger,
+    /// The group that is being committed, and who asked for each of its writes. Empty between groups.
+    writes: Arc<[Arc<Write>]>,
+    askers: Vec<Asker>,
+}
+
+impl Writer {
+    pub(super) fn new(pool: Pool, jobs: mpsc::Receiver<Job>, observed: Observed, log: Logger) -> Self {
+        Self { pool, jobs, observed, log, writes: Arc::new([]), askers: Vec::with_capacity(MAX_GROUP) }
+    }
+
+    /// Commits until the sender of jobs is gone. Begun again, it commits first what it had in hand: whether it was
+    /// committed before, nobody knows, and writing it twice does no harm.
+    pub(super) async fn run(&mut self) {
+        let mut waiting = Vec::with_capacity(MAX_GROUP);
+        loop {
+            if self.writes.is_empty() {
+                if self.jobs.recv_many(&mut waiting, MAX_GROUP).await == 0 {
+                    return;
+                }
+                let (writes, askers): (Vec<_>, Vec<_>) =
+                    waiting.drain(..).map(|job| (Arc::new(job.write), job.reply)).unzip();
+                (self.writes, self.askers) = (writes.into(), askers);
+            }
+            faults::pass(Point::WriterGroup, "");
+            let results = commit(&self.pool, Arc::clone(&self.writes), &self.observed, &self.log).await;
+            self.writes = Arc::new([]);
+            for (asker, result) in self.askers.drain(..).zip(results) {
+                // An asker that lost its patience is not there any more.
+                let _ = asker.send(result);
+            }
         }
     }
 }
@@ -120,11 +150,10 @@ pub(super) async fn run(pool: Pool, mut jobs: mpsc::Receiver<Job>, observed: Obs
 /// Commits a group, waiting for the database as long as it takes. One result for each write.
 async fn commit(
     pool: &Pool,
-    writes: Vec<Write>,
+    writes: Arc<[Arc<Write>]>,
     observed: &Observed,
     log: &Logger,
 ) -> Vec<Result<Written, StorageError>> {
-    let writes: Arc<[Arc<Write>]> = writes.into_iter().map(Arc::new).collect();
     match commit_when_available(pool, Arc::clone(&writes), observed, log).await {
         Ok(results) => results.into_iter().map(Ok).collect(),
         Err(error) if writes.len() == 1 => {
@@ -171,6 +200,14 @@ async fn commit_when_available(
                 return Ok(results);
             }
             Err(StorageError::Unavailable(cause)) => Some(cause),
+            // Our own code may dislike the data, or something else that passes. Its own line is in the log.
+            Err(error @ StorageError::Panicked(_)) => {
+                unclear += 1;
+                if unclear >= UNCLEAR_TRIES {
+                    return Err(error);
+                }
+                None
+            }
             // A database that takes anything but this, time after time, dislikes the data. Once proves nothing: it may
             // have come back in between.
             Err(StorageError::Unclear(cause)) if pool.run(queries::try_writing).await.is_ok() => {
@@ -206,7 +243,9 @@ async fn apply_group(connection: &mut Connection, writes: &[Arc<Write>]) -> Quer
             }
         }
     }
+    faults::pass(Point::WriterCommit, "");
     connection.commit().await?;
+    faults::pass(Point::WriterCommitted, "");
     Ok(results)
 }
 

@@ -86,7 +86,7 @@ impl CloseReason {
             Self::InternalFault => close(
                 1011,
                 "a fault of the server; reconnect and resume",
-                "an actor is gone",
+                "the session panicked",
                 "reconnect and resume",
             ),
             Self::Restarting => close(

@@ -1,11 +1,14 @@
 //! The actor of one connection: its life, its frames, and what it tells.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, WrapFuture};
 use slog::{Logger, debug, error, info, o, warn};
 use tokio::time::Instant;
 
+use super::containment::LogCell;
 use super::conversation::{Conversation, Refusal, Wanted};
 use super::frame_guard::{Broken, BrokenCell};
 use super::inbound::{Fragment, Reassembly};
@@ -13,6 +16,7 @@ use super::registry::Place;
 use super::socket::{self, SocketContext};
 use super::{SessionOrder, SessionSurroundings};
 use crate::clock::Timestamp;
+use crate::faults::{self, Point};
 use crate::ids::{ResumeToken, SessionId, TurnId};
 use crate::limits::Admitted;
 use crate::llm::generation::Generation;
@@ -24,6 +28,7 @@ use crate::protocol::codes::{CloseReason, ErrorCode};
 use crate::protocol::server::{AnswerMode, ErrorFrame, Limits, NoticeCode, ServerFrame, SessionFrame};
 use crate::protocol::{MAX_MALFORMED_IN_A_ROW, MAX_QUESTION_CHARS};
 use crate::receives;
+use crate::supervision::Part;
 
 /// Orders that may wait for a session; each is given once or twice in its life.
 const MAILBOX_CAPACITY: usize = 16;
@@ -37,6 +42,8 @@ pub struct SessionActor {
     /// The id of the handshake request; every frame that reports a fault carries it.
     pub(super) request_id: Arc<str>,
     pub(super) log: Logger,
+    /// The same, or that of the turn, for who catches its panics.
+    current_log: LogCell,
     broken: BrokenCell,
     reassembly: Reassembly,
     malformed_in_a_row: u8,
@@ -86,6 +93,7 @@ impl SessionActor {
             place,
             visitor,
             request_id,
+            current_log: Rc::new(RefCell::new(log.clone())),
             log,
             broken,
             reassembly: Reassembly::default(),
@@ -101,6 +109,15 @@ impl SessionActor {
 
     pub(super) fn broken(&self) -> Option<Broken> {
         self.broken.get()
+    }
+
+    pub(super) fn log_cell(&self) -> LogCell {
+        Rc::clone(&self.current_log)
+    }
+
+    /// Whatever happens from now on happens in the turn, or in none.
+    pub(super) fn in_turn(&self, turn: Option<&Logger>) {
+        *self.current_log.borrow_mut() = turn.unwrap_or(&self.log).clone();
     }
 
     pub(super) fn client_is_there(&mut self) {
@@ -121,6 +138,7 @@ impl SessionActor {
     }
 
     pub(super) fn on_text(&mut self, text: &str, ctx: &mut SocketContext) {
+        faults::pass(Point::SessionText, text);
         let frame = match ClientFrame::parse(text) {
             Ok(frame) => frame,
             Err(malformed) => {
@@ -185,7 +203,9 @@ impl SessionActor {
                 Ok(Err(error)) => {
                     return actor.storage_failed(&error, first.and_then(|it| it.client_id), ctx);
                 }
-                Err(AskError::Closed) => return actor.actor_is_gone("persistence", ctx),
+                Err(AskError::Closed) => {
+                    return actor.actor_failed(Part::Persistence, first.and_then(|it| it.client_id), ctx);
+                }
             }
             let surroundings = &actor.surroundings;
             let conversation = Conversation::begin(
@@ -206,6 +226,7 @@ impl SessionActor {
     pub(super) fn open_session(&mut self, session: OpenSession, _: &mut SocketContext) {
         self.place.own(session.id, session.conversation.epoch());
         self.log = self.log.new(o!("session_id" => session.id.to_string()));
+        self.in_turn(None);
         info!(self.log, "session open"; "epoch" => session.conversation.epoch());
         self.open = Some(Box::new(session));
     }
@@ -277,13 +298,27 @@ impl SessionActor {
 
     pub(super) fn storage_failed(&self, error: &StorageError, id: Option<String>, ctx: &mut SocketContext) {
         warn!(self.log, "the store failed"; "cause" => %error);
-        self.refuse(&Refusal::new(ErrorCode::StorageUnavailable), id, ctx);
+        let code = match error {
+            StorageError::Panicked(_) => ErrorCode::InternalError,
+            _ => ErrorCode::StorageUnavailable,
+        };
+        self.refuse(&Refusal::new(code), id, ctx);
     }
 
-    /// A shared actor does not exist any more: this connection can do nothing.
-    pub(super) fn actor_is_gone(&mut self, which: &'static str, ctx: &mut SocketContext) {
-        error!(self.log, "an actor is gone"; "actor" => which);
-        self.leave(CloseReason::InternalFault, ctx);
+    /// A shared actor panicked over what this session asked of it. It is made anew, so that asking again may succeed.
+    pub(super) fn actor_failed(&self, which: Part, id: Option<String>, ctx: &mut SocketContext) {
+        self.note_failed(which);
+        self.refuse(&Refusal::new(ErrorCode::InternalError), id, ctx);
+    }
+
+    /// Logs why a shared actor did not answer.
+    pub(super) fn note_failed(&self, which: Part) {
+        match self.surroundings.supervision.newest(which) {
+            Some(panic) => {
+                error!(self.log, "an actor failed over a request"; "actor" => which.as_str(), &panic);
+            }
+            None => error!(self.log, "an actor is gone"; "actor" => which.as_str()),
+        }
     }
 
     fn beat(&mut self, ctx: &mut SocketContext) {
@@ -301,7 +336,7 @@ impl SessionActor {
     }
 }
 
-receives!(SessionActor, "session", MAILBOX_CAPACITY);
+receives!(SessionActor, Part::Session, MAILBOX_CAPACITY);
 
 impl Actor for SessionActor {
     type Context = SocketContext;
@@ -321,6 +356,7 @@ impl Actor for SessionActor {
 
 impl Receive<SessionOrder> for SessionActor {
     fn receive(&mut self, order: SessionOrder, ctx: &mut SocketContext) -> Reply<()> {
+        faults::pass(Point::SessionOrder, "");
         match order {
             SessionOrder::ResumedElsewhere => self.leave(CloseReason::ResumedElsewhere, ctx),
             SessionOrder::Draining => {

@@ -9,9 +9,10 @@
 //! [`actor`] carries out ([`turn_taking`] the questions), [`resumption`] brings a session back, [`transcript`] says again what was said,
 //! `wishes` is what visitors may want beside asking, [`socket`] is
 //! all that knows actix-web-actors, [`frame_guard`] and [`inbound`] keep bad frames out, [`registry`] knows who is
-//! connected, [`watchdog`] ends connections that no longer read.
+//! connected, [`watchdog`] ends connections that no longer read, [`containment`] those whose session has panicked.
 
 pub mod actor;
+pub mod containment;
 pub mod conversation;
 pub mod frame_guard;
 pub mod history;
@@ -45,6 +46,7 @@ use crate::persistence::messages::{
     CreateSession, FindTurn, ForgetSession, LoadHistory, MarkInterrupted, ResumeSession, SaveFeedback,
 };
 use crate::protocol::server::ResumeInfo;
+use crate::supervision::Supervision;
 use crate::telemetry::metrics::Metrics;
 
 /// What somebody else wants of a session.
@@ -67,6 +69,8 @@ pub struct SessionSurroundings {
     pub incarnation: Incarnation,
     /// Everything that is measured.
     pub metrics: Arc<Metrics>,
+    /// What has panicked.
+    pub supervision: Arc<Supervision>,
     /// Who is connected.
     pub registry: Arc<Registry>,
     /// Takes questions in.

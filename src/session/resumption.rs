@@ -20,6 +20,7 @@ use crate::persistence::messages::{MarkInterrupted, ResumeSession, Resumption, S
 use crate::protocol::client::Cursor;
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::server::{HistoryMessage, Role, ServerFrame, TurnStatus};
+use crate::supervision::Part;
 
 /// Longest resume token that is looked at; ours have 64 characters.
 const MAX_TOKEN_BYTES: usize = 256;
@@ -61,7 +62,7 @@ impl SessionActor {
             Err(AskError::Timeout) => {
                 actor.refuse(&Refusal::new(ErrorCode::StorageUnavailable), None, ctx);
             }
-            Err(AskError::Closed) => actor.actor_is_gone("persistence", ctx),
+            Err(AskError::Closed) => actor.actor_failed(Part::Persistence, None, ctx),
         }));
     }
 
@@ -77,7 +78,7 @@ impl SessionActor {
             Ok(generation) => actor.come_back(ticket, stored, generation, ctx),
             // Nobody knows whether it is still being given, so nothing is said of it.
             Err(AskError::Timeout) => actor.refuse(&Refusal::new(ErrorCode::Overloaded), None, ctx),
-            Err(AskError::Closed) => actor.actor_is_gone("llm", ctx),
+            Err(AskError::Closed) => actor.actor_failed(Part::Llm, None, ctx),
         }));
     }
 
@@ -96,7 +97,7 @@ impl SessionActor {
         ctx.wait(followed.into_actor(self).map(move |followed, actor, ctx| match followed {
             Ok(generation) => actor.come_back(ticket, stored, Some(generation), ctx),
             Err(AskError::Timeout) => actor.refuse(&Refusal::new(ErrorCode::Overloaded), None, ctx),
-            Err(AskError::Closed) => actor.actor_is_gone("llm", ctx),
+            Err(AskError::Closed) => actor.actor_failed(Part::Llm, None, ctx),
         }));
     }
 

@@ -9,15 +9,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use actix::{ActorContext, AsyncContext, StreamHandler};
-use actix_http::ws::{Codec, Item};
+use actix_http::ws::{Codec, Item, OpCode, Parser};
 use actix_web::error::PayloadError;
 use actix_web::{HttpRequest, HttpResponse};
 use actix_web_actors::ws::{self, HandshakeError, Message, ProtocolError, WebsocketContext};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
 use thiserror::Error;
 
 use super::SessionActor;
+use super::containment::Contained;
 use super::frame_guard::{Broken, BrokenCell, FrameGuard};
 use super::inbound::Fragment;
 use super::watchdog::{PeerSocket, Watchdog};
@@ -70,9 +71,13 @@ where
     let broken: BrokenCell = Rc::new(Cell::new(None));
     let payload = FrameGuard::new(payload, Rc::clone(&broken));
     let codec = Codec::new().max_size(MAX_MESSAGE_BYTES);
-    let output = WebsocketContext::with_codec(make(broken), payload, codec);
+    let session = make(broken);
+    let (surroundings, request_id) = (Arc::clone(&session.surroundings), Arc::clone(&session.request_id));
+    let log = session.log_cell();
+    let output = Box::pin(WebsocketContext::with_codec(session, payload, codec));
+    let output = Contained::new(output, surroundings, request_id, log);
     let socket = request.conn_data::<Arc<PeerSocket>>().cloned();
-    Ok(response.streaming(watchdog.watch(Box::pin(output), socket)))
+    Ok(response.streaming(watchdog.watch(output, socket)))
 }
 
 /// Sends a frame.
@@ -88,11 +93,22 @@ pub fn ping(ctx: &mut SocketContext) {
 
 /// Sends a close frame and ends the session.
 pub fn close(ctx: &mut SocketContext, reason: CloseReason) {
-    ctx.close(Some(ws::CloseReason {
-        code: reason.code().into(),
-        description: Some(reason.description().into()),
-    }));
+    ctx.close(Some(told(reason)));
     ctx.stop();
+}
+
+/// A frame and a close frame as bytes, for a session that cannot speak for itself any more.
+pub(super) fn last_words(frame: &ServerFrame, reason: CloseReason) -> Bytes {
+    let mut bytes = BytesMut::new();
+    if let Ok(text) = serde_json::to_string(frame) {
+        Parser::write_message(&mut bytes, text, OpCode::Text, true, false);
+    }
+    Parser::write_close(&mut bytes, Some(told(reason)), false);
+    bytes.freeze()
+}
+
+fn told(reason: CloseReason) -> ws::CloseReason {
+    ws::CloseReason { code: reason.code().into(), description: Some(reason.description().into()) }
 }
 
 impl StreamHandler<Result<Message, ProtocolError>> for SessionActor {

@@ -18,6 +18,7 @@ use crate::persistence::messages::{
 use crate::protocol::MAX_HISTORY_LIMIT;
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::server::{HistoryMessage, Role, ServerFrame, TurnStatus};
+use crate::supervision::Part;
 
 impl SessionActor {
     pub(super) fn history(&mut self, before: Option<TurnId>, limit: Option<usize>, ctx: &mut SocketContext) {
@@ -42,7 +43,7 @@ impl SessionActor {
                 Err(AskError::Timeout) => {
                     actor.refuse(&Refusal::new(ErrorCode::StorageUnavailable), None, ctx);
                 }
-                Err(AskError::Closed) => actor.actor_is_gone("persistence", ctx),
+                Err(AskError::Closed) => actor.actor_failed(Part::Persistence, None, ctx),
             }
         }));
     }
@@ -71,7 +72,7 @@ impl SessionActor {
                 actor.refuse(&Refusal::new(ErrorCode::StorageUnavailable), wanted.client_id, ctx);
             }
             Ok(Err(error)) => actor.storage_failed(&error, wanted.client_id, ctx),
-            Err(AskError::Closed) => actor.actor_is_gone("persistence", ctx),
+            Err(AskError::Closed) => actor.actor_failed(Part::Persistence, wanted.client_id, ctx),
         }));
     }
 

@@ -9,6 +9,7 @@ use super::conversation::{Asked, Known, Refusal, Wanted};
 use super::question::Question;
 use super::socket::{self, SocketContext};
 use crate::clock::Timestamp;
+use crate::faults::{self, Point};
 use crate::llm::generation::Outcome;
 use crate::llm::messages::AskModel;
 use crate::llm::subscription::Progress;
@@ -16,6 +17,7 @@ use crate::mailbox::AskError;
 use crate::persistence::PATIENCE;
 use crate::protocol::codes::{CloseReason, ErrorCode};
 use crate::protocol::server::{AnswerMode, DoneFrame, NoticeCode, ServerFrame};
+use crate::supervision::Part;
 
 impl SessionActor {
     /// Takes a question in; without a session yet, it opens one.
@@ -79,6 +81,9 @@ impl SessionActor {
         }
         let Asked { turn_id, prompt, newly_pruned } = asked;
         open.newly_pruned = newly_pruned;
+        let log = self.log.new(o!("turn_id" => turn_id.to_string()));
+        self.in_turn(Some(&log));
+        let Some(open) = &self.open else { return };
         let ask = AskModel {
             turn_id,
             visitor: self.visitor.address(),
@@ -89,7 +94,7 @@ impl SessionActor {
             prompt,
             asked_at: now,
             regenerates,
-            log: self.log.new(o!("turn_id" => turn_id.to_string())),
+            log,
         };
         let reply = self.surroundings.neighbours.ask.ask(ask, PATIENCE);
         ctx.wait(reply.into_actor(self).map(|reply, actor, ctx| match reply {
@@ -102,14 +107,15 @@ impl SessionActor {
             Ok(Err(failure)) => actor.withdraw(&failure.into(), ctx),
             Err(AskError::Timeout) => actor.withdraw(&Refusal::new(ErrorCode::Overloaded), ctx),
             Err(AskError::Closed) => {
+                actor.note_failed(Part::Llm);
                 actor.withdraw(&Refusal::new(ErrorCode::InternalError), ctx);
-                actor.actor_is_gone("llm", ctx);
             }
         }));
     }
 
     /// The question was not taken after all.
     fn withdraw(&mut self, refusal: &Refusal, ctx: &mut SocketContext) {
+        self.in_turn(None);
         let turn = self.open.as_mut().and_then(|open| {
             open.generation = None;
             open.conversation.withdraw()
@@ -139,6 +145,7 @@ impl SessionActor {
             remaining,
         };
         self.tell(&ServerFrame::Done(Box::new(done)), ctx);
+        self.in_turn(None);
     }
 
     pub(super) fn is_between_turns(&self) -> bool {
@@ -171,6 +178,7 @@ impl SessionActor {
 
 impl StreamHandler<Progress> for SessionActor {
     fn handle(&mut self, progress: Progress, ctx: &mut SocketContext) {
+        faults::pass(Point::SessionProgress, "");
         match progress {
             Progress::Delta(delta) => {
                 if !delta.replay {

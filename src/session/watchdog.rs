@@ -15,6 +15,7 @@ use futures_util::Stream;
 use slog::{Logger, info};
 use socket2::Socket;
 
+use crate::faults::{self, Point};
 use crate::telemetry::metrics::Metrics;
 
 /// How often the marks are looked at. Their time is counted in these ticks, so leaving one reads no clock.
@@ -70,6 +71,7 @@ impl Watchdog {
     }
 
     fn look(&self) -> usize {
+        faults::pass(Point::WatchdogLook, "");
         let now = self.tick.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         let mut ended = 0;
         self.pulses.lock().unwrap_or_else(PoisonError::into_inner).retain(|pulse| {

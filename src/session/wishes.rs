@@ -17,6 +17,7 @@ use crate::protocol::client::Rating;
 use crate::protocol::codes::{CloseReason, ErrorCode};
 use crate::protocol::server::ServerFrame;
 use crate::safety::sanitise;
+use crate::supervision::Part;
 
 impl SessionActor {
     /// Stops the answer; its end is told when it has ended.
@@ -112,7 +113,7 @@ impl SessionActor {
             Err(AskError::Timeout) => {
                 self.refuse(&Refusal::new(ErrorCode::StorageUnavailable), None, ctx);
             }
-            Err(AskError::Closed) => self.actor_is_gone("persistence", ctx),
+            Err(AskError::Closed) => self.actor_failed(Part::Persistence, None, ctx),
         }
     }
 }

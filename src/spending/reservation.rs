@@ -1,5 +1,6 @@
 //! The day's account shared between answers, each of which holds what is set aside for it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::amount::nanodollars;
@@ -15,6 +16,7 @@ pub struct Spending {
     /// What tokens cost where the model's server does not say.
     pub prices: Prices,
     ledger: Mutex<DayLedger>,
+    known: AtomicBool,
 }
 
 /// What is set aside for one answer. One that is dropped unsettled, by a panic say, counts as taken whole.
@@ -32,7 +34,12 @@ impl Spending {
     /// An account of which nothing is known yet.
     #[must_use]
     pub fn new(ceilings: Ceilings, prices: Prices) -> Arc<Self> {
-        Arc::new(Self { ceilings, prices, ledger: Mutex::new(DayLedger::new(ceilings)) })
+        Arc::new(Self {
+            ceilings,
+            prices,
+            ledger: Mutex::new(DayLedger::new(ceilings)),
+            known: AtomicBool::new(false),
+        })
     }
 
     /// Sets aside what a prompt and the longest answer to it take.
@@ -57,9 +64,17 @@ impl Spending {
         Amount { nanodollars: usage.cost.map_or(counted.nanodollars, nanodollars), ..counted }
     }
 
-    /// Adds what the store knows was taken on `day` before this process began.
+    /// Adds what the store knows was taken on `day` before this process began; once, whoever says it again.
     pub fn add_stored(&self, day: Day, stored: Amount) {
-        self.lock().add_stored(day, stored);
+        if !self.known.swap(true, Ordering::Relaxed) {
+            self.lock().add_stored(day, stored);
+        }
+    }
+
+    /// Whether that was done.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.known.load(Ordering::Relaxed)
     }
 
     /// What was taken on the day of `now`, and what is set aside.

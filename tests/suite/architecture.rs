@@ -23,13 +23,14 @@ struct Rule {
 
 /// Files that decide and do nothing else.
 fn is_pure(path: &str) -> bool {
-    const PLAIN: [&str; 13] = [
+    const PLAIN: [&str; 14] = [
         "src/session/conversation.rs",
         "src/session/history.rs",
         "src/session/rate_window.rs",
         "src/session/token_budget.rs",
         "src/session/inbound.rs",
         "src/session/question.rs",
+        "src/supervision/restart_limit.rs",
         "src/llm/sse.rs",
         "src/llm/chunk.rs",
         "src/llm/breaker.rs",
@@ -90,6 +91,12 @@ const RULES: &[Rule] = &[
         words: &["Handler", "Recipient", "MessageResponse"],
         allowed: |path| path.starts_with("src/mailbox/"),
         violation: ("src/llm/actor.rs", "impl Handler<AskModel> for LlmActor {"),
+    },
+    Rule {
+        says: "panics are seen and caught in one place, and while a resume is read, before anything runs",
+        words: &["catch_unwind", "set_hook"],
+        allowed: |path| path.starts_with("src/supervision/") || path.starts_with("src/resume/"),
+        violation: ("src/llm/turn.rs", "let attempt = AssertUnwindSafe(attempt).catch_unwind().await;"),
     },
     Rule {
         says: "what decides neither waits nor reads nor writes",

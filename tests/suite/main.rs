@@ -13,11 +13,6 @@
 #[allow(dead_code, reason = "a vocabulary: not every word is used by every version of the suite")]
 mod support;
 
-// The rules that `tests/torture` judges by, with their tests; the torture itself is run by its own command.
-#[allow(dead_code, unreachable_pub, reason = "the suite runs the tests of the rules alone")]
-#[path = "../../benches/torture/judge/mod.rs"]
-mod judge;
-
 mod address_limits;
 mod admission;
 mod architecture;
@@ -26,9 +21,11 @@ mod budget;
 mod compatible_servers;
 mod configuration;
 mod container;
+mod database_away;
 mod degraded;
 mod documents;
 mod examples;
+mod exit_codes;
 mod exports;
 mod hazards;
 mod health;
@@ -38,6 +35,7 @@ mod logs;
 mod metrics;
 mod outages;
 mod owner_commands;
+mod panics;
 mod probes;
 mod protocol_errors;
 mod pruning;

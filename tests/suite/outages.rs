@@ -163,6 +163,7 @@ async fn what_waits_for_the_database_is_bounded_and_kept() {
     };
     // A try that has begun waits for seconds, and between two tries there are some more.
     assert!(tokio::time::timeout(Duration::from_secs(30), stored).await.is_ok(), "{:?}", problems(&server));
+    assert_eq!(visitor.ask_and_hear("And now?").await.done["durable"], true);
     server.terminate().await;
     assert_eq!(server.wait_exit().await.code(), Some(0));
     let kept = store.number("SELECT count(*) FROM sessions").await;

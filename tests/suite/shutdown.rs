@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use serde_json::json;
 
 use crate::on_both_stores;
@@ -92,6 +93,54 @@ on_both_stores! {
         let resumed = visitor.resume(&session, json!(null)).await;
         assert_eq!(resumed.frame["history"][1]["content"], "As far as this");
         assert_eq!(resumed.frame["history"][1]["status"], "interrupted");
+    }
+}
+
+on_both_stores! {
+    async fn a_crowd_in_mid_answer_hears_how_every_turn_ends_and_all_of_it_is_stored(store: FreshStore) {
+        const CROWD: usize = 100;
+        let (upstream, gate) = (FakeOpenRouter::start().await, Gate::default());
+        let config = ServerConfig::serve(&store, &upstream).with("SHUTDOWN_TIMEOUT", "3s");
+        let mut server = Server::start(config).await;
+        // Every other answer comes to its end when the gate opens, the others never do.
+        let open = gate.clone();
+        upstream.answer_with(move |request| {
+            let script = Script::of(&["As far ", "as this."]);
+            if request.question().starts_with("Ends") { script.hold_after(1, &open) } else { script.hang_after(2) }
+        });
+        let visits = join_all((0..CROWD).map(async |number| {
+            let mut visitor = ChatClient::connect(&server).await;
+            let question = if number % 2 == 0 { "Ends" } else { "Never ends" };
+            visitor.ask(&format!("{question}, {number}?")).await;
+            visitor.hear_until("delta").await;
+            visitor
+        }));
+        let visits = visits.await;
+        let asked = Instant::now();
+        server.terminate().await;
+        let ends = join_all(visits.into_iter().enumerate().map(async |(number, mut visitor)| {
+            visitor.hear_until("notice").await;
+            if number == 0 {
+                gate.open();
+            }
+            let done = visitor.rest_of_answer().await.done;
+            let close = visitor.hear_close().await;
+            let deltas = visitor.heard().iter().filter_map(|frame| frame["text"].as_str());
+            (deltas.collect::<String>(), done, close)
+        }));
+        for (number, (text, done, close)) in ends.await.into_iter().enumerate() {
+            let status = if number % 2 == 0 { "complete" } else { "interrupted" };
+            assert_eq!((&done["status"], &done["durable"], close), (&json!(status), &json!(true), 1012), "{number}");
+            assert_eq!(text, "As far as this.", "{number}");
+        }
+        assert_eq!(server.wait_exit().await.code(), Some(0));
+        assert!(asked.elapsed() < Duration::from_secs(12), "{:?}", asked.elapsed());
+        for status in ["complete", "interrupted"] {
+            let turns = format!("SELECT count(*) FROM turns WHERE status = '{status}' AND ended_at_ms IS NOT NULL");
+            assert_eq!(store.number(&turns).await, 50, "{status}");
+        }
+        let whole = "SELECT count(*) FROM messages WHERE role = 'assistant' AND content = 'As far as this.'";
+        assert_eq!(store.number(whole).await, 100);
     }
 }
 

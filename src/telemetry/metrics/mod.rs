@@ -30,6 +30,7 @@ pub use limits::LimitMetrics;
 use crate::mailbox::Mailboxes;
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::server::{AnswerMode, TurnStatus, Usage};
+use crate::supervision::Part;
 
 /// Everything that is measured.
 #[derive(Debug, Default)]
@@ -48,6 +49,8 @@ pub struct Metrics {
     pub limits: LimitMetrics,
     /// The log.
     pub log: LogMetrics,
+    /// What has panicked.
+    pub actor: ActorMetrics,
     /// The mailboxes of the actors.
     pub mailboxes: Mailboxes,
 }
@@ -133,6 +136,16 @@ metrics! {
     pub struct LogMetrics in "log" {
         /// Lines of the log that were dropped because too many were waiting to be written.
         dropped_lines: Counter = Counter::default(),
+    }
+}
+
+metrics! {
+    /// What has panicked.
+    pub struct ActorMetrics in "actor" {
+        /// Panics, by the part of the server whose code it was; answers, the writer and others are counted like actors.
+        panics: Counters<1> = zeros("actor", Part::ALL.map(Part::as_str)),
+        /// Parts that were made anew after a panic.
+        restarts: Counters<1> = zeros("actor", Part::RESTARTED.map(Part::as_str)),
     }
 }
 
@@ -260,6 +273,18 @@ impl UpstreamMetrics {
     }
 }
 
+impl ActorMetrics {
+    /// Counts a panic.
+    pub fn panicked(&self, part: Part) {
+        self.panics.get_or_create(&[("actor", part.as_str())]).inc();
+    }
+
+    /// Counts a part that is made anew.
+    pub fn restarted(&self, part: Part) {
+        self.restarts.get_or_create(&[("actor", part.as_str())]).inc();
+    }
+}
+
 /// Counts one more for as long as it lives.
 #[derive(Debug)]
 pub struct Presence(Gauge);
@@ -302,6 +327,7 @@ impl Collector for Metrics {
         self.store.encode(&mut encoder)?;
         self.limits.encode(&mut encoder)?;
         self.log.encode(&mut encoder)?;
+        self.actor.encode(&mut encoder)?;
         mailboxes::encode(&self.mailboxes, &mut encoder)?;
         process::encode(&mut encoder)
     }

@@ -1,4 +1,5 @@
-//! A cable between a client and the server that a test can pull: a TCP proxy that forgets its connections at once.
+//! A cable between a client and a server, ours or a database, that a test can pull: a TCP proxy that forgets its
+//! connections at once.
 
 #![expect(clippy::unwrap_used, reason = "what is not there ends the test, which is what it is for")]
 

@@ -9,6 +9,7 @@ pub(crate) mod chat;
 pub(crate) mod chat_client;
 pub(crate) mod contract;
 pub(crate) mod fake_openrouter;
+pub(crate) mod faults;
 pub(crate) mod gate;
 pub(crate) mod handshake;
 pub(crate) mod http;

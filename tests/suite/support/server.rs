@@ -4,6 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::process::ExitStatus;
 
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -132,6 +133,14 @@ impl Server {
             sent.as_ref().is_ok_and(ExitStatus::success),
             "could not send {name} to the server: {sent:?}"
         );
+    }
+
+    /// Lets no file of the server be written beyond so many bytes; `None` lifts that. A disk that is full, without a disk.
+    pub(crate) fn limit_files(&self, bytes: Option<u64>) {
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw);
+        let limit = Rlimit { current: bytes, maximum: None };
+        prlimit(pid, Resource::Fsize, limit)
+            .unwrap_or_else(|error| panic!("could not limit the server's files: {error}"));
     }
 
     /// Waits for the process to end, with all that it wrote read.

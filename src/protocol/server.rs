@@ -240,6 +240,8 @@ pub enum NoticeCode {
     ContextPruned,
     /// The server is about to restart.
     Draining,
+    /// The connection will soon be closed unless a question is asked.
+    IdleSoon,
 }
 
 /// A refusal or a failure.

@@ -25,7 +25,7 @@ impl SessionActor {
     pub(super) fn ask(&mut self, question: Question, client_id: Option<String>, ctx: &mut SocketContext) {
         let Some(open) = &mut self.open else { return };
         let now = Timestamp::now();
-        self.last_asked = Instant::now();
+        self.presence.ask(Instant::now());
         if let Some(suspicion) = &question.suspicion {
             let families: Vec<&str> = suspicion.families.iter().map(|family| family.as_str()).collect();
             info!(self.log, "a question looks like an attempt to take over the model";

@@ -120,6 +120,7 @@ fn server() -> Vec<ServerFrame> {
         done(TurnStatus::Cancelled),
         notice(NoticeCode::ContextPruned, "The oldest messages are no longer part of the question."),
         notice(NoticeCode::Draining, "The server is about to restart."),
+        notice(NoticeCode::IdleSoon, "This connection will be closed soon unless a question is asked."),
         ServerFrame::Error(Box::new(refused)),
         ServerFrame::Error(Box::new(limited)),
         ServerFrame::Error(Box::new(failed)),

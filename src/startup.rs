@@ -190,6 +190,8 @@ impl Application {
                 ttl: settings.session.ttl,
                 idle_timeout: settings.session.idle_timeout,
                 heartbeat_interval: settings.session.heartbeat_interval,
+                first_frame_timeout: settings.session.first_frame_timeout,
+                message_timeout: settings.session.message_timeout,
             },
             resume: ResumeInfo { name: resume.name.as_str().into(), revision: resume.revision().into() },
             suggestions: suggestions(resume).into(),

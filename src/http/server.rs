@@ -19,6 +19,14 @@ use crate::session::watchdog::PeerSocket;
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4096;
 
+/// Bytes that the system may hold for a client beyond what it has sent already. Without a bound it would hold megabytes
+/// for each that has stopped reading; with less the system would wait for us.
+#[cfg(target_os = "linux")]
+const UNSENT_BYTES: u32 = 16 * 1024;
+
+/// Connections beside the chats: pages, probes, handshakes that will be refused.
+const CONNECTIONS_BESIDE: usize = 1_024;
+
 /// How long a client may take to send the head of a request.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -92,6 +100,7 @@ pub fn serve(
     surroundings: Data<HttpSurroundings>,
     slow_reader_timeout: Duration,
 ) -> std::io::Result<Server> {
+    let max_connections = usize::try_from(surroundings.settings.max_connections).unwrap_or(usize::MAX);
     let server = HttpServer::new(move || {
         App::new()
             .app_data(Data::clone(&surroundings))
@@ -108,6 +117,8 @@ pub fn serve(
     .tcp_nodelay(true)
     .client_request_timeout(REQUEST_TIMEOUT)
     .keep_alive(KEEP_ALIVE)
+    // Of each worker. One that has as many lets further clients hang, so the refusal must come first.
+    .max_connections(max_connections.saturating_add(CONNECTIONS_BESIDE))
     .disable_signals()
     .shutdown_timeout(1)
     .listen(listener)?;
@@ -121,6 +132,8 @@ fn prepare(connection: &dyn Any, extensions: &mut Extensions, slow_reader_timeou
     // Where the system has no such option, and against a peer that acknowledges but never reads, there is the watchdog.
     #[cfg(target_os = "linux")]
     let _ = socket.set_tcp_user_timeout(Some(slow_reader_timeout));
+    #[cfg(target_os = "linux")]
+    let _ = socket.set_tcp_notsent_lowat(UNSENT_BYTES);
     if let Ok(handle) = socket.try_clone() {
         extensions.insert(Arc::new(PeerSocket(handle)));
     }

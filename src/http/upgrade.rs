@@ -65,8 +65,9 @@ pub(super) async fn chat(
     surroundings.session.metrics.session.connections.inc();
     info!(log, "connected");
     let session = Arc::clone(&surroundings.session);
-    let upgraded = socket::upgrade(&request, payload, &surroundings.watchdog, |broken| {
-        SessionActor::new(session, place, visitor, request_id, log, broken)
+    let message_timeout = session.times.message_timeout;
+    let upgraded = socket::upgrade(&request, payload, &surroundings.watchdog, message_timeout, |line| {
+        SessionActor::new(session, place, visitor, request_id, log, line)
     });
     upgraded.unwrap_or_else(|error| not_a_handshake(&request, &error))
 }

@@ -20,10 +20,14 @@ pub enum CloseReason {
     Restarting,
     /// 4400: too many malformed messages.
     TooManyMalformed,
-    /// 4408: nothing happened for too long, or pings were not answered.
+    /// 4408: nothing happened for too long, pings were not answered, or a message was not finished.
     IdleTooLong,
     /// 4409: the session was resumed on another connection.
     ResumedElsewhere,
+    /// 4413: the client reads, but for too long has not caught up.
+    CannotKeepUp,
+    /// 4429: too many frames came.
+    TooManyFrames,
 }
 
 /// One row of the close codes.
@@ -45,7 +49,7 @@ const fn close(code: u16, description: &'static str, when: &'static str, client:
 
 impl CloseReason {
     /// Every reason, in the order of the table.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Normal,
         Self::ProtocolViolation,
         Self::BinaryMessage,
@@ -56,6 +60,8 @@ impl CloseReason {
         Self::TooManyMalformed,
         Self::IdleTooLong,
         Self::ResumedElsewhere,
+        Self::CannotKeepUp,
+        Self::TooManyFrames,
     ];
 
     /// The row of this reason.
@@ -101,7 +107,7 @@ impl CloseReason {
             Self::IdleTooLong => close(
                 4408,
                 "idle for too long",
-                "no question for `IDLE_TIMEOUT`, or no sign of life for two heartbeats",
+                "no question for `IDLE_TIMEOUT`, no sign of life for `FIRST_FRAME_TIMEOUT` or two heartbeats, or a message not finished within `MESSAGE_TIMEOUT`",
                 "reconnect when the person is back",
             ),
             Self::ResumedElsewhere => close(
@@ -109,6 +115,18 @@ impl CloseReason {
                 "the session was resumed on another connection",
                 "the same session was resumed later",
                 "not reconnect",
+            ),
+            Self::CannotKeepUp => close(
+                4413,
+                "the client reads too slowly; reconnect and resume",
+                "not caught up for four times `SLOW_READER_TIMEOUT`, though reading",
+                "reconnect and resume",
+            ),
+            Self::TooManyFrames => close(
+                4429,
+                "too many frames",
+                "over 1,000 frames at once, or over 100 a second for longer",
+                "reconnect after half a minute",
             ),
         }
     }

@@ -263,6 +263,8 @@ pub enum NoticeCode {
     Degraded,
     /// The model answers again.
     Recovered,
+    /// The connection will soon be closed unless a question is asked.
+    IdleSoon,
 }
 
 /// A refusal or a failure.

@@ -10,10 +10,11 @@ use tokio::time::Instant;
 
 use super::containment::LogCell;
 use super::conversation::{Conversation, Refusal, Wanted};
-use super::frame_guard::{Broken, BrokenCell};
+use super::frame_guard::Broken;
 use super::inbound::{Fragment, Reassembly};
+use super::presence::{Presence, Sight, Step};
 use super::registry::Place;
-use super::socket::{self, SocketContext};
+use super::socket::{self, Line, SocketContext};
 use super::{SessionOrder, SessionSurroundings};
 use crate::clock::Timestamp;
 use crate::faults::{self, Point};
@@ -44,7 +45,7 @@ pub struct SessionActor {
     pub(super) log: Logger,
     /// The same, or that of the turn, for who catches its panics.
     current_log: LogCell,
-    broken: BrokenCell,
+    line: Line,
     reassembly: Reassembly,
     malformed_in_a_row: u8,
     /// `None` until the client has started or resumed a session.
@@ -54,8 +55,7 @@ pub struct SessionActor {
     pub(super) forgetting: bool,
     /// The server leaves; the connection does when the answer's end is told.
     pub(super) leaving: bool,
-    last_heard: Instant,
-    pub(super) last_asked: Instant,
+    pub(super) presence: Presence,
 }
 
 /// The session this connection speaks for.
@@ -85,9 +85,9 @@ impl SessionActor {
         visitor: Admitted,
         request_id: Arc<str>,
         log: Logger,
-        broken: BrokenCell,
+        line: Line,
     ) -> Self {
-        let now = Instant::now();
+        let presence = Presence::begin(Instant::now(), place.number(), &surroundings.times);
         Self {
             surroundings,
             place,
@@ -95,20 +95,19 @@ impl SessionActor {
             request_id,
             current_log: Rc::new(RefCell::new(log.clone())),
             log,
-            broken,
+            line,
             reassembly: Reassembly::default(),
             malformed_in_a_row: 0,
             open: None,
             reading_history: false,
             forgetting: false,
             leaving: false,
-            last_heard: now,
-            last_asked: now,
+            presence,
         }
     }
 
     pub(super) fn broken(&self) -> Option<Broken> {
-        self.broken.get()
+        self.line.broken.get()
     }
 
     pub(super) fn log_cell(&self) -> LogCell {
@@ -121,11 +120,16 @@ impl SessionActor {
     }
 
     pub(super) fn client_is_there(&mut self) {
-        self.last_heard = Instant::now();
+        self.presence.hear(Instant::now());
     }
 
     pub(super) fn leave(&mut self, reason: CloseReason, ctx: &mut SocketContext) {
         debug!(self.log, "closing"; "code" => reason.code());
+        match reason {
+            CloseReason::CannotKeepUp => _ = self.surroundings.metrics.session.slow_readers.inc(),
+            CloseReason::TooManyFrames => _ = self.surroundings.metrics.session.floods.inc(),
+            _ => {}
+        }
         socket::close(ctx, reason);
     }
 
@@ -321,18 +325,27 @@ impl SessionActor {
         }
     }
 
-    fn beat(&mut self, ctx: &mut SocketContext) {
-        let times = self.surroundings.times;
-        let now = Instant::now();
-        let answering = self.open.as_ref().is_some_and(|open| open.generation.is_some());
-        // Two beats without a sign: the first was the ping that was not answered.
-        let silent = now.duration_since(self.last_heard) > times.heartbeat_interval * 2;
-        let idle = !answering && now.duration_since(self.last_asked) > times.idle_timeout;
-        if silent || idle {
-            self.leave(CloseReason::IdleTooLong, ctx);
-        } else {
-            socket::ping(ctx);
+    /// The connection's one timer, set anew after each look.
+    fn look_later(&self, ctx: &mut SocketContext) {
+        let wait = self.presence.look_at().saturating_duration_since(Instant::now());
+        ctx.run_later(wait, Self::look);
+    }
+
+    fn look(&mut self, ctx: &mut SocketContext) {
+        let sight = Sight {
+            answering: self.open.as_ref().is_some_and(|open| open.generation.is_some()),
+            reader: self.line.pulse.reader(),
+        };
+        match self.presence.look(Instant::now(), sight, &self.surroundings.times) {
+            Step::Wait => {}
+            Step::Ping => socket::ping(ctx),
+            Step::WarnIdle => {
+                let message = "This connection will be closed soon unless a question is asked.".to_owned();
+                self.tell(&ServerFrame::Notice { code: NoticeCode::IdleSoon, message }, ctx);
+            }
+            Step::Close(reason) => return self.leave(reason, ctx),
         }
+        self.look_later(ctx);
     }
 }
 
@@ -344,7 +357,7 @@ impl Actor for SessionActor {
     fn started(&mut self, ctx: &mut SocketContext) {
         self.place.occupy(Post::to(&ctx.address(), &self.surroundings.metrics.mailboxes));
         ctx.set_mailbox_capacity(Self::CAPACITY);
-        ctx.run_interval(self.surroundings.times.heartbeat_interval, Self::beat);
+        self.look_later(ctx);
     }
 
     fn stopped(&mut self, _: &mut SocketContext) {

@@ -8,15 +8,18 @@
 //! In reading order: [`conversation`] decides (with [`history`], [`token_budget`], [`rate_window`], [`question`]),
 //! [`actor`] carries out ([`turn_taking`] the questions), [`resumption`] brings a session back, [`transcript`] says again what was said,
 //! `wishes` is what visitors may want beside asking, [`socket`] is
-//! all that knows actix-web-actors, [`frame_guard`] and [`inbound`] keep bad frames out, [`registry`] knows who is
-//! connected, [`watchdog`] ends connections that no longer read, [`containment`] those whose session has panicked.
+//! all that knows actix-web-actors, [`frame_guard`], [`frame_meter`] and [`inbound`] keep bad frames out, [`presence`]
+//! says whether the other side is still there, [`registry`] knows who is connected, [`watchdog`] ends connections that no
+//! longer read, [`containment`] those whose session has panicked.
 
 pub mod actor;
 pub mod containment;
 pub mod conversation;
 pub mod frame_guard;
+pub mod frame_meter;
 pub mod history;
 pub mod inbound;
+pub mod presence;
 pub mod question;
 pub mod rate_window;
 pub mod registry;
@@ -133,4 +136,8 @@ pub struct SessionTimes {
     pub idle_timeout: Duration,
     /// How often the client's presence is checked.
     pub heartbeat_interval: Duration,
+    /// How long a client may take to say anything at all.
+    pub first_frame_timeout: Duration,
+    /// How long a message may take from its first byte to its last.
+    pub message_timeout: Duration,
 }

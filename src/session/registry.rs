@@ -123,6 +123,12 @@ pub struct Place {
 }
 
 impl Place {
+    /// A number that no other connection of this process has.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.connection
+    }
+
     /// The connection's actor has started and takes orders.
     pub fn occupy(&self, actor: Post<SessionOrder>) {
         let mut inner = self.registry.lock();

@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::{ActorContext, AsyncContext, StreamHandler};
 use actix_http::ws::{Codec, Item, OpCode, Parser};
@@ -21,13 +22,21 @@ use super::SessionActor;
 use super::containment::Contained;
 use super::frame_guard::{Broken, BrokenCell, FrameGuard};
 use super::inbound::Fragment;
-use super::watchdog::{PeerSocket, Watchdog};
+use super::watchdog::{PeerSocket, Pulse, Watchdog};
 use crate::protocol::codes::CloseReason;
 use crate::protocol::server::ServerFrame;
 use crate::protocol::{MAX_MESSAGE_BYTES, SUBPROTOCOL};
 
 /// The context a session runs in.
 pub type SocketContext = WebsocketContext<SessionActor>;
+
+/// What a session is told of its connection besides the frames.
+pub struct Line {
+    /// Why the stream of frames ended, if it was not the client's wish.
+    pub broken: BrokenCell,
+    /// How far behind its reader is.
+    pub pulse: Arc<Pulse>,
+}
 
 /// A request that is no WebSocket handshake. The client is told over HTTP.
 #[derive(Debug, Error)]
@@ -62,22 +71,23 @@ pub fn upgrade<S>(
     request: &HttpRequest,
     payload: S,
     watchdog: &Watchdog,
-    make: impl FnOnce(BrokenCell) -> SessionActor,
+    message_timeout: Duration,
+    make: impl FnOnce(Line) -> SessionActor,
 ) -> Result<HttpResponse, NotAHandshake>
 where
     S: Stream<Item = Result<Bytes, PayloadError>> + Unpin + 'static,
 {
     let mut response = ws::handshake_with_protocols(request, &[SUBPROTOCOL])?;
     let broken: BrokenCell = Rc::new(Cell::new(None));
-    let payload = FrameGuard::new(payload, Rc::clone(&broken));
+    let payload = FrameGuard::new(payload, message_timeout, Rc::clone(&broken));
     let codec = Codec::new().max_size(MAX_MESSAGE_BYTES);
-    let session = make(broken);
+    let pulse = watchdog.pulse(request.conn_data::<Arc<PeerSocket>>().cloned());
+    let session = make(Line { broken, pulse: Arc::clone(&pulse) });
     let (surroundings, request_id) = (Arc::clone(&session.surroundings), Arc::clone(&session.request_id));
     let log = session.log_cell();
     let output = Box::pin(WebsocketContext::with_codec(session, payload, codec));
     let output = Contained::new(output, surroundings, request_id, log);
-    let socket = request.conn_data::<Arc<PeerSocket>>().cloned();
-    Ok(response.streaming(watchdog.watch(output, socket)))
+    Ok(response.streaming(pulse.watch(output)))
 }
 
 /// Sends a frame.
@@ -111,6 +121,15 @@ fn told(reason: CloseReason) -> ws::CloseReason {
     ws::CloseReason { code: reason.code().into(), description: Some(reason.description().into()) }
 }
 
+/// Answers a close frame with the code that it has, as is the custom, and ends the session.
+fn answer_close(ctx: &mut SocketContext, said: Option<ws::CloseReason>) {
+    match said {
+        Some(ws::CloseReason { code, .. }) => ctx.close(Some(code.into())),
+        None => return close(ctx, CloseReason::Normal),
+    }
+    ctx.stop();
+}
+
 impl StreamHandler<Result<Message, ProtocolError>> for SessionActor {
     fn handle(&mut self, item: Result<Message, ProtocolError>, ctx: &mut SocketContext) {
         self.client_is_there();
@@ -128,7 +147,7 @@ impl StreamHandler<Result<Message, ProtocolError>> for SessionActor {
             Ok(Message::Binary(_)) => self.leave(CloseReason::BinaryMessage, ctx),
             Ok(Message::Ping(data)) => ctx.pong(&data),
             Ok(Message::Pong(_) | Message::Nop) => {}
-            Ok(Message::Close(_)) => self.leave(CloseReason::Normal, ctx),
+            Ok(Message::Close(said)) => answer_close(ctx, said),
             // The stream would yield the same error for ever; nothing but an end will do.
             Err(error) => match self.why_broken(&error) {
                 Some(reason) => self.leave(reason, ctx),
@@ -148,6 +167,8 @@ impl SessionActor {
     fn why_broken(&self, error: &ProtocolError) -> Option<CloseReason> {
         match (self.broken(), error) {
             (Some(Broken::TooBig), _) | (None, ProtocolError::Overflow) => Some(CloseReason::TooBig),
+            (Some(Broken::Unfinished), _) => Some(CloseReason::IdleTooLong),
+            (Some(Broken::Flooded), _) => Some(CloseReason::TooManyFrames),
             (Some(Broken::Lost), _) => None,
             // A frame with reserved bits comes as an I/O error too, and is told apart by its kind alone.
             (None, ProtocolError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {

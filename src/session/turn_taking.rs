@@ -43,7 +43,7 @@ impl SessionActor {
 
     pub(super) fn ask(&mut self, wanted: Wanted, ctx: &mut SocketContext) {
         let Some(open) = &mut self.open else { return };
-        self.last_asked = Instant::now();
+        self.presence.ask(Instant::now());
         match open.conversation.recognise(&wanted) {
             Err(refusal) => self.refuse(&refusal, wanted.client_id, ctx),
             Ok(Known::No) => self.ask_anew(wanted, ctx),

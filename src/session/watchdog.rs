@@ -2,7 +2,9 @@
 //!
 //! The server polls a WebSocket actor only while its socket takes more, so a reader that stops freezes the actor with
 //! its timers: it cannot notice by itself. Every connection therefore leaves a mark when it hands bytes to its socket
-//! and clears it when it is polled again with nothing to say. A mark that stays is a reader that has stopped.
+//! and clears it when it is polled again with nothing to say. A mark that stays is a reader that has stopped. A second mark
+//! is left with the first bytes only: when that one stays, the reader reads but does not catch up, and its session can still
+//! tell it so.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -21,6 +23,10 @@ use crate::telemetry::metrics::Metrics;
 /// How often the marks are looked at. Their time is counted in these ticks, so leaving one reads no clock.
 const TICK: Duration = Duration::from_millis(500);
 
+/// A reader that reads is given this many times the patience to catch up: what it has yet to read comes in fewer and larger
+/// frames than what is new, so whoever can follow at all does so long before.
+const CATCH_UP_TIMES: u32 = 4;
+
 /// A second handle on an accepted socket, with which it can be shut down from outside its connection.
 #[derive(Debug)]
 pub struct PeerSocket(pub Socket);
@@ -30,7 +36,42 @@ pub struct PeerSocket(pub Socket);
 pub struct Pulse {
     /// The tick in which bytes were handed out that the socket has not asked beyond; 0 when there are none.
     handed_out_at: AtomicU32,
+    /// The tick since which there has always been something to say; 0 when there is nothing.
+    behind_since: AtomicU32,
     socket: Option<Arc<PeerSocket>>,
+    tick: Arc<AtomicU32>,
+    patience: u32,
+}
+
+/// How a reader that has not stopped keeps up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reader {
+    /// Nothing waits for it.
+    #[default]
+    KeepsUp,
+    /// Something does.
+    Behind,
+    /// Something has for too long.
+    TooSlow,
+}
+
+impl Pulse {
+    /// How the reader keeps up, for its session, which is asked nothing while the reader does not read.
+    #[must_use]
+    pub fn reader(&self) -> Reader {
+        let since = self.behind_since.load(Ordering::Relaxed);
+        let behind = self.tick.load(Ordering::Relaxed).wrapping_sub(since);
+        match since {
+            0 => Reader::KeepsUp,
+            _ if behind <= self.patience.saturating_mul(CATCH_UP_TIMES) => Reader::Behind,
+            _ => Reader::TooSlow,
+        }
+    }
+
+    /// Wraps the output of the connection, so that it leaves marks.
+    pub fn watch<S>(self: Arc<Self>, output: S) -> Watched<S> {
+        Watched { output, pulse: self }
+    }
 }
 
 /// Looks at the marks of all connections.
@@ -50,11 +91,17 @@ impl Watchdog {
         Arc::new(Self { pulses: Mutex::default(), tick: Arc::new(AtomicU32::new(1)), patience })
     }
 
-    /// Watches a connection for as long as its output lives.
-    pub fn watch<S>(&self, output: S, socket: Option<Arc<PeerSocket>>) -> Watched<S> {
-        let pulse = Arc::new(Pulse { handed_out_at: AtomicU32::new(0), socket });
+    /// Begins to watch a connection, which is ended through `socket` if it must be.
+    pub fn pulse(&self, socket: Option<Arc<PeerSocket>>) -> Arc<Pulse> {
+        let pulse = Arc::new(Pulse {
+            handed_out_at: AtomicU32::new(0),
+            behind_since: AtomicU32::new(0),
+            socket,
+            tick: Arc::clone(&self.tick),
+            patience: self.patience,
+        });
         self.pulses.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&pulse));
-        Watched { output, pulse, tick: Arc::clone(&self.tick) }
+        pulse
     }
 
     /// Looks for ever.
@@ -96,7 +143,6 @@ impl Watchdog {
 pub struct Watched<S> {
     output: S,
     pulse: Arc<Pulse>,
-    tick: Arc<AtomicU32>,
 }
 
 impl<S, E> Stream for Watched<S>
@@ -107,8 +153,17 @@ where
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
         let polled = Pin::new(&mut self.output).poll_next(cx);
-        let mark = if matches!(polled, Poll::Ready(Some(_))) { self.tick.load(Ordering::Relaxed) } else { 0 };
-        self.pulse.handed_out_at.store(mark, Ordering::Relaxed);
+        let pulse = &self.pulse;
+        if matches!(polled, Poll::Ready(Some(_))) {
+            let now = pulse.tick.load(Ordering::Relaxed);
+            pulse.handed_out_at.store(now, Ordering::Relaxed);
+            if pulse.behind_since.load(Ordering::Relaxed) == 0 {
+                pulse.behind_since.store(now, Ordering::Relaxed);
+            }
+        } else {
+            pulse.handed_out_at.store(0, Ordering::Relaxed);
+            pulse.behind_since.store(0, Ordering::Relaxed);
+        }
         polled
     }
 }

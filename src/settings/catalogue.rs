@@ -165,6 +165,10 @@ catalogue! {
         |all| duration::written(all.session.slow_reader_timeout);
     HEARTBEAT_INTERVAL: Form::Duration(INSTANT, MONTH),
         |all| duration::written(all.session.heartbeat_interval);
+    FIRST_FRAME_TIMEOUT: Form::Duration(INSTANT, MONTH),
+        |all| duration::written(all.session.first_frame_timeout);
+    MESSAGE_TIMEOUT: Form::Duration(INSTANT, MONTH),
+        |all| duration::written(all.session.message_timeout);
 
     SHUTDOWN_TIMEOUT: Form::Duration(INSTANT, HOUR), |all| duration::written(all.shutdown_timeout);
     LOG_LEVEL: Form::Text(log_levels::ACCEPTED),

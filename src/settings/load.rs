@@ -294,6 +294,8 @@ fn session(from: &mut Reader) -> Option<SessionSettings> {
     let idle_timeout = from.duration(&name::IDLE_TIMEOUT);
     let slow_reader_timeout = from.duration(&name::SLOW_READER_TIMEOUT);
     let heartbeat_interval = from.duration(&name::HEARTBEAT_INTERVAL);
+    let first_frame_timeout = from.duration(&name::FIRST_FRAME_TIMEOUT);
+    let message_timeout = from.duration(&name::MESSAGE_TIMEOUT);
     if let (Some(grace), Some(ttl)) = (reconnect_grace, ttl)
         && grace > ttl
     {
@@ -314,5 +316,7 @@ fn session(from: &mut Reader) -> Option<SessionSettings> {
         idle_timeout: idle_timeout?,
         slow_reader_timeout: slow_reader_timeout?,
         heartbeat_interval: heartbeat_interval?,
+        first_frame_timeout: first_frame_timeout?,
+        message_timeout: message_timeout?,
     })
 }

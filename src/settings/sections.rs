@@ -171,6 +171,10 @@ pub struct SessionSettings {
     pub slow_reader_timeout: Duration,
     /// `HEARTBEAT_INTERVAL`: the time between pings; shorter than `idle_timeout`.
     pub heartbeat_interval: Duration,
+    /// `FIRST_FRAME_TIMEOUT`: how long a client may take to say anything at all after the handshake.
+    pub first_frame_timeout: Duration,
+    /// `MESSAGE_TIMEOUT`: how long a client's message may take from its first byte to its last.
+    pub message_timeout: Duration,
 }
 
 /// What is logged, and how it looks.

@@ -128,6 +128,7 @@ fn server() -> Vec<ServerFrame> {
         notice(NoticeCode::Draining, "The server is about to restart."),
         notice(NoticeCode::Degraded, "The model does not answer at the moment; the resume itself is quoted."),
         notice(NoticeCode::Recovered, "The model answers again."),
+        notice(NoticeCode::IdleSoon, "This connection will be closed soon unless a question is asked."),
         ServerFrame::Error(Box::new(refused)),
         ServerFrame::Error(Box::new(limited)),
         ServerFrame::Error(Box::new(failed)),

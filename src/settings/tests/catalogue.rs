@@ -5,7 +5,7 @@ use super::super::{Purpose, Settings, catalogue};
 use super::{Folder, Outcome, effective, variables};
 
 /// The defaults that owners were promised.
-const PROMISED: [(&str, &str); 43] = [
+const PROMISED: [(&str, &str); 45] = [
     ("HOST", "127.0.0.1"),
     ("PORT", "8080"),
     ("OPERATOR_ADDRESS", "127.0.0.1:9090"),
@@ -46,6 +46,8 @@ const PROMISED: [(&str, &str); 43] = [
     ("IDLE_TIMEOUT", "30m"),
     ("SLOW_READER_TIMEOUT", "30s"),
     ("HEARTBEAT_INTERVAL", "25s"),
+    ("FIRST_FRAME_TIMEOUT", "10s"),
+    ("MESSAGE_TIMEOUT", "60s"),
     ("SHUTDOWN_TIMEOUT", "30s"),
     ("LOG_LEVEL", "info"),
     ("LOG_FORMAT", "auto"),

@@ -68,8 +68,10 @@ metrics! {
         opened_sessions: Counter = Counter::default(),
         /// Sessions that were brought back on another connection.
         resumed_sessions: Counter = Counter::default(),
-        /// Connections that were ended because their reader had stopped.
+        /// Connections that were ended because their reader had stopped, or never caught up.
         slow_readers: Counter = Counter::default(),
+        /// Connections that were ended because too many frames came.
+        floods: Counter = Counter::default(),
         /// Errors that clients were told, over the WebSocket or HTTP, by their code.
         errors: Counters<1> = zeros("code", ErrorCode::ALL.map(ErrorCode::as_str)),
     }

@@ -207,6 +207,32 @@ impl RawSocket {
         }
     }
 
+    /// Sends `piece` and reads no more than `bytes`, again and again with a pause between, until the server closes; returns
+    /// the code.
+    pub(crate) async fn sip_to_the_close(
+        &mut self,
+        piece: &[u8],
+        bytes: usize,
+        every: Duration,
+    ) -> Option<u16> {
+        let mut sip = vec![0; bytes];
+        loop {
+            while let Some((frame, length)) = parse(&self.unread) {
+                self.unread.drain(..length);
+                if frame.opcode == 8 {
+                    return frame.payload.first_chunk().copied().map(u16::from_be_bytes);
+                }
+            }
+            self.send_bytes(piece).await;
+            let read = within("some bytes of the server, or its end", self.stream.read(&mut sip)).await;
+            match read {
+                Ok(0) | Err(_) => return None,
+                Ok(some) => self.unread.extend_from_slice(&sip[..some]),
+            }
+            tokio::time::sleep(every).await;
+        }
+    }
+
     /// Waits until the server has ended the TCP connection, throwing away what it still sends; says how many frames.
     pub(crate) async fn read_to_the_end(&mut self) -> usize {
         let mut frames = 0;

@@ -122,6 +122,8 @@ impl Application {
         let llm = {
             let parts = LlmParts {
                 sources: Arc::clone(&sources),
+                max_retries: settings.llm.max_retries,
+                first_word_timeout: settings.llm.first_word_timeout,
                 save_question: Post::to(&persistence, mailboxes),
                 save_answer: Post::to(&persistence, mailboxes),
                 metrics: Arc::clone(metrics),

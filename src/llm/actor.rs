@@ -52,6 +52,10 @@ struct Kept {
 pub struct LlmParts {
     /// Who answers.
     pub sources: Arc<Sources>,
+    /// How often an answer is asked for again.
+    pub max_retries: u32,
+    /// How long all tries together may take to the first word.
+    pub first_word_timeout: Duration,
     /// Where questions are stored.
     pub save_question: Post<SaveQuestion>,
     /// Where answers are stored.
@@ -75,6 +79,8 @@ impl LlmActor {
         let permits = Arc::new(Semaphore::new(parts.max_concurrency));
         let answering = Answering {
             sources: parts.sources,
+            max_retries: parts.max_retries,
+            first_word_timeout: parts.first_word_timeout,
             save_question: parts.save_question,
             save_answer: parts.save_answer,
             metrics: parts.metrics,
@@ -103,7 +109,7 @@ impl LlmActor {
             return Err(failure);
         }
         let Some(place) = Place::take(&self.answering, self.max_under_way) else {
-            return Err(Failure { code: ErrorCode::Overloaded, retry_after: Some(RETRY_WHEN_FULL) });
+            return Err(Failure::after(ErrorCode::Overloaded, RETRY_WHEN_FULL));
         };
         let mode = self.answering.sources.mode(now);
         let generation = Generation::new(ask.turn_id, ask.session_id, ask.client_id.clone(), mode);

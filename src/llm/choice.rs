@@ -127,6 +127,13 @@ pub struct Trial<'a> {
 }
 
 impl Trial<'_> {
+    /// The first word is there: the server is back, however long the rest takes.
+    pub fn first_word(&self) {
+        if self.probe {
+            self.model.breaker().succeeded();
+        }
+    }
+
     /// The server answered.
     pub fn succeeded(mut self) {
         self.told = true;
@@ -139,7 +146,7 @@ impl Trial<'_> {
         self.told = true;
         self.metrics.upstream.outcome(error.failure.code.into());
         let mut breaker = self.model.breaker();
-        if !error.is_servers_fault {
+        if !error.fault.consequences().counts {
             // It answered, in its way; whether it answers other questions, the next one finds out.
             if self.probe {
                 breaker.withdrawn();
@@ -168,5 +175,5 @@ impl Drop for Trial<'_> {
 
 /// What a visitor is told while the breaker is open and nobody else may answer.
 fn closed(pause: Duration) -> Failure {
-    Failure { code: ErrorCode::ApiError, retry_after: Some(pause) }
+    Failure::after(ErrorCode::ApiError, pause)
 }

@@ -28,6 +28,9 @@ const MAX_PULL_BYTES: usize = 8 * 1024;
 /// Most bytes of one answer. Servers that ignore the token limit are cut off here.
 pub const MAX_ANSWER_BYTES: usize = 256 * 1024;
 
+/// Longest name of an answer that a source gives it, as it is logged.
+const MAX_SOURCE_ID_CHARS: usize = 64;
+
 /// What became of the question when it was taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Acceptance {
@@ -61,11 +64,21 @@ pub struct Failure {
     pub code: ErrorCode,
     /// After how long to try again, when that is known.
     pub retry_after: Option<Duration>,
+    /// Whether trying again may help.
+    pub retryable: bool,
+}
+
+impl Failure {
+    /// A failure that may be over after `retry_after`.
+    #[must_use]
+    pub fn after(code: ErrorCode, retry_after: Duration) -> Self {
+        Self { retry_after: Some(retry_after), ..Self::from(code) }
+    }
 }
 
 impl From<ErrorCode> for Failure {
     fn from(code: ErrorCode) -> Self {
-        Self { code, retry_after: None }
+        Self { code, retry_after: None, retryable: code.entry().retryable }
     }
 }
 
@@ -86,6 +99,14 @@ pub struct Generation {
 #[derive(Debug)]
 struct Log {
     mode: AnswerMode,
+    /// Counts the attempts at the answer of which a word was kept: what a reader has of an earlier one is void.
+    attempt: u32,
+    /// The next word begins another attempt.
+    starting_over: bool,
+    /// The most deltas that any void attempt had.
+    void_seq: u64,
+    /// What the source calls the answer.
+    source_id: Option<Arc<str>>,
     acceptance: Option<Result<Acceptance, Failure>>,
     text: String,
     /// The end of each delta in `text`; delta `n` (from 1) ends at `ends[n - 1]`.
@@ -95,20 +116,37 @@ struct Log {
     first_word_at: Option<Instant>,
 }
 
+/// A reader's place in a log: after a delta of one attempt at the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub(super) attempt: u32,
+    pub(super) seq: u64,
+}
+
+impl Place {
+    /// The delta it is after; 0: before the first.
+    #[must_use]
+    pub fn seq(self) -> u64 {
+        self.seq
+    }
+}
+
 /// What a subscriber finds at its place in the log.
 #[derive(Debug)]
 pub enum Reading {
     /// The question was taken, or not.
     Acceptance(Result<Acceptance, Failure>),
-    /// Text after the place, up to and with delta `seq`.
+    /// Text after the place.
     Text {
-        /// The last delta in `text`.
-        seq: u64,
+        /// After the last delta in `text`.
+        place: Place,
         /// One or more deltas.
         text: String,
         /// Whether there is more than was handed out.
         more: bool,
     },
+    /// What was read before is void; the answer begins again here.
+    Reset(Place),
     /// There is no more.
     Outcome(Arc<Outcome>),
 }
@@ -147,6 +185,7 @@ impl Generation {
             return true;
         }
         self.change(|log| {
+            log.void_if_starting_over();
             if log.text.len() + text.len() > MAX_ANSWER_BYTES {
                 return false;
             }
@@ -157,6 +196,37 @@ impl Generation {
             }
             true
         })
+    }
+
+    /// Begins another attempt: its first word makes void what there is. Until then that stays, in case none comes.
+    pub fn start_over(&self) {
+        self.lock().starting_over = true;
+    }
+
+    /// Notes what the source calls the answer, for the log.
+    pub fn note_source_id(&self, id: &str) {
+        self.lock().source_id = Some(id.chars().take(MAX_SOURCE_ID_CHARS).collect::<String>().into());
+    }
+
+    /// What the source calls the answer.
+    #[must_use]
+    pub fn source_id(&self) -> Option<Arc<str>> {
+        self.lock().source_id.clone()
+    }
+
+    /// The number of the attempt, and the bytes it has so far: changes with the text.
+    #[must_use]
+    pub fn extent(&self) -> (u32, usize) {
+        let log = self.lock();
+        (log.attempt, log.text.len())
+    }
+
+    /// Where a client is that has shown delta `seq`, if that can be told: not when the delta may be one of a void attempt.
+    #[must_use]
+    pub fn place_after(&self, seq: u64) -> Option<Place> {
+        let log = self.lock();
+        let is_there = seq == 0 || (seq > log.void_seq && seq <= log.last_seq());
+        is_there.then_some(Place { attempt: log.attempt, seq })
     }
 
     /// Who answers; settled when the first delta is there.
@@ -228,7 +298,7 @@ impl Generation {
     /// The number of the last delta; 0 when there is none.
     #[must_use]
     pub fn last_seq(&self) -> u64 {
-        u64::try_from(self.lock().ends.len()).unwrap_or(u64::MAX)
+        self.lock().last_seq()
     }
 
     /// Asks the task to stop upstream and end the answer as cancelled.
@@ -258,21 +328,32 @@ impl Generation {
     /// Follows the answer from after delta `seq`; 0 is the beginning.
     #[must_use]
     pub fn subscribe(self: &Arc<Self>, seq: u64) -> Subscription {
+        let attempt = self.lock().attempt;
+        self.subscribe_at(Place { attempt, seq })
+    }
+
+    /// Follows the answer from a place; should that have become void meanwhile, a reset comes first.
+    #[must_use]
+    pub fn subscribe_at(self: &Arc<Self>, place: Place) -> Subscription {
         self.subscribers.send_modify(|count| *count += 1);
-        Subscription::new(Arc::clone(self), seq)
+        Subscription::new(Arc::clone(self), place)
     }
 
     pub(super) fn unsubscribe(&self) {
         self.subscribers.send_modify(|count| *count = count.saturating_sub(1));
     }
 
-    /// What follows delta `seq`. `knows_acceptance` says whether the subscriber was told of the acceptance.
-    pub(super) fn poll_after(&self, seq: u64, knows_acceptance: bool, cx: &Context<'_>) -> Poll<Reading> {
+    /// What follows a place. `knows_acceptance` says whether the subscriber was told of the acceptance.
+    pub(super) fn poll_after(&self, place: Place, knows_acceptance: bool, cx: &Context<'_>) -> Poll<Reading> {
         let mut log = self.lock();
         match (&log.acceptance, knows_acceptance) {
             (Some(acceptance), false) => return Poll::Ready(Reading::Acceptance(acceptance.clone())),
             (Some(Ok(_)), true) => {}
             (None, _) | (Some(Err(_)), true) => return log.wait(cx),
+        }
+        let seq = if place.attempt == log.attempt { place.seq } else { 0 };
+        if place.seq > 0 && place.attempt != log.attempt {
+            return Poll::Ready(Reading::Reset(Place { attempt: log.attempt, seq }));
         }
         if let Some(text) = log.after(seq) {
             return Poll::Ready(text);
@@ -304,6 +385,10 @@ impl Log {
     fn new(mode: AnswerMode) -> Self {
         Self {
             mode,
+            attempt: 0,
+            starting_over: false,
+            void_seq: 0,
+            source_id: None,
             acceptance: None,
             text: String::new(),
             ends: Vec::new(),
@@ -329,7 +414,23 @@ impl Log {
         let count = unseen.partition_point(|end| *end <= start + MAX_PULL_BYTES).max(1);
         let end = unseen.get(count - 1).copied().unwrap_or(first);
         let text = self.text.get(start..end)?.to_owned();
-        Some(Reading::Text { seq: u64::try_from(shown + count).ok()?, text, more: count < unseen.len() })
+        let seq = u64::try_from(shown + count).ok()?;
+        let place = Place { attempt: self.attempt, seq };
+        Some(Reading::Text { place, text, more: count < unseen.len() })
+    }
+
+    fn last_seq(&self) -> u64 {
+        u64::try_from(self.ends.len()).unwrap_or(u64::MAX)
+    }
+
+    fn void_if_starting_over(&mut self) {
+        if !std::mem::take(&mut self.starting_over) || self.text.is_empty() {
+            return;
+        }
+        self.void_seq = self.void_seq.max(self.last_seq());
+        self.attempt += 1;
+        self.text.clear();
+        self.ends.clear();
     }
 
     fn wait<T>(&mut self, cx: &Context<'_>) -> Poll<T> {

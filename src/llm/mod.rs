@@ -6,19 +6,22 @@
 //! `SaveAnswer` to the store, from one task per answer. It stops with the process.
 //!
 //! In reading order: [`prompt`] is what is asked ([`instructions`] how it begins), [`choice`] who answers, as its
-//! [`breaker`] lets it ([`upstream`] a model's server through [`sse`] and [`chunk`]; [`excerpts`] the resume itself),
-//! [`source`] how an answer ends, [`generation`] the log an answer becomes, [`subscription`] a
+//! [`breaker`] lets it ([`upstream`] a model's server through [`sse`] and [`chunk`]; [`excerpts`] the resume itself;
+//! `asking` asks again where the table of [`fault`]s and [`retry`] say that it helps), [`source`] how an answer ends, [`generation`] the log an answer becomes, [`subscription`] a
 //! reader's place in it, `turn` the task that carries one question through, [`actor`] the thin shell.
 
 pub mod actor;
+mod asking;
 pub mod breaker;
 pub mod choice;
 pub mod chunk;
 pub mod excerpts;
+pub mod fault;
 pub mod generation;
 pub mod instructions;
 pub mod messages;
 pub mod prompt;
+pub mod retry;
 pub mod source;
 pub mod sse;
 pub mod subscription;

@@ -6,10 +6,10 @@ use std::task::{Context, Poll, ready};
 
 use futures_util::Stream;
 
-use super::generation::{Acceptance, Failure, Generation, Outcome, Reading};
+use super::generation::{Acceptance, Failure, Generation, Outcome, Place, Reading};
 use crate::protocol::server::DeltaFrame;
 
-/// What a session is told of an answer, in order: one acceptance, deltas, one outcome. After a refusal nothing follows.
+/// What a session is told of an answer, in order: one acceptance, deltas and perhaps resets, one outcome. After a refusal nothing follows.
 #[derive(Debug)]
 pub enum Progress {
     /// The question was taken.
@@ -18,6 +18,8 @@ pub enum Progress {
     Refused(Failure),
     /// More of the answer.
     Delta(DeltaFrame),
+    /// What was said of the answer is void; it begins again.
+    Reset,
     /// The answer has ended.
     Ended(Arc<Outcome>),
 }
@@ -26,7 +28,7 @@ pub enum Progress {
 #[derive(Debug)]
 pub struct Subscription {
     generation: Arc<Generation>,
-    seq: u64,
+    place: Place,
     /// Deltas up to this one were there before the subscription was: they are said again.
     replay_until: u64,
     knows_acceptance: bool,
@@ -36,8 +38,8 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    pub(super) fn new(generation: Arc<Generation>, seq: u64) -> Self {
-        Self { generation, seq, replay_until: 0, knows_acceptance: false, ended: false, paused: false }
+    pub(super) fn new(generation: Arc<Generation>, place: Place) -> Self {
+        Self { generation, place, replay_until: 0, knows_acceptance: false, ended: false, paused: false }
     }
 
     /// Marks what is in the log already as said again, for a client that comes back.
@@ -66,7 +68,7 @@ impl Stream for Subscription {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let progress = match ready!(self.generation.poll_after(self.seq, self.knows_acceptance, cx)) {
+        let progress = match ready!(self.generation.poll_after(self.place, self.knows_acceptance, cx)) {
             Reading::Acceptance(Ok(acceptance)) => {
                 self.knows_acceptance = true;
                 Progress::Accepted(acceptance)
@@ -75,11 +77,17 @@ impl Stream for Subscription {
                 self.ended = true;
                 Progress::Refused(failure)
             }
-            Reading::Text { seq, text, more } => {
-                self.seq = seq;
+            Reading::Text { place, text, more } => {
+                self.place = place;
                 self.paused = more;
+                let seq = place.seq;
                 let replay = seq <= self.replay_until;
                 Progress::Delta(DeltaFrame { turn_id: self.generation.turn_id, seq, text, replay })
+            }
+            Reading::Reset(place) => {
+                self.place = place;
+                self.replay_until = 0;
+                Progress::Reset
             }
             Reading::Outcome(outcome) => {
                 self.ended = true;

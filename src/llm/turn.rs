@@ -14,7 +14,8 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
-use super::choice::{Choice, Sources};
+use super::asking;
+use super::choice::Sources;
 use super::generation::{Acceptance, Failure, Generation, Outcome};
 use super::messages::AskModel;
 use super::source::{Finish, SourceError};
@@ -24,7 +25,7 @@ use crate::persistence::messages::{AnswerRecord, SaveAnswer, SaveQuestion};
 use crate::persistence::{PATIENCE, StorageError};
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::server::{AnswerMode, TurnStatus, Usage};
-use crate::telemetry::metrics::{DegradedBy, Metrics, Presence};
+use crate::telemetry::metrics::{Metrics, Presence};
 use crate::tokens::TokenCounter;
 
 /// How often an unfinished answer is saved, so that a crash costs at most this much of it.
@@ -33,6 +34,9 @@ const PARTIAL_INTERVAL: Duration = Duration::from_secs(3);
 /// What every answer needs; shared by all of them.
 pub(super) struct Answering {
     pub(super) sources: Arc<Sources>,
+    pub(super) max_retries: u32,
+    /// How long all tries together may take to the first word.
+    pub(super) first_word_timeout: Duration,
     pub(super) save_question: Post<SaveQuestion>,
     pub(super) save_answer: Post<SaveAnswer>,
     pub(super) metrics: Arc<Metrics>,
@@ -128,7 +132,7 @@ impl Answering {
             let model = self.sources.mode(Instant::now().into_std()) == AnswerMode::Live;
             let _permit = if model { Some(self.permit().await) } else { None };
             watch.asked_after.set(Some(watch.started.elapsed()));
-            self.answer(ask, generation).await
+            asking::answer(self, ask, generation).await
         };
         tokio::select! {
             biased;
@@ -149,63 +153,21 @@ impl Answering {
         self.permits.acquire().await.ok()
     }
 
-    /// Has the question answered by whom the sources choose, and by the resume when that fails without a word.
-    async fn answer(&self, ask: &AskModel, generation: &Generation) -> Result<Finish, SourceError> {
-        let choice = match self.sources.choose(Instant::now().into_std()) {
-            Choice::Model(client, trial) => {
-                let in_flight = Presence::in_gauge(&self.metrics.upstream.requests_in_flight);
-                let error = match client.answer(&ask.prompt, generation).await {
-                    Ok(finish) => {
-                        trial.succeeded();
-                        return Ok(finish);
-                    }
-                    Err(error) => error,
-                };
-                drop(in_flight);
-                if trial.failed(&error, Instant::now().into_std()) {
-                    warn!(ask.log, "the model's server is not asked for a while"; "cause" => %error);
-                }
-                if !error.is_servers_fault || !generation.is_empty() {
-                    return Err(error);
-                }
-                match self.sources.instead(Some(DegradedBy::ModelFailed), error.failure) {
-                    Choice::Excerpts(excerpts, reason) => {
-                        warn!(ask.log, "the resume answers instead of the model"; "cause" => %error);
-                        Choice::Excerpts(excerpts, reason)
-                    }
-                    _ => return Err(error),
-                }
-            }
-            choice => choice,
-        };
-        match choice {
-            Choice::Excerpts(excerpts, reason) => {
-                if let Some(reason) = reason {
-                    self.metrics.answer.degraded(reason);
-                }
-                generation.answer_as(AnswerMode::Excerpts);
-                Ok(excerpts.answer(&ask.prompt, generation).await)
-            }
-            Choice::Model(..) => Err(SourceError::nobody(ErrorCode::InternalError.into())),
-            Choice::Neither(failure) => Err(SourceError::nobody(failure)),
-        }
-    }
-
     /// Saves what there is every few seconds, for ever.
     async fn save_partials(&self, ask: &AskModel, generation: &Generation, log: &Logger) -> Infallible {
         let mut ticks = interval_at(Instant::now() + PARTIAL_INTERVAL, PARTIAL_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut saved = 0;
+        let mut saved = (0, 0);
         loop {
             ticks.tick().await;
-            let length = generation.len();
-            if length > saved {
+            let extent = generation.extent();
+            if extent != saved && !generation.is_empty() {
                 // After a crash this is the answer, and takes its place in prompts by its length.
                 let tokens = self.counter.count(&generation.text());
                 let record =
                     self.record(ask, generation, TurnStatus::Answering, tokens, Usage::default(), None);
                 match self.save_answer.tell(SaveAnswer(record)) {
-                    Ok(()) => saved = length,
+                    Ok(()) => saved = extent,
                     Err(error) => warn!(log, "an unfinished answer could not be saved"; "error" => %error),
                 }
             }
@@ -265,6 +227,7 @@ impl Answering {
             }
         }
         info!(ask.log, "turn ended"; "status" => status.as_str(), "mode" => mode.as_str(),
+            "source_id" => generation.source_id().as_deref(),
             "prompt_tokens" => usage.prompt_tokens, "completion_tokens" => usage.completion_tokens,
             "queued_ms" => watch.asked_after.get().map(millis), "first_word_ms" => first_word.map(millis),
             "store_ms" => millis(stored), "total_ms" => millis(total), "durable" => durable);

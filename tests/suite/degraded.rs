@@ -136,9 +136,10 @@ async fn an_owner_who_wants_no_quotes_has_errors_and_says_when_to_try_again() {
 #[tokio::test]
 async fn what_a_question_brings_about_itself_keeps_the_model_from_nobody() {
     let mut chat = Chat::with(&[BREAKER[0], BREAKER[1], LONG]).await;
+    let flagged = json!({"error": {"code": 403, "message": "no", "metadata": {"reasons": ["violence"]}}});
     for script in [
         Script::refusal(400, "no"),
-        Script::refusal(403, "flagged"),
+        Script::new().http_error(403, flagged, &[]),
         Script::refusal(413, "too long"),
         Script::new().finish("content_filter"),
     ] {

@@ -37,6 +37,7 @@ mod pruning;
 mod question_ids;
 mod restarts;
 mod resume_formats;
+mod retries;
 mod safety;
 mod shutdown;
 mod stores;

@@ -116,6 +116,7 @@ fn server() -> Vec<ServerFrame> {
         accepted(true),
         delta(1, "Mara speaks ", false),
         delta(4, "Swedish, English and German.", true),
+        ServerFrame::Reset { turn_id: TURN },
         done(TurnStatus::Complete),
         done(TurnStatus::Cancelled),
         notice(NoticeCode::ContextPruned, "The oldest messages are no longer part of the question."),

@@ -5,8 +5,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::HealthStatus;
+use crate::clock::Timestamp;
 use crate::llm::breaker::{BreakerState, MAX_PAUSE};
 use crate::llm::messages::ModelCondition;
+use crate::llm::upstream::key::KeyError;
 use crate::mailbox::AskError;
 use crate::persistence::StorageError;
 use crate::persistence::messages::WriterReport;
@@ -56,7 +58,15 @@ pub(super) fn answers((reply, took): Timed<ModelCondition>) -> Finding {
         Ok(condition) => {
             let ModelCondition { answering, waiting, .. } = condition;
             let (status, mode, breaker) = breaker(&condition);
-            (status, format!("{}: {answering} answering, {waiting} waiting{breaker}", mode.as_str()), took)
+            let key = match &condition.key {
+                None => String::new(),
+                Some(Ok(report)) => format!("; key: {}", report.outlook(Timestamp::now())),
+                Some(Err(KeyError::Refused)) => "; key: refused".to_owned(),
+                // What kept it from answering is in the log; a health page may be public.
+                Some(Err(KeyError::Unknown(_))) => "; key: the server does not tell".to_owned(),
+            };
+            let detail = format!("{}: {answering} answering, {waiting} waiting{breaker}{key}", mode.as_str());
+            (status, detail, took)
         }
         Err(AskError::Timeout) => (HealthStatus::Unhealthy, "no answer in time".to_owned(), took),
         Err(AskError::Closed) => (HealthStatus::Unhealthy, "the llm actor is gone".to_owned(), took),

@@ -170,6 +170,7 @@ impl Receive<CheckModel> for LlmActor {
             waiting: under_way.saturating_sub(answering),
             mode: self.answering.sources.mode(now),
             breaker: self.answering.sources.breaker(now),
+            key: self.answering.sources.key(),
             first_word: match self.answering.first_word_ms.load(Ordering::Relaxed) {
                 0 => None,
                 millis => Some(Duration::from_millis(millis)),

@@ -11,6 +11,7 @@ use super::excerpts::Excerpts;
 use super::generation::Failure;
 use super::source::SourceError;
 use super::upstream::UpstreamClient;
+use super::upstream::key::{KeyError, KeyReport};
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::server::AnswerMode;
 use crate::telemetry::metrics::{DegradedBy, Metrics, UpstreamOutcome};
@@ -29,6 +30,8 @@ pub struct Sources {
 struct Model {
     client: UpstreamClient,
     breaker: Mutex<Breaker>,
+    /// What was last said of the key.
+    key: Mutex<Option<Result<KeyReport, KeyError>>>,
 }
 
 /// Who answers one question.
@@ -58,7 +61,7 @@ impl Sources {
         metrics: Arc<Metrics>,
     ) -> Self {
         let breaker = Mutex::new(Breaker::new(breaker));
-        Self { model: Some(Model { client, breaker }), excerpts, metrics }
+        Self { model: Some(Model { client, breaker, key: Mutex::default() }), excerpts, metrics }
     }
 
     /// Who answers a question that is to be answered `now`.
@@ -102,6 +105,20 @@ impl Sources {
         }
     }
 
+    /// Asks what is known of the key, and remembers it. `None` where there is nothing to ask.
+    pub async fn look_at_key(&self) -> Option<Result<KeyReport, KeyError>> {
+        let model = self.model.as_ref().filter(|model| model.client.knows_keys())?;
+        let said = model.client.key().await;
+        *model.key() = Some(said.clone());
+        Some(said)
+    }
+
+    /// What was last said of the key.
+    #[must_use]
+    pub fn key(&self) -> Option<Result<KeyReport, KeyError>> {
+        self.model.as_ref()?.key().clone()
+    }
+
     /// The breaker's state and the failures in a row, when a model answers.
     #[must_use]
     pub fn breaker(&self, now: Instant) -> Option<(BreakerState, u32)> {
@@ -114,6 +131,10 @@ impl Model {
     fn breaker(&self) -> MutexGuard<'_, Breaker> {
         // A panic elsewhere leaves it whole: every change is one step.
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn key(&self) -> MutexGuard<'_, Option<Result<KeyReport, KeyError>>> {
+        self.key.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

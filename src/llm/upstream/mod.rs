@@ -1,8 +1,9 @@
 //! The client of an OpenAI-compatible server: one streamed request, and what became of it.
 //!
-//! [`request`] writes it, [`answer`] reads what comes back. Nothing here asks twice; `asking` does.
+//! [`request`] writes it, [`answer`] reads what comes back; [`key`] asks about the key. Nothing here asks twice; `asking` does.
 
 mod answer;
+pub mod key;
 mod request;
 
 use std::time::Duration;
@@ -229,7 +230,10 @@ async fn refused(mut response: Response) -> SourceError {
     }
     let error = serde_json::from_slice::<ErrorBody>(&body).ok().map(|body| body.error);
     if let (true, None) = (status.is_success(), &error) {
-        let detail = format!("the model's server answered with {status}, but with no stream of events");
+        let said = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let kind: String =
+            said(CONTENT_ENCODING).or(said(CONTENT_TYPE)).unwrap_or("?").chars().take(40).collect();
+        let detail = format!("the model's server sent no stream of events, but {kind}");
         return SourceError::new(Fault::NoStream, detail);
     }
     let fault = Fault::of(failing(status), error.as_ref());
@@ -242,7 +246,13 @@ async fn refused(mut response: Response) -> SourceError {
         Fault::DayIsSpent => Some(DAY.saturating_sub(Timestamp::now().time_of_day())),
         _ => retry_after.or(wish),
     };
-    let detail = format!("the model's server refused with {status}: {}", fault.describe(error.as_ref()));
+    let status = status.as_u16();
+    let detail = match fault {
+        Fault::Redirected => {
+            format!("the model's server points elsewhere ({status}), where the key is not sent")
+        }
+        _ => format!("the model's server refused with {status}: {}", fault.describe(error.as_ref())),
+    };
     SourceError::new(fault, detail).wishing(retry_after, says_again)
 }
 

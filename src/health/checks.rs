@@ -78,6 +78,11 @@ fn breaker(condition: &ModelCondition) -> (HealthStatus, AnswerMode, String) {
     let Some((breaker, failures)) = condition.breaker else {
         return (HealthStatus::Healthy, condition.mode, String::new());
     };
+    // Quotes are less than answers; without them nobody is there to answer.
+    let down = match condition.mode {
+        AnswerMode::Excerpts => HealthStatus::Degraded,
+        AnswerMode::Live => HealthStatus::Unhealthy,
+    };
     let seconds = |span: Duration| format!("{:.1} s", span.as_secs_f64());
     let (status, breaker) = match breaker {
         BreakerState::Closed => {
@@ -86,7 +91,7 @@ fn breaker(condition: &ModelCondition) -> (HealthStatus, AnswerMode, String) {
         }
         BreakerState::Open { age, pause } => {
             let (age, pause) = (seconds(age), seconds(pause));
-            (HealthStatus::Degraded, format!("open for {age} after {failures} failures, next try in {pause}"))
+            (down, format!("open for {age} after {failures} failures, next try in {pause}"))
         }
         // Once it is long ago somebody has to try: an instance that gets no visitors would stay unwell for ever.
         BreakerState::HalfOpen { age, probing } => {

@@ -92,11 +92,31 @@ pub struct UpstreamError {
     retry_after: Option<f64>,
 }
 
-/// The body of a refusal.
+/// The body of a refusal: most servers put what went wrong under `error`, some say it right there (older versions of
+/// vLLM) or under `detail` (whatever is made with FastAPI).
 #[derive(Debug, Deserialize)]
+#[serde(from = "Value")]
 pub struct ErrorBody {
     /// The failure.
     pub error: UpstreamError,
+    /// It was under `error`, so that it is one whatever the status.
+    pub is_explicit: bool,
+}
+
+impl From<Value> for ErrorBody {
+    fn from(body: Value) -> Self {
+        let Value::Object(mut fields) = body else {
+            return Self { error: body.into(), is_explicit: false };
+        };
+        if let Some(error) = fields.remove("error").filter(|error| !error.is_null()) {
+            return Self { error: error.into(), is_explicit: true };
+        }
+        if let Some(detail) = fields.remove("detail") {
+            let text = detail.as_str().map_or_else(|| detail.to_string(), str::to_owned);
+            fields.insert("message".to_owned(), text.into());
+        }
+        Self { error: Value::Object(fields).into(), is_explicit: false }
+    }
 }
 
 impl Chunk {
@@ -181,6 +201,22 @@ mod tests {
             let chunk: Chunk = serde_json::from_str(json).unwrap();
             let found = chunk.choice().and_then(|choice| choice.delta.as_ref()?.content.as_deref());
             assert_eq!(found, content, "{json}");
+        }
+    }
+
+    #[test]
+    fn the_explanation_of_a_refusal_is_found_wherever_it_stands() {
+        for (json, message, is_explicit) in [
+            (r#"{"error":{"message":"m","code":400}}"#, Some("m"), true),
+            (r#"{"error":"m"}"#, Some("m"), true),
+            (r#"{"object":"error","message":"m","code":400}"#, Some("m"), false),
+            (r#"{"detail":"m"}"#, Some("m"), false),
+            (r#"{"detail":["m"]}"#, Some(r#"["m"]"#), false),
+            (r#"{"error":null,"choices":[]}"#, None, false),
+            (r#""m""#, Some("m"), false),
+        ] {
+            let body: ErrorBody = serde_json::from_str(json).unwrap();
+            assert_eq!((body.error.message.as_deref(), body.is_explicit), (message, is_explicit), "{json}");
         }
     }
 

@@ -141,6 +141,7 @@ impl Fault {
         match status.unwrap_or(500) {
             413 => Self::PromptTooLong,
             400 | 422 | 500 if speaks_of_the_context(message) => Self::PromptTooLong,
+            400 if speaks_of_the_model(message) => Self::UnknownModel,
             401 => Self::WrongKey,
             402 => Self::OutOfCredit,
             403 if error.is_some_and(|error| error.is_flagged) => Self::Flagged,
@@ -180,7 +181,18 @@ impl Fault {
 /// Servers without names for it say it in a sentence.
 fn speaks_of_the_context(message: &str) -> bool {
     let message = message.to_lowercase();
-    ["context length", "context window", "context size"].iter().any(|words| message.contains(words))
+    ["context length", "context window", "context size", "contextwindow"]
+        .iter()
+        .any(|words| message.contains(words))
+}
+
+/// OpenRouter and LiteLLM call a model that they do not know a bad request. Only the beginning counts: further on, a
+/// message may quote what a visitor wrote.
+fn speaks_of_the_model(message: &str) -> bool {
+    let beginning: String = message.to_lowercase().chars().take(80).collect();
+    ["invalid model name", "not a valid model", "model not found"]
+        .iter()
+        .any(|words| beginning.contains(words))
 }
 
 #[cfg(test)]
@@ -207,6 +219,13 @@ mod tests {
                 Fault::PromptTooLong,
             ),
             (400, r#"{"message":"no"}"#, Fault::BadRequest),
+            (400, r#"{"message":"acme/x is not a valid model ID"}"#, Fault::UnknownModel),
+            (
+                400,
+                r#"{"message":"/chat/completions: Invalid model name passed in model=x"}"#,
+                Fault::UnknownModel,
+            ),
+            (400, r#"{"message":"litellm.ContextWindowExceededError: no"}"#, Fault::PromptTooLong),
             (429, r#"{"code":"insufficient_quota"}"#, Fault::OutOfCredit),
             (429, r#"{"code":429,"message":"Rate limit exceeded: free-models-per-day"}"#, Fault::DayIsSpent),
             (403, r#"{"code":403,"metadata":{"reasons":["hate"],"flagged_input":"x"}}"#, Fault::Flagged),

@@ -73,6 +73,7 @@ async fn a_server_that_failed_often_is_not_asked_and_a_new_visitor_is_told_so_at
     assert_eq!((health.status, &llm["status"]), (503, &json!("degraded")), "{llm}");
     let detail = llm["detail"].as_str().unwrap();
     assert!(detail.contains("breaker open for") && detail.contains("after 2 failures"), "{detail}");
+    assert_eq!(get(&chat.server, "/health/ready").await.status, 200, "visitors may come for quotes");
     let metrics = crate::support::http::get_url(&chat.server.operator_url("/metrics").await).await.body;
     for line in [
         "answer_degraded_total{reason=\"breaker_open\"} 3",
@@ -129,6 +130,9 @@ async fn an_owner_who_wants_no_quotes_has_errors_and_says_when_to_try_again() {
     let refused = chat.visitor.hear_error("API_ERROR").await;
     let wait = refused["retry_after_ms"].as_u64().unwrap();
     assert!(wait > 200_000 && wait <= 300_000, "{refused}");
+    let health = get(&chat.server, "/health?deep=true").await.json();
+    assert_eq!(health["checks"]["llm"]["status"], "unhealthy", "{health}");
+    assert_eq!(get(&chat.server, "/health/ready").await.status, 503);
     assert!(refused.get("turn_id").is_none(), "it was never taken: {refused}");
     assert_eq!(chat.upstream.requests().len(), 1);
 }

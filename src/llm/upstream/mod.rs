@@ -228,7 +228,8 @@ async fn refused(mut response: Response) -> SourceError {
             break;
         }
     }
-    let error = serde_json::from_slice::<ErrorBody>(&body).ok().map(|body| body.error);
+    let error = serde_json::from_slice::<ErrorBody>(&body).ok();
+    let error = error.filter(|body| body.is_explicit || !status.is_success()).map(|body| body.error);
     if let (true, None) = (status.is_success(), &error) {
         let said = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
         let kind: String =

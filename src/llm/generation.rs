@@ -6,27 +6,18 @@
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::ids::{SessionId, TurnId};
+use crate::llm::answer_log::Log;
+pub use crate::llm::answer_log::{MAX_ANSWER_BYTES, Place, Reading};
 use crate::llm::subscription::Subscription;
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::server::{AnswerMode, TurnStatus, Usage};
-use crate::tokens::pieces;
-
-/// Most bytes of one delta. Upstream pieces that are larger are split, so that no frame is large and the buffers of a
-/// connection, which never shrink, stay small.
-const MAX_DELTA_BYTES: usize = 2 * 1024;
-
-/// Most bytes handed to a subscriber at once.
-const MAX_PULL_BYTES: usize = 8 * 1024;
-
-/// Most bytes of one answer. Servers that ignore the token limit are cut off here.
-pub const MAX_ANSWER_BYTES: usize = 256 * 1024;
 
 /// Longest name of an answer that a source gives it, as it is logged.
 const MAX_SOURCE_ID_CHARS: usize = 64;
@@ -96,61 +87,6 @@ pub struct Generation {
     subscribers: watch::Sender<usize>,
 }
 
-#[derive(Debug)]
-struct Log {
-    mode: AnswerMode,
-    /// Counts the attempts at the answer of which a word was kept: what a reader has of an earlier one is void.
-    attempt: u32,
-    /// The next word begins another attempt.
-    starting_over: bool,
-    /// The most deltas that any void attempt had.
-    void_seq: u64,
-    /// What the source calls the answer.
-    source_id: Option<Arc<str>>,
-    acceptance: Option<Result<Acceptance, Failure>>,
-    text: String,
-    /// The end of each delta in `text`; delta `n` (from 1) ends at `ends[n - 1]`.
-    ends: Vec<usize>,
-    outcome: Option<Arc<Outcome>>,
-    waiting: Vec<Waker>,
-    first_word_at: Option<Instant>,
-}
-
-/// A reader's place in a log: after a delta of one attempt at the answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    pub(super) attempt: u32,
-    pub(super) seq: u64,
-}
-
-impl Place {
-    /// The delta it is after; 0: before the first.
-    #[must_use]
-    pub fn seq(self) -> u64 {
-        self.seq
-    }
-}
-
-/// What a subscriber finds at its place in the log.
-#[derive(Debug)]
-pub enum Reading {
-    /// The question was taken, or not.
-    Acceptance(Result<Acceptance, Failure>),
-    /// Text after the place.
-    Text {
-        /// After the last delta in `text`.
-        place: Place,
-        /// One or more deltas.
-        text: String,
-        /// Whether there is more than was handed out.
-        more: bool,
-    },
-    /// What was read before is void; the answer begins again here.
-    Reset(Place),
-    /// There is no more.
-    Outcome(Arc<Outcome>),
-}
-
 impl Generation {
     /// An empty log. `mode` is who will probably answer.
     #[must_use]
@@ -184,18 +120,7 @@ impl Generation {
         if text.is_empty() {
             return true;
         }
-        self.change(|log| {
-            log.void_if_starting_over();
-            if log.text.len() + text.len() > MAX_ANSWER_BYTES {
-                return false;
-            }
-            log.first_word_at.get_or_insert_with(Instant::now);
-            for piece in pieces(&text, MAX_DELTA_BYTES) {
-                log.text.push_str(piece);
-                log.ends.push(log.text.len());
-            }
-            true
-        })
+        self.change(|log| log.append(&text))
     }
 
     /// Begins another attempt: its first word makes void what there is. Until then that stays, in case none comes.
@@ -224,9 +149,7 @@ impl Generation {
     /// Where a client is that has shown delta `seq`, if that can be told: not when the delta may be one of a void attempt.
     #[must_use]
     pub fn place_after(&self, seq: u64) -> Option<Place> {
-        let log = self.lock();
-        let is_there = seq == 0 || (seq > log.void_seq && seq <= log.last_seq());
-        is_there.then_some(Place { attempt: log.attempt, seq })
+        self.lock().place_after(seq)
     }
 
     /// Who answers; settled when the first delta is there.
@@ -329,7 +252,7 @@ impl Generation {
     #[must_use]
     pub fn subscribe(self: &Arc<Self>, seq: u64) -> Subscription {
         let attempt = self.lock().attempt;
-        self.subscribe_at(Place { attempt, seq })
+        self.subscribe_at(Place::new(attempt, seq))
     }
 
     /// Follows the answer from a place; should that have become void meanwhile, a reset comes first.
@@ -351,12 +274,8 @@ impl Generation {
             (Some(Ok(_)), true) => {}
             (None, _) | (Some(Err(_)), true) => return log.wait(cx),
         }
-        let seq = if place.attempt == log.attempt { place.seq } else { 0 };
-        if place.seq > 0 && place.attempt != log.attempt {
-            return Poll::Ready(Reading::Reset(Place { attempt: log.attempt, seq }));
-        }
-        if let Some(text) = log.after(seq) {
-            return Poll::Ready(text);
+        if let Some(reading) = log.after(place) {
+            return Poll::Ready(reading);
         }
         match &log.outcome {
             Some(outcome) => Poll::Ready(Reading::Outcome(Arc::clone(outcome))),
@@ -378,65 +297,5 @@ impl Generation {
     fn lock(&self) -> MutexGuard<'_, Log> {
         // A panic elsewhere leaves the log whole: every change is one step.
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Log {
-    fn new(mode: AnswerMode) -> Self {
-        Self {
-            mode,
-            attempt: 0,
-            starting_over: false,
-            void_seq: 0,
-            source_id: None,
-            acceptance: None,
-            text: String::new(),
-            ends: Vec::new(),
-            outcome: None,
-            waiting: Vec::new(),
-            first_word_at: None,
-        }
-    }
-
-    fn is_over(&self) -> bool {
-        self.outcome.is_some() || matches!(self.acceptance, Some(Err(_)))
-    }
-
-    /// The text after delta `seq`, at most [`MAX_PULL_BYTES`] of it but at least one delta, and where it ends.
-    fn after(&self, seq: u64) -> Option<Reading> {
-        let shown = usize::try_from(seq).ok()?;
-        let start = match shown.checked_sub(1) {
-            None => 0,
-            Some(last) => *self.ends.get(last)?,
-        };
-        let unseen = self.ends.get(shown..)?;
-        let first = *unseen.first()?;
-        let count = unseen.partition_point(|end| *end <= start + MAX_PULL_BYTES).max(1);
-        let end = unseen.get(count - 1).copied().unwrap_or(first);
-        let text = self.text.get(start..end)?.to_owned();
-        let seq = u64::try_from(shown + count).ok()?;
-        let place = Place { attempt: self.attempt, seq };
-        Some(Reading::Text { place, text, more: count < unseen.len() })
-    }
-
-    fn last_seq(&self) -> u64 {
-        u64::try_from(self.ends.len()).unwrap_or(u64::MAX)
-    }
-
-    fn void_if_starting_over(&mut self) {
-        if !std::mem::take(&mut self.starting_over) || self.text.is_empty() {
-            return;
-        }
-        self.void_seq = self.void_seq.max(self.last_seq());
-        self.attempt += 1;
-        self.text.clear();
-        self.ends.clear();
-    }
-
-    fn wait<T>(&mut self, cx: &Context<'_>) -> Poll<T> {
-        if !self.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
-            self.waiting.push(cx.waker().clone());
-        }
-        Poll::Pending
     }
 }

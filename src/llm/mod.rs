@@ -7,10 +7,11 @@
 //!
 //! In reading order: [`prompt`] is what is asked ([`instructions`] how it begins), [`choice`] who answers, as its
 //! [`breaker`] lets it ([`upstream`] a model's server through [`sse`] and [`chunk`]; [`excerpts`] the resume itself;
-//! `asking` asks again where the table of [`fault`]s and [`retry`] say that it helps), [`source`] how an answer ends, [`generation`] the log an answer becomes, [`subscription`] a
+//! `asking` asks again where the table of [`fault`]s and [`retry`] say that it helps), [`source`] how an answer ends, [`generation`] the log an answer becomes ([`answer_log`] the value in it), [`subscription`] a
 //! reader's place in it, `turn` the task that carries one question through, [`actor`] the thin shell.
 
 pub mod actor;
+pub mod answer_log;
 mod asking;
 pub mod breaker;
 pub mod choice;

@@ -80,7 +80,7 @@ impl Stream for Subscription {
             Reading::Text { place, text, more } => {
                 self.place = place;
                 self.paused = more;
-                let seq = place.seq;
+                let seq = place.seq();
                 let replay = seq <= self.replay_until;
                 Progress::Delta(DeltaFrame { turn_id: self.generation.turn_id, seq, text, replay })
             }

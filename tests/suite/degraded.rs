@@ -106,6 +106,20 @@ async fn one_question_finds_out_whether_the_model_is_back_while_the_others_get_q
 }
 
 #[tokio::test]
+async fn the_first_word_of_a_probe_brings_the_model_back_for_all() {
+    let mut chat = Chat::with(&[BREAKER[0], BREAKER[1], SHORT]).await;
+    let mut other = chat.another().await;
+    let gate = Gate::default();
+    chat.upstream.queue(down()).queue(Script::of(&["A ", "long answer."]).hold_after(1, &gate));
+    assert_quoted(&chat.visitor.ask_and_hear(QUESTION).await);
+    chat.visitor.ask(QUESTION).await;
+    chat.visitor.hear_until("delta").await;
+    assert_eq!(other.ask_and_hear(QUESTION).await.done["mode"], "live");
+    gate.open();
+    assert_eq!(chat.visitor.rest_of_answer().await.text, "long answer.");
+}
+
+#[tokio::test]
 async fn a_probe_that_its_visitor_stops_leaves_the_next_question_to_find_out() {
     let mut chat = Chat::with(&[BREAKER[0], BREAKER[1], SHORT]).await;
     chat.upstream.queue(down()).queue(Script::new().hang_before_headers());

@@ -114,3 +114,13 @@ async fn a_prompt_that_is_too_long_is_known_by_a_sentence_too() {
         assert!(requests[asked + 1].messages().len() < requests[asked].messages().len());
     }
 }
+
+#[tokio::test]
+async fn a_server_that_names_no_model_answered_with_the_one_that_was_asked() {
+    let mut chat = Chat::with(&[("LLM_FALLBACK_MODELS", "test/second")]).await;
+    let nameless = "data: {\"choices\":[{\"delta\":{\"content\":\"Hi.\"},\"finish_reason\":\"stop\"}]}\n\n";
+    let silent = || Script::new().bytes(nameless).no_role().no_finish().no_usage();
+    chat.upstream.queue(silent()).queue(Script::refusal(503, "no")).queue(silent());
+    assert_eq!(chat.visitor.ask_and_hear("Who is it?").await.done["model"], "test/model");
+    assert_eq!(chat.visitor.ask_and_hear("And now?").await.done["model"], "test/second");
+}

@@ -118,12 +118,20 @@ impl UpstreamClient {
         if let Some(id) = response.headers().get("x-generation-id").and_then(|id| id.to_str().ok()) {
             generation.note_source_id(id);
         }
-        self.read(response, ask.first_word_by, generation, on_word).await
+        let mut finish = self.read(response, ask.first_word_by, generation, on_word).await?;
+        // A server that does not say has nobody to fall back on.
+        finish.model.get_or_insert_with(|| self.model(ask.model).into());
+        Ok(finish)
+    }
+
+    /// The name of a model by its number.
+    fn model(&self, number: usize) -> &str {
+        number.checked_sub(1).and_then(|it| self.fallback_models.get(it)).unwrap_or(&self.model)
     }
 
     async fn request(&self, ask: Ask<'_>) -> Result<Response, SourceError> {
         let Ask { prompt, session, model, .. } = ask;
-        let model = model.checked_sub(1).and_then(|it| self.fallback_models.get(it)).unwrap_or(&self.model);
+        let model = self.model(model);
         let body = if self.openrouter {
             serde_json::to_vec(&Request::openrouter(model, &self.fallback_models, prompt, session))
         } else {

@@ -50,7 +50,9 @@ pub(super) async fn answer(
                     Ok(finish) => return Ok(finish),
                     Err(error) => error,
                 };
-                if !asking.prepare_another(client, &error).await {
+                // With this failure it may have become one too many.
+                let shut = answering.sources.is_shut(Instant::now().into_std());
+                if shut || !asking.prepare_another(client, &error).await {
                     return asking.give_up(error).await;
                 }
                 failed = Some(error);

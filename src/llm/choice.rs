@@ -3,6 +3,7 @@
 //! One value for every question, asked right before it is answered, so that whatever keeps the model from answering
 //! (its breaker, say) has one place to say so.
 
+use std::cell::Cell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -71,7 +72,7 @@ impl Sources {
             Some(model) => match model.breaker().admit(now) {
                 Admission::Refused(pause) => self.instead(Some(DegradedBy::BreakerOpen), closed(pause)),
                 admission => {
-                    let probe = admission == Admission::Probe;
+                    let probe = Cell::new(admission == Admission::Probe);
                     Choice::Model(&model.client, Trial { model, metrics: &self.metrics, probe, told: false })
                 }
             },
@@ -95,14 +96,18 @@ impl Sources {
         }
     }
 
+    /// Whether the breaker lets nobody ask the model `now`.
+    #[must_use]
+    pub fn is_shut(&self, now: Instant) -> bool {
+        let refused = |model: &Model| matches!(model.breaker().would_admit(now), Admission::Refused(_));
+        self.model.as_ref().is_some_and(refused)
+    }
+
     /// Who would answer a question that comes `now`, as visitors are told.
     #[must_use]
     pub fn mode(&self, now: Instant) -> AnswerMode {
-        let asked = |model: &Model| !matches!(model.breaker().would_admit(now), Admission::Refused(_));
-        match &self.model {
-            Some(model) if self.excerpts.is_none() || asked(model) => AnswerMode::Live,
-            _ => AnswerMode::Excerpts,
-        }
+        let quotes = self.excerpts.is_some() && (self.model.is_none() || self.is_shut(now));
+        if quotes { AnswerMode::Excerpts } else { AnswerMode::Live }
     }
 
     /// Asks what is known of the key, and remembers it. `None` where there is nothing to ask.
@@ -143,14 +148,15 @@ impl Model {
 pub struct Trial<'a> {
     model: &'a Model,
     metrics: &'a Metrics,
-    probe: bool,
+    /// Nobody else is asking meanwhile; over with the first word.
+    probe: Cell<bool>,
     told: bool,
 }
 
 impl Trial<'_> {
     /// The first word is there: the server is back, however long the rest takes.
     pub fn first_word(&self) {
-        if self.probe {
+        if self.probe.replace(false) {
             self.model.breaker().succeeded();
         }
     }
@@ -169,12 +175,12 @@ impl Trial<'_> {
         let mut breaker = self.model.breaker();
         if !error.fault.consequences().counts {
             // It answered, in its way; whether it answers other questions, the next one finds out.
-            if self.probe {
+            if self.probe.get() {
                 breaker.withdrawn();
             }
             return false;
         }
-        let opened = breaker.failed(now, self.probe, error.failure.retry_after);
+        let opened = breaker.failed(now, self.probe.get(), error.failure.retry_after);
         if opened {
             self.metrics.upstream.breaker_openings.inc();
         }
@@ -188,7 +194,7 @@ impl Drop for Trial<'_> {
             return;
         }
         self.metrics.upstream.outcome(UpstreamOutcome::Stopped);
-        if self.probe {
+        if self.probe.get() {
             self.model.breaker().withdrawn();
         }
     }

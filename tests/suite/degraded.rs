@@ -106,6 +106,22 @@ async fn one_question_finds_out_whether_the_model_is_back_while_the_others_get_q
 }
 
 #[tokio::test]
+async fn a_server_that_is_no_longer_to_be_asked_is_not_asked_again_either() {
+    let mut chat = Chat::with(&[BREAKER[0], ("LLM_MAX_RETRIES", "2"), LONG]).await;
+    chat.upstream.always(down());
+    assert_quoted(&chat.visitor.ask_and_hear(QUESTION).await);
+    assert_eq!(chat.upstream.requests().len(), 1);
+    let quoted = |entry: &Value| entry["msg"] == "the resume answers instead of the model";
+    chat.server.wait_for_log("why the resume answers", quoted).await;
+    let once_more = |entry: &Value| entry["msg"] == "asking once more for the same answer";
+    assert!(
+        !chat.server.logs().iter().any(once_more),
+        "nothing was asked once more: {:?}",
+        chat.server.logs()
+    );
+}
+
+#[tokio::test]
 async fn the_first_word_of_a_probe_brings_the_model_back_for_all() {
     let mut chat = Chat::with(&[BREAKER[0], BREAKER[1], SHORT]).await;
     let mut other = chat.another().await;

@@ -1,6 +1,6 @@
 //! The client of an OpenAI-compatible server: one streamed request, and what became of it.
 //!
-//! [`request`] writes it, [`answer`] reads what comes back; [`key`] asks about the key. Nothing here asks twice; `asking` does.
+//! `request` writes it, `answer` reads what comes back; [`key`] asks about the key. Nothing here asks twice; `asking` does.
 
 mod answer;
 pub mod key;

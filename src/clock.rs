@@ -10,6 +10,9 @@ use utoipa::ToSchema;
 #[schema(value_type = String, format = DateTime, description = "A time: RFC 3339 in UTC, with milliseconds.")]
 pub struct Timestamp(pub i64);
 
+/// A day in UTC, which has no leap seconds here.
+pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// The year 10000, which RFC 3339 cannot write.
 const END_OF_CALENDAR: Timestamp = Timestamp(253_402_300_800_000);
 
@@ -40,6 +43,12 @@ impl Timestamp {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
+    /// How much of the day has passed, in UTC.
+    #[must_use]
+    pub fn time_of_day(self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.rem_euclid(millis(DAY))).unwrap_or(0))
+    }
+
     /// RFC 3339 in UTC, to the second; empty for a time that no calendar has.
     #[must_use]
     pub fn to_rfc3339(self) -> String {
@@ -68,6 +77,13 @@ impl Serialize for Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_day_begins_at_midnight_in_utc() {
+        let past_midnight = Duration::from_millis(80_692_999);
+        assert_eq!(Timestamp(1_795_472_692_999).time_of_day(), past_midnight);
+        assert_eq!(Timestamp(-1).time_of_day(), DAY - Duration::from_millis(1));
+    }
 
     #[test]
     fn a_time_for_people_is_in_utc_and_to_the_second() {

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Once};
+use std::time::Duration;
 
 use actix::Arbiter;
 use actix_web::dev::{Server, ServerHandle};
@@ -9,7 +10,9 @@ use actix_web::web::Data;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use slog::{Logger, info, o, warn};
 use thiserror::Error;
+use tokio::time::timeout;
 
+use crate::clock::Timestamp;
 use crate::health::{HealthActor, HealthParts};
 use crate::http::{self, BindError, HttpSurroundings};
 use crate::incarnation::Incarnation;
@@ -23,6 +26,7 @@ use crate::llm::excerpts::Excerpts;
 use crate::llm::instructions::{Instructions, suggestions};
 use crate::llm::messages::FinishAnswers;
 use crate::llm::upstream::UpstreamClient;
+use crate::llm::upstream::key::KeyError;
 use crate::mailbox::Post;
 use crate::persistence::PersistenceActor;
 use crate::persistence::messages::FlushStorage;
@@ -39,6 +43,12 @@ use crate::supervision::{Part, Supervision, supervisor};
 use crate::telemetry::metrics::Metrics;
 use crate::tokens::TokenCounter;
 
+/// How long start-up waits to hear whether the key is one; a server that takes longer is not waited for.
+const KEY_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often the key is looked at, so that a health report knows what is left without asking.
+const KEY_INTERVAL: Duration = Duration::from_secs(10 * 60);
+
 /// Who is to answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answers {
@@ -54,6 +64,11 @@ pub enum StartupError {
     /// The address.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The key.
+    #[error(
+        "OPENROUTER_API_KEY: the model's server refuses it (401). Make one at https://openrouter.ai/keys"
+    )]
+    KeyRefused,
     /// TLS, threads or sockets.
     #[error("the server cannot be set up: {0}")]
     System(String),
@@ -70,6 +85,7 @@ pub struct Application {
     pub(crate) finish_answers: Post<FinishAnswers>,
     pub(crate) flush_storage: Post<FlushStorage>,
     pub(crate) supervision: Arc<Supervision>,
+    sources: Arc<Sources>,
     pub(crate) log: Logger,
     pub(crate) signals: Signals,
 }
@@ -139,6 +155,8 @@ impl Application {
         let llm = {
             let parts = LlmParts {
                 sources: Arc::clone(&sources),
+                max_retries: settings.llm.max_retries,
+                first_word_timeout: settings.llm.first_word_timeout,
                 save_question: Post::to(&persistence, mailboxes),
                 save_answer: Post::to(&persistence, mailboxes),
                 load_spending: Post::to(&persistence, mailboxes),
@@ -196,7 +214,7 @@ impl Application {
             resume: ResumeInfo { name: resume.name.as_str().into(), revision: resume.revision().into() },
             suggestions: suggestions(resume).into(),
             instructions,
-            sources,
+            sources: Arc::clone(&sources),
         };
         let surroundings = Data::new(HttpSurroundings {
             session: Arc::new(session),
@@ -242,6 +260,7 @@ impl Application {
             finish_answers,
             flush_storage,
             supervision,
+            sources,
             log: log.clone(),
             signals,
         })
@@ -253,6 +272,34 @@ fn spending(budget: &BudgetSettings) -> Arc<Spending> {
     let prices =
         Prices { prompt: budget.prompt_price.unwrap_or(0), completion: budget.completion_price.unwrap_or(0) };
     Spending::new(ceilings, prices)
+}
+
+impl Application {
+    /// Looks at the key, where the model's server tells of keys, and goes on doing so now and then.
+    ///
+    /// # Errors
+    /// [`StartupError::KeyRefused`]. A server that cannot be reached, or not soon, is only a warning.
+    pub async fn check_key(&self) -> Result<(), StartupError> {
+        match timeout(KEY_PATIENCE, self.sources.look_at_key()).await {
+            Ok(None) => return Ok(()),
+            Ok(Some(Err(KeyError::Refused))) => return Err(StartupError::KeyRefused),
+            Ok(Some(Ok(report))) => {
+                info!(self.log, "the key is valid"; "outlook" => report.outlook(Timestamp::now()));
+            }
+            Ok(Some(Err(error))) => warn!(self.log, "the key could not be checked"; "cause" => %error),
+            Err(_) => warn!(self.log, "the key could not be checked"; "cause" => "no answer in time"),
+        }
+        let (sources, log) = (Arc::clone(&self.sources), self.log.clone());
+        actix::spawn(async move {
+            loop {
+                tokio::time::sleep(KEY_INTERVAL).await;
+                if let Some(Err(error)) = sources.look_at_key().await {
+                    warn!(log, "the key could not be checked"; "cause" => %error);
+                }
+            }
+        });
+        Ok(())
+    }
 }
 
 /// A connection needs two descriptors (one for the watchdog); databases, upstream and the log a few more.

@@ -2,14 +2,18 @@
 
 use std::path::Path;
 
+use resume_chatbot::clock::Timestamp;
+use resume_chatbot::llm::upstream::UpstreamClient;
+use resume_chatbot::llm::upstream::key::KeyError;
 use resume_chatbot::persistence::migrations::inspect;
 use resume_chatbot::resume::Document;
 use resume_chatbot::settings::{Purpose, Settings};
+use resume_chatbot::startup::StartupError;
 use resume_chatbot::tokens::TokenCounter;
 
 use super::page::print;
 use super::serve::{instructions, read_resume};
-use super::{Failed, Outcome, load, runtime};
+use super::{EX_CONFIG, Failed, Outcome, load, runtime};
 
 pub(super) fn check(config: Option<&Path>) -> Outcome {
     let loaded = load(&Purpose::Serve, config)?;
@@ -26,6 +30,7 @@ pub(super) fn check(config: Option<&Path>) -> Outcome {
     let counter = TokenCounter::new(settings.tokens.tokenizer);
     print(&describe(&resume, settings, counter))?;
     instructions(&resume, settings)?;
+    print(&key(settings)?)?;
     let url = settings.database.url.clone();
     let checked = runtime()?
         .block_on(async move { inspect(&url).await })
@@ -35,6 +40,20 @@ pub(super) fn check(config: Option<&Path>) -> Outcome {
         count => format!("{count} migrations to apply (`serve` and `migrate` do so)"),
     };
     print(&format!("\nDatabase\n  {}: connected, {pending}\n", settings.database.url.masked()))
+}
+
+/// What the model's server says of the key; empty where it says nothing of keys.
+fn key(settings: &Settings) -> Result<String, Failed> {
+    let said = runtime()?.block_on(async {
+        let client = UpstreamClient::new(&settings.llm).ok().filter(UpstreamClient::knows_keys)?;
+        Some(client.key().await)
+    });
+    match said {
+        None => Ok(String::new()),
+        Some(Ok(report)) => Ok(format!("\nKey\n  valid: {}\n", report.outlook(Timestamp::now()))),
+        Some(Err(KeyError::Refused)) => Err(Failed(EX_CONFIG, StartupError::KeyRefused.to_string())),
+        Some(Err(error)) => Ok(format!("\nKey\n  warning: {error}\n")),
+    }
 }
 
 fn describe(resume: &Document, settings: &Settings, counter: TokenCounter) -> String {

@@ -90,6 +90,7 @@ fn serve_until_signal(
     actix::System::new().block_on(async {
         let application = Application::build(settings, resume, instructions, answers, metrics, log)
             .map_err(|error| Failed(1, error.to_string()))?;
+        application.check_key().await.map_err(|error| Failed(EX_CONFIG, error.to_string()))?;
         let name = &resume.name;
         info!(log, "listening"; "address" => %application.address);
         print(&format!("Chat about {name} at http://{}\n", application.address))?;

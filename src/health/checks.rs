@@ -5,8 +5,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::HealthStatus;
+use crate::clock::Timestamp;
 use crate::llm::breaker::{BreakerState, MAX_PAUSE};
 use crate::llm::messages::ModelCondition;
+use crate::llm::upstream::key::KeyError;
 use crate::mailbox::AskError;
 use crate::persistence::StorageError;
 use crate::persistence::messages::WriterReport;
@@ -61,7 +63,15 @@ pub(super) fn answers((reply, took): Timed<ModelCondition>) -> Finding {
         Ok(condition) => {
             let ModelCondition { answering, waiting, .. } = condition;
             let (status, mode, breaker) = breaker(&condition);
-            (status, format!("{}: {answering} answering, {waiting} waiting{breaker}", mode.as_str()), took)
+            let key = match &condition.key {
+                None => String::new(),
+                Some(Ok(report)) => format!("; key: {}", report.outlook(Timestamp::now())),
+                Some(Err(KeyError::Refused)) => "; key: refused".to_owned(),
+                // What kept it from answering is in the log; a health page may be public.
+                Some(Err(KeyError::Unknown(_))) => "; key: the server does not tell".to_owned(),
+            };
+            let detail = format!("{}: {answering} answering, {waiting} waiting{breaker}{key}", mode.as_str());
+            (status, detail, took)
         }
         Err(AskError::Timeout) => (HealthStatus::Unhealthy, "no answer in time".to_owned(), took),
         Err(AskError::Closed) => (HealthStatus::Unhealthy, "the llm actor failed".to_owned(), took),
@@ -73,6 +83,11 @@ fn breaker(condition: &ModelCondition) -> (HealthStatus, AnswerMode, String) {
     let Some((breaker, failures)) = condition.breaker else {
         return (HealthStatus::Healthy, condition.mode, String::new());
     };
+    // Quotes are less than answers; without them nobody is there to answer.
+    let down = match condition.mode {
+        AnswerMode::Excerpts => HealthStatus::Degraded,
+        AnswerMode::Live => HealthStatus::Unhealthy,
+    };
     let seconds = |span: Duration| format!("{:.1} s", span.as_secs_f64());
     let (status, breaker) = match breaker {
         BreakerState::Closed => {
@@ -81,7 +96,7 @@ fn breaker(condition: &ModelCondition) -> (HealthStatus, AnswerMode, String) {
         }
         BreakerState::Open { age, pause } => {
             let (age, pause) = (seconds(age), seconds(pause));
-            (HealthStatus::Degraded, format!("open for {age} after {failures} failures, next try in {pause}"))
+            (down, format!("open for {age} after {failures} failures, next try in {pause}"))
         }
         // Once it is long ago somebody has to try: an instance that gets no visitors would stay unwell for ever.
         BreakerState::HalfOpen { age, probing } => {

@@ -78,6 +78,12 @@ impl HealthReport {
     pub fn is_healthy(&self) -> bool {
         self.status == HealthStatus::Healthy
     }
+
+    /// Whether visitors should be sent here: also while they get less than usual.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.status < HealthStatus::Unhealthy
+    }
 }
 
 /// What the actor is made of.

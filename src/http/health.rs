@@ -44,7 +44,7 @@ pub(super) async fn report(
 /// Whether new visitors should be sent here.
 pub(super) async fn ready(request: HttpRequest, surroundings: Data<HttpSurroundings>) -> HttpResponse {
     match ask(&surroundings, false).await {
-        Some(report) if report.is_healthy() => told("ready"),
+        Some(report) if report.is_ready() => told("ready"),
         _ if surroundings.session.registry.is_closed() => {
             refuse(&request, ErrorCode::ShuttingDown, ErrorCode::ShuttingDown.entry().message)
         }

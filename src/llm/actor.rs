@@ -60,6 +60,10 @@ struct Kept {
 pub struct LlmParts {
     /// Who answers.
     pub sources: Arc<Sources>,
+    /// How often an answer is asked for again.
+    pub max_retries: u32,
+    /// How long all tries together may take to the first word.
+    pub first_word_timeout: Duration,
     /// Where questions are stored.
     pub save_question: Post<SaveQuestion>,
     /// Where answers are stored.
@@ -90,6 +94,8 @@ impl LlmActor {
     pub fn new(parts: LlmParts) -> Self {
         let answering = Answering {
             sources: parts.sources,
+            max_retries: parts.max_retries,
+            first_word_timeout: parts.first_word_timeout,
             save_question: parts.save_question,
             save_answer: parts.save_answer,
             find_turn: parts.find_turn,
@@ -236,6 +242,7 @@ impl Receive<CheckModel> for LlmActor {
             waiting,
             mode: self.answering.sources.mode(now, Timestamp::now()),
             breaker: self.answering.sources.breaker(now),
+            key: self.answering.sources.key(),
             first_word: match self.answering.first_word_ms.load(Ordering::Relaxed) {
                 0 => None,
                 millis => Some(Duration::from_millis(millis)),

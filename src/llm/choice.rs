@@ -3,6 +3,7 @@
 //! One value for every question, asked right before it is answered, so that whatever keeps the model from answering
 //! (its breaker, say) has one place to say so.
 
+use std::cell::Cell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use super::generation::Failure;
 use super::prompt::Prompt;
 use super::source::SourceError;
 use super::upstream::UpstreamClient;
+use super::upstream::key::{KeyError, KeyReport};
 use crate::clock::Timestamp;
 use crate::limits::AddressKey;
 use crate::protocol::codes::ErrorCode;
@@ -40,6 +42,8 @@ struct Model {
     breaker: Mutex<Breaker>,
     spending: Arc<Spending>,
     admission: Arc<Admission>,
+    /// What was last said of the key.
+    key: Mutex<Option<Result<KeyReport, KeyError>>>,
 }
 
 /// How a question goes on from here.
@@ -89,7 +93,8 @@ impl Sources {
         metrics: Arc<Metrics>,
     ) -> Self {
         let breaker = Mutex::new(Breaker::new(breaker));
-        Self { model: Some(Model { client, breaker, spending, admission }), excerpts, metrics }
+        let key = Mutex::default();
+        Self { model: Some(Model { client, breaker, spending, admission, key }), excerpts, metrics }
     }
 
     /// Where a question of so many tokens goes that comes `now`, which is `at` by the calendar.
@@ -113,14 +118,13 @@ impl Sources {
         }
         let admitted = model.admission.join(visitor).map_err(|LineTooLong { retry_after }| {
             self.metrics.upstream.turned_away(false);
-            let retry_after = Some(retry_after.unwrap_or_default().max(RETRY_WHEN_FULL));
-            Failure { code: ErrorCode::Overloaded, retry_after }
+            Failure::after(ErrorCode::Overloaded, retry_after.unwrap_or_default().max(RETRY_WHEN_FULL))
         })?;
         match model.spending.reserve(at, prompt.tokens, prompt.max_response_tokens) {
             Ok(reservation) => Ok(Route::Model(Fare { admitted, reservation })),
             Err(CeilingReached { retry_after }) => {
                 self.metrics.budget.refusals.inc();
-                let failure = Failure { code: ErrorCode::BudgetExceeded, retry_after: Some(retry_after) };
+                let failure = Failure::after(ErrorCode::BudgetExceeded, retry_after);
                 resume(DegradedBy::BudgetSpent, failure)
             }
         }
@@ -133,7 +137,7 @@ impl Sources {
             Some(model) => match model.breaker().admit(now) {
                 Asking::Refused(pause) => self.instead(Some(DegradedBy::BreakerOpen), closed(pause)),
                 asking => {
-                    let probe = asking == Asking::Probe;
+                    let probe = Cell::new(asking == Asking::Probe);
                     Choice::Model(&model.client, Trial { model, metrics: &self.metrics, probe, told: false })
                 }
             },
@@ -151,13 +155,30 @@ impl Sources {
     /// Who would answer a question that comes `now`, which is `at` by the calendar, as visitors are told.
     #[must_use]
     pub fn mode(&self, now: Instant, at: Timestamp) -> AnswerMode {
-        let asked = |model: &Model| {
-            !matches!(model.breaker().would_admit(now), Asking::Refused(_)) && !model.spending.is_used_up(at)
-        };
-        match &self.model {
-            Some(model) if self.excerpts.is_none() || asked(model) => AnswerMode::Live,
-            _ => AnswerMode::Excerpts,
-        }
+        let rests = |model: &Model| self.is_shut(now) || model.spending.is_used_up(at);
+        let quotes = self.excerpts.is_some() && self.model.as_ref().is_none_or(rests);
+        if quotes { AnswerMode::Excerpts } else { AnswerMode::Live }
+    }
+
+    /// Whether the breaker lets nobody ask the model `now`.
+    #[must_use]
+    pub fn is_shut(&self, now: Instant) -> bool {
+        let refused = |model: &Model| matches!(model.breaker().would_admit(now), Asking::Refused(_));
+        self.model.as_ref().is_some_and(refused)
+    }
+
+    /// Asks what is known of the key, and remembers it. `None` where there is nothing to ask.
+    pub async fn look_at_key(&self) -> Option<Result<KeyReport, KeyError>> {
+        let model = self.model.as_ref().filter(|model| model.client.knows_keys())?;
+        let said = model.client.key().await;
+        *model.key() = Some(said.clone());
+        Some(said)
+    }
+
+    /// What was last said of the key.
+    #[must_use]
+    pub fn key(&self) -> Option<Result<KeyReport, KeyError>> {
+        self.model.as_ref()?.key().clone()
     }
 
     /// How many questions the model answers, and how many wait for it.
@@ -179,6 +200,10 @@ impl Model {
         // A panic elsewhere leaves it whole: every change is one step.
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn key(&self) -> MutexGuard<'_, Option<Result<KeyReport, KeyError>>> {
+        self.key.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// One request to the model's server. Dropped untold, it was stopped for a reason that is not the server's.
@@ -186,11 +211,19 @@ impl Model {
 pub struct Trial<'a> {
     model: &'a Model,
     metrics: &'a Metrics,
-    probe: bool,
+    /// Nobody else is asking meanwhile; over with the first word.
+    probe: Cell<bool>,
     told: bool,
 }
 
 impl Trial<'_> {
+    /// The first word is there: the server is back, however long the rest takes.
+    pub fn first_word(&self) {
+        if self.probe.replace(false) {
+            self.model.breaker().succeeded();
+        }
+    }
+
     /// The server answered.
     pub fn succeeded(mut self) {
         self.told = true;
@@ -203,14 +236,14 @@ impl Trial<'_> {
         self.told = true;
         self.metrics.upstream.outcome(error.failure.code.into());
         let mut breaker = self.model.breaker();
-        if !error.is_servers_fault {
+        if !error.fault.consequences().counts {
             // It answered, in its way; whether it answers other questions, the next one finds out.
-            if self.probe {
+            if self.probe.get() {
                 breaker.withdrawn();
             }
             return false;
         }
-        let opened = breaker.failed(now, self.probe, error.failure.retry_after);
+        let opened = breaker.failed(now, self.probe.get(), error.failure.retry_after);
         if opened {
             self.metrics.upstream.breaker_openings.inc();
         }
@@ -224,7 +257,7 @@ impl Drop for Trial<'_> {
             return;
         }
         self.metrics.upstream.outcome(UpstreamOutcome::Stopped);
-        if self.probe {
+        if self.probe.get() {
             self.model.breaker().withdrawn();
         }
     }
@@ -232,5 +265,5 @@ impl Drop for Trial<'_> {
 
 /// What a visitor is told while the breaker is open and nobody else may answer.
 fn closed(pause: Duration) -> Failure {
-    Failure { code: ErrorCode::ApiError, retry_after: Some(pause) }
+    Failure::after(ErrorCode::ApiError, pause)
 }

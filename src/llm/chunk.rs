@@ -1,5 +1,7 @@
 //! The JSON of a streamed chat completion, as far as it is used: unknown fields and unknown chunks are tolerated.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -40,6 +42,19 @@ pub struct Delta {
     /// Thinking that is not shown, but shows that the model is at work.
     #[serde(default)]
     pub reasoning: Option<Value>,
+    /// The same, as vLLM and DeepSeek call it.
+    #[serde(default)]
+    pub reasoning_content: Option<Value>,
+}
+
+impl Delta {
+    /// Whether the model thinks aloud.
+    #[must_use]
+    pub fn is_thinking(&self) -> bool {
+        [&self.reasoning, &self.reasoning_content]
+            .iter()
+            .any(|it| it.as_ref().is_some_and(|it| !it.is_null()))
+    }
 }
 
 /// What an answer took.
@@ -65,13 +80,43 @@ pub struct UpstreamError {
     pub code: Option<Value>,
     /// For the operator; never shown to visitors.
     pub message: Option<String>,
+    /// `metadata.error_type`: OpenRouter's own name for it.
+    pub error_type: Option<String>,
+    /// `type`: what OpenAI and its followers call it.
+    pub kind: Option<String>,
+    /// `metadata` says why the content was refused.
+    pub is_flagged: bool,
+    /// `availability.retryable`: whether asking again helps.
+    pub retryable: Option<bool>,
+    /// `availability.retry_after`, in seconds.
+    retry_after: Option<f64>,
 }
 
-/// The body of a refusal.
+/// The body of a refusal: most servers put what went wrong under `error`, some say it right there (older versions of
+/// vLLM) or under `detail` (whatever is made with FastAPI).
 #[derive(Debug, Deserialize)]
+#[serde(from = "Value")]
 pub struct ErrorBody {
     /// The failure.
     pub error: UpstreamError,
+    /// It was under `error`, so that it is one whatever the status.
+    pub is_explicit: bool,
+}
+
+impl From<Value> for ErrorBody {
+    fn from(body: Value) -> Self {
+        let Value::Object(mut fields) = body else {
+            return Self { error: body.into(), is_explicit: false };
+        };
+        if let Some(error) = fields.remove("error").filter(|error| !error.is_null()) {
+            return Self { error: error.into(), is_explicit: true };
+        }
+        if let Some(detail) = fields.remove("detail") {
+            let text = detail.as_str().map_or_else(|| detail.to_string(), str::to_owned);
+            fields.insert("message".to_owned(), text.into());
+        }
+        Self { error: Value::Object(fields).into(), is_explicit: false }
+    }
 }
 
 impl Chunk {
@@ -85,12 +130,24 @@ impl Chunk {
 impl From<Value> for UpstreamError {
     fn from(error: Value) -> Self {
         match error {
-            Value::Object(mut fields) => Self {
-                code: fields.remove("code").filter(|code| !code.is_null()),
-                message: fields.get("message").and_then(Value::as_str).map(str::to_owned),
-            },
-            Value::String(message) => Self { code: None, message: Some(message) },
-            other => Self { code: None, message: Some(other.to_string()) },
+            Value::Object(mut fields) => {
+                let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+                let metadata = fields.get("metadata");
+                let of_metadata = |name: &str| metadata.and_then(|it| it.get(name));
+                let availability = fields.get("availability").or_else(|| of_metadata("availability"));
+                let available = |name: &str| availability.and_then(|it| it.get(name));
+                Self {
+                    message: text(fields.get("message")),
+                    error_type: text(of_metadata("error_type")),
+                    kind: text(fields.get("type")),
+                    is_flagged: ["reasons", "flagged_input"].iter().any(|name| of_metadata(name).is_some()),
+                    retryable: available("retryable").and_then(Value::as_bool),
+                    retry_after: available("retry_after").and_then(Value::as_f64),
+                    code: fields.remove("code").filter(|code| !code.is_null()),
+                }
+            }
+            Value::String(message) => Self { message: Some(message), ..Self::default() },
+            other => Self { message: Some(other.to_string()), ..Self::default() },
         }
     }
 }
@@ -104,6 +161,18 @@ impl UpstreamError {
             Value::String(name) => name.parse().ok(),
             _ => None,
         }
+    }
+
+    /// Every name it gives itself, the most exact first.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let code = self.code.as_ref().and_then(Value::as_str);
+        [self.error_type.as_deref(), code, self.kind.as_deref()].into_iter().flatten()
+    }
+
+    /// How long the server wants to be left alone.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        Duration::try_from_secs_f64(self.retry_after?).ok()
     }
 
     /// What the operator should read: code and message, cut to a sane length.
@@ -132,6 +201,22 @@ mod tests {
             let chunk: Chunk = serde_json::from_str(json).unwrap();
             let found = chunk.choice().and_then(|choice| choice.delta.as_ref()?.content.as_deref());
             assert_eq!(found, content, "{json}");
+        }
+    }
+
+    #[test]
+    fn the_explanation_of_a_refusal_is_found_wherever_it_stands() {
+        for (json, message, is_explicit) in [
+            (r#"{"error":{"message":"m","code":400}}"#, Some("m"), true),
+            (r#"{"error":"m"}"#, Some("m"), true),
+            (r#"{"object":"error","message":"m","code":400}"#, Some("m"), false),
+            (r#"{"detail":"m"}"#, Some("m"), false),
+            (r#"{"detail":["m"]}"#, Some(r#"["m"]"#), false),
+            (r#"{"error":null,"choices":[]}"#, None, false),
+            (r#""m""#, Some("m"), false),
+        ] {
+            let body: ErrorBody = serde_json::from_str(json).unwrap();
+            assert_eq!((body.error.message.as_deref(), body.is_explicit), (message, is_explicit), "{json}");
         }
     }
 

@@ -5,11 +5,9 @@
 //! several times as long has ended, and its answer with it. How long it is silent is measured by this process's own clock, so
 //! the clocks of the two need not agree.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use slog::{Logger, error, info, warn};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -22,6 +20,7 @@ use crate::persistence::messages::{
 use crate::persistence::{PATIENCE, StorageError};
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::server::{TurnStatus, Usage};
+use crate::supervision::{Part, caught};
 
 /// How often the store is asked what has come.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
@@ -42,9 +41,9 @@ impl Answering {
         log: Logger,
     ) {
         info!(log, "following an answer that another server gives");
-        let followed = AssertUnwindSafe(self.follow(&generation, turn, &log)).catch_unwind().await;
-        let outcome = followed.unwrap_or_else(|_| {
-            error!(log, "the task that follows an answer panicked");
+        let followed = caught(Part::Answer, self.follow(&generation, turn, &log)).await;
+        let outcome = followed.unwrap_or_else(|panic| {
+            error!(log, "the task that follows an answer panicked"; &panic);
             let failure = Some(ErrorCode::InternalError.into());
             Outcome { status: TurnStatus::Failed, failure, ..cut_off(0) }
         });
@@ -104,6 +103,15 @@ impl Answering {
         // One that was stopped over there may end before what was shown of it here.
         if generation.catch_up(turn) || turn.status == TurnStatus::Cancelled {
             return outcome_of(turn);
+        }
+        if turn.delta_ends().is_none()
+            && let Some(answer) = &turn.answer
+        {
+            // The other server began anew, so nobody knows the number of a delta. Its whole answer takes the place of what was told.
+            let outcome = outcome_of(turn)?;
+            generation.start_over();
+            generation.append(&answer.content);
+            return Some(outcome);
         }
         // It is not what was told so far; told on from here, words would be doubled or missing.
         let failure = Some(ErrorCode::InternalError.into());

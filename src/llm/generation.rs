@@ -4,33 +4,27 @@
 //! take more. So no mailbox is crossed per token, a slow reader gets fewer and larger pieces, and coming back after a
 //! lost connection is the same subscription from an earlier place.
 
-use std::borrow::Cow;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
-
 mod said;
 
-pub use said::Said;
-pub(super) use said::outcome_of;
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::ids::{SessionId, TurnId};
+use crate::llm::answer_log::{Log, Stopped};
+pub use crate::llm::answer_log::{MAX_ANSWER_BYTES, Place, Reading};
 use crate::llm::subscription::Subscription;
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::server::{AnswerMode, TurnStatus, Usage};
-use crate::tokens::pieces;
+pub use said::Said;
+pub(in crate::llm) use said::outcome_of;
 
-/// Most bytes of one delta. Upstream pieces that are larger are split, so that no frame is large and the buffers of a
-/// connection, which never shrink, stay small.
-const MAX_DELTA_BYTES: usize = 2 * 1024;
-
-/// Most bytes handed to a subscriber at once.
-const MAX_PULL_BYTES: usize = 8 * 1024;
-
-/// Most bytes of one answer. Servers that ignore the token limit are cut off here.
-pub const MAX_ANSWER_BYTES: usize = 256 * 1024;
+/// Longest name of an answer that a source gives it, as it is logged.
+const MAX_SOURCE_ID_CHARS: usize = 64;
 
 /// What became of the question when it was taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,11 +59,21 @@ pub struct Failure {
     pub code: ErrorCode,
     /// After how long to try again, when that is known.
     pub retry_after: Option<Duration>,
+    /// Whether trying again may help.
+    pub retryable: bool,
+}
+
+impl Failure {
+    /// A failure that may be over after `retry_after`.
+    #[must_use]
+    pub fn after(code: ErrorCode, retry_after: Duration) -> Self {
+        Self { retry_after: Some(retry_after), ..Self::from(code) }
+    }
 }
 
 impl From<ErrorCode> for Failure {
     fn from(code: ErrorCode) -> Self {
-        Self { code, retry_after: None }
+        Self { code, retry_after: None, retryable: code.entry().retryable }
     }
 }
 
@@ -85,51 +89,6 @@ pub struct Generation {
     log: Mutex<Log>,
     cancelled: CancellationToken,
     subscribers: watch::Sender<usize>,
-}
-
-#[derive(Debug)]
-struct Log {
-    mode: AnswerMode,
-    acceptance: Option<Result<Acceptance, Failure>>,
-    text: String,
-    /// The end of each delta in `text`; delta `n` (from 1) ends at `ends[n - 1]`.
-    ends: Vec<usize>,
-    outcome: Option<Arc<Outcome>>,
-    /// Nothing more is taken: the visitor stopped the answer, or its writer has come to its end.
-    stopped: Option<Stopped>,
-    /// What was said, but not shown when the visitor stopped the answer.
-    unseen: String,
-    waiting: Vec<Waker>,
-    first_word_at: Option<Instant>,
-    /// The position in the line to the model, while it waits there.
-    position: Option<usize>,
-}
-
-/// Why nothing more is taken into a log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stopped {
-    ByVisitor,
-    AtItsEnd,
-}
-
-/// What a subscriber finds at its place in the log.
-#[derive(Debug)]
-pub enum Reading {
-    /// The question was taken, or not.
-    Acceptance(Result<Acceptance, Failure>),
-    /// So many are answered before it, and itself.
-    Position(usize),
-    /// Text after the place, up to and with delta `seq`.
-    Text {
-        /// The last delta in `text`.
-        seq: u64,
-        /// One or more deltas.
-        text: String,
-        /// Whether there is more than was handed out.
-        more: bool,
-    },
-    /// There is no more.
-    Outcome(Arc<Outcome>),
 }
 
 impl Generation {
@@ -165,20 +124,42 @@ impl Generation {
         if text.is_empty() {
             return true;
         }
-        self.change(|log| {
-            if log.stopped.is_some() {
-                return true;
-            }
-            if log.text.len() + text.len() > MAX_ANSWER_BYTES {
-                return false;
-            }
-            log.first_word_at.get_or_insert_with(Instant::now);
-            for piece in pieces(&text, MAX_DELTA_BYTES) {
-                log.text.push_str(piece);
-                log.ends.push(log.text.len());
-            }
-            true
-        })
+        self.change(|log| log.append(&text))
+    }
+
+    /// Begins another attempt: its first word makes void what there is. Until then that stays, in case none comes.
+    pub fn start_over(&self) {
+        self.lock().starting_over = true;
+    }
+
+    /// Notes what the source calls the answer, for the log.
+    pub fn note_source_id(&self, id: &str) {
+        self.lock().source_id = Some(id.chars().take(MAX_SOURCE_ID_CHARS).collect::<String>().into());
+    }
+
+    /// What the source calls the answer.
+    #[must_use]
+    pub fn source_id(&self) -> Option<Arc<str>> {
+        self.lock().source_id.clone()
+    }
+
+    /// Notes what an attempt took that will be void: it may be charged all the same.
+    pub fn note_void(&self, usage: Usage) {
+        let void = &mut self.lock().void_usage;
+        void.prompt_tokens = void.prompt_tokens.saturating_add(usage.prompt_tokens);
+        void.completion_tokens = void.completion_tokens.saturating_add(usage.completion_tokens);
+    }
+
+    /// What void attempts took.
+    #[must_use]
+    pub fn void_usage(&self) -> Usage {
+        self.lock().void_usage
+    }
+
+    /// Where a client is that has shown delta `seq`, if that can be told: not when the delta may be one of a void attempt.
+    #[must_use]
+    pub fn place_after(&self, seq: u64) -> Option<Place> {
+        self.lock().place_after(seq)
     }
 
     /// Who answers; settled when the first delta is there.
@@ -256,7 +237,7 @@ impl Generation {
     /// The number of the last delta; 0 when there is none.
     #[must_use]
     pub fn last_seq(&self) -> u64 {
-        u64::try_from(self.lock().ends.len()).unwrap_or(u64::MAX)
+        self.lock().last_seq()
     }
 
     /// Asks the task to stop upstream and end the answer as cancelled. What was said after delta `seen_seq`, the last that the
@@ -293,19 +274,26 @@ impl Generation {
     /// Follows the answer from after delta `seq`; 0 is the beginning.
     #[must_use]
     pub fn subscribe(self: &Arc<Self>, seq: u64) -> Subscription {
+        let attempt = self.lock().attempt;
+        self.subscribe_at(Place::new(attempt, seq))
+    }
+
+    /// Follows the answer from a place; should that have become void meanwhile, a reset comes first.
+    #[must_use]
+    pub fn subscribe_at(self: &Arc<Self>, place: Place) -> Subscription {
         self.subscribers.send_modify(|count| *count += 1);
-        Subscription::new(Arc::clone(self), seq)
+        Subscription::new(Arc::clone(self), place)
     }
 
     pub(super) fn unsubscribe(&self) {
         self.subscribers.send_modify(|count| *count = count.saturating_sub(1));
     }
 
-    /// What follows delta `seq`. `knows_acceptance` says whether the subscriber was told of the acceptance, `position` of
-    /// which position it was told last.
+    /// What follows a place. `knows_acceptance` says whether the subscriber was told of the acceptance, `position` of which
+    /// position it was told last.
     pub(super) fn poll_after(
         &self,
-        seq: u64,
+        place: Place,
         knows_acceptance: bool,
         position: Option<usize>,
         cx: &Context<'_>,
@@ -316,8 +304,8 @@ impl Generation {
             (Some(Ok(_)), true) => {}
             (None, _) | (Some(Err(_)), true) => return log.wait(cx),
         }
-        if let Some(text) = log.after(seq) {
-            return Poll::Ready(text);
+        if let Some(reading) = log.after(place) {
+            return Poll::Ready(reading);
         }
         match (&log.outcome, log.position) {
             (Some(outcome), _) => Poll::Ready(Reading::Outcome(Arc::clone(outcome))),
@@ -340,59 +328,5 @@ impl Generation {
     fn lock(&self) -> MutexGuard<'_, Log> {
         // A panic elsewhere leaves the log whole: every change is one step.
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Log {
-    fn new(mode: AnswerMode) -> Self {
-        Self {
-            mode,
-            acceptance: None,
-            text: String::new(),
-            ends: Vec::new(),
-            outcome: None,
-            stopped: None,
-            unseen: String::new(),
-            waiting: Vec::new(),
-            first_word_at: None,
-            position: None,
-        }
-    }
-
-    fn is_over(&self) -> bool {
-        self.outcome.is_some() || matches!(self.acceptance, Some(Err(_)))
-    }
-
-    /// The text after delta `seq`, at most [`MAX_PULL_BYTES`] of it but at least one delta, and where it ends.
-    fn after(&self, seq: u64) -> Option<Reading> {
-        let shown = usize::try_from(seq).ok()?;
-        let start = match shown.checked_sub(1) {
-            None => 0,
-            Some(last) => *self.ends.get(last)?,
-        };
-        let unseen = self.ends.get(shown..)?;
-        let first = *unseen.first()?;
-        let count = unseen.partition_point(|end| *end <= start + MAX_PULL_BYTES).max(1);
-        let end = unseen.get(count - 1).copied().unwrap_or(first);
-        let text = self.text.get(start..end)?.to_owned();
-        Some(Reading::Text { seq: u64::try_from(shown + count).ok()?, text, more: count < unseen.len() })
-    }
-
-    /// Takes out what follows delta `seq`. A reader beyond it finds nothing more.
-    fn cut_after(&mut self, seq: u64) {
-        let kept = usize::try_from(seq).unwrap_or(usize::MAX);
-        if kept >= self.ends.len() {
-            return;
-        }
-        self.ends.truncate(kept);
-        let end = self.ends.last().copied().unwrap_or(0);
-        self.unseen = self.text.split_off(end.min(self.text.len()));
-    }
-
-    fn wait<T>(&mut self, cx: &Context<'_>) -> Poll<T> {
-        if !self.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
-            self.waiting.push(cx.waker().clone());
-        }
-        Poll::Pending
     }
 }

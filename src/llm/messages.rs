@@ -9,6 +9,7 @@ use slog::Logger;
 use super::breaker::BreakerState;
 use super::generation::{Failure, Generation};
 use super::prompt::Prompt;
+use super::upstream::key::{KeyError, KeyReport};
 use crate::clock::Timestamp;
 use crate::ids::{SessionId, TurnId};
 use crate::limits::AddressKey;
@@ -69,7 +70,7 @@ pub struct FollowElsewhere {
 pub struct CheckModel;
 
 /// How the actor is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ModelCondition {
     /// Answers being given.
     pub answering: usize,
@@ -79,6 +80,8 @@ pub struct ModelCondition {
     pub mode: AnswerMode,
     /// The breaker of the model's server, and the failures in a row; `None` where no model answers.
     pub breaker: Option<(BreakerState, u32)>,
+    /// What the model's server last said of the key; `None` where it says nothing of keys.
+    pub key: Option<Result<KeyReport, KeyError>>,
     /// How long the newest answer of the model took to its first word; `None` when there was none yet.
     pub first_word: Option<Duration>,
 }

@@ -7,14 +7,17 @@
 //! gives. It stops with the process.
 //!
 //! In reading order: [`prompt`] is what is asked ([`instructions`] how it begins), [`choice`] who answers, as its
-//! [`breaker`] lets it ([`upstream`] a model's server through [`sse`] and [`chunk`]; [`excerpts`] the resume itself),
+//! [`breaker`] lets it ([`upstream`] a model's server through [`sse`] and [`chunk`]; [`excerpts`] the resume itself;
+//! `asking` asks again where the table of [`fault`]s and [`retry`] say that it helps),
 //! [`admission`] the line in front of the model ([`fair_queue`] decides in it),
-//! [`source`] how an answer ends, [`generation`] the log an answer becomes, [`boundaries`] its deltas as they are stored,
-//! [`subscription`] a reader's place in it, `turn` the task that carries one question through, `elsewhere` the one that
-//! follows another server's, [`actor`] the thin shell.
+//! [`source`] how an answer ends, [`generation`] the log an answer becomes ([`answer_log`] the value in it), [`boundaries`]
+//! its deltas as they are stored, [`subscription`] a reader's place in it, `turn` the task that carries one question
+//! through, `elsewhere` the one that follows another server's, [`actor`] the thin shell.
 
 pub mod actor;
 pub mod admission;
+pub mod answer_log;
+mod asking;
 pub mod boundaries;
 pub mod breaker;
 pub mod choice;
@@ -22,10 +25,12 @@ pub mod chunk;
 mod elsewhere;
 pub mod excerpts;
 pub mod fair_queue;
+pub mod fault;
 pub mod generation;
 pub mod instructions;
 pub mod messages;
 pub mod prompt;
+pub mod retry;
 pub mod source;
 pub mod sse;
 pub mod subscription;

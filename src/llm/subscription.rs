@@ -6,10 +6,11 @@ use std::task::{Context, Poll, ready};
 
 use futures_util::Stream;
 
-use super::generation::{Acceptance, Failure, Generation, Outcome, Reading};
+use super::generation::{Acceptance, Failure, Generation, Outcome, Place, Reading};
 use crate::protocol::server::DeltaFrame;
 
-/// What a session is told of an answer, in order: one acceptance, positions while it waits, deltas, one outcome. After a refusal nothing follows.
+/// What a session is told of an answer, in order: one acceptance, positions while it waits, deltas and perhaps resets, one
+/// outcome. After a refusal nothing follows.
 #[derive(Debug)]
 pub enum Progress {
     /// The question was taken.
@@ -20,6 +21,8 @@ pub enum Progress {
     Queued(usize),
     /// More of the answer.
     Delta(DeltaFrame),
+    /// What was said of the answer is void; it begins again.
+    Reset,
     /// The answer has ended.
     Ended(Arc<Outcome>),
 }
@@ -28,7 +31,7 @@ pub enum Progress {
 #[derive(Debug)]
 pub struct Subscription {
     generation: Arc<Generation>,
-    seq: u64,
+    place: Place,
     /// Deltas up to this one were there before the subscription was: they are said again.
     replay_until: u64,
     knows_acceptance: bool,
@@ -39,10 +42,10 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    pub(super) fn new(generation: Arc<Generation>, seq: u64) -> Self {
+    pub(super) fn new(generation: Arc<Generation>, place: Place) -> Self {
         Self {
             generation,
-            seq,
+            place,
             replay_until: 0,
             knows_acceptance: false,
             position: None,
@@ -78,7 +81,7 @@ impl Stream for Subscription {
             return Poll::Pending;
         }
         let progress =
-            match ready!(self.generation.poll_after(self.seq, self.knows_acceptance, self.position, cx)) {
+            match ready!(self.generation.poll_after(self.place, self.knows_acceptance, self.position, cx)) {
                 Reading::Acceptance(Ok(acceptance)) => {
                     self.knows_acceptance = true;
                     Progress::Accepted(acceptance)
@@ -91,11 +94,17 @@ impl Stream for Subscription {
                     self.position = Some(position);
                     Progress::Queued(position)
                 }
-                Reading::Text { seq, text, more } => {
-                    self.seq = seq;
+                Reading::Text { place, text, more } => {
+                    self.place = place;
                     self.paused = more;
+                    let seq = place.seq();
                     let replay = seq <= self.replay_until;
                     Progress::Delta(DeltaFrame { turn_id: self.generation.turn_id, seq, text, replay })
+                }
+                Reading::Reset(place) => {
+                    self.place = place;
+                    self.replay_until = 0;
+                    Progress::Reset
                 }
                 Reading::Outcome(outcome) => {
                     self.ended = true;

@@ -11,7 +11,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use super::admission::Admitted;
-use super::choice::{Choice, Fare, Route, Sources};
+use super::asking;
+use super::choice::{Fare, Route, Sources};
 use super::generation::{Acceptance, Failure, Generation, Outcome, Said};
 use super::messages::AskModel;
 use super::source::{Finish, SourceError};
@@ -44,6 +45,9 @@ const POSITION_INTERVAL: Duration = Duration::from_secs(1);
 /// What every answer needs; shared by all of them.
 pub(super) struct Answering {
     pub(super) sources: Arc<Sources>,
+    pub(super) max_retries: u32,
+    /// How long all tries together may take to the first word.
+    pub(super) first_word_timeout: Duration,
     pub(super) save_question: Post<SaveQuestion>,
     pub(super) save_answer: Post<SaveAnswer>,
     pub(super) find_turn: Post<FindTurn>,
@@ -179,21 +183,18 @@ impl Answering {
         watch: &Stopwatch,
     ) -> Ending {
         let answer = async {
-            // Held until the answer has ended.
-            let mut place = None;
-            let choice = match way {
+            match way {
                 // Quotes cost nothing, so nobody waits for them.
-                Way::Resume(reason) => self.sources.instead(reason, ErrorCode::InternalError.into()),
+                Way::Resume(reason) => asking::quote(self, ask, generation, reason).await,
                 Way::Model(mut admitted) => {
                     self.stand_in_line(&mut admitted, generation).await?;
-                    place = Some(admitted);
                     watch.asked_after.set(Some(watch.started.elapsed()));
-                    self.sources.choose(Instant::now().into_std())
+                    // The place is held until the answer has ended.
+                    let answered = asking::answer(self, ask, generation).await;
+                    drop(admitted);
+                    answered
                 }
-            };
-            let answered = self.answer(ask, generation, choice).await;
-            drop(place);
-            answered
+            }
         };
         tokio::select! {
             biased;
@@ -237,87 +238,44 @@ impl Answering {
         Err(SourceError::nobody(ErrorCode::Overloaded.into()))
     }
 
-    /// Has the question answered by whom the sources choose, and by the resume when that fails without a word.
-    async fn answer(
-        &self,
-        ask: &AskModel,
-        generation: &Generation,
-        choice: Choice<'_>,
-    ) -> Result<Finish, SourceError> {
-        let choice = match choice {
-            Choice::Model(client, trial) => {
-                let in_flight = Presence::in_gauge(&self.metrics.upstream.requests_in_flight);
-                let error = match client.answer(&ask.prompt, generation).await {
-                    Ok(finish) => {
-                        trial.succeeded();
-                        return Ok(finish);
-                    }
-                    Err(error) => error,
-                };
-                drop(in_flight);
-                if trial.failed(&error, Instant::now().into_std()) {
-                    warn!(ask.log, "the model's server is not asked for a while"; "cause" => %error);
-                }
-                if !error.is_servers_fault || !generation.is_empty() {
-                    return Err(error);
-                }
-                match self.sources.instead(Some(DegradedBy::ModelFailed), error.failure) {
-                    Choice::Excerpts(excerpts, reason) => {
-                        warn!(ask.log, "the resume answers instead of the model"; "cause" => %error);
-                        Choice::Excerpts(excerpts, reason)
-                    }
-                    _ => return Err(error),
-                }
-            }
-            choice => choice,
-        };
-        match choice {
-            Choice::Excerpts(excerpts, reason) => {
-                if let Some(reason) = reason {
-                    self.metrics.answer.degraded(reason);
-                }
-                generation.answer_as(AnswerMode::Excerpts);
-                Ok(excerpts.answer(&ask.prompt, generation).await)
-            }
-            Choice::Model(..) => Err(SourceError::nobody(ErrorCode::InternalError.into())),
-            Choice::Neither(failure) => Err(SourceError::nobody(failure)),
-        }
-    }
-
     /// Saves what there is every few seconds, until the store says that the turn has ended or is gone.
     async fn save_partials(&self, ask: &AskModel, generation: &Generation) {
         let mut ticks = interval_at(Instant::now() + PARTIAL_INTERVAL, PARTIAL_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let said = generation.said();
-            // After a crash this is the answer, and takes its place in prompts by its length.
-            let tokens = self.counter.count(&said.text);
-            let record = AnswerRecord {
-                turn_id: generation.turn_id,
-                answer: said.text,
-                boundaries: said.boundaries,
-                tokens,
-                status: TurnStatus::Answering,
-                mode: generation.mode(),
-                model: None,
-                usage: Usage::default(),
-                citations: Vec::new(),
-                failure: None,
-                at: Timestamp::now(),
-                settle: None,
-            };
-            match self.save_answer.ask(SaveAnswer(record), PARTIAL_PATIENCE).await {
-                Ok(Ok(())) => {}
-                Ok(Err(StorageError::Gone)) => return,
-                Ok(Err(error)) => {
-                    warn!(ask.log, "an unfinished answer could not be saved"; "cause" => %error);
-                }
-                Err(error) => {
-                    warn!(ask.log, "an unfinished answer could not be saved"; "cause" => %error);
-                }
+            if !self.save_partial(ask, generation).await {
+                return;
             }
         }
+    }
+
+    /// Saves what there is of an answer. After a crash this is the answer, and takes its place in prompts by its length. Returns
+    /// false when the turn has ended, or is gone.
+    pub(super) async fn save_partial(&self, ask: &AskModel, generation: &Generation) -> bool {
+        let said = generation.said();
+        let tokens = self.counter.count(&said.text);
+        let record = AnswerRecord {
+            turn_id: generation.turn_id,
+            answer: said.text,
+            boundaries: said.boundaries,
+            tokens,
+            status: TurnStatus::Answering,
+            mode: generation.mode(),
+            model: None,
+            usage: Usage::default(),
+            citations: Vec::new(),
+            failure: None,
+            at: Timestamp::now(),
+            settle: None,
+        };
+        match self.save_answer.ask(SaveAnswer(record), PARTIAL_PATIENCE).await {
+            Ok(Ok(())) => {}
+            Ok(Err(StorageError::Gone)) => return false,
+            Ok(Err(error)) => warn!(ask.log, "an unfinished answer could not be saved"; "cause" => %error),
+            Err(error) => warn!(ask.log, "an unfinished answer could not be saved"; "cause" => %error),
+        }
+        true
     }
 
     async fn conclude(
@@ -358,7 +316,7 @@ impl Answering {
             usage.unwrap_or_else(|| counted_usage(ask, generation.mode(), made_tokens))
         };
         let settle = reservation.map(|reservation| {
-            let taken = self.spending.taken(&usage);
+            let taken = self.spending.taken(&usage).plus(self.spending.taken(&generation.void_usage()));
             let settle = Settle { day: reservation.day, set_aside: reservation.amount, taken };
             reservation.settle(taken);
             settle
@@ -406,6 +364,7 @@ impl Answering {
             }
         }
         info!(ask.log, "turn ended"; "status" => status.as_str(), "mode" => mode.as_str(),
+            "source_id" => generation.source_id().as_deref(),
             "prompt_tokens" => usage.prompt_tokens, "completion_tokens" => usage.completion_tokens,
             "queued_ms" => watch.asked_after.get().map(millis), "first_word_ms" => first_word.map(millis),
             "store_ms" => millis(stored), "total_ms" => millis(total), "durable" => durable);
@@ -430,8 +389,7 @@ fn millis(span: Duration) -> u64 {
 fn question_failure(error: &StorageError, asked_at: Timestamp) -> Failure {
     match error {
         StorageError::CeilingReached => {
-            let retry_after = Some(Day::of(asked_at).end().since(asked_at));
-            Failure { code: ErrorCode::BudgetExceeded, retry_after }
+            Failure::after(ErrorCode::BudgetExceeded, Day::of(asked_at).end().since(asked_at))
         }
         StorageError::DuplicateQuestion => ErrorCode::DuplicateId.into(),
         StorageError::Superseded => ErrorCode::SessionNotFound.into(),

@@ -199,7 +199,7 @@ pub struct AnswerRecord {
     /// The text.
     pub answer: Arc<str>,
     /// Where its deltas end.
-    pub boundaries: Boundaries,
+    pub boundaries: Option<Boundaries>,
     /// Its length in tokens.
     pub tokens: u32,
     /// `Answering` for an unfinished one.

@@ -21,6 +21,7 @@ use super::spending;
 use super::writer::Written;
 use crate::clock::Timestamp;
 use crate::ids::SessionId;
+use crate::llm::boundaries::Boundaries;
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::server::{Role, TurnStatus};
 
@@ -168,14 +169,14 @@ pub(super) async fn save_answer(connection: &mut Connection, it: &AnswerRecord) 
     }
     let citations = (!it.citations.is_empty()).then(|| serde_json::to_string(&it.citations)).transpose();
     let citations = citations.map_err(|error| DieselError::SerializationError(error.into()))?;
-    let lengths = it.boundaries.as_bytes();
+    let lengths = it.boundaries.as_ref().map(Boundaries::as_bytes);
     let message = NewMessage {
         turn_id: Key(it.turn_id.0),
         role: Role::Assistant.as_str(),
         content: &it.answer,
         tokens: stored_count(it.tokens),
         created_at_ms: it.at.0,
-        delta_lengths: Some(lengths),
+        delta_lengths: lengths,
         citations: citations.as_deref(),
     };
     let insert = diesel::insert_into(messages::table)

@@ -40,6 +40,11 @@ pub enum ServerFrame {
     },
     /// More of an answer.
     Delta(DeltaFrame),
+    /// What came so far for a turn is void: the model is asked again, and `seq` starts at 1 again.
+    Reset {
+        /// The turn.
+        turn_id: TurnId,
+    },
     /// An accepted turn has ended.
     Done(Box<DoneFrame>),
     /// Something the client should know.

@@ -292,7 +292,7 @@ impl SessionActor {
         ServerFrame::Error(Box::new(ErrorFrame {
             code: refusal.code,
             message: refusal.message().to_owned(),
-            retryable: refusal.code.entry().retryable,
+            retryable: refusal.retryable,
             retry_after_ms: refusal.retry_after.map(|it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX)),
             id,
             turn_id,

@@ -25,6 +25,8 @@ pub struct Refusal {
     pub code: ErrorCode,
     /// After how long it may succeed.
     pub retry_after: Option<Duration>,
+    /// Whether it may succeed later.
+    pub retryable: bool,
     detail: Option<Cow<'static, str>>,
 }
 
@@ -32,7 +34,7 @@ impl Refusal {
     /// A refusal with the code's own sentence.
     #[must_use]
     pub fn new(code: ErrorCode) -> Self {
-        Self { code, retry_after: None, detail: None }
+        Self { code, retry_after: None, retryable: code.entry().retryable, detail: None }
     }
 
     /// The same with another sentence.
@@ -56,7 +58,8 @@ impl Refusal {
 
 impl From<Failure> for Refusal {
     fn from(failure: Failure) -> Self {
-        Self { code: failure.code, retry_after: failure.retry_after, detail: None }
+        let Failure { code, retry_after, retryable } = failure;
+        Self { code, retry_after, retryable, detail: None }
     }
 }
 

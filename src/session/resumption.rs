@@ -12,7 +12,7 @@ use super::socket::{self, SocketContext};
 use super::transcript::transcript;
 use crate::clock::Timestamp;
 use crate::ids::{SessionId, TokenHash};
-use crate::llm::generation::Generation;
+use crate::llm::generation::{Generation, Place};
 use crate::llm::messages::{FindGeneration, FollowElsewhere};
 use crate::mailbox::AskError;
 use crate::persistence::PATIENCE;
@@ -141,7 +141,11 @@ impl SessionActor {
         frame.more = stored.more;
         self.tell(&ServerFrame::Session(Box::new(frame)), ctx);
         if let Some(generation) = live {
-            let missed = generation.subscribe(shown.unwrap_or(0)).replaying().accepted_before();
+            let missed = match shown {
+                Some(place) => generation.subscribe_at(place),
+                None => generation.subscribe(0),
+            };
+            let missed = missed.replaying().accepted_before();
             socket::follow(ctx, missed);
             if let Some(open) = &mut self.open {
                 open.generation = Some(generation);
@@ -158,10 +162,10 @@ fn log_again(session_id: SessionId, cursor: Cursor, turn: &StoredTurn) -> Option
 }
 
 /// The delta after which the client goes on, if its cursor is in this log.
-fn place_of(cursor: Option<Cursor>, generation: &Generation) -> Option<u64> {
+fn place_of(cursor: Option<Cursor>, generation: &Generation) -> Option<Place> {
     cursor
-        .filter(|cursor| cursor.turn_id == generation.turn_id && cursor.seq <= generation.last_seq())
-        .map(|cursor| cursor.seq)
+        .filter(|cursor| cursor.turn_id == generation.turn_id)
+        .and_then(|cursor| generation.place_after(cursor.seq))
 }
 
 /// The transcript, without the answer that follows delta by delta.

@@ -194,6 +194,12 @@ impl StreamHandler<Progress> for SessionActor {
                 };
                 self.tell(&ServerFrame::Queued { turn_id, position }, ctx);
             }
+            Progress::Reset => {
+                let generation = self.open.as_ref().and_then(|open| open.generation.as_ref());
+                if let Some(turn_id) = generation.map(|generation| generation.turn_id) {
+                    self.tell(&ServerFrame::Reset { turn_id }, ctx);
+                }
+            }
             Progress::Accepted(acceptance) => {
                 let remaining = self.remaining();
                 let Some(open) = &mut self.open else { return };

@@ -70,3 +70,23 @@ pub(super) fn model(text: &str) -> Result<String, String> {
     }
     Ok(text.to_owned())
 }
+
+/// Reads the URL of the owner's site; the error says what is wrong.
+pub(super) fn site(text: &str) -> Result<String, String> {
+    let url = Url::parse(text).map_err(|error| format!("is not a URL: {error}"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err("is neither http:// nor https://".to_owned());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("has a user in it, which would be sent along".to_owned());
+    }
+    Ok(written(&url))
+}
+
+/// Reads the name of the owner's site; the error says what is wrong.
+pub(super) fn title(text: &str) -> Result<String, String> {
+    if text.chars().any(|c| !c.is_ascii_graphic() && c != ' ') {
+        return Err("has characters that a header cannot carry".to_owned());
+    }
+    Ok(text.to_owned())
+}

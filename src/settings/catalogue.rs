@@ -127,6 +127,11 @@ catalogue! {
         |all| duration::written(all.llm.first_word_timeout);
     LLM_IDLE_TIMEOUT: Form::Duration(INSTANT, HALF_HOUR),
         |all| duration::written(all.llm.idle_timeout);
+    LLM_MAX_RETRIES: Form::Whole(0, 10, ""), |all| all.llm.max_retries.to_string();
+    LLM_APP_URL: Form::Url("an http:// or https:// URL such as https://example.com"),
+        |all| all.llm.app_url.clone().unwrap_or_default();
+    LLM_APP_TITLE: Form::Text("a name of visible ASCII characters and spaces"),
+        |all| all.llm.app_title.clone().unwrap_or_default();
     DEGRADED_MODE: Form::OneOf(DegradedMode::accepted), |all| all.llm.degraded_mode.word().to_owned();
     LLM_BREAKER_FAILURES: Form::Whole(0, 1_000, " (0: the server is always asked)"),
         |all| all.llm.breaker_failures.to_string();

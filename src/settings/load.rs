@@ -204,6 +204,9 @@ fn llm(purpose: &Purpose, from: &mut Reader) -> Option<LlmSettings> {
     let connect_timeout = from.duration(&name::LLM_CONNECT_TIMEOUT);
     let first_word_timeout = from.duration(&name::LLM_FIRST_WORD_TIMEOUT);
     let idle_timeout = from.duration(&name::LLM_IDLE_TIMEOUT);
+    let max_retries = from.whole(&name::LLM_MAX_RETRIES);
+    let app_url = from.optional(&name::LLM_APP_URL, base_url::site);
+    let app_title = from.optional(&name::LLM_APP_TITLE, base_url::title);
     let degraded_mode = from.choice(&name::DEGRADED_MODE);
     let breaker_failures = from.whole(&name::LLM_BREAKER_FAILURES);
     let breaker_pause = from.duration(&name::LLM_BREAKER_PAUSE);
@@ -219,6 +222,9 @@ fn llm(purpose: &Purpose, from: &mut Reader) -> Option<LlmSettings> {
         connect_timeout: connect_timeout?,
         first_word_timeout: first_word_timeout?,
         idle_timeout: idle_timeout?,
+        max_retries: max_retries?,
+        app_url: app_url?,
+        app_title: app_title?,
         degraded_mode: degraded_mode?,
         breaker_failures: breaker_failures?,
         breaker_pause: breaker_pause?,

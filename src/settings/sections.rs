@@ -105,6 +105,12 @@ pub struct LlmSettings {
     pub idle_timeout: Duration,
     /// Whether `base_url` is OpenRouter, which takes more than the common API.
     pub openrouter: bool,
+    /// `LLM_MAX_RETRIES`: times that an answer is asked for again, 0 to 10.
+    pub max_retries: u32,
+    /// `LLM_APP_URL`: where the requests come from, as OpenRouter shows it; fit for a header.
+    pub app_url: Option<String>,
+    /// `LLM_APP_TITLE`: what it is called there; fit for a header.
+    pub app_title: Option<String>,
     /// `DEGRADED_MODE`: what visitors get while the model does not answer.
     pub degraded_mode: DegradedMode,
     /// `LLM_BREAKER_FAILURES`: failed requests in a row after which the server is not asked for a while, 0 (never)

@@ -1,5 +1,7 @@
 //! Any OpenAI-compatible server answers, whatever it leaves out, and is asked in the shape it expects.
 
+use std::time::Duration;
+
 use resume_chatbot::settings::Tokenizer;
 use resume_chatbot::tokens::TokenCounter;
 use serde_json::json;
@@ -29,7 +31,7 @@ async fn a_plain_server_needs_no_key_and_its_tokens_are_counted_here() {
 
 #[tokio::test]
 async fn a_server_that_finishes_and_then_says_nothing_more_is_not_waited_for() {
-    let mut chat = Chat::with(&[("LLM_IDLE_TIMEOUT", "300ms")]).await;
+    let mut chat = Chat::with(&[("LLM_IDLE_TIMEOUT", "300ms"), ("LLM_MAX_RETRIES", "0")]).await;
     let finish = "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
     chat.upstream.queue(Script::of(&WORDS).bytes(finish).hang_after(WORDS.len()));
     // It hangs right behind a delta, so one that carries nothing comes behind the finish.
@@ -80,9 +82,45 @@ async fn the_prompt_is_the_resume_then_the_conversation_then_the_question() {
 }
 
 #[tokio::test]
-async fn fallback_models_are_sent_in_their_order() {
-    let mut chat = Chat::with(&[("LLM_FALLBACK_MODELS", "test/second, test/third")]).await;
-    chat.visitor.ask_and_hear("Who answers?").await;
-    let request = chat.upstream.next_request().await;
-    assert_eq!(request.body["models"], json!(["test/second", "test/third"]));
+async fn thinking_aloud_under_any_name_is_work_and_is_not_shown() {
+    let mut chat = Chat::with(&[("LLM_FIRST_WORD_TIMEOUT", "300ms"), ("LLM_IDLE_TIMEOUT", "300ms")]).await;
+    for name in ["reasoning", "reasoning_content"] {
+        let script = (0..8).fold(Script::new().every(Duration::from_millis(100)), |script, _| {
+            script.delta(json!({"content": null, name: "Hm."}))
+        });
+        chat.upstream.queue(script.words(&WORDS));
+        let answer = chat.visitor.ask_and_hear("What does she do?").await;
+        assert_eq!((answer.text.as_str(), answer.status()), ("She builds compilers.", "complete"), "{name}");
+    }
+    assert_eq!(chat.upstream.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn a_prompt_that_is_too_long_is_known_by_a_sentence_too() {
+    let mut chat = Chat::with(&[]).await;
+    let vllm = "This model's maximum context length is 2048 tokens. However, you requested 2100 tokens.";
+    let bodies = [
+        json!({"object": "error", "message": vllm, "type": "BadRequestError", "code": 400}),
+        json!({"error": {"message": vllm, "type": "BadRequestError", "param": null, "code": 400}}),
+        json!({"error": {"code": 400, "message": "the request exceeds the available context size",
+            "type": "exceed_context_size_error"}}),
+    ];
+    chat.visitor.ask_and_hear("Are you there?").await;
+    for body in bodies {
+        chat.upstream.queue(Script::new().http_error(400, body, &[])).queue(Script::of(&WORDS));
+        let asked = chat.upstream.requests().len();
+        assert_eq!(chat.visitor.ask_and_hear("What does she do?").await.text, "She builds compilers.");
+        let requests = chat.upstream.requests();
+        assert!(requests[asked + 1].messages().len() < requests[asked].messages().len());
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_names_no_model_answered_with_the_one_that_was_asked() {
+    let mut chat = Chat::with(&[("LLM_FALLBACK_MODELS", "test/second")]).await;
+    let nameless = "data: {\"choices\":[{\"delta\":{\"content\":\"Hi.\"},\"finish_reason\":\"stop\"}]}\n\n";
+    let silent = || Script::new().bytes(nameless).no_role().no_finish().no_usage();
+    chat.upstream.queue(silent()).queue(Script::refusal(503, "no")).queue(silent());
+    assert_eq!(chat.visitor.ask_and_hear("Who is it?").await.done["model"], "test/model");
+    assert_eq!(chat.visitor.ask_and_hear("And now?").await.done["model"], "test/second");
 }

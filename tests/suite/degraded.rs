@@ -73,6 +73,7 @@ async fn a_server_that_failed_often_is_not_asked_and_a_new_visitor_is_told_so_at
     assert_eq!((health.status, &llm["status"]), (503, &json!("degraded")), "{llm}");
     let detail = llm["detail"].as_str().unwrap();
     assert!(detail.contains("breaker open for") && detail.contains("after 2 failures"), "{detail}");
+    assert_eq!(get(&chat.server, "/health/ready").await.status, 200, "visitors may come for quotes");
     let metrics = crate::support::http::get_url(&chat.server.operator_url("/metrics").await).await.body;
     for line in [
         "answer_degraded_total{reason=\"breaker_open\"} 3",
@@ -105,6 +106,36 @@ async fn one_question_finds_out_whether_the_model_is_back_while_the_others_get_q
 }
 
 #[tokio::test]
+async fn a_server_that_is_no_longer_to_be_asked_is_not_asked_again_either() {
+    let mut chat = Chat::with(&[BREAKER[0], ("LLM_MAX_RETRIES", "2"), LONG]).await;
+    chat.upstream.always(down());
+    assert_quoted(&chat.visitor.ask_and_hear(QUESTION).await);
+    assert_eq!(chat.upstream.requests().len(), 1);
+    let quoted = |entry: &Value| entry["msg"] == "the resume answers instead of the model";
+    chat.server.wait_for_log("why the resume answers", quoted).await;
+    let once_more = |entry: &Value| entry["msg"] == "asking once more for the same answer";
+    assert!(
+        !chat.server.logs().iter().any(once_more),
+        "nothing was asked once more: {:?}",
+        chat.server.logs()
+    );
+}
+
+#[tokio::test]
+async fn the_first_word_of_a_probe_brings_the_model_back_for_all() {
+    let mut chat = Chat::with(&[BREAKER[0], BREAKER[1], SHORT]).await;
+    let mut other = chat.another().await;
+    let gate = Gate::default();
+    chat.upstream.queue(down()).queue(Script::of(&["A ", "long answer."]).hold_after(1, &gate));
+    assert_quoted(&chat.visitor.ask_and_hear(QUESTION).await);
+    chat.visitor.ask(QUESTION).await;
+    chat.visitor.hear_until("delta").await;
+    assert_eq!(other.ask_and_hear(QUESTION).await.done["mode"], "live");
+    gate.open();
+    assert_eq!(chat.visitor.rest_of_answer().await.text, "long answer.");
+}
+
+#[tokio::test]
 async fn a_probe_that_its_visitor_stops_leaves_the_next_question_to_find_out() {
     let mut chat = Chat::with(&[BREAKER[0], BREAKER[1], SHORT]).await;
     chat.upstream.queue(down()).queue(Script::new().hang_before_headers());
@@ -129,6 +160,9 @@ async fn an_owner_who_wants_no_quotes_has_errors_and_says_when_to_try_again() {
     let refused = chat.visitor.hear_error("API_ERROR").await;
     let wait = refused["retry_after_ms"].as_u64().unwrap();
     assert!(wait > 200_000 && wait <= 300_000, "{refused}");
+    let health = get(&chat.server, "/health?deep=true").await.json();
+    assert_eq!(health["checks"]["llm"]["status"], "unhealthy", "{health}");
+    assert_eq!(get(&chat.server, "/health/ready").await.status, 503);
     assert!(refused.get("turn_id").is_none(), "it was never taken: {refused}");
     assert_eq!(chat.upstream.requests().len(), 1);
 }
@@ -136,9 +170,10 @@ async fn an_owner_who_wants_no_quotes_has_errors_and_says_when_to_try_again() {
 #[tokio::test]
 async fn what_a_question_brings_about_itself_keeps_the_model_from_nobody() {
     let mut chat = Chat::with(&[BREAKER[0], BREAKER[1], LONG]).await;
+    let flagged = json!({"error": {"code": 403, "message": "no", "metadata": {"reasons": ["violence"]}}});
     for script in [
         Script::refusal(400, "no"),
-        Script::refusal(403, "flagged"),
+        Script::new().http_error(403, flagged, &[]),
         Script::refusal(413, "too long"),
         Script::new().finish("content_filter"),
     ] {

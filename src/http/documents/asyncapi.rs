@@ -10,8 +10,8 @@ use crate::protocol::{MAX_MESSAGE_BYTES, SUBPROTOCOL};
 /// What each message of a client may be answered with, besides `error`.
 const ANSWERS: &[(&str, &[&str])] = &[
     ("start", &["session"]),
-    ("resume", &["session", "delta", "done"]),
-    ("question", &["session", "accepted", "queued", "delta", "notice", "done"]),
+    ("resume", &["session", "queued", "delta", "reset", "notice", "done"]),
+    ("question", &["session", "accepted", "queued", "delta", "reset", "notice", "done"]),
     ("cancel", &["done"]),
     ("regenerate", &["accepted", "delta", "notice", "done"]),
     ("feedback", &["feedback_saved"]),

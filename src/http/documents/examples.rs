@@ -122,6 +122,7 @@ fn server() -> Vec<ServerFrame> {
         ServerFrame::Queued { turn_id: TURN, position: 3 },
         delta(1, "Mara speaks ", false),
         delta(4, "Swedish, English and German.", true),
+        ServerFrame::Reset { turn_id: TURN },
         done(TurnStatus::Complete),
         done(TurnStatus::Cancelled),
         notice(NoticeCode::ContextPruned, "The oldest messages are no longer part of the question."),

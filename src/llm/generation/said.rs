@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Acceptance, Generation, Log, Outcome, Stopped};
+use super::{Acceptance, Generation, Outcome};
 use crate::ids::SessionId;
+use crate::llm::answer_log::{Log, Stopped};
 use crate::llm::boundaries::Boundaries;
 use crate::persistence::messages::StoredTurn;
 use crate::protocol::codes::ErrorCode;
@@ -21,8 +22,8 @@ const MAX_PIECE_BYTES: usize = 2 * 1024;
 pub struct Said {
     /// The text.
     pub text: Arc<str>,
-    /// Where its deltas end.
-    pub boundaries: Boundaries,
+    /// Where its deltas end; `None` once an attempt at the answer was void: the number of a delta may be one of that.
+    pub boundaries: Option<Boundaries>,
 }
 
 impl Generation {
@@ -50,19 +51,14 @@ impl Generation {
         let ends = ends.unwrap_or_else(|| ends_of_pieces(&text));
         let outcome = outcome_of(turn).map(Arc::new);
         let stopped = outcome.as_ref().map(|_| Stopped::AtItsEnd);
-        let acceptance = Some(Ok(Acceptance { durable: true }));
+        let mut log = Log::new(turn.mode.unwrap_or(AnswerMode::Live));
+        log.acceptance = Some(Ok(Acceptance { durable: true }));
+        (log.text, log.ends, log.outcome, log.stopped) = (text, ends, outcome, stopped);
         Arc::new(Self {
             turn_id: turn.turn_id,
             session_id,
             client_id: turn.client_id.clone(),
-            log: Mutex::new(Log {
-                acceptance,
-                text,
-                ends,
-                outcome,
-                stopped,
-                ..Log::new(turn.mode.unwrap_or(AnswerMode::Live))
-            }),
+            log: Mutex::new(log),
             cancelled: CancellationToken::new(),
             subscribers: watch::Sender::new(0),
         })
@@ -91,7 +87,8 @@ impl Generation {
 
 impl Log {
     fn said(&self) -> Said {
-        Said { text: self.text.as_str().into(), boundaries: Boundaries::of(&self.ends) }
+        let boundaries = self.is_the_only_attempt().then(|| Boundaries::of(&self.ends));
+        Said { text: self.text.as_str().into(), boundaries }
     }
 }
 
@@ -136,7 +133,6 @@ mod tests {
 
     fn message(said: Said) -> StoredMessage {
         let Said { text, boundaries } = said;
-        let boundaries = Some(boundaries);
         StoredMessage { content: text, tokens: 0, at: Timestamp(0), boundaries, citations: Vec::new() }
     }
 
@@ -149,7 +145,7 @@ mod tests {
             model: None,
             usage: Usage::default(),
             asked_at: Timestamp(0),
-            question: message(Said { text: "?".into(), boundaries: Boundaries::default() }),
+            question: message(Said { text: "?".into(), boundaries: Some(Boundaries::default()) }),
             answer: Some(message(generation.said())),
             failure: None,
             answered_by: None,
@@ -216,7 +212,7 @@ mod tests {
             prop_assert!(cancelled);
             prop_assert_eq!(&*said.text, deltas[..kept].concat());
             prop_assert_eq!(unseen, deltas[kept..].concat());
-            prop_assert_eq!(said.boundaries.ends_in(&said.text).map(|ends| ends.len()), Some(kept));
+            prop_assert_eq!(said.boundaries.and_then(|it| it.ends_in(&said.text)).map(|ends| ends.len()), Some(kept));
             // A reader who was further gets nothing more, and no panic.
             for seq in 0..=u64::try_from(deltas.len()).unwrap() {
                 let rest = deltas[..kept].get(usize::try_from(seq).unwrap()..).unwrap_or_default().concat();

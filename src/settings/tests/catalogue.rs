@@ -5,7 +5,7 @@ use super::super::{Purpose, Settings, catalogue};
 use super::{Folder, Outcome, effective, variables};
 
 /// The defaults that owners were promised.
-const PROMISED: [(&str, &str); 45] = [
+const PROMISED: [(&str, &str); 48] = [
     ("HOST", "127.0.0.1"),
     ("PORT", "8080"),
     ("OPERATOR_ADDRESS", "127.0.0.1:9090"),
@@ -24,6 +24,9 @@ const PROMISED: [(&str, &str); 45] = [
     ("LLM_CONNECT_TIMEOUT", "5s"),
     ("LLM_FIRST_WORD_TIMEOUT", "30s"),
     ("LLM_IDLE_TIMEOUT", "20s"),
+    ("LLM_MAX_RETRIES", "2"),
+    ("LLM_APP_URL", ""),
+    ("LLM_APP_TITLE", ""),
     ("DEGRADED_MODE", "excerpts"),
     ("LLM_BREAKER_FAILURES", "5"),
     ("LLM_BREAKER_PAUSE", "15s"),

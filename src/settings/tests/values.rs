@@ -235,3 +235,15 @@ fn plain_http_to_a_public_host_is_warned_of() -> Outcome {
     assert!(loaded.warnings.iter().any(|warning| warning.starts_with("LLM_BASE_URL is plain http")));
     Ok(())
 }
+
+#[test]
+fn what_is_said_of_the_owners_site_fits_into_a_header() {
+    assert_eq!(base_url::site("https://Ada.example/chat/"), Ok("https://ada.example/chat".to_owned()));
+    for text in ["ada.example", "ftp://ada.example", "https://ada:secret@ada.example", ""] {
+        assert!(base_url::site(text).is_err(), "{text}");
+    }
+    assert_eq!(base_url::title("Ask Ada (beta)"), Ok("Ask Ada (beta)".to_owned()));
+    for text in ["Frag Ädä", "a\nb", "a\u{7f}"] {
+        assert!(base_url::title(text).is_err(), "{text:?}");
+    }
+}

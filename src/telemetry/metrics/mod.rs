@@ -102,6 +102,8 @@ metrics! {
         requests: Counters<1> = zeros("outcome", UpstreamOutcome::ALL.map(UpstreamOutcome::as_str)),
         /// Answers that the model's server is being asked for.
         requests_in_flight: Gauge = Gauge::default(),
+        /// Times that an answer was asked for once more after a failure: of the first model, of another, or with a shorter prompt.
+        retries: Counters<1> = zeros("kind", Retry::ALL.map(Retry::as_str)),
         /// Times that the breaker opened, after which nobody asks the model's server for a while.
         breaker_openings: Counter = Counter::default(),
         /// Questions that wait for their turn to be asked.
@@ -197,6 +199,32 @@ impl UpstreamOutcome {
     }
 }
 
+/// How an answer was asked for once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// Of the first model.
+    Again,
+    /// Of another model.
+    OtherModel,
+    /// With a shorter prompt.
+    ShorterPrompt,
+}
+
+impl Retry {
+    /// Every way.
+    pub const ALL: [Self; 3] = [Self::Again, Self::OtherModel, Self::ShorterPrompt];
+
+    /// The value of the label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Again => "again",
+            Self::OtherModel => "other_model",
+            Self::ShorterPrompt => "shorter_prompt",
+        }
+    }
+}
+
 /// What kept the model from answering a question that the resume then answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DegradedBy {
@@ -267,6 +295,11 @@ impl UpstreamMetrics {
     pub fn turned_away(&self, after_waiting: bool) {
         let when = if after_waiting { "after_waiting" } else { "at_once" };
         self.line_refusals.get_or_create(&[("when", when)]).inc();
+    }
+
+    /// Counts an answer that is asked for once more.
+    pub fn retry(&self, kind: Retry) {
+        self.retries.get_or_create(&[("kind", kind.as_str())]).inc();
     }
 
     /// Counts an answer of the model's server.

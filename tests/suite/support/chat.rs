@@ -34,6 +34,13 @@ impl Chat {
         Self::of(config, upstream, settings).await
     }
 
+    /// As [`Chat::with`], of a server that takes the upstream for OpenRouter, which it reaches by way of a proxy.
+    pub(crate) async fn with_openrouter(settings: &[(&str, &str)]) -> Self {
+        let upstream = FakeOpenRouter::start().await;
+        let config = ServerConfig::openrouter(&upstream);
+        Self::of(config, upstream, settings).await
+    }
+
     /// On this store, with these settings.
     pub(crate) async fn on(store: &FreshStore, settings: &[(&str, &str)]) -> Self {
         let upstream = FakeOpenRouter::start().await;

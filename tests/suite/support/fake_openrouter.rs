@@ -114,6 +114,11 @@ impl FakeOpenRouter {
         self.state.lookups.next("a GET to upstream").await
     }
 
+    /// Every `GET` so far.
+    pub(crate) fn lookups(&self) -> Vec<Request> {
+        self.state.lookups.all()
+    }
+
     /// The oldest abort that no earlier call returned.
     pub(crate) async fn wait_for_abort(&self) -> Abort {
         self.state.aborts.next("upstream's client to go away in the middle of an answer").await

@@ -26,6 +26,7 @@ pub(crate) struct Script {
     /// Takes the place of the stream.
     pub(super) response: Option<Response>,
     pub(super) before_headers: Option<Gate>,
+    pub(super) hang_up: bool,
     pub(super) every: Duration,
     pub(super) split: usize,
     pub(super) line_end: &'static str,
@@ -50,6 +51,7 @@ impl Default for Script {
             after: Vec::new(),
             response: None,
             before_headers: None,
+            hang_up: false,
             every: Duration::ZERO,
             split: usize::MAX,
             line_end: "\n",
@@ -184,6 +186,19 @@ impl Script {
     pub(crate) fn http_error(mut self, status: u16, body: Value, headers: &[(&str, &str)]) -> Self {
         let headers = headers.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
         self.response = Some(Response { status, headers, body: body.to_string() });
+        self
+    }
+
+    /// Answers with this status and text instead of a stream.
+    pub(crate) fn text(mut self, status: u16, headers: &[(&str, &str)], body: &str) -> Self {
+        let headers = headers.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        self.response = Some(Response { status, headers, body: body.to_owned() });
+        self
+    }
+
+    /// Takes the request and closes the connection without a word.
+    pub(crate) fn close_before_headers(mut self) -> Self {
+        self.hang_up = true;
         self
     }
 

@@ -29,6 +29,15 @@ impl ServerConfig {
             .with("LLM_MODEL", "test/model")
     }
 
+    /// `serve`, answering from OpenRouter, whose place `upstream` takes as the proxy on the way there.
+    pub(crate) fn openrouter(upstream: &FakeOpenRouter) -> Self {
+        Self::command(&["serve"])
+            .with("OPENROUTER_API_KEY", "sk-or-test-key")
+            .with("LLM_BASE_URL", "http://openrouter.ai/api/v1")
+            .with("HTTP_PROXY", upstream.base_url().trim_end_matches("/api/v1"))
+            .with("LLM_MODEL", "test/model")
+    }
+
     /// `demo`, which needs no settings.
     pub(crate) fn demo() -> Self {
         Self::command(&["demo"])

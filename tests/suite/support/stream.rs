@@ -46,6 +46,9 @@ impl<'a, W: AsyncWrite + Unpin> Stream<'a, W> {
         if let Some(gate) = &script.before_headers {
             gate.pass().await;
         }
+        if script.hang_up {
+            return Ok(Left::Closed);
+        }
         if let Some(response) = &script.response {
             write_response(&mut self.writer, response).await?;
             return Ok(Left::Usable);

@@ -1,0 +1,79 @@
+//! The body of a request, in the shape that OpenAI-compatible servers take.
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::ids::SessionId;
+use crate::llm::prompt::Prompt;
+
+/// A request for a streamed answer.
+#[derive(Serialize)]
+pub(super) struct Request<'a> {
+    pub(super) model: &'a str,
+    /// What OpenRouter falls back to by itself.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub(super) models: &'a [String],
+    /// The instructions first and always the same, so that a provider's cache holds them.
+    pub(super) messages: &'a Prompt,
+    pub(super) stream: bool,
+    /// Always sent: OpenRouter holds the balance against it.
+    pub(super) max_tokens: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream_options: Option<StreamOptions>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    only_openrouter: Option<OnlyOpenRouter>,
+}
+
+#[derive(Serialize)]
+struct StreamOptions {
+    include_usage: bool,
+}
+
+/// What other servers may refuse to know.
+#[derive(Serialize)]
+struct OnlyOpenRouter {
+    /// Keeps a conversation with one provider, and so with its prompt cache.
+    session_id: String,
+    plugins: [Plugin; 1],
+}
+
+#[derive(Serialize)]
+struct Plugin {
+    id: &'static str,
+    enabled: bool,
+}
+
+impl<'a> Request<'a> {
+    /// For any server.
+    pub(super) fn plain(model: &'a str, prompt: &'a Prompt) -> Self {
+        Self {
+            model,
+            models: &[],
+            messages: prompt,
+            stream: true,
+            max_tokens: prompt.max_response_tokens,
+            stream_options: Some(StreamOptions { include_usage: true }),
+            only_openrouter: None,
+        }
+    }
+
+    /// For OpenRouter, which sends usage unasked.
+    pub(super) fn openrouter(
+        model: &'a str,
+        models: &'a [String],
+        prompt: &'a Prompt,
+        session: SessionId,
+    ) -> Self {
+        // A visitor's session has the same name there all the time, but not the one it has here.
+        let digest = Sha256::digest(session.0.as_bytes());
+        let session_id = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        // We prune ourselves; OpenRouter would otherwise squeeze the prompts of models with small windows.
+        let plugins = [Plugin { id: "context-compression", enabled: false }];
+        Self {
+            models,
+            stream_options: None,
+            only_openrouter: Some(OnlyOpenRouter { session_id, plugins }),
+            ..Self::plain(model, prompt)
+        }
+    }
+}

@@ -123,7 +123,10 @@ impl Application {
         let spending = spending(&settings.budget);
         let sources = Arc::new(match answers {
             Answers::FromModel => {
-                let client = UpstreamClient::new(&settings.llm).map_err(system)?;
+                let BudgetSettings { prompt_price, completion_price, .. } = settings.budget;
+                let most_paid = prompt_price.zip(completion_price);
+                let most_paid = most_paid.map(|(prompt, completion)| Prices { prompt, completion });
+                let client = UpstreamClient::new(&settings.llm).map_err(system)?.paying_at_most(most_paid);
                 let LlmSettings { degraded_mode, breaker_failures, breaker_pause, .. } = settings.llm;
                 let breaker = BreakerPolicy { failures: breaker_failures, pause: breaker_pause };
                 let excerpts = (degraded_mode == DegradedMode::Excerpts).then(|| Excerpts::new(resume));

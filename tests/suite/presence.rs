@@ -135,7 +135,8 @@ async fn a_flood_of_frames_is_stopped_whatever_they_are() {
     let sent = hasty.drip(&Frame::new(9, *b"").bytes().repeat(10_000), 64 << 20, Duration::ZERO).await;
     assert!(sent < 64 << 20, "the server took all of it");
     let grown = chat.server.resident_kib().saturating_sub(before);
-    assert!(grown < 8 * 1024, "grown by {grown} KiB");
+    // What its parts may hold beside each other; a quarter of what was sent.
+    assert!(grown < 16 * 1024, "grown by {grown} KiB");
 }
 
 #[tokio::test]

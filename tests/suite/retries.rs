@@ -192,6 +192,8 @@ async fn openrouter_is_told_all_models_at_once_and_whose_conversation_it_is() {
         ("LLM_APP_URL", "https://ada.example"),
         ("LLM_APP_TITLE", "Ask Ada"),
         ("RATE_LIMIT_REQUESTS_PER_MINUTE", "100"),
+        ("LLM_PRICE_PROMPT", "0.15"),
+        ("LLM_PRICE_COMPLETION", "0.6"),
     ];
     let mut chat = Chat::with_openrouter(&settings).await;
     chat.upstream.queue(Script::of(&["A."]).model("test/third"));
@@ -206,6 +208,7 @@ async fn openrouter_is_told_all_models_at_once_and_whose_conversation_it_is() {
         assert_eq!(request.body["models"], json!(["test/second", "test/third"]));
         assert_eq!(request.body["plugins"], json!([{"id": "context-compression", "enabled": false}]));
         assert_eq!(request.body["max_tokens"], 2000);
+        assert_eq!(request.body["provider"], json!({"max_price": {"prompt": 0.15, "completion": 0.6}}));
         assert_eq!(request.body.get("stream_options"), None, "it is a deprecated no-op there");
         let header = |name: &str| request.headers.get(name).map(String::as_str);
         assert_eq!(header("http-referer"), Some("https://ada.example"));

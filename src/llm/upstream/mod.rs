@@ -24,6 +24,7 @@ use super::sse::SseDecoder;
 use crate::clock::{DAY, Timestamp};
 use crate::ids::SessionId;
 use crate::settings::LlmSettings;
+use crate::spending::Prices;
 
 /// How long to wait for what may follow the end of the text: usage, `[DONE]`. Several servers send neither.
 const TRAILER_PATIENCE: Duration = Duration::from_secs(2);
@@ -45,6 +46,7 @@ pub struct UpstreamClient {
     idle_timeout: Duration,
     app_url: Option<String>,
     app_title: Option<String>,
+    most_paid: Option<Prices>,
 }
 
 impl std::fmt::Debug for UpstreamClient {
@@ -90,7 +92,14 @@ impl UpstreamClient {
             idle_timeout: settings.idle_timeout,
             app_url: settings.app_url.clone(),
             app_title: settings.app_title.clone(),
+            most_paid: None,
         })
+    }
+
+    /// The same, asking only providers that charge no more than this, where the server has a choice of them.
+    #[must_use]
+    pub fn paying_at_most(self, prices: Option<Prices>) -> Self {
+        Self { most_paid: prices, ..self }
     }
 
     /// How many models are to be asked one after the other. OpenRouter falls back by itself.
@@ -133,7 +142,13 @@ impl UpstreamClient {
         let Ask { prompt, session, model, .. } = ask;
         let model = self.model(model);
         let body = if self.openrouter {
-            serde_json::to_vec(&Request::openrouter(model, &self.fallback_models, prompt, session))
+            serde_json::to_vec(&Request::openrouter(
+                model,
+                &self.fallback_models,
+                prompt,
+                session,
+                self.most_paid,
+            ))
         } else {
             serde_json::to_vec(&Request::plain(model, prompt))
         };

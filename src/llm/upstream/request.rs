@@ -5,6 +5,8 @@ use sha2::{Digest, Sha256};
 
 use crate::ids::SessionId;
 use crate::llm::prompt::Prompt;
+use crate::spending::Prices;
+use crate::spending::amount::dollars;
 
 /// A request for a streamed answer.
 #[derive(Serialize)]
@@ -35,6 +37,21 @@ struct OnlyOpenRouter {
     /// Keeps a conversation with one provider, and so with its prompt cache.
     session_id: String,
     plugins: [Plugin; 1],
+    /// No provider is asked that charges more than the owner pays: what is set aside for an answer must be enough.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider: Option<Provider>,
+}
+
+#[derive(Serialize)]
+struct Provider {
+    max_price: MaxPrice,
+}
+
+/// US dollars for a million tokens.
+#[derive(Serialize)]
+struct MaxPrice {
+    prompt: f64,
+    completion: f64,
 }
 
 #[derive(Serialize)]
@@ -63,16 +80,20 @@ impl<'a> Request<'a> {
         models: &'a [String],
         prompt: &'a Prompt,
         session: SessionId,
+        most_paid: Option<Prices>,
     ) -> Self {
         // A visitor's session has the same name there all the time, but not the one it has here.
         let digest = Sha256::digest(session.0.as_bytes());
         let session_id = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
         // We prune ourselves; OpenRouter would otherwise squeeze the prompts of models with small windows.
         let plugins = [Plugin { id: "context-compression", enabled: false }];
+        let provider = most_paid.map(|it| Provider {
+            max_price: MaxPrice { prompt: dollars(it.prompt), completion: dollars(it.completion) },
+        });
         Self {
             models,
             stream_options: None,
-            only_openrouter: Some(OnlyOpenRouter { session_id, plugins }),
+            only_openrouter: Some(OnlyOpenRouter { session_id, plugins, provider }),
             ..Self::plain(model, prompt)
         }
     }

@@ -185,8 +185,13 @@ impl Visitor {
             (12..16, Some(earlier)) => {
                 let frame = json!({"type": "question", "id": earlier, "question": "Something else?"});
                 let said = connection.say(&frame).await;
-                let heard = if said { self.hear(&mut connection, None).await } else { None }?;
-                if heard["code"] != "DUPLICATE_ID" && heard["code"] != "STORAGE_UNAVAILABLE" {
+                let mut heard = if said { self.hear(&mut connection, None).await } else { None }?;
+                // A server that is told to leave says so in between.
+                while heard["type"] == "notice" {
+                    heard = self.hear(&mut connection, None).await?;
+                }
+                let answered = ["DUPLICATE_ID", "STORAGE_UNAVAILABLE", "SHUTTING_DOWN", "OVERLOADED"];
+                if !answered.iter().any(|code| heard["code"] == *code) {
                     let said = format!("{earlier}: {}", heard["type"]);
                     self.report(&Violation::new("an id has one text", said));
                 }

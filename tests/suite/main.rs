@@ -13,6 +13,10 @@
 #[allow(dead_code, reason = "a vocabulary: not every word is used by every version of the suite")]
 mod support;
 
+#[allow(dead_code, reason = "the suite runs the tests of the rules; `tests/torture` judges by them")]
+#[path = "../../benches/torture/judge/mod.rs"]
+mod judge;
+
 mod address_limits;
 mod admission;
 mod architecture;

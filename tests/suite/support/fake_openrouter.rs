@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -38,6 +38,8 @@ struct State {
     documents: Mutex<HashMap<String, (u16, Value)>>,
     asked: AtomicUsize,
     questions: Journal<Request>,
+    /// Questions are answered but not kept.
+    forgetful: AtomicBool,
     lookups: Journal<Request>,
     aborts: Journal<Abort>,
     connections: watch::Sender<usize>,
@@ -63,6 +65,7 @@ impl FakeOpenRouter {
             documents: Mutex::new(HashMap::from([("/key".to_owned(), (200, key))])),
             asked: AtomicUsize::new(0),
             questions: Journal::default(),
+            forgetful: AtomicBool::new(false),
             lookups: Journal::default(),
             aborts: Journal::default(),
             connections: watch::Sender::new(0),
@@ -97,6 +100,11 @@ impl FakeOpenRouter {
     pub(crate) fn document(&self, path: &str, status: u16, body: Value) -> &Self {
         lock(&self.state.documents).insert(path.to_owned(), (status, body));
         self
+    }
+
+    /// Keeps no questions from now on, so that many of them cost no memory.
+    pub(crate) fn forget_questions(&self) {
+        self.state.forgetful.store(true, Ordering::Relaxed);
     }
 
     /// Every question so far.
@@ -222,7 +230,9 @@ async fn serve(stream: TcpStream, _counted: Counted, state: Arc<State>) -> io::R
         }
         let script = lock(&state.queue).pop_front();
         let script = script.unwrap_or_else(|| (Arc::clone(&lock(&state.otherwise)))(&request));
-        state.questions.push(request.clone());
+        if !state.forgetful.load(Ordering::Relaxed) {
+            state.questions.push(request.clone());
+        }
         let mut stream = Stream::new(&mut writer, &script, request.number, &request.body);
         let played = {
             let playing = stream.play(request.question());

@@ -1,0 +1,559 @@
+//! A visitor: asks, interrupts, drops, stalls, comes back, and holds what is heard against the oracle.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use super::connection::{Connection, Heard};
+use super::judge::Violation;
+use super::judge::rules::{Raced, one_owner};
+use super::judge::transcript::{Facts, Place, Transcript};
+use super::judge::words::key;
+use super::random::Random;
+use super::world::World;
+
+/// How long nothing may come while something must: longer than every fault and every timeout of the server.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// How long two sockets may believe that they own a session.
+const RACE: Duration = Duration::from_secs(20);
+
+/// A conversation of a visitor.
+#[derive(Clone, Debug)]
+pub(crate) struct Session {
+    /// Its id.
+    pub(crate) id: String,
+    /// What proves that it is the visitor's.
+    pub(crate) token: String,
+    /// What was told of it.
+    pub(crate) transcript: Transcript,
+    /// Questions that were accepted.
+    answered: Vec<String>,
+    /// The question of which nobody knows whether it was taken.
+    pending: Option<String>,
+}
+
+/// Somebody who visits until the time is over.
+#[derive(Debug)]
+pub(crate) struct Visitor {
+    /// Names the visitor in the report and in questions.
+    pub(crate) number: usize,
+    /// The newest one is used.
+    pub(crate) sessions: Vec<Session>,
+    world: Arc<World>,
+    random: Random,
+    questions: usize,
+    /// The newest session may not be asked any more for now.
+    wants_another: bool,
+}
+
+/// What happens in the middle of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Interruption {
+    Nothing,
+    Reset,
+    HalfClose,
+    Close,
+    Vanish,
+    Stall,
+    Cancel,
+    Repeat,
+    RepeatOtherwise,
+    AskAnother,
+    History,
+    Race,
+}
+
+/// Whether the connection can be used further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Line {
+    Open,
+    Ended,
+}
+
+/// A question in words that cannot be mistaken for an attempt to take over the model.
+fn question(key: &str) -> String {
+    format!("What did she do in {key}?")
+}
+
+impl Visitor {
+    /// The visitor of this number.
+    pub(crate) fn new(number: usize, world: &Arc<World>) -> Self {
+        let random = Random::of(world.seed, &format!("visitor {number}"));
+        let (sessions, world) = (Vec::new(), Arc::clone(world));
+        Self { number, sessions, world, random, questions: 0, wants_another: true }
+    }
+
+    /// Visits until the time is over.
+    pub(crate) async fn visit(mut self) -> Self {
+        while !self.world.is_over() {
+            let small_buffer = self.random.percent(15);
+            if let Some(connection) = Connection::open(self.world.address, small_buffer).await {
+                self.sit(connection).await;
+            } else {
+                self.world.count("connections", "refused");
+            }
+            if let Some(session) = self.sessions.last_mut() {
+                session.transcript.hang_up();
+            }
+            sleep(Duration::from_millis(self.random.between(0, 300))).await;
+        }
+        self
+    }
+
+    async fn sit(&mut self, mut connection: Connection) {
+        self.world.count("connections", "opened");
+        let begins = self.wants_another || self.random.percent(3);
+        let line =
+            if begins { self.begin(&mut connection).await } else { self.resume(&mut connection).await };
+        if line == Line::Ended {
+            return;
+        }
+        self.wants_another = false;
+        for _ in 0..self.random.between(1, 9) {
+            if self.world.is_over() || self.wants_another {
+                break;
+            }
+            match self.scene(connection).await {
+                Some(usable) => connection = usable,
+                None => return,
+            }
+        }
+        if self.random.percent(50) {
+            connection.close().await;
+        }
+    }
+
+    async fn begin(&mut self, connection: &mut Connection) -> Line {
+        if !connection.say(&json!({"type": "start"})).await {
+            return Line::Ended;
+        }
+        let Heard::Frame(frame) = connection.hear(SILENCE).await else { return Line::Ended };
+        if frame["type"] != "session" {
+            self.world.count("refusals", frame["code"].as_str().unwrap_or("a frame that was not awaited"));
+            return Line::Ended;
+        }
+        let text = |field: &str| frame[field].as_str().unwrap_or_default().to_owned();
+        self.sessions.push(Session {
+            id: text("session_id"),
+            token: text("resume_token"),
+            transcript: Transcript::default(),
+            answered: Vec::new(),
+            pending: None,
+        });
+        self.world.count("sessions", "begun");
+        self.judge(&frame, None);
+        Line::Open
+    }
+
+    /// Comes back, mostly with the cursor of what was shown, sometimes with an older one or with none.
+    async fn resume(&mut self, connection: &mut Connection) -> Line {
+        let (stale, void) = (self.random.percent(15), self.random.percent(10));
+        let place = self.random.below(1 << 20);
+        let Some(session) = self.sessions.last_mut() else { return Line::Ended };
+        let cursor = match (void, stale) {
+            (true, _) => None,
+            (_, true) => session.transcript.go_back(|deltas| place % deltas),
+            _ => session.transcript.cursor(),
+        };
+        if !connection.say(&resume_frame(session, cursor.as_ref())).await {
+            return Line::Ended;
+        }
+        let Some(frame) = self.hear(connection, cursor.as_ref()).await else { return Line::Ended };
+        if frame["type"] != "session" {
+            self.refused(&frame);
+            return Line::Ended;
+        }
+        self.follow(connection, None, Interruption::Nothing).await
+    }
+
+    /// One thing that a visitor does when no answer is under way.
+    async fn scene(&mut self, mut connection: Connection) -> Option<Connection> {
+        let choice = self.random.between(0, 100);
+        let again = self.random.below(1 << 20);
+        let session = self.sessions.last_mut()?;
+        let earlier = (!session.answered.is_empty())
+            .then(|| session.answered.get(again % session.answered.len()).cloned())
+            .flatten();
+        if let Some(pending) = session.pending.clone() {
+            return self.ask(connection, pending).await;
+        }
+        match (choice, earlier) {
+            (0..12, Some(earlier)) => self.ask(connection, earlier).await,
+            (12..16, Some(earlier)) => {
+                let frame = json!({"type": "question", "id": earlier, "question": "Something else?"});
+                let said = connection.say(&frame).await;
+                let mut heard = if said { self.hear(&mut connection, None).await } else { None }?;
+                // A server that is told to leave says so in between.
+                while heard["type"] == "notice" {
+                    heard = self.hear(&mut connection, None).await?;
+                }
+                let answered = ["DUPLICATE_ID", "STORAGE_UNAVAILABLE", "SHUTTING_DOWN", "OVERLOADED"];
+                if !answered.iter().any(|code| heard["code"] == *code) {
+                    let said = format!("{earlier}: {}", heard["type"]);
+                    self.report(&Violation::new("an id has one text", said));
+                }
+                self.refused(&heard);
+                Some(connection)
+            }
+            (16..24, _) => {
+                let said = connection.say(&json!({"type": "history"})).await;
+                let heard = if said { self.hear(&mut connection, None).await } else { None }?;
+                self.world.count("acts", "history");
+                if heard["type"] == "error" {
+                    self.refused(&heard);
+                }
+                Some(connection)
+            }
+            (24..27, _) => self.race(connection).await,
+            _ => {
+                self.questions += 1;
+                let key = key(self.number, self.questions);
+                self.ask(connection, key).await
+            }
+        }
+    }
+
+    async fn ask(&mut self, mut connection: Connection, key: String) -> Option<Connection> {
+        use Interruption::{
+            AskAnother, Cancel, Close, HalfClose, History, Nothing, Race, Repeat, RepeatOtherwise, Reset,
+            Stall, Vanish,
+        };
+        let interruption = match self.random.between(0, 100) {
+            0..8 => Reset,
+            8..13 => HalfClose,
+            13..18 => Close,
+            18..22 => Vanish,
+            22..30 => Stall,
+            30..38 => Cancel,
+            38..43 => Repeat,
+            43..46 => RepeatOtherwise,
+            46..49 => AskAnother,
+            49..52 => History,
+            52..54 => Race,
+            _ => Nothing,
+        };
+        let asked = json!({"type": "question", "id": key, "question": question(&key)});
+        if let Some(session) = self.sessions.last_mut() {
+            session.pending = Some(key.clone());
+        }
+        if !connection.say(&asked).await {
+            return None;
+        }
+        // Some go before they know anything.
+        if interruption == Reset && self.random.percent(40) {
+            self.world.count("acts", "reset after asking");
+            connection.reset();
+            return None;
+        }
+        let deltas = self.random.between(0, 30);
+        match self.follow_until(&mut connection, Some(key), interruption, deltas).await {
+            (Line::Ended, _) => None,
+            (Line::Open, false) => Some(connection),
+            (Line::Open, true) => self.interrupt(connection, interruption).await,
+        }
+    }
+
+    /// Ends or leaves the connection in the middle of an answer.
+    async fn interrupt(&mut self, mut connection: Connection, how: Interruption) -> Option<Connection> {
+        self.world.count("acts", &format!("{how:?}").to_lowercase());
+        match how {
+            Interruption::Reset => connection.reset(),
+            Interruption::Close => connection.close().await,
+            Interruption::HalfClose => {
+                connection.half_close();
+                while let Some(frame) = self.hear(&mut connection, None).await {
+                    if frame["type"] == "done" {
+                        break;
+                    }
+                }
+            }
+            Interruption::Vanish => {
+                // Nobody reads and nobody closes, while the visitor is back on another connection.
+                let held = Duration::from_secs(self.random.between(2, 12));
+                tokio::spawn(async move {
+                    sleep(held).await;
+                    drop(connection);
+                });
+            }
+            Interruption::Race => return self.race(connection).await,
+            _ => return Some(connection),
+        }
+        None
+    }
+
+    async fn follow(&mut self, on: &mut Connection, key: Option<String>, how: Interruption) -> Line {
+        self.follow_until(on, key, how, u64::MAX).await.0
+    }
+
+    /// Hears until nothing more is under way, or until it is time for an interruption that ends the connection; says
+    /// which by `true`. `awaited` is a question that was sent and not answered yet.
+    async fn follow_until(
+        &mut self,
+        connection: &mut Connection,
+        mut awaited: Option<String>,
+        how: Interruption,
+        mut deltas: u64,
+    ) -> (Line, bool) {
+        let mut interrupted = how == Interruption::Nothing;
+        loop {
+            let follows = self.sessions.last().is_some_and(|session| session.transcript.is_following());
+            if !follows && awaited.is_none() {
+                return (Line::Open, false);
+            }
+            if follows && !interrupted && deltas == 0 {
+                interrupted = true;
+                match how {
+                    Interruption::Stall => {
+                        self.world.count("acts", "stall");
+                        sleep(Duration::from_millis(self.random.between(500, 9000))).await;
+                    }
+                    Interruption::Reset
+                    | Interruption::HalfClose
+                    | Interruption::Close
+                    | Interruption::Vanish
+                    | Interruption::Race => return (Line::Open, true),
+                    Interruption::Nothing => {}
+                    _ => {
+                        if !self.disturb(connection, how, &mut awaited).await {
+                            return (Line::Ended, false);
+                        }
+                    }
+                }
+            }
+            let Some(frame) = self.hear(connection, None).await else { return (Line::Ended, false) };
+            match frame["type"].as_str().unwrap_or_default() {
+                "delta" => deltas = deltas.saturating_sub(1),
+                "accepted" if frame["id"].as_str() == awaited.as_deref() => awaited = None,
+                "error" if frame.get("turn_id").is_none() => {
+                    self.refused(&frame);
+                    if awaited.is_some() && frame["id"].as_str() == awaited.as_deref() {
+                        awaited = None;
+                        sleep(Duration::from_millis(self.random.between(10, 200))).await;
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Says something in the middle of an answer; whether that could be said.
+    async fn disturb(
+        &mut self,
+        connection: &mut Connection,
+        how: Interruption,
+        awaited: &mut Option<String>,
+    ) -> bool {
+        self.world.count("acts", &format!("{how:?}").to_lowercase());
+        let Some(session) = self.sessions.last_mut() else { return false };
+        let key_now = session.transcript.current_key().unwrap_or_default().to_owned();
+        let frame = match how {
+            Interruption::Cancel => json!({"type": "cancel"}),
+            Interruption::History => json!({"type": "history"}),
+            Interruption::Repeat => {
+                json!({"type": "question", "id": key_now, "question": question(&key_now)})
+            }
+            Interruption::RepeatOtherwise => {
+                json!({"type": "question", "id": key_now, "question": "Something else?"})
+            }
+            _ => {
+                self.questions += 1;
+                let another = key(self.number, self.questions);
+                session.pending = Some(another.clone());
+                *awaited = Some(another.clone());
+                json!({"type": "question", "id": another, "question": question(&another)})
+            }
+        };
+        if matches!(how, Interruption::Repeat | Interruption::RepeatOtherwise) {
+            *awaited = Some(key_now);
+        }
+        connection.say(&frame).await
+    }
+
+    /// Two sockets resume one session at once.
+    async fn race(&mut self, old: Connection) -> Option<Connection> {
+        self.world.count("acts", "race");
+        let session = self.sessions.last()?.clone();
+        let cursor = session.transcript.cursor();
+        let (one, other) = tokio::join!(
+            Connection::open(self.world.address, false),
+            Connection::open(self.world.address, false)
+        );
+        let (mut one, mut other) = (one?, other?);
+        let resume = resume_frame(&session, cursor.as_ref());
+        tokio::join!(one.say(&resume), other.say(&resume));
+        drop(old);
+        let (mut first, mut second) = (
+            Racer::new(session.transcript.clone(), cursor.clone()),
+            Racer::new(session.transcript.clone(), cursor),
+        );
+        let began = tokio::time::Instant::now();
+        let blink = Duration::from_millis(50);
+        while first.is_running() && second.is_running() && began.elapsed() < RACE {
+            first.hear(&mut one, blink, self).await;
+            second.hear(&mut other, blink, self).await;
+        }
+        // The other end may be under way.
+        first.hear(&mut one, blink, self).await;
+        second.hear(&mut other, blink, self).await;
+        let (mut fate, other_fate) = (first.fate(), second.fate());
+        if fate == Raced::Owns && other_fate == Raced::Ended {
+            fate = Raced::Owns;
+        }
+        if let Err(violation) = one_owner(fate, other_fate) {
+            self.report(&violation);
+        }
+        self.world.count("races", &format!("{fate:?} and {other_fate:?}"));
+        let (winner, mut connection) = match (fate, other_fate) {
+            (Raced::Owns, _) => (first, one),
+            (_, Raced::Owns) => (second, other),
+            _ => return None,
+        };
+        let session = self.sessions.last_mut()?;
+        session.transcript = winner.transcript;
+        let line = self.follow(&mut connection, None, Interruption::Nothing).await;
+        (line == Line::Open).then_some(connection)
+    }
+
+    /// The next frame, judged; `None` when the connection has ended.
+    async fn hear(&mut self, connection: &mut Connection, from: Option<&Place>) -> Option<Value> {
+        match connection.hear(SILENCE).await {
+            Heard::Frame(frame) => {
+                self.judge(&frame, from);
+                Some(frame)
+            }
+            Heard::Closed(code) => {
+                self.world.count("ends", &code.map_or("without a code".to_owned(), |code| code.to_string()));
+                None
+            }
+            Heard::Nothing => {
+                let said = format!("{SILENCE:?} of silence; {}", self.where_it_is());
+                self.report(&Violation::new("whatever is awaited comes", said));
+                None
+            }
+        }
+    }
+
+    fn where_it_is(&self) -> String {
+        let session = self.sessions.last();
+        let about = |session: &Session| {
+            let key = session.transcript.current_key().unwrap_or("nothing").to_owned();
+            format!("session {}, following {key}, pending {:?}", session.id, session.pending)
+        };
+        session.map(about).unwrap_or_default()
+    }
+
+    fn judge(&mut self, frame: &Value, from: Option<&Place>) {
+        let Some(session) = self.sessions.last_mut() else { return };
+        let violations = judge(&self.world, &mut session.transcript, frame, from);
+        match frame["type"].as_str().unwrap_or_default() {
+            "accepted" => {
+                let key = frame["id"].as_str().unwrap_or_default();
+                if session.pending.as_deref() == Some(key) {
+                    session.pending = None;
+                }
+                if !session.answered.iter().any(|known| known == key) {
+                    session.answered.push(key.to_owned());
+                }
+            }
+            "session" if frame["resumed"] == true => {
+                let recovered = if frame["recovered"] == true { "recovered" } else { "not recovered" };
+                self.world.count("resumes", recovered);
+            }
+            _ => {}
+        }
+        for violation in violations {
+            self.report(&violation);
+        }
+    }
+
+    /// A request was refused; what that means for what is done next.
+    fn refused(&mut self, frame: &Value) {
+        let code = frame["code"].as_str().unwrap_or("no code");
+        self.world.count("refusals", code);
+        match code {
+            "RATE_LIMIT_EXCEEDED" | "BUDGET_EXCEEDED" => self.wants_another = true,
+            "SESSION_NOT_FOUND" | "SESSION_EXPIRED" => {
+                let said = self.where_it_is();
+                self.report(&Violation::new("a session that was told is found", said));
+                self.wants_another = true;
+            }
+            _ => {}
+        }
+    }
+
+    fn report(&self, violation: &Violation) {
+        let session = self.sessions.last().map(|session| session.id.as_str()).unwrap_or_default();
+        self.world.report(&format!("visitor {} session {session}", self.number), violation);
+    }
+}
+
+/// Judges a frame, and counts what it says.
+fn judge(world: &World, transcript: &mut Transcript, frame: &Value, from: Option<&Place>) -> Vec<Violation> {
+    let planned = |key: &str, attempt: usize| world.planned(key, attempt);
+    let text = |field: &str| frame[field].as_str().unwrap_or_default();
+    match text("type") {
+        "delta" => world.add("words", "heard", text("text").matches(' ').count()),
+        "done" => world.count("turns", text("status")),
+        "accepted" if frame["durable"] == true => world.is_durable(text("id")),
+        _ => {}
+    }
+    transcript.hear(frame, from, Facts { planned: &planned, losses: world.losses() })
+}
+
+fn resume_frame(session: &Session, cursor: Option<&Place>) -> Value {
+    let mut frame = json!({"type": "resume", "session_id": session.id, "resume_token": session.token});
+    if let Some((turn, seq)) = cursor {
+        frame["cursor"] = json!({"turn_id": turn, "seq": seq});
+    }
+    frame
+}
+
+/// One of two sockets that want the same session, with a transcript of its own.
+#[derive(Debug)]
+struct Racer {
+    transcript: Transcript,
+    cursor: Option<Place>,
+    has_session: bool,
+    /// How it ended, once it has.
+    end: Option<Raced>,
+}
+
+impl Racer {
+    fn new(transcript: Transcript, cursor: Option<Place>) -> Self {
+        Self { transcript, cursor, has_session: false, end: None }
+    }
+
+    fn is_running(&self) -> bool {
+        self.end.is_none()
+    }
+
+    fn fate(&self) -> Raced {
+        self.end.unwrap_or(if self.has_session { Raced::Owns } else { Raced::Ended })
+    }
+
+    async fn hear(&mut self, connection: &mut Connection, patience: Duration, visitor: &Visitor) {
+        while self.is_running() {
+            match connection.hear(patience).await {
+                Heard::Frame(frame) => {
+                    let from = self.cursor.as_ref().filter(|_| !self.has_session);
+                    for violation in judge(&visitor.world, &mut self.transcript, &frame, from) {
+                        visitor.report(&violation);
+                    }
+                    self.has_session |= frame["type"] == "session";
+                    if frame["type"] == "error" && !self.has_session {
+                        self.end = Some(Raced::Ended);
+                    }
+                    if frame["type"] == "done" {
+                        break;
+                    }
+                }
+                Heard::Closed(Some(4409)) => self.end = Some(Raced::ToldThatItLost),
+                Heard::Closed(_) => self.end = Some(Raced::Ended),
+                Heard::Nothing => break,
+            }
+        }
+    }
+}

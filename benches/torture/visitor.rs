@@ -235,6 +235,7 @@ impl Visitor {
             52..54 => Race,
             _ => Nothing,
         };
+        self.world.send(&key);
         let asked = json!({"type": "question", "id": key, "question": question(&key)});
         if let Some(session) = self.sessions.last_mut() {
             session.pending = Some(key.clone());
@@ -353,6 +354,7 @@ impl Visitor {
             Interruption::Cancel => json!({"type": "cancel"}),
             Interruption::History => json!({"type": "history"}),
             Interruption::Repeat => {
+                self.world.send(&key_now);
                 json!({"type": "question", "id": key_now, "question": question(&key_now)})
             }
             Interruption::RepeatOtherwise => {
@@ -363,6 +365,7 @@ impl Visitor {
                 let another = key(self.number, self.questions);
                 session.pending = Some(another.clone());
                 *awaited = Some(another.clone());
+                self.world.send(&another);
                 json!({"type": "question", "id": another, "question": question(&another)})
             }
         };
@@ -398,10 +401,7 @@ impl Visitor {
         // The other end may be under way.
         first.hear(&mut one, blink, self).await;
         second.hear(&mut other, blink, self).await;
-        let (mut fate, other_fate) = (first.fate(), second.fate());
-        if fate == Raced::Owns && other_fate == Raced::Ended {
-            fate = Raced::Owns;
-        }
+        let (fate, other_fate) = (first.fate(), second.fate());
         if let Err(violation) = one_owner(fate, other_fate) {
             self.report(&violation);
         }

@@ -35,6 +35,10 @@ struct Asked {
     attempts: Vec<(usize, bool)>,
     /// A visitor was told that the question is stored.
     durable: bool,
+    /// How often it was sent.
+    sent: usize,
+    /// It was known to be stored when it was sent the last time.
+    was_durable: bool,
 }
 
 impl World {
@@ -80,12 +84,20 @@ impl World {
         let asked = ledger.entry(key.to_owned()).or_default();
         let number = asked.attempts.len() + 1;
         if let Some((_, faulty)) = asked.attempts.last()
-            && let Err(violation) = second_request(*faulty, asked.durable, key)
+            && let Err(violation) = second_request(*faulty, asked.was_durable || asked.sent < number, key)
         {
             self.report("upstream", &violation);
         }
         asked.attempts.push(plan(number));
         number
+    }
+
+    /// A visitor sends a question, perhaps once more. What they are told from now on may be of what comes of it this time.
+    pub(crate) fn send(&self, key: &str) {
+        let mut ledger = lock(&self.ledger);
+        let asked = ledger.entry(key.to_owned()).or_default();
+        asked.sent += 1;
+        asked.was_durable = asked.durable;
     }
 
     /// A visitor was told that this question is stored.

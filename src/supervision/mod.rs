@@ -7,7 +7,7 @@
 //!   there; the actor is made anew behind the same mailbox, and what waits in it is served. Too many panics in a short
 //!   time ([`restart_limit`]) make the process leave.
 //! - A reply that is waited for ([`Reply::Later`](crate::mailbox::Reply)), the task of an answer, an operation on the
-//!   database: [`caught`](panics::caught), for whoever waits to tell.
+//!   database: [`caught`], for whoever waits to tell.
 //! - A task for life (the writer, the watchdog): [`Supervision::keep`], which begins it again.
 //! - A session: `session::containment`, which ends its own connection and nothing else.
 //!

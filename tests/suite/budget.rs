@@ -24,6 +24,11 @@ const ONE_AT_A_TIME: [(&str, &str); 4] = [
 /// The store's account, whatever the day.
 const TOKENS: &str = "SELECT CAST(coalesce(sum(tokens), 0) AS BIGINT) FROM spending";
 
+/// A metric that counts, as a number of the store.
+fn whole(value: f64) -> i64 {
+    format!("{value:.0}").parse().unwrap()
+}
+
 async fn refused(visitor: &mut ChatClient, question: &str) -> Value {
     visitor.ask_with_id(question, question).await;
     let error = visitor.hear_error("BUDGET_EXCEEDED").await;
@@ -48,7 +53,7 @@ on_both_stores! {
         let set_aside = during.value("budget_set_aside_tokens");
         assert!((1200.0..=2000.0).contains(&set_aside), "{set_aside}");
         assert_eq!((during.value("budget_taken_tokens"), during.value("budget_limit_tokens")), (0.0, 2000.0));
-        until_stored(&store, TOKENS, set_aside as i64).await;
+        until_stored(&store, TOKENS, whole(set_aside)).await;
         // It took far less than what was set aside, so there is room for another.
         gate.open();
         assert_eq!(chat.visitor.hear_until("done").await.pop().unwrap()["status"], "complete");
@@ -82,7 +87,7 @@ on_both_stores! {
         chat.visitor.ask("Does it end?").await;
         hear_text(&mut chat.visitor, "One ").await;
         let set_aside = Scrape::of(&chat.server).await.value("budget_set_aside_tokens");
-        until_stored(&store, TOKENS, set_aside as i64).await;
+        until_stored(&store, TOKENS, whole(set_aside)).await;
         chat.server.kill().await;
         chat.server.restart().await;
         let mut back = chat.another().await;

@@ -22,7 +22,7 @@ impl Scrape {
         assert!(kind.starts_with("application/openmetrics-text"), "{kind}");
         let lines = response.body.lines().filter(|line| !line.starts_with('#') && line.contains(' '));
         let series = lines.map(|line| {
-            let (name, value) = line.rsplit_once(' ').unwrap();
+            let (name, value) = line.rsplit_once(' ').unwrap_or_else(|| panic!("no value in {line}"));
             (name.to_owned(), value.parse().unwrap_or_else(|_| panic!("no value in {line}")))
         });
         let series = series.collect();

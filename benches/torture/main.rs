@@ -10,6 +10,7 @@ mod inspection;
 #[allow(dead_code, unused_imports, reason = "its tests, which the suite runs, are compiled here too")]
 mod judge;
 mod model;
+mod race;
 mod random;
 #[allow(dead_code, reason = "the vocabulary of the tests, of which this uses a little")]
 #[path = "../../tests/suite/support/mod.rs"]

@@ -8,7 +8,6 @@ use tokio::time::sleep;
 
 use super::connection::{Connection, Heard};
 use super::judge::Violation;
-use super::judge::rules::{Raced, one_owner};
 use super::judge::transcript::{Facts, Place, Transcript};
 use super::judge::words::key;
 use super::random::Random;
@@ -16,9 +15,6 @@ use super::world::World;
 
 /// How long nothing may come while something must: longer than every fault and every timeout of the server.
 const SILENCE: Duration = Duration::from_secs(60);
-
-/// How long two sockets may believe that they own a session.
-const RACE: Duration = Duration::from_secs(20);
 
 /// A conversation of a visitor.
 #[derive(Clone, Debug)]
@@ -42,7 +38,7 @@ pub(crate) struct Visitor {
     pub(crate) number: usize,
     /// The newest one is used.
     pub(crate) sessions: Vec<Session>,
-    world: Arc<World>,
+    pub(super) world: Arc<World>,
     random: Random,
     questions: usize,
     /// The newest session may not be asked any more for now.
@@ -51,7 +47,7 @@ pub(crate) struct Visitor {
 
 /// What happens in the middle of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Interruption {
+pub(super) enum Interruption {
     Nothing,
     Reset,
     HalfClose,
@@ -68,7 +64,7 @@ enum Interruption {
 
 /// Whether the connection can be used further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Line {
+pub(super) enum Line {
     Open,
     Ended,
 }
@@ -285,7 +281,12 @@ impl Visitor {
         None
     }
 
-    async fn follow(&mut self, on: &mut Connection, key: Option<String>, how: Interruption) -> Line {
+    pub(super) async fn follow(
+        &mut self,
+        on: &mut Connection,
+        key: Option<String>,
+        how: Interruption,
+    ) -> Line {
         self.follow_until(on, key, how, u64::MAX).await.0
     }
 
@@ -375,48 +376,6 @@ impl Visitor {
         connection.say(&frame).await
     }
 
-    /// Two sockets resume one session at once.
-    async fn race(&mut self, old: Connection) -> Option<Connection> {
-        self.world.count("acts", "race");
-        let session = self.sessions.last()?.clone();
-        let cursor = session.transcript.cursor();
-        let (one, other) = tokio::join!(
-            Connection::open(self.world.address, false),
-            Connection::open(self.world.address, false)
-        );
-        let (mut one, mut other) = (one?, other?);
-        let resume = resume_frame(&session, cursor.as_ref());
-        tokio::join!(one.say(&resume), other.say(&resume));
-        drop(old);
-        let (mut first, mut second) = (
-            Racer::new(session.transcript.clone(), cursor.clone()),
-            Racer::new(session.transcript.clone(), cursor),
-        );
-        let began = tokio::time::Instant::now();
-        let blink = Duration::from_millis(50);
-        while first.is_running() && second.is_running() && began.elapsed() < RACE {
-            first.hear(&mut one, blink, self).await;
-            second.hear(&mut other, blink, self).await;
-        }
-        // The other end may be under way.
-        first.hear(&mut one, blink, self).await;
-        second.hear(&mut other, blink, self).await;
-        let (fate, other_fate) = (first.fate(), second.fate());
-        if let Err(violation) = one_owner(fate, other_fate) {
-            self.report(&violation);
-        }
-        self.world.count("races", &format!("{fate:?} and {other_fate:?}"));
-        let (winner, mut connection) = match (fate, other_fate) {
-            (Raced::Owns, _) => (first, one),
-            (_, Raced::Owns) => (second, other),
-            _ => return None,
-        };
-        let session = self.sessions.last_mut()?;
-        session.transcript = winner.transcript;
-        let line = self.follow(&mut connection, None, Interruption::Nothing).await;
-        (line == Line::Open).then_some(connection)
-    }
-
     /// The next frame, judged; `None` when the connection has ended.
     async fn hear(&mut self, connection: &mut Connection, from: Option<&Place>) -> Option<Value> {
         match connection.hear(SILENCE).await {
@@ -484,14 +443,19 @@ impl Visitor {
         }
     }
 
-    fn report(&self, violation: &Violation) {
+    pub(super) fn report(&self, violation: &Violation) {
         let session = self.sessions.last().map(|session| session.id.as_str()).unwrap_or_default();
         self.world.report(&format!("visitor {} session {session}", self.number), violation);
     }
 }
 
 /// Judges a frame, and counts what it says.
-fn judge(world: &World, transcript: &mut Transcript, frame: &Value, from: Option<&Place>) -> Vec<Violation> {
+pub(super) fn judge(
+    world: &World,
+    transcript: &mut Transcript,
+    frame: &Value,
+    from: Option<&Place>,
+) -> Vec<Violation> {
     let planned = |key: &str, attempt: usize| world.planned(key, attempt);
     let text = |field: &str| frame[field].as_str().unwrap_or_default();
     match text("type") {
@@ -503,57 +467,10 @@ fn judge(world: &World, transcript: &mut Transcript, frame: &Value, from: Option
     transcript.hear(frame, from, Facts { planned: &planned, losses: world.losses() })
 }
 
-fn resume_frame(session: &Session, cursor: Option<&Place>) -> Value {
+pub(super) fn resume_frame(session: &Session, cursor: Option<&Place>) -> Value {
     let mut frame = json!({"type": "resume", "session_id": session.id, "resume_token": session.token});
     if let Some((turn, seq)) = cursor {
         frame["cursor"] = json!({"turn_id": turn, "seq": seq});
     }
     frame
-}
-
-/// One of two sockets that want the same session, with a transcript of its own.
-#[derive(Debug)]
-struct Racer {
-    transcript: Transcript,
-    cursor: Option<Place>,
-    has_session: bool,
-    /// How it ended, once it has.
-    end: Option<Raced>,
-}
-
-impl Racer {
-    fn new(transcript: Transcript, cursor: Option<Place>) -> Self {
-        Self { transcript, cursor, has_session: false, end: None }
-    }
-
-    fn is_running(&self) -> bool {
-        self.end.is_none()
-    }
-
-    fn fate(&self) -> Raced {
-        self.end.unwrap_or(if self.has_session { Raced::Owns } else { Raced::Ended })
-    }
-
-    async fn hear(&mut self, connection: &mut Connection, patience: Duration, visitor: &Visitor) {
-        while self.is_running() {
-            match connection.hear(patience).await {
-                Heard::Frame(frame) => {
-                    let from = self.cursor.as_ref().filter(|_| !self.has_session);
-                    for violation in judge(&visitor.world, &mut self.transcript, &frame, from) {
-                        visitor.report(&violation);
-                    }
-                    self.has_session |= frame["type"] == "session";
-                    if frame["type"] == "error" && !self.has_session {
-                        self.end = Some(Raced::Ended);
-                    }
-                    if frame["type"] == "done" {
-                        break;
-                    }
-                }
-                Heard::Closed(Some(4409)) => self.end = Some(Raced::ToldThatItLost),
-                Heard::Closed(_) => self.end = Some(Raced::Ended),
-                Heard::Nothing => break,
-            }
-        }
-    }
 }

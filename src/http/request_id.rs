@@ -34,20 +34,11 @@ impl fmt::Display for Panicked {
 
 impl ResponseError for Panicked {
     fn error_response(&self) -> HttpResponse {
-        let code = ErrorCode::InternalError;
         let mut response = HttpResponse::InternalServerError();
         response
             .insert_header((HEADER, &*self.request_id))
             .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"));
-        response.json(ErrorFrame {
-            code,
-            message: code.entry().message.to_owned(),
-            retryable: code.entry().retryable,
-            retry_after_ms: None,
-            id: None,
-            turn_id: None,
-            request_id: Arc::clone(&self.request_id),
-        })
+        response.json(ErrorFrame::of(ErrorCode::InternalError, Arc::clone(&self.request_id)))
     }
 }
 

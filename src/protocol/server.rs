@@ -294,6 +294,23 @@ pub struct ErrorFrame {
     pub request_id: Arc<str>,
 }
 
+impl ErrorFrame {
+    /// A fault with the code's own sentence, about nothing but the request.
+    #[must_use]
+    pub fn of(code: ErrorCode, request_id: Arc<str>) -> Self {
+        let entry = code.entry();
+        Self {
+            code,
+            message: entry.message.to_owned(),
+            retryable: entry.retryable,
+            retry_after_ms: None,
+            id: None,
+            turn_id: None,
+            request_id,
+        }
+    }
+}
+
 /// One message of a transcript.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct HistoryMessage {

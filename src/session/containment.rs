@@ -46,15 +46,7 @@ impl<S> Contained<S> {
     fn error_frame(&self) -> ServerFrame {
         let code = ErrorCode::InternalError;
         self.surroundings.metrics.session.error(code);
-        ServerFrame::Error(Box::new(ErrorFrame {
-            code,
-            message: code.entry().message.to_owned(),
-            retryable: code.entry().retryable,
-            retry_after_ms: None,
-            id: None,
-            turn_id: None,
-            request_id: Arc::clone(&self.request_id),
-        }))
+        ServerFrame::Error(Box::new(ErrorFrame::of(code, Arc::clone(&self.request_id))))
     }
 }
 

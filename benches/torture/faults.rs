@@ -51,6 +51,7 @@ pub(crate) async fn inject(
             }
             "terminate" => terminate(server, world).await,
             "hang" => {
+                world.hang();
                 server.signal("STOP").await;
                 sleep(away).await;
                 server.signal("CONT").await;

@@ -16,6 +16,7 @@ impl Visitor {
         self.world.count("acts", "race");
         let session = self.sessions.last()?.clone();
         let cursor = session.transcript.cursor();
+        self.life = self.world.losses();
         let (one, other) = tokio::join!(
             Connection::open(self.world.address, false),
             Connection::open(self.world.address, false)
@@ -82,7 +83,7 @@ impl Racer {
             match connection.hear(patience).await {
                 Heard::Frame(frame) => {
                     let from = self.cursor.as_ref().filter(|_| !self.has_session);
-                    for violation in judge(&visitor.world, &mut self.transcript, &frame, from) {
+                    for violation in judge(&visitor.world, &mut self.transcript, &frame, from, visitor.life) {
                         visitor.report(&violation);
                     }
                     self.has_session |= frame["type"] == "session";

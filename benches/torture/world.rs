@@ -23,6 +23,7 @@ pub(crate) struct World {
     began: Instant,
     ends: Instant,
     losses: AtomicU64,
+    hangs: AtomicU64,
     ledger: Mutex<HashMap<String, Asked>>,
     counts: Mutex<BTreeMap<(&'static str, String), u64>>,
     violations: Mutex<Vec<String>>,
@@ -33,6 +34,8 @@ pub(crate) struct World {
 struct Asked {
     /// Each attempt: the words of it, and whether the model's server fails in it.
     attempts: Vec<(usize, bool)>,
+    /// How often the server had been stopped at the last attempt: one that was stopped sees its model's server as silent.
+    hangs: u64,
     /// A visitor was told that the question is stored.
     durable: bool,
     /// How often it was sent.
@@ -51,6 +54,7 @@ impl World {
             began,
             ends: began + lasts,
             losses: AtomicU64::new(0),
+            hangs: AtomicU64::new(0),
             ledger: Mutex::default(),
             counts: Mutex::default(),
             violations: Mutex::default(),
@@ -72,6 +76,11 @@ impl World {
         self.losses.fetch_add(1, Ordering::SeqCst);
     }
 
+    /// The server is stopped for a while.
+    pub(crate) fn hang(&self) {
+        self.hangs.fetch_add(1, Ordering::SeqCst);
+    }
+
     /// How often it did.
     pub(crate) fn losses(&self) -> u64 {
         self.losses.load(Ordering::SeqCst)
@@ -83,8 +92,11 @@ impl World {
         let mut ledger = lock(&self.ledger);
         let asked = ledger.entry(key.to_owned()).or_default();
         let number = asked.attempts.len() + 1;
+        let hangs = self.hangs.load(Ordering::SeqCst);
+        let was_stopped = std::mem::replace(&mut asked.hangs, hangs) != hangs;
         if let Some((_, faulty)) = asked.attempts.last()
-            && let Err(violation) = second_request(*faulty, asked.was_durable || asked.sent < number, key)
+            && let Err(violation) =
+                second_request(*faulty || was_stopped, asked.was_durable || asked.sent < number, key)
         {
             self.report("upstream", &violation);
         }

@@ -14,7 +14,7 @@ use super::messages::AskModel;
 use super::prompt::Prompt;
 use super::retry::{Next, RetryPolicy, Tries};
 use super::source::{Finish, SourceError};
-use super::turn::Answering;
+use super::turn::{Answering, Saved};
 use super::upstream::{Ask, UpstreamClient};
 use crate::persistence::PATIENCE;
 use crate::protocol::codes::ErrorCode;
@@ -155,8 +155,11 @@ impl Asking<'_> {
         self.generation.start_over();
         if !self.generation.is_empty() {
             // After a crash nobody must look up the delta of one attempt in another, so what is stored forgets its numbers first.
-            // The write is made even if it is not waited for any longer.
-            let _ = timeout(PATIENCE, self.answering.save_partial(self.ask, self.generation)).await;
+            // Without its word there is no other attempt. The write is made all the same.
+            let saved = timeout(PATIENCE, self.answering.save_partial(self.ask, self.generation)).await;
+            if !matches!(saved, Ok(Saved::Kept)) {
+                return false;
+            }
         }
         sleep(after).await;
         true

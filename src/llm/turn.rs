@@ -83,6 +83,17 @@ enum Ending {
     TakenAway,
 }
 
+/// What became of saving an unfinished answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Saved {
+    /// It is stored.
+    Kept,
+    /// Its turn has ended, or is gone.
+    Gone,
+    /// The store did not take it.
+    NotNow,
+}
+
 /// The stages of one turn.
 struct Stopwatch {
     started: Instant,
@@ -244,15 +255,14 @@ impl Answering {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            if !self.save_partial(ask, generation).await {
+            if matches!(self.save_partial(ask, generation).await, Saved::Gone) {
                 return;
             }
         }
     }
 
-    /// Saves what there is of an answer. After a crash this is the answer, and takes its place in prompts by its length. Returns
-    /// false when the turn has ended, or is gone.
-    pub(super) async fn save_partial(&self, ask: &AskModel, generation: &Generation) -> bool {
+    /// Saves what there is of an answer. After a crash this is the answer, and takes its place in prompts by its length.
+    pub(super) async fn save_partial(&self, ask: &AskModel, generation: &Generation) -> Saved {
         let said = generation.said();
         let tokens = self.counter.count(&said.text);
         let record = AnswerRecord {
@@ -270,12 +280,12 @@ impl Answering {
             settle: None,
         };
         match self.save_answer.ask(SaveAnswer(record), PARTIAL_PATIENCE).await {
-            Ok(Ok(())) => {}
-            Ok(Err(StorageError::Gone)) => return false,
+            Ok(Ok(())) => return Saved::Kept,
+            Ok(Err(StorageError::Gone)) => return Saved::Gone,
             Ok(Err(error)) => warn!(ask.log, "an unfinished answer could not be saved"; "cause" => %error),
             Err(error) => warn!(ask.log, "an unfinished answer could not be saved"; "cause" => %error),
         }
-        true
+        Saved::NotNow
     }
 
     async fn conclude(

@@ -30,6 +30,10 @@ pub(crate) struct Transcript {
     failing: Option<String>,
     /// A `session` came back with `recovered: true`: any turn may follow.
     catching_up: bool,
+    /// [`Facts::losses`] when the session began.
+    begun: u64,
+    /// The newest turn, shown without its answer: it may have ended at this moment, and its answer follow delta by delta.
+    may_follow: Option<String>,
 }
 
 /// One turn as it was told.
@@ -127,6 +131,7 @@ impl Transcript {
         violations.extend(within_limit(number("remaining"), number("requests_per_minute")).err());
         self.hang_up();
         if !is(frame, "resumed") {
+            self.begun = facts.losses;
             return violations;
         }
         let stored = stored_turns(frame.get("history").unwrap_or(&Value::Null));
@@ -153,8 +158,17 @@ impl Transcript {
         violations
     }
 
+    /// Whether the session must be in the store after so many losses: something in it is, or nothing was lost since it began.
+    pub(crate) fn is_kept(&self, losses: u64) -> bool {
+        let stored =
+            |turn: &Turn| turn.question_is_durable || turn.ending.as_ref().is_some_and(|it| it.durable);
+        self.begun == losses || self.turns.iter().any(stored)
+    }
+
     /// What the visitor saw is void; this is the conversation now.
     fn show(&mut self, stored: &[Stored], losses: u64) {
+        let is_newest = |it: &Stored| stored.last().is_some_and(|newest| newest.turn_id == it.turn_id);
+        self.may_follow = None;
         for it in stored {
             let turn = self.turn(&it.turn_id, losses);
             turn.rewind(0);
@@ -162,6 +176,8 @@ impl Transcript {
             turn.key = key_in(&it.question).map(ToOwned::to_owned);
             if it.status == "answering" {
                 self.following = Some(it.turn_id.clone());
+            } else if it.answer.is_empty() && is_newest(it) {
+                self.may_follow = Some(it.turn_id.clone());
             } else {
                 // It was read from the store.
                 turn.question_is_durable = true;
@@ -277,6 +293,10 @@ impl Transcript {
 
     fn follows(&mut self, id: &str, kind: &str) -> Result<(), Violation> {
         if self.following.as_deref() == Some(id) {
+            return Ok(());
+        }
+        if self.following.is_none() && self.may_follow.take().is_some_and(|turn| turn == id) {
+            self.following = Some(id.to_owned());
             return Ok(());
         }
         if self.catching_up && self.following.is_none() && kind != "done" {

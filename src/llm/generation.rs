@@ -219,6 +219,12 @@ impl Generation {
         matches!(self.lock().acceptance, Some(Ok(Acceptance { durable: true })))
     }
 
+    /// Whether the question was not taken.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        matches!(self.lock().acceptance, Some(Err(_)))
+    }
+
     /// Whether nothing more will come: it has ended, or the question was not taken.
     #[must_use]
     pub fn is_over(&self) -> bool {

@@ -93,7 +93,10 @@ pub(super) async fn save_question(
         sessions::table.filter(sessions::id.eq(Key(it.session_id.0))).filter(sessions::epoch.eq(it.epoch));
     let touch = diesel::update(owned).set(sessions::last_seen_at_ms.eq(it.asked_at.0));
     if on_either!(connection, link => touch.execute(link).await)? == 0 {
-        return Ok(Written::Superseded);
+        // Tried again after a commit of which nobody heard, it may find itself, and a later connection too.
+        let same = turns::table.find(Key(it.turn_id.0)).count();
+        let stored: i64 = on_either!(connection, link => same.get_result(link).await)?;
+        return Ok(if stored == 0 { Written::Superseded } else { Written::Done });
     }
     let turn = NewTurn {
         id: Key(it.turn_id.0),

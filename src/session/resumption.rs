@@ -74,7 +74,10 @@ impl SessionActor {
         let find = FindGeneration { session_id: ticket.session_id, turn_id: newest };
         let found = self.surroundings.neighbours.find_generation.ask(find, PATIENCE);
         ctx.wait(found.into_actor(self).map(move |found, actor, ctx| match found {
-            Ok(None) => actor.look_elsewhere(ticket, stored, ctx),
+            // One that was refused gives no answer, whatever the store has of its question.
+            Ok(generation) if generation.as_ref().is_none_or(|it| it.is_refused()) => {
+                actor.look_elsewhere(ticket, stored, ctx);
+            }
             Ok(generation) => actor.come_back(ticket, stored, generation, ctx),
             // Nobody knows whether it is still being given, so nothing is said of it.
             Err(AskError::Timeout) => actor.refuse(&Refusal::new(ErrorCode::Overloaded), None, ctx),
@@ -124,7 +127,9 @@ impl SessionActor {
             stored.turns.last().and_then(|turn| log_again(ticket.session_id, ticket.cursor?, turn))
         });
         let shown = generation.as_ref().and_then(|generation| place_of(ticket.cursor, generation));
-        let live = generation.filter(|generation| shown.is_some() || !generation.is_over());
+        // The store may not have its end yet, while the database is away: then the log alone tells it.
+        let is_stored = stored.turns.last().is_none_or(|turn| turn.status != TurnStatus::Answering);
+        let live = generation.filter(|generation| shown.is_some() || !generation.is_over() || !is_stored);
         let surroundings = &self.surroundings;
         let (limits, system_tokens) = (surroundings.limits, surroundings.instructions.tokens());
         let mut conversation = Conversation::restored(limits, system_tokens, &stored, &surroundings.intake);

@@ -64,11 +64,25 @@ const IN_ORDER: &str = "SELECT messages.content FROM messages JOIN turns ON turn
 #[tokio::test]
 async fn a_commit_whose_outcome_nobody_knows_is_not_written_twice() {
     let Some(store) = fresh(Store::Postgres, "a_commit_whose_outcome_nobody_knows").await else { return };
-    let (host, address) = host_of(&store);
+    a_commit_is_cut_off(&store, "SELECT 1").await;
+}
+
+#[tokio::test]
+async fn nor_is_it_refused_when_a_later_connection_came_in_between() {
+    let Some(store) = fresh(Store::Postgres, "nor_is_it_refused_when_a_later_connection").await else {
+        return;
+    };
+    // What a resumption does that stands right behind the question, and is committed with it or after it.
+    a_commit_is_cut_off(&store, "UPDATE sessions SET epoch = epoch + 1").await;
+}
+
+/// A question's commit is cut off and succeeds unheard, then `meanwhile` is done, then the question is written again.
+async fn a_commit_is_cut_off(store: &FreshStore, meanwhile: &'static str) {
+    let (host, address) = host_of(store);
     let cable = Cable::to(address).await;
     let upstream = FakeOpenRouter::start().await;
     let over_the_cable = store.url().replace(&host, &cable.address.to_string());
-    let config = ServerConfig::serve(&store, &upstream).with("DATABASE_URL", over_the_cable);
+    let config = ServerConfig::serve(store, &upstream).with("DATABASE_URL", over_the_cable);
     let server = Server::start(config).await;
     let mut visitor = ChatClient::connect(&server).await;
     visitor.start().await;
@@ -85,7 +99,16 @@ async fn a_commit_whose_outcome_nobody_knows_is_not_written_twice() {
     visitor.ask_with_id("q-1", "Where?").await;
     let committing = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'resume-chatbot'
         AND datname = current_database() AND wait_event = 'advisory' AND query ILIKE 'COMMIT%'";
-    until_stored(&store, committing, 1).await;
+    until_stored(store, committing, 1).await;
+    let (behind, connection) = tokio_postgres::connect(store.url(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    // In the queue for the session's row before the server is, which waits before it tries again.
+    let behind = tokio::spawn(async move { behind.batch_execute(meanwhile).await });
+    if meanwhile.starts_with("UPDATE") {
+        let queued = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+            AND wait_event_type = 'Lock' AND query ILIKE 'UPDATE sessions SET epoch = epoch + 1%'";
+        until_stored(store, queued, 1).await;
+    }
     cable.pull();
     server
         .wait_for_log("that the commit was cut off", |line| {
@@ -94,6 +117,7 @@ async fn a_commit_whose_outcome_nobody_knows_is_not_written_twice() {
         .await;
     // The commit that was cut off succeeds now, and nobody hears of it.
     holder.batch_execute("SELECT pg_advisory_unlock(7)").await.unwrap();
+    behind.await.unwrap().unwrap();
     let answer = visitor.answer().await;
     assert_eq!((answer.status(), &answer.done["durable"]), ("complete", &json!(true)));
     for (query, count) in [

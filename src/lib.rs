@@ -21,10 +21,11 @@
 //! In reading order: [`protocol`] is the wire; [`session`], [`llm`], [`persistence`], [`health`] are the actors, who
 //! write to each other through [`mailbox`]; [`resume`] and [`tokens`] are what prompts are made of; [`safety`] judges what
 //! visitors send, [`limits`] how much one address may, [`spending`] what a day may cost; [`settings`], [`clock`], [`ids`],
-//! [`incarnation`] and [`telemetry`] serve them all; [`supervision`] is what a panic comes to, [`faults`] how tests have
+//! [`incarnation`], [`descriptors`] and [`telemetry`] serve them all; [`supervision`] is what a panic comes to, [`faults`] how tests have
 //! one; [`startup`] is the only place that names every actor, [`shutdown`] the order of leaving.
 
 pub mod clock;
+pub mod descriptors;
 pub mod faults;
 pub mod health;
 pub mod http;

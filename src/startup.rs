@@ -7,12 +7,12 @@ use std::time::Duration;
 use actix::Arbiter;
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::web::Data;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use slog::{Logger, info, o, warn};
 use thiserror::Error;
 use tokio::time::timeout;
 
 use crate::clock::Timestamp;
+use crate::descriptors::{self, TooFew};
 use crate::health::{HealthActor, HealthParts};
 use crate::http::{self, BindError, HttpSurroundings};
 use crate::incarnation::Incarnation;
@@ -69,6 +69,9 @@ pub enum StartupError {
         "OPENROUTER_API_KEY: the model's server refuses it (401). Make one at https://openrouter.ai/keys"
     )]
     KeyRefused,
+    /// The limit of open files.
+    #[error(transparent)]
+    TooFewDescriptors(#[from] TooFew),
     /// TLS, threads or sockets.
     #[error("the server cannot be set up: {0}")]
     System(String),
@@ -115,7 +118,8 @@ impl Application {
         };
         let supervision = Supervision::new(Arc::clone(metrics), log.clone());
         supervision.witness_panics();
-        raise_descriptor_limit(settings.http.max_connections, log);
+        let room = descriptors::make_room(settings, log)?;
+        metrics.session.limit_connections.set(room.chats.into());
         let counter = TokenCounter::new(settings.tokens.tokenizer);
         let instructions = Arc::new(instructions);
         let to_count = Arc::clone(&instructions);
@@ -139,7 +143,7 @@ impl Application {
         });
         let mailboxes = &metrics.mailboxes;
         let incarnation = Incarnation::this();
-        let registry = Registry::new(settings.http.max_connections);
+        let registry = Registry::new();
         let watchdog = Watchdog::new(settings.session.slow_reader_timeout);
         let looking = {
             let (watchdog, metrics) = (Arc::clone(&watchdog), Arc::clone(metrics));
@@ -228,7 +232,7 @@ impl Application {
                     questions_per_minute: settings.limits.questions_per_minute_per_address,
                     sessions_per_hour: settings.limits.sessions_per_hour_per_address,
                     connections: settings.http.max_connections_per_address,
-                    connections_in_all: settings.http.max_connections,
+                    connections_in_all: room.chats,
                 },
                 Arc::clone(metrics),
             ),
@@ -249,8 +253,8 @@ impl Application {
             }
             None => None,
         };
-        let server =
-            http::serve(listener, surroundings, settings.session.slow_reader_timeout).map_err(system)?;
+        let server = http::serve(listener, surroundings, settings.session.slow_reader_timeout, room.in_all)
+            .map_err(system)?;
         // Taken over before anybody is told that the server is there, so that one who ends it at once ends it in order.
         let signals = Signals::new().map_err(system)?;
         let finish_answers = Post::to(&llm, mailboxes);
@@ -302,21 +306,6 @@ impl Application {
             }
         });
         Ok(())
-    }
-}
-
-/// A connection needs two descriptors (one for the watchdog); databases, upstream and the log a few more.
-fn raise_descriptor_limit(max_connections: u32, log: &Logger) {
-    let wanted = u64::from(max_connections) * 2 + 512;
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_none_or(|current| current >= wanted) {
-        return;
-    }
-    let raised = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
-    let set = setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum: limit.maximum });
-    if set.is_err() || raised < wanted {
-        warn!(log, "the system's limit of open files is too low for MAX_CONNECTIONS";
-            "limit" => raised, "needed" => wanted);
     }
 }
 

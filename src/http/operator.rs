@@ -1,12 +1,12 @@
 //! What only the operator may reach, on an address of its own: metrics and health.
 
+use std::net::TcpListener;
+
 use actix_web::dev::Server;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use actix_web::middleware::from_fn;
 use actix_web::web::{Data, ServiceConfig, get, resource};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
-
-use std::net::TcpListener;
 
 use super::refusal::refuse;
 use super::server::{KEEP_ALIVE, REQUEST_TIMEOUT};
@@ -16,6 +16,9 @@ use crate::protocol::codes::ErrorCode;
 
 /// The type of OpenMetrics text.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Connections at one time; further ones wait.
+const MOST_CONNECTIONS: usize = 64;
 
 /// Serves the operator until it is stopped, on a thread of its own.
 ///
@@ -34,6 +37,7 @@ pub fn serve_operator(
             .configure(faults)
     })
     .workers(1)
+    .max_connections(MOST_CONNECTIONS)
     .client_request_timeout(REQUEST_TIMEOUT)
     .keep_alive(KEEP_ALIVE)
     .disable_signals()

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::net::{SocketAddr, TcpListener};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,9 +24,6 @@ const BACKLOG: i32 = 4096;
 /// for each that has stopped reading; with less the system would wait for us.
 #[cfg(target_os = "linux")]
 const UNSENT_BYTES: u32 = 16 * 1024;
-
-/// Connections beside the chats: pages, probes, handshakes that will be refused.
-const CONNECTIONS_BESIDE: usize = 1_024;
 
 /// How long a client may take to send the head of a request.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -91,7 +89,7 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Serves until it is stopped; signals are not its business.
+/// Serves until it is stopped, at most so many connections at one time; signals are not its business.
 ///
 /// # Errors
 /// When the listener cannot be used.
@@ -99,8 +97,10 @@ pub fn serve(
     listener: TcpListener,
     surroundings: Data<HttpSurroundings>,
     slow_reader_timeout: Duration,
+    max_connections: u32,
 ) -> std::io::Result<Server> {
-    let max_connections = usize::try_from(surroundings.settings.max_connections).unwrap_or(usize::MAX);
+    let workers = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
+    let max_connections = usize::try_from(max_connections).unwrap_or(usize::MAX);
     let server = HttpServer::new(move || {
         App::new()
             .app_data(Data::clone(&surroundings))
@@ -117,8 +117,9 @@ pub fn serve(
     .tcp_nodelay(true)
     .client_request_timeout(REQUEST_TIMEOUT)
     .keep_alive(KEEP_ALIVE)
-    // Of each worker. One that has as many lets further clients hang, so the refusal must come first.
-    .max_connections(max_connections.saturating_add(CONNECTIONS_BESIDE))
+    .workers(workers)
+    // Of each worker; one that has as many is passed over while another has fewer. When all have, further clients wait.
+    .max_connections(max_connections.div_ceil(workers))
     .disable_signals()
     .shutdown_timeout(1)
     .listen(listener)?;

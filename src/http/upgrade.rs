@@ -15,15 +15,11 @@ use super::{HttpSurroundings, origin, request_id};
 use crate::clock::Timestamp;
 use crate::limits::{AddressKey, Exceeded, Limit, client_address};
 use crate::protocol::codes::ErrorCode;
-use crate::session::registry::NotAdmitted;
 use crate::session::socket::NotAHandshake;
 use crate::session::{SessionActor, socket};
 
 /// Where proxies say who a client is.
 const FORWARDED_FOR: &str = "x-forwarded-for";
-
-/// When to try again after every place was taken.
-const RETRY_WHEN_FULL: Duration = Duration::from_secs(5);
 
 /// When to try again while the server restarts.
 const RETRY_WHEN_LEAVING: Duration = Duration::from_secs(2);
@@ -49,12 +45,8 @@ pub(super) async fn chat(
         let problem = NotAHandshake::Protocol("another version is asked for".to_owned());
         return not_a_handshake(&request, &problem);
     }
-    let place = match surroundings.session.registry.admit() {
-        Ok(place) => place,
-        Err(NotAdmitted::Full) => return refuse_for(&request, ErrorCode::Overloaded, RETRY_WHEN_FULL),
-        Err(NotAdmitted::Leaving) => {
-            return refuse_for(&request, ErrorCode::ShuttingDown, RETRY_WHEN_LEAVING);
-        }
+    let Ok(place) = surroundings.session.registry.admit() else {
+        return refuse_for(&request, ErrorCode::ShuttingDown, RETRY_WHEN_LEAVING);
     };
     let visitor = match surroundings.addresses.admit(Timestamp::now(), address_of(&request, &surroundings)) {
         Ok(visitor) => visitor,
@@ -99,11 +91,11 @@ fn is_near(peer: IpAddr) -> bool {
 }
 
 fn too_many(request: &HttpRequest, exceeded: Exceeded) -> HttpResponse {
-    let (status, code) = match exceeded.limit {
-        Limit::ConnectionsInAll => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Overloaded),
-        _ => (StatusCode::TOO_MANY_REQUESTS, ErrorCode::RateLimitExceeded),
-    };
+    if exceeded.limit == Limit::ConnectionsInAll {
+        return refuse_for(request, ErrorCode::Overloaded, exceeded.retry_after);
+    }
     let message = "Too many connections are open from your address. Please close some of them.";
+    let (status, code) = (StatusCode::TOO_MANY_REQUESTS, ErrorCode::RateLimitExceeded);
     with_status(request, status, code, message, Some(exceeded.retry_after))
 }
 

@@ -12,7 +12,6 @@ use crate::mailbox::Post;
 /// Every open connection.
 #[derive(Debug)]
 pub struct Registry {
-    max_connections: usize,
     inner: Mutex<Inner>,
     emptied: Notify,
 }
@@ -32,34 +31,25 @@ struct Owner {
     epoch: i64,
 }
 
-/// Why a connection was not admitted.
+/// The server is about to leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotAdmitted {
-    /// As many as allowed are open.
-    Full,
-    /// The server is about to leave.
-    Leaving,
-}
+pub struct Leaving;
 
 impl Registry {
-    /// An empty registry of at most so many connections.
+    /// An empty registry. How many connections there may be is not its business.
     #[must_use]
-    pub fn new(max_connections: u32) -> Arc<Self> {
-        let max_connections = usize::try_from(max_connections).unwrap_or(usize::MAX);
-        Arc::new(Self { max_connections, inner: Mutex::default(), emptied: Notify::new() })
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self { inner: Mutex::default(), emptied: Notify::new() })
     }
 
     /// Takes a place for a connection.
     ///
     /// # Errors
-    /// [`NotAdmitted`].
-    pub fn admit(self: &Arc<Self>) -> Result<Place, NotAdmitted> {
+    /// [`Leaving`].
+    pub fn admit(self: &Arc<Self>) -> Result<Place, Leaving> {
         let mut inner = self.lock();
         if inner.closed {
-            return Err(NotAdmitted::Leaving);
-        }
-        if inner.connections.len() >= self.max_connections {
-            return Err(NotAdmitted::Full);
+            return Err(Leaving);
         }
         inner.next_connection += 1;
         let connection = inner.next_connection;

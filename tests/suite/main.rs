@@ -27,6 +27,7 @@ mod configuration;
 mod container;
 mod database_away;
 mod degraded;
+mod descriptors;
 mod documents;
 mod examples;
 mod exit_codes;

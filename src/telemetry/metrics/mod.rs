@@ -60,6 +60,8 @@ metrics! {
     pub struct SessionMetrics in "session" {
         /// WebSocket connections that are open.
         open_connections: Gauge = Gauge::default(),
+        /// WebSocket connections that may be open: `MAX_CONNECTIONS`, or what the limit of open files carries.
+        limit_connections: Gauge = Gauge::default(),
         /// Sessions that an open connection speaks for.
         open_sessions: Gauge = Gauge::default(),
         /// Handshakes that became WebSocket connections.

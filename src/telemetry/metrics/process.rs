@@ -7,6 +7,7 @@ use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
+use rustix::process::{Resource, getrlimit};
 
 use super::group::{Labels, write};
 
@@ -39,6 +40,13 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         "process_open_fds",
         "File descriptors that are open.",
         &ConstGauge::new(readings.open_fds),
+    )?;
+    let most = getrlimit(Resource::Nofile).current.and_then(|most| i64::try_from(most).ok()).unwrap_or(-1);
+    write(
+        encoder,
+        "process_max_fds",
+        "File descriptors that may be open; -1 for no limit.",
+        &ConstGauge::new(most),
     )?;
     write(encoder, "process_threads", "Threads.", &ConstGauge::new(readings.threads))
 }

@@ -34,7 +34,7 @@ pub(crate) struct Process {
 impl Process {
     /// Starts the binary and waits until it has said where it listens.
     pub(crate) async fn start(config: &ServerConfig, home: &TempDir) -> Self {
-        let mut child = command(&config.arguments)
+        let mut child = command(&config.arguments, config.open_files)
             .envs(&config.settings)
             .current_dir(home.path())
             .spawn()
@@ -116,9 +116,19 @@ pub(crate) struct Output {
 
 /// Runs the binary to its end with exactly these settings, for `check`, `migrate`, and settings it should refuse.
 pub(crate) async fn run_to_end(arguments: &[&str], settings: &[(&str, &str)]) -> Output {
+    run_within(None, arguments, settings).await
+}
+
+/// The same under a limit of open files.
+pub(crate) async fn run_within(
+    open_files: Option<u32>,
+    arguments: &[&str],
+    settings: &[(&str, &str)],
+) -> Output {
     let home = tempfile::tempdir().unwrap_or_else(|error| panic!("no directory for the command: {error}"));
     let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
-    let running = command(&arguments).envs(settings.iter().copied()).current_dir(home.path()).output();
+    let mut command = command(&arguments, open_files);
+    let running = command.envs(settings.iter().copied()).current_dir(home.path()).output();
     let output = match tokio::time::timeout(START_AND_STOP, running).await {
         Ok(output) => output.unwrap_or_else(|error| panic!("could not run {arguments:?}: {error}")),
         Err(_) => panic!("{arguments:?} with {settings:?} still ran after {START_AND_STOP:?}"),
@@ -128,8 +138,12 @@ pub(crate) async fn run_to_end(arguments: &[&str], settings: &[(&str, &str)]) ->
 }
 
 /// The binary with an environment of its own: nothing that the machine sets may reach its settings.
-fn command(arguments: &[String]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_resume-chatbot"));
+fn command(arguments: &[String], open_files: Option<u32>) -> Command {
+    let binary = env!("CARGO_BIN_EXE_resume-chatbot");
+    let mut command = Command::new(if open_files.is_some() { "sh" } else { binary });
+    if let Some(most) = open_files {
+        command.args(["-c", "ulimit -n $0; exec \"$@\"", &most.to_string(), binary]);
+    }
     command.args(arguments).env_clear().kill_on_drop(true);
     // No test asks the world: what is meant for a public server ends at a port where nobody listens.
     command.env("HTTPS_PROXY", "http://127.0.0.1:9");

@@ -17,6 +17,7 @@ pub(crate) struct ServerConfig {
     pub(super) arguments: Vec<String>,
     pub(super) settings: BTreeMap<String, String>,
     pub(super) resume: String,
+    pub(super) open_files: Option<u32>,
 }
 
 impl ServerConfig {
@@ -46,7 +47,7 @@ impl ServerConfig {
     /// Any command that serves. A database that is not named is a file that goes with the server.
     pub(crate) fn command(arguments: &[&str]) -> Self {
         let arguments = arguments.iter().map(ToString::to_string).collect();
-        Self { arguments, settings: BTreeMap::new(), resume: RESUME.to_owned() }
+        Self { arguments, settings: BTreeMap::new(), resume: RESUME.to_owned(), open_files: None }
             .with("PORT", "0")
             .with("OPERATOR_ADDRESS", "127.0.0.1:0")
             // All visitors of a test come from one address.
@@ -70,6 +71,12 @@ impl ServerConfig {
     /// Leaves out a setting that tests otherwise give.
     pub(crate) fn without(mut self, name: &str) -> Self {
         self.settings.remove(name);
+        self
+    }
+
+    /// Sets the system's limit of open files.
+    pub(crate) fn open_files(mut self, most: u32) -> Self {
+        self.open_files = Some(most);
         self
     }
 

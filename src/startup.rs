@@ -34,6 +34,7 @@ use crate::protocol::server::ResumeInfo;
 use crate::resume::Document;
 use crate::session::question::Intake;
 use crate::session::registry::Registry;
+use crate::session::succession;
 use crate::session::watchdog::Watchdog;
 use crate::session::{Neighbours, SessionLimits, SessionSurroundings, SessionTimes};
 use crate::settings::{BudgetSettings, DegradedMode, LlmSettings, Settings};
@@ -159,6 +160,12 @@ impl Application {
                 PersistenceActor::new(&database, metrics, shared, log)
             })
         };
+        let succession = {
+            let registry = Arc::clone(&registry);
+            let find_epochs = Post::to(&persistence, mailboxes);
+            async move || succession::watch(&registry, &find_epochs).await
+        };
+        actix::spawn(Arc::clone(&supervision).keep(Part::Succession, succession));
         let llm = {
             let parts = LlmParts {
                 sources: Arc::clone(&sources),
@@ -194,6 +201,7 @@ impl Application {
                 find_generation: Post::to(&llm, mailboxes),
                 follow_elsewhere: Post::to(&llm, mailboxes),
                 create: Post::to(&persistence, mailboxes),
+                find_epochs: Post::to(&persistence, mailboxes),
                 resume: Post::to(&persistence, mailboxes),
                 load_history: Post::to(&persistence, mailboxes),
                 find_turn: Post::to(&persistence, mailboxes),

@@ -10,9 +10,9 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::messages::{
-    CheckStorage, CheckWriter, CreateSession, FindTurn, FlushStorage, ForgetSession, LoadHistory,
-    LoadSpending, MarkInterrupted, ResumeSession, Resumption, SaveAnswer, SaveFeedback, SaveQuestion,
-    StoredSession, StoredTurn, TranscriptPage, WriterReport,
+    CheckStorage, CheckWriter, CreateSession, Epochs, FindEpochs, FindTurn, FlushStorage, ForgetSession,
+    LoadHistory, LoadSpending, MarkInterrupted, ResumeSession, Resumption, SaveAnswer, SaveFeedback,
+    SaveQuestion, StoredSession, StoredTurn, TranscriptPage, WriterReport,
 };
 use super::pool::{Connection, Pool};
 use super::writer::{BUFFER_CAPACITY, Job, Observed, Write, Writer, WriterCondition, Written};
@@ -197,6 +197,15 @@ impl Receive<ResumeSession> for PersistenceActor {
             };
             let (page, asked) = pool.run(read).await?;
             Ok(Resumption::Resumed(StoredSession { epoch, turns: page.turns, more: page.more, asked }))
+        })
+    }
+}
+
+impl Receive<FindEpochs> for PersistenceActor {
+    fn receive(&mut self, find: FindEpochs, _: &mut Self::Context) -> Reply<Result<Epochs, StorageError>> {
+        let pool = self.pool.clone();
+        Reply::later(async move {
+            pool.run(async move |link: &mut Connection| queries::find_epochs(link, &find).await).await
         })
     }
 }

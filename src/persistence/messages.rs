@@ -40,6 +40,17 @@ pub struct ResumeSession {
     pub ttl: Duration,
 }
 
+/// Sessions with their epochs.
+pub type Epochs = Vec<(SessionId, i64)>;
+
+/// Look up the epochs of sessions; those that are not stored are left out.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<Epochs, StorageError>")]
+pub struct FindEpochs {
+    /// The sessions, at most some hundreds.
+    pub sessions: Vec<SessionId>,
+}
+
 /// What became of [`ResumeSession`].
 #[derive(Debug)]
 pub enum Resumption {

@@ -8,8 +8,8 @@ use diesel::result::Error as DieselError;
 use diesel_async::RunQueryDsl;
 
 use super::messages::{
-    AnswerRecord, CreateSession, FindTurn, LoadHistory, MarkInterrupted, ResumeSession, SaveQuestion,
-    StoredTurn, TranscriptPage, TurnKey,
+    AnswerRecord, CreateSession, Epochs, FindEpochs, FindTurn, LoadHistory, MarkInterrupted, ResumeSession,
+    SaveQuestion, StoredTurn, TranscriptPage, TurnKey,
 };
 use super::models::{
     Key, MESSAGE_COLUMNS, MessageRow, NewMessage, NewSession, NewTurn, TURN_COLUMNS, TurnRow, stored_cost,
@@ -80,6 +80,14 @@ pub(super) async fn raise_epoch(connection: &mut Connection, it: &ResumeSession)
             Ok(Written::Epoch(epoch))
         }
     }
+}
+
+/// The epochs of those sessions that are there.
+pub(super) async fn find_epochs(connection: &mut Connection, it: &FindEpochs) -> QueryResult<Epochs> {
+    let wanted = it.sessions.iter().map(|session| Key(session.0));
+    let found = sessions::table.filter(sessions::id.eq_any(wanted)).select((sessions::id, sessions::epoch));
+    let found: Vec<(Key, i64)> = on_either!(connection, link => found.load(link).await)?;
+    Ok(found.into_iter().map(|(id, epoch)| (SessionId(id.0), epoch)).collect())
 }
 
 /// Opens a turn, if the connection still owns the session and, while `refusable`, the day has room for its answer. The

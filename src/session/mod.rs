@@ -25,6 +25,7 @@ pub mod rate_window;
 pub mod registry;
 pub mod resumption;
 pub mod socket;
+pub mod succession;
 pub mod token_budget;
 pub mod transcript;
 pub mod turn_taking;
@@ -46,7 +47,8 @@ use crate::llm::instructions::Instructions;
 use crate::llm::messages::{AskModel, FindGeneration, FollowElsewhere};
 use crate::mailbox::Post;
 use crate::persistence::messages::{
-    CreateSession, FindTurn, ForgetSession, LoadHistory, MarkInterrupted, ResumeSession, SaveFeedback,
+    CreateSession, FindEpochs, FindTurn, ForgetSession, LoadHistory, MarkInterrupted, ResumeSession,
+    SaveFeedback,
 };
 use crate::protocol::server::ResumeInfo;
 use crate::supervision::Supervision;
@@ -102,6 +104,8 @@ pub struct Neighbours {
     pub follow_elsewhere: Post<FollowElsewhere>,
     /// Stores a new session.
     pub create: Post<CreateSession>,
+    /// Finds out who has a session.
+    pub find_epochs: Post<FindEpochs>,
     /// Takes a stored session over.
     pub resume: Post<ResumeSession>,
     /// Reads the transcript.

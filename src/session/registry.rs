@@ -69,6 +69,21 @@ impl Registry {
         self.lock().owners.len()
     }
 
+    /// The sessions that open connections speak for.
+    #[must_use]
+    pub fn owned(&self) -> Vec<SessionId> {
+        self.lock().owners.keys().copied().collect()
+    }
+
+    /// The store has a session with this epoch: an older connection of it is told to close.
+    pub fn succeeded(&self, session: SessionId, epoch: i64) {
+        let inner = self.lock();
+        let older = inner.owners.get(&session).filter(|owner| owner.epoch < epoch);
+        if let Some(Some(actor)) = older.and_then(|owner| inner.connections.get(&owner.connection)) {
+            let _ = actor.tell(SessionOrder::ResumedElsewhere);
+        }
+    }
+
     /// Resolves when no connection is open.
     pub async fn emptied(&self) {
         let mut emptied = std::pin::pin!(self.emptied.notified());

@@ -220,7 +220,12 @@ impl StreamHandler<Progress> for SessionActor {
                     self.tell(&ServerFrame::Notice { code, message: message.to_owned() }, ctx);
                 }
             }
-            Progress::Refused(failure) => self.withdraw(&failure.into(), ctx),
+            Progress::Refused(failure) => {
+                self.withdraw(&failure.into(), ctx);
+                if failure.code == ErrorCode::SessionNotFound {
+                    self.look_whether_succeeded(ctx);
+                }
+            }
             Progress::Ended(outcome) => self.conclude(&outcome, ctx),
         }
         if self.forgetting && self.is_between_turns() {

@@ -108,6 +108,7 @@ impl SessionActor {
             Ok(Ok(())) => {}
             Ok(Err(StorageError::Superseded)) => {
                 self.refuse(&Refusal::new(ErrorCode::SessionNotFound), None, ctx);
+                self.look_whether_succeeded(ctx);
             }
             Ok(Err(error)) => self.storage_failed(&error, None, ctx),
             Err(AskError::Timeout) => {

@@ -47,6 +47,8 @@ pub enum Part {
     Health,
     /// The task that ends connections whose reader has stopped.
     Watchdog,
+    /// The task that looks whether sessions were resumed at another server.
+    Succession,
     /// A request over HTTP.
     Http,
     /// Anything else, such as a thread of a library.
@@ -55,7 +57,7 @@ pub enum Part {
 
 impl Part {
     /// Every part.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Session,
         Self::Llm,
         Self::Answer,
@@ -63,13 +65,14 @@ impl Part {
         Self::Writer,
         Self::Health,
         Self::Watchdog,
+        Self::Succession,
         Self::Http,
         Self::Other,
     ];
 
     /// Those that are made anew.
-    pub const RESTARTED: [Self; 5] =
-        [Self::Llm, Self::Persistence, Self::Writer, Self::Health, Self::Watchdog];
+    pub const RESTARTED: [Self; 6] =
+        [Self::Llm, Self::Persistence, Self::Writer, Self::Health, Self::Watchdog, Self::Succession];
 
     /// The value of the label.
     #[must_use]
@@ -82,6 +85,7 @@ impl Part {
             Self::Writer => "writer",
             Self::Health => "health",
             Self::Watchdog => "watchdog",
+            Self::Succession => "succession",
             Self::Http => "http",
             Self::Other => "other",
         }

@@ -197,6 +197,7 @@ on_both_stores! {
         second.resume(&session, NOTHING_SHOWN).await;
         chat.visitor.ask("Does this still count?").await;
         chat.visitor.hear_error("SESSION_NOT_FOUND").await;
+        assert_eq!(chat.visitor.hear_close().await, 4409);
         assert_eq!(store.number("SELECT count(*) FROM turns").await, 0);
         assert_eq!(second.ask_and_hear("Who?").await.status(), "complete");
     }

@@ -108,6 +108,18 @@ on_both_stores! {
         }
     }
 
+    async fn a_connection_that_says_nothing_is_told_that_its_conversation_goes_on_at_another_server(store: FreshStore) {
+        let mut chat = Chat::on(&store, &[]).await;
+        let session = chat.visitor.start().await;
+        let other = another_server(&store, &chat).await;
+        let mut visitor = ChatClient::connect(&other).await;
+        visitor.resume(&session, Value::Null).await;
+        assert_eq!(chat.visitor.hear_close().await, 4409);
+        // Back at the first, it is the other's turn to go.
+        chat.another().await.resume(&session, Value::Null).await;
+        assert_eq!(visitor.hear_close().await, 4409);
+    }
+
     async fn an_answer_is_known_to_be_cut_off_when_the_process_that_gave_it_is_gone(store: FreshStore) {
         let mut chat = Chat::on(&store, &[]).await;
         let session = chat.visitor.start().await;

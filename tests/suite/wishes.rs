@@ -384,11 +384,15 @@ on_both_stores! {
         let turn = first.ask_and_hear("Mine?").await.done["turn_id"].clone();
         let upstream_and_store = crate::support::server_config::ServerConfig::serve(&store, &chat.upstream);
         let elsewhere = crate::support::server::Server::start(upstream_and_store).await;
-        ChatClient::connect(&elsewhere).await.resume(&session, Value::Null).await;
-        first.say(json!({"type": "feedback", "turn_id": turn, "rating": "down"})).await;
-        first.hear_error("SESSION_NOT_FOUND").await;
-        first.say(json!({"type": "forget"})).await;
-        first.hear_error("SESSION_NOT_FOUND").await;
+        let judgement = json!({"type": "feedback", "turn_id": turn, "rating": "down"});
+        for wish in [judgement, json!({"type": "forget"})] {
+            let mut older = chat.another().await;
+            older.resume(&session, Value::Null).await;
+            ChatClient::connect(&elsewhere).await.resume(&session, Value::Null).await;
+            older.say(wish).await;
+            older.hear_error("SESSION_NOT_FOUND").await;
+            assert_eq!(older.hear_close().await, 4409);
+        }
         assert_eq!(store.number("SELECT count(*) FROM turns").await, 1);
     }
 }

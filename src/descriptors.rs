@@ -8,8 +8,8 @@ use slog::{Logger, warn};
 
 use crate::settings::Settings;
 
-/// Descriptors of a connection: its socket, and the watchdog's handle on it.
-const PER_CONNECTION: u64 = 2;
+/// Descriptors of a connection of a client.
+const PER_CONNECTION: u64 = 1;
 
 /// Descriptors of a connection to the database: SQLite has a file for the data, one for the log and one for the log's index.
 const PER_DATABASE_CONNECTION: u64 = 3;
@@ -117,19 +117,19 @@ mod tests {
     #[test]
     fn where_there_are_enough_everybody_has_room() {
         let room = Room { chats: 10_000, in_all: 10_512 };
-        assert_eq!(NEEDS.in_full(), 21_560);
-        for limit in [None, Some(1 << 20), Some(21_560)] {
+        assert_eq!(NEEDS.in_full(), 11_048);
+        for limit in [None, Some(1 << 20), Some(11_048)] {
             assert_eq!(NEEDS.within(limit), Ok(room), "{limit:?}");
         }
-        assert_eq!(NEEDS.within(Some(21_558)), Ok(Room { chats: 9_999, in_all: 10_511 }));
+        assert_eq!(NEEDS.within(Some(11_047)), Ok(Room { chats: 9_999, in_all: 10_511 }));
     }
 
     #[test]
     fn where_there_are_few_chats_and_others_share_them() {
-        assert_eq!(NEEDS.within(Some(1_024)), Ok(Room { chats: 183, in_all: 244 }));
-        assert_eq!(NEEDS.within(Some(540)), Ok(Room { chats: 1, in_all: 2 }));
-        let refused = NEEDS.within(Some(539));
-        assert_eq!(refused, Err(TooFew { limit: 539, needed: 540 }));
+        assert_eq!(NEEDS.within(Some(1_024)), Ok(Room { chats: 366, in_all: 488 }));
+        assert_eq!(NEEDS.within(Some(538)), Ok(Room { chats: 1, in_all: 2 }));
+        let refused = NEEDS.within(Some(537));
+        assert_eq!(refused, Err(TooFew { limit: 537, needed: 538 }));
     }
 
     proptest! {

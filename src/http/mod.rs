@@ -3,6 +3,7 @@
 //!
 //! What is absent: no endpoint here decides anything about a conversation.
 
+mod connection;
 mod documents;
 mod health;
 mod operator;

@@ -1,32 +1,32 @@
 //! The listener and its routes.
 
-use std::any::Any;
+use std::future::ready;
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::{Extensions, Server};
+use actix_http::HttpServiceBuilder;
+use actix_server::Server;
+use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_web::dev::AppConfig;
 use actix_web::middleware::from_fn;
-use actix_web::rt::net::TcpStream;
 use actix_web::web::{Data, get, resource};
-use actix_web::{App, HttpServer};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use actix_web::{App, Error};
+use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 
+use super::connection::Connection;
 use super::{HttpSurroundings, documents, health, page, request_id, upgrade};
-use crate::session::watchdog::PeerSocket;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4096;
 
-/// Bytes that the system may hold for a client beyond what it has sent already. Without a bound it would hold megabytes
-/// for each that has stopped reading; with less the system would wait for us.
-#[cfg(target_os = "linux")]
-const UNSENT_BYTES: u32 = 16 * 1024;
-
 /// How long a client may take to send the head of a request.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a client may take to close after we have, in which it still gets what was written: a connection that is dropped
+/// at once takes the last words with it.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// How long a connection is kept for another request.
 pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -101,7 +101,7 @@ pub fn serve(
 ) -> std::io::Result<Server> {
     let workers = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
     let max_connections = usize::try_from(max_connections).unwrap_or(usize::MAX);
-    let server = HttpServer::new(move || {
+    let app = move || {
         App::new()
             .app_data(Data::clone(&surroundings))
             .wrap(from_fn(request_id::attach))
@@ -111,31 +111,24 @@ pub fn serve(
             .service(resource("/health/ready").route(get().to(health::ready)))
             .configure(documents::routes)
             .configure(page::routes)
-    })
-    .on_connect(move |connection, extensions| prepare(connection, extensions, slow_reader_timeout))
-    // Without it the last word of every answer waits 40 ms for an acknowledgement that is itself delayed.
-    .tcp_nodelay(true)
-    .client_request_timeout(REQUEST_TIMEOUT)
-    .keep_alive(KEEP_ALIVE)
-    .workers(workers)
-    // Of each worker; one that has as many is passed over while another has fewer. When all have, further clients wait.
-    .max_connections(max_connections.div_ceil(workers))
-    .disable_signals()
-    .shutdown_timeout(1)
-    .listen(listener)?;
+    };
+    // What `HttpServer` would do, over connections of our own kind.
+    let server = Server::build()
+        .workers(workers)
+        // Of each worker; one that has as many is passed over while another has fewer. When all have, further clients wait.
+        .max_concurrent_connections(max_connections.div_ceil(workers))
+        .disable_signals()
+        .shutdown_timeout(1)
+        .listen("chat", listener, move || {
+            let app = app().into_factory().map_err(|error: Error| error.error_response());
+            let http = HttpServiceBuilder::default()
+                .client_request_timeout(REQUEST_TIMEOUT)
+                .client_disconnect_timeout(LINGER)
+                .keep_alive(KEEP_ALIVE)
+                .on_connect_ext(Connection::hand_over_lifeline)
+                .h1(map_config(app, |_| AppConfig::default()));
+            let accept = move |stream| ready(Ok(Connection::accept(stream, slow_reader_timeout)));
+            fn_service(accept).and_then(http)
+        })?;
     Ok(server.run())
-}
-
-/// Arms an accepted socket against a peer that stops reading.
-fn prepare(connection: &dyn Any, extensions: &mut Extensions, slow_reader_timeout: Duration) {
-    let Some(stream) = connection.downcast_ref::<TcpStream>() else { return };
-    let socket = SockRef::from(stream);
-    // Where the system has no such option, and against a peer that acknowledges but never reads, there is the watchdog.
-    #[cfg(target_os = "linux")]
-    let _ = socket.set_tcp_user_timeout(Some(slow_reader_timeout));
-    #[cfg(target_os = "linux")]
-    let _ = socket.set_tcp_notsent_lowat(UNSENT_BYTES);
-    if let Ok(handle) = socket.try_clone() {
-        extensions.insert(Arc::new(PeerSocket(handle)));
-    }
 }

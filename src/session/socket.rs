@@ -22,7 +22,7 @@ use super::SessionActor;
 use super::containment::Contained;
 use super::frame_guard::{Broken, BrokenCell, FrameGuard};
 use super::inbound::Fragment;
-use super::watchdog::{PeerSocket, Pulse, Watchdog};
+use super::watchdog::{Lifeline, Pulse, Watchdog};
 use crate::protocol::codes::CloseReason;
 use crate::protocol::server::ServerFrame;
 use crate::protocol::{MAX_MESSAGE_BYTES, SUBPROTOCOL};
@@ -81,7 +81,7 @@ where
     let broken: BrokenCell = Rc::new(Cell::new(None));
     let payload = FrameGuard::new(payload, message_timeout, Rc::clone(&broken));
     let codec = Codec::new().max_size(MAX_MESSAGE_BYTES);
-    let pulse = watchdog.pulse(request.conn_data::<Arc<PeerSocket>>().cloned());
+    let pulse = watchdog.pulse(request.conn_data::<Arc<Lifeline>>().cloned());
     let session = make(Line { broken, pulse: Arc::clone(&pulse) });
     let (surroundings, request_id) = (Arc::clone(&session.surroundings), Arc::clone(&session.request_id));
     let log = session.log_cell();

@@ -7,15 +7,15 @@
 //! tell it so.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::Stream;
+use futures_util::task::AtomicWaker;
 use slog::{Logger, info};
-use socket2::Socket;
 
 use crate::faults::{self, Point};
 use crate::telemetry::metrics::Metrics;
@@ -27,9 +27,32 @@ const TICK: Duration = Duration::from_millis(500);
 /// frames than what is new, so whoever can follow at all does so long before.
 const CATCH_UP_TIMES: u32 = 4;
 
-/// A second handle on an accepted socket, with which it can be shut down from outside its connection.
-#[derive(Debug)]
-pub struct PeerSocket(pub Socket);
+/// What a connection lives by: it can be cut from outside, which ends the connection as if its peer had gone.
+#[derive(Debug, Default)]
+pub struct Lifeline {
+    is_cut: AtomicBool,
+    waiting: AtomicWaker,
+}
+
+impl Lifeline {
+    /// Ends the connection.
+    pub fn cut(&self) {
+        self.is_cut.store(true, Ordering::Release);
+        self.waiting.wake();
+    }
+
+    /// Whether it was ended.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.is_cut.load(Ordering::Acquire)
+    }
+
+    /// The same, for a connection that cannot go on and is woken when it is.
+    pub fn is_cut_while_waiting(&self, cx: &Context<'_>) -> bool {
+        self.waiting.register(cx.waker());
+        self.is_cut()
+    }
+}
 
 /// The mark of one connection.
 #[derive(Debug)]
@@ -38,7 +61,7 @@ pub struct Pulse {
     handed_out_at: AtomicU32,
     /// The tick since which there has always been something to say; 0 when there is nothing.
     behind_since: AtomicU32,
-    socket: Option<Arc<PeerSocket>>,
+    lifeline: Option<Arc<Lifeline>>,
     tick: Arc<AtomicU32>,
     patience: u32,
 }
@@ -91,12 +114,12 @@ impl Watchdog {
         Arc::new(Self { pulses: Mutex::default(), tick: Arc::new(AtomicU32::new(1)), patience })
     }
 
-    /// Begins to watch a connection, which is ended through `socket` if it must be.
-    pub fn pulse(&self, socket: Option<Arc<PeerSocket>>) -> Arc<Pulse> {
+    /// Begins to watch a connection, whose lifeline is cut if it must be.
+    pub fn pulse(&self, lifeline: Option<Arc<Lifeline>>) -> Arc<Pulse> {
         let pulse = Arc::new(Pulse {
             handed_out_at: AtomicU32::new(0),
             behind_since: AtomicU32::new(0),
-            socket,
+            lifeline,
             tick: Arc::clone(&self.tick),
             patience: self.patience,
         });
@@ -128,9 +151,8 @@ impl Watchdog {
                 return true;
             }
             ended += 1;
-            if let Some(socket) = &pulse.socket {
-                // The connection notices as it would notice a peer that has gone.
-                let _ = socket.0.shutdown(std::net::Shutdown::Both);
+            if let Some(lifeline) = &pulse.lifeline {
+                lifeline.cut();
             }
             false
         });

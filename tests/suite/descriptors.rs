@@ -13,7 +13,7 @@ use crate::support::server::Server;
 use crate::support::server_config::ServerConfig;
 
 /// Of these 274 are for the rest of the server, so that 12 chats and 4 other connections are possible.
-const OPEN_FILES: u32 = 306;
+const OPEN_FILES: u32 = 290;
 
 async fn server(upstream: &FakeOpenRouter) -> Server {
     let config = ServerConfig::command(&["serve"])

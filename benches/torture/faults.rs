@@ -51,10 +51,11 @@ pub(crate) async fn inject(
             }
             "terminate" => terminate(server, world).await,
             "hang" => {
-                world.hang();
+                world.stop();
                 server.signal("STOP").await;
                 sleep(away).await;
                 server.signal("CONT").await;
+                world.go_on();
             }
             "database away" => {
                 let outage = store.go_away().await;

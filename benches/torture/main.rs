@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "printing the report is what it is for")]
 #![expect(clippy::panic, clippy::indexing_slicing, reason = "what is not there ends the run")]
 
+mod asking;
 mod connection;
 mod faults;
 mod inspection;

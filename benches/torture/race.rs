@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::connection::{Connection, Heard};
 use super::judge::rules::{Raced, one_owner};
 use super::judge::transcript::{Place, Transcript};
-use super::visitor::{Interruption, Line, Visitor, judge, resume_frame};
+use super::visitor::{Line, Visitor, judge, resume_frame};
 
 /// How long two sockets may believe that they own a session.
 const RACE: Duration = Duration::from_secs(20);
@@ -50,7 +50,7 @@ impl Visitor {
         };
         let session = self.sessions.last_mut()?;
         session.transcript = winner.transcript;
-        let line = self.follow(&mut connection, None, Interruption::Nothing).await;
+        let line = self.follow(&mut connection).await;
         (line == Line::Open).then_some(connection)
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::judge::Violation;
-use super::judge::rules::second_request;
+use super::judge::attempts::{Attempts, Stops};
 use super::support::lock;
 
 /// Most violations that are kept with their details; the others are only counted.
@@ -23,25 +23,11 @@ pub(crate) struct World {
     began: Instant,
     ends: Instant,
     losses: AtomicU64,
-    hangs: AtomicU64,
-    ledger: Mutex<HashMap<String, Asked>>,
+    stops: AtomicU64,
+    continued: AtomicU64,
+    ledger: Mutex<HashMap<String, Attempts>>,
     counts: Mutex<BTreeMap<(&'static str, String), u64>>,
     violations: Mutex<Vec<String>>,
-}
-
-/// What became of a question at the model.
-#[derive(Debug, Default)]
-struct Asked {
-    /// Each attempt: the words of it, and whether the model's server fails in it.
-    attempts: Vec<(usize, bool)>,
-    /// How often the server had been stopped at the last attempt: one that was stopped sees its model's server as silent.
-    hangs: u64,
-    /// A visitor was told that the question is stored.
-    durable: bool,
-    /// How often it was sent.
-    sent: usize,
-    /// It was known to be stored when it was sent the last time.
-    was_durable: bool,
 }
 
 impl World {
@@ -54,7 +40,8 @@ impl World {
             began,
             ends: began + lasts,
             losses: AtomicU64::new(0),
-            hangs: AtomicU64::new(0),
+            stops: AtomicU64::new(0),
+            continued: AtomicU64::new(0),
             ledger: Mutex::default(),
             counts: Mutex::default(),
             violations: Mutex::default(),
@@ -76,12 +63,17 @@ impl World {
         self.losses.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// The server is stopped for a while.
-    pub(crate) fn hang(&self) {
-        self.hangs.fetch_add(1, Ordering::SeqCst);
+    /// The server is going to be stopped for a while.
+    pub(crate) fn stop(&self) {
+        self.stops.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// How often it did.
+    /// The server goes on.
+    pub(crate) fn go_on(&self) {
+        self.continued.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// How often the server ended without writing all that it had to write.
     pub(crate) fn losses(&self) -> u64 {
         self.losses.load(Ordering::SeqCst)
     }
@@ -89,39 +81,28 @@ impl World {
     /// The model is asked; returns the number of the attempt, from 1. `plan` says how many words the attempt of this number
     /// has and whether the model's server fails in it.
     pub(crate) fn ask(&self, key: &str, plan: impl FnOnce(usize) -> (usize, bool)) -> usize {
-        let mut ledger = lock(&self.ledger);
-        let asked = ledger.entry(key.to_owned()).or_default();
-        let number = asked.attempts.len() + 1;
-        let hangs = self.hangs.load(Ordering::SeqCst);
-        let was_stopped = std::mem::replace(&mut asked.hangs, hangs) != hangs;
-        if let Some((_, faulty)) = asked.attempts.last()
-            && let Err(violation) =
-                second_request(*faulty || was_stopped, asked.was_durable || asked.sent < number, key)
-        {
+        let stops =
+            Stops { begun: self.stops.load(Ordering::SeqCst), over: self.continued.load(Ordering::SeqCst) };
+        let (number, verdict) = lock(&self.ledger).entry(key.to_owned()).or_default().make(key, stops, plan);
+        if let Err(violation) = verdict {
             self.report("upstream", &violation);
         }
-        asked.attempts.push(plan(number));
         number
     }
 
-    /// A visitor sends a question, perhaps once more. What they are told from now on may be of what comes of it this time.
+    /// A visitor sends a question, perhaps once more.
     pub(crate) fn send(&self, key: &str) {
-        let mut ledger = lock(&self.ledger);
-        let asked = ledger.entry(key.to_owned()).or_default();
-        asked.sent += 1;
-        asked.was_durable = asked.durable;
+        lock(&self.ledger).entry(key.to_owned()).or_default().send();
     }
 
     /// A visitor was told that this question is stored.
     pub(crate) fn is_durable(&self, key: &str) {
-        lock(&self.ledger).entry(key.to_owned()).or_default().durable = true;
+        lock(&self.ledger).entry(key.to_owned()).or_default().is_durable();
     }
 
     /// The words of an attempt, if the model gives them all.
     pub(crate) fn planned(&self, key: &str, attempt: usize) -> Option<usize> {
-        let ledger = lock(&self.ledger);
-        let (words, faulty) = ledger.get(key)?.attempts.get(attempt.checked_sub(1)?)?;
-        (!faulty).then_some(*words)
+        lock(&self.ledger).get(key)?.planned(attempt)
     }
 
     /// Counts something under a heading of the report.

@@ -1,5 +1,6 @@
 //! The oracle of the torture: what a visitor may be told, as plain values and rules that know neither sockets nor clocks.
 
+pub(crate) mod attempts;
 pub(crate) mod rules;
 pub(crate) mod transcript;
 #[cfg(test)]

@@ -165,6 +165,11 @@ impl Transcript {
         self.begun == losses || self.turns.iter().any(stored)
     }
 
+    /// Whether the visitor was told that this question is stored.
+    pub(crate) fn has_stored(&self, key: &str) -> bool {
+        self.turns.iter().any(|turn| turn.question_is_durable && turn.key.as_deref() == Some(key))
+    }
+
     /// What the visitor saw is void; this is the conversation now.
     fn show(&mut self, stored: &[Stored], losses: u64) {
         let is_newest = |it: &Stored| stored.last().is_some_and(|newest| newest.turn_id == it.turn_id);

@@ -1,0 +1,118 @@
+//! What became of one question at the model: how often it was put there, and why.
+
+use super::Violation;
+use super::rules::second_request;
+
+/// How often the server was stopped, and how many of these stops are over: one that is stopped sees its model's server as silent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stops {
+    /// So many have begun.
+    pub(crate) begun: u64,
+    /// So many are over.
+    pub(crate) over: u64,
+}
+
+/// The attempts to have one question answered.
+#[derive(Debug, Default)]
+pub(crate) struct Attempts {
+    /// The words of each, and whether the model's server fails in it.
+    made: Vec<(usize, bool)>,
+    /// How many of them no failure before them explains: a visitor wanted those.
+    wanted: usize,
+    /// How often a visitor sent the question.
+    sent: usize,
+    /// A visitor was told that it is stored.
+    durable: bool,
+    /// It was known to be stored when it was sent the last time.
+    was_durable: bool,
+    /// Stops that were over at the last attempt.
+    stops_over: u64,
+}
+
+impl Attempts {
+    /// A visitor sends the question, perhaps once more. What they are told from now on may be of what comes of it this time.
+    pub(crate) fn send(&mut self) {
+        self.sent += 1;
+        self.was_durable = self.durable;
+    }
+
+    /// A visitor is told that the question is stored.
+    pub(crate) fn is_durable(&mut self) {
+        self.durable = true;
+    }
+
+    /// The question is put to the model; returns the number of the attempt, from 1, and whether there may be one. `plan` says how many
+    /// words the attempt of this number has and whether the model's server fails in it.
+    pub(crate) fn make(
+        &mut self,
+        key: &str,
+        stops: Stops,
+        plan: impl FnOnce(usize) -> (usize, bool),
+    ) -> (usize, Result<(), Violation>) {
+        // A stop that had begun when the last attempt came was perhaps still to take effect.
+        let was_stopped = stops.begun > self.stops_over;
+        self.stops_over = stops.over;
+        let failed = self.made.last().is_some_and(|(_, faulty)| *faulty || was_stopped);
+        if !failed {
+            self.wanted += 1;
+        }
+        let again = !self.made.is_empty();
+        let verdict = second_request(failed || !again, self.was_durable || self.sent < self.wanted, key);
+        let number = self.made.len() + 1;
+        self.made.push(plan(number));
+        (number, verdict)
+    }
+
+    /// The words of an attempt, if the model gives them all.
+    pub(crate) fn planned(&self, attempt: usize) -> Option<usize> {
+        let (words, faulty) = self.made.get(attempt.checked_sub(1)?)?;
+        (!faulty).then_some(*words)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NONE: Stops = Stops { begun: 0, over: 0 };
+
+    fn make(attempts: &mut Attempts, stops: Stops, faulty: bool) -> bool {
+        attempts.make("v1q1", stops, |number| (10 * number, faulty)).1.is_ok()
+    }
+
+    #[test]
+    fn an_attempt_is_explained_by_a_failure_before_it_or_by_a_visitor_who_asks_again() {
+        let mut it = Attempts::default();
+        it.send();
+        assert!(make(&mut it, NONE, true), "the first");
+        assert!(make(&mut it, NONE, false), "the one before failed");
+        // The server is killed, and the visitor, who never heard whether it was stored, asks again.
+        it.send();
+        assert!(make(&mut it, NONE, false), "a visitor wanted it");
+        assert!(!make(&mut it, NONE, false), "nobody did");
+        assert_eq!((it.planned(1), it.planned(2), it.planned(5)), (None, Some(20), None));
+    }
+
+    #[test]
+    fn what_is_known_to_be_stored_is_not_asked_again() {
+        let mut it = Attempts::default();
+        it.send();
+        assert!(make(&mut it, NONE, false));
+        it.is_durable();
+        it.send();
+        assert!(!make(&mut it, NONE, false));
+    }
+
+    #[test]
+    fn a_stop_explains_an_attempt_only_if_it_was_in_the_one_before() {
+        let mut it = Attempts::default();
+        it.send();
+        assert!(make(&mut it, Stops { begun: 1, over: 0 }, false));
+        assert!(
+            make(&mut it, Stops { begun: 1, over: 1 }, false),
+            "it may have begun a moment after it was counted"
+        );
+        assert!(!make(&mut it, Stops { begun: 1, over: 1 }, false));
+        assert!(make(&mut it, Stops { begun: 2, over: 1 }, false));
+    }
+}

@@ -193,7 +193,11 @@ impl Receive<ResumeSession> for PersistenceActor {
             let newest = LoadHistory { session_id, before: None, limit: MAX_EXCHANGES };
             let read = async move |link: &mut Connection| {
                 let page = queries::load_turns(link, &newest).await?;
-                Ok((page, queries::asked_since(link, session_id, since).await?))
+                let asked = match page.asked_since(since) {
+                    Some(asked) => asked,
+                    None => queries::asked_since(link, session_id, since).await?,
+                };
+                Ok((page, asked))
             };
             let (page, asked) = pool.run(read).await?;
             Ok(Resumption::Resumed(StoredSession { epoch, turns: page.turns, more: page.more, asked }))

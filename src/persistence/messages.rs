@@ -264,6 +264,17 @@ pub struct TranscriptPage {
     pub more: bool,
 }
 
+impl TranscriptPage {
+    /// When the session's questions since a point were asked, in order; `None` when some of them may be older than the page.
+    #[must_use]
+    pub fn asked_since(&self, since: Timestamp) -> Option<Vec<Timestamp>> {
+        let is_older = |turn: &StoredTurn| turn.asked_at <= since;
+        let tells = !self.more || self.turns.first().is_some_and(is_older);
+        let asked = self.turns.iter().filter(|turn| !is_older(turn)).map(|turn| turn.asked_at);
+        tells.then(|| asked.collect())
+    }
+}
+
 /// Find a turn.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "Result<Option<StoredTurn>, StorageError>")]

@@ -58,6 +58,16 @@ on_both_stores! {
         assert_eq!(again.resume(&session, json!(null)).await.frame["limits"]["remaining"], 3);
         assert_eq!(again.ask_and_hear("Who?").await.done["remaining"], 2);
     }
+
+    async fn more_questions_in_a_minute_than_are_loaded_count_all_of_them(store: FreshStore) {
+        let mut chat = Chat::on(&store, &[("RATE_LIMIT_REQUESTS_PER_MINUTE", "110")]).await;
+        let session = chat.visitor.start().await;
+        for _ in 0..102 {
+            chat.visitor.ask_and_hear("Who?").await;
+        }
+        let back = chat.another().await.resume(&session, json!(null)).await.frame;
+        assert_eq!((&back["limits"]["remaining"], &back["more"]), (&json!(8), &json!(true)), "{back}");
+    }
 }
 
 #[tokio::test]

@@ -13,7 +13,8 @@
 #[path = "../tests/suite/support/mod.rs"]
 mod support;
 
-use std::time::{Duration, Instant};
+use std::fmt;
+use std::time::Instant;
 
 use futures_util::StreamExt;
 use futures_util::stream;
@@ -73,18 +74,19 @@ async fn measure(store: Store, name: &str) {
     let (mut bare, mut resumed, mut writes) = (Vec::new(), Vec::new(), (0.0, 0.0));
     for _ in 0..ROUNDS {
         kill_and_start(&mut server).await;
-        bare.push(all_at_once(&tickets, |_| connect_only(&server)).await);
+        bare.push(all_at_once(&server, &tickets, |_| connect_only(&server)).await);
         kill_and_start(&mut server).await;
-        resumed.push(all_at_once(&tickets, |ticket| come_back(&server, ticket)).await);
+        resumed.push(all_at_once(&server, &tickets, |ticket| come_back(&server, ticket)).await);
         let scrape = Scrape::of(&server).await;
         writes = (scrape.value("store_writes_total"), scrape.value("store_commits_total"));
         assert_eq!(scrape.value("session_resumed_sessions_total"), 1e4, "sessions that came back");
     }
     let (bare, resumed) = (median(bare), median(resumed));
+    println!("{name}: handshakes alone {bare}; all resumed with what they missed {resumed}");
     println!(
-        "{name}: handshakes alone {bare:.2?}, all resumed with what they missed {resumed:.2?}: {:.2} times; \
-         {} writes in {} commits; lost 0, doubled 0",
-        resumed.as_secs_f64() / bare.as_secs_f64(),
+        "{name}: {:.2} times as long, {:.2} times the server's processor time; {} writes in {} commits; lost 0, doubled 0",
+        resumed.took / bare.took,
+        resumed.processor / bare.processor,
         writes.0,
         writes.1,
     );
@@ -108,17 +110,34 @@ async fn kill_and_start(server: &mut Server) {
     server.restart().await;
 }
 
-/// Runs it for every ticket, and returns how long it took till the last was through. All connections stay open till then.
-async fn all_at_once<'a, F>(tickets: &'a [Ticket], run: impl Fn(&'a Ticket) -> F) -> Duration
+/// What it took till the last was through.
+#[derive(Clone, Copy)]
+struct Effort {
+    /// Seconds.
+    took: f64,
+    /// Seconds of the server's processor time.
+    processor: f64,
+}
+
+impl fmt::Display for Effort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.2} s ({:.2} s of the server's processor time)", self.took, self.processor)
+    }
+}
+
+/// Runs it for every ticket. All connections stay open till the last is through.
+async fn all_at_once<'a, F>(server: &Server, tickets: &'a [Ticket], run: impl Fn(&'a Ticket) -> F) -> Effort
 where
     F: Future<Output = RawSocket>,
 {
+    let before = Scrape::of(server).await.value("process_cpu_seconds_total");
     let began = Instant::now();
     let open = stream::iter(tickets).map(run).buffer_unordered(OPENED_AT_ONCE);
     let open: Vec<RawSocket> = open.collect().await;
-    let took = began.elapsed();
+    let took = began.elapsed().as_secs_f64();
+    let processor = Scrape::of(server).await.value("process_cpu_seconds_total") - before;
     drop(open);
-    took
+    Effort { took, processor }
 }
 
 async fn connect_only(server: &Server) -> RawSocket {
@@ -163,7 +182,8 @@ async fn next(socket: &mut RawSocket) -> Value {
     serde_json::from_slice(&frame.payload).unwrap()
 }
 
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort();
-    times[times.len() / 2]
+/// The one that took neither longest nor shortest.
+fn median(mut efforts: Vec<Effort>) -> Effort {
+    efforts.sort_by(|one, other| one.took.total_cmp(&other.took));
+    efforts[efforts.len() / 2]
 }

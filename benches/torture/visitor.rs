@@ -164,13 +164,13 @@ impl Visitor {
                 let frame = json!({"type": "question", "id": earlier, "question": "Something else?"});
                 let said = connection.say(&frame).await;
                 let mut heard = if said { self.hear(&mut connection, None).await } else { None }?;
-                // A server that is told to leave says so in between.
-                while heard["type"] == "notice" {
+                // A server that is told to leave says so in between, and a `cancel` that crossed the end of its answer is answered.
+                while heard["type"] == "notice" || heard["code"] == "NO_SUCH_TURN" {
                     heard = self.hear(&mut connection, None).await?;
                 }
                 let answered = ["DUPLICATE_ID", "STORAGE_UNAVAILABLE", "SHUTTING_DOWN", "OVERLOADED"];
                 if !answered.iter().any(|code| heard["code"] == *code) {
-                    let said = format!("{earlier}: {}", heard["type"]);
+                    let said = format!("{earlier}: {} {}", heard["type"], heard["code"]);
                     self.report(&Violation::new("an id has one text", said));
                 }
                 self.refused(&heard);

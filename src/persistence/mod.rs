@@ -20,6 +20,7 @@ pub mod migrations;
 mod models;
 mod pool;
 mod postgres;
+mod prepared;
 mod queries;
 pub mod reports;
 pub mod schema;

@@ -16,6 +16,7 @@ use super::models::{
     stored_count,
 };
 use super::pool::{Connection, on_either};
+use super::prepared::Prepared;
 use super::schema::{messages, sessions, turns};
 use super::spending;
 use super::writer::Written;
@@ -39,7 +40,7 @@ pub(super) async fn ping(connection: &mut Connection) -> QueryResult<()> {
 pub(super) async fn try_writing(connection: &mut Connection) -> QueryResult<()> {
     let nobody = sessions::table.filter(sessions::id.eq(Key(uuid::Uuid::nil())));
     let update = diesel::update(nobody).set(sessions::epoch.eq(sessions::epoch + 1));
-    on_either!(connection, link => update.execute(link).await)?;
+    on_either!(connection, link => Prepared(update).execute(link).await)?;
     Ok(())
 }
 
@@ -53,7 +54,7 @@ pub(super) async fn create_session(connection: &mut Connection, it: &CreateSessi
         last_seen_at_ms: it.at.0,
     };
     let insert = diesel::insert_into(sessions::table).values(row).on_conflict_do_nothing();
-    on_either!(connection, link => insert.execute(link).await)?;
+    on_either!(connection, link => Prepared(insert).execute(link).await)?;
     Ok(Written::Done)
 }
 
@@ -76,7 +77,7 @@ pub(super) async fn raise_epoch(connection: &mut Connection, it: &ResumeSession)
             let raise = diesel::update(sessions::table.filter(sessions::id.eq(Key(it.session_id.0))))
                 .set((sessions::epoch.eq(sessions::epoch + 1), sessions::last_seen_at_ms.eq(it.at.0)))
                 .returning(sessions::epoch);
-            let epoch = on_either!(connection, link => raise.get_result(link).await)?;
+            let epoch = on_either!(connection, link => Prepared(raise).get_result(link).await)?;
             Ok(Written::Epoch(epoch))
         }
     }
@@ -100,7 +101,7 @@ pub(super) async fn save_question(
     let owned =
         sessions::table.filter(sessions::id.eq(Key(it.session_id.0))).filter(sessions::epoch.eq(it.epoch));
     let touch = diesel::update(owned).set(sessions::last_seen_at_ms.eq(it.asked_at.0));
-    if on_either!(connection, link => touch.execute(link).await)? == 0 {
+    if on_either!(connection, link => Prepared(touch).execute(link).await)? == 0 {
         // Tried again after a commit of which nobody heard, it may find itself, and a later connection too.
         let same = turns::table.find(Key(it.turn_id.0)).count();
         let stored: i64 = on_either!(connection, link => same.get_result(link).await)?;
@@ -116,7 +117,7 @@ pub(super) async fn save_question(
         regenerates: it.regenerates.map(|earlier| Key(earlier.0)),
     };
     let open = diesel::insert_into(turns::table).values(turn).on_conflict_do_nothing();
-    if on_either!(connection, link => open.execute(link).await)? == 0 {
+    if on_either!(connection, link => Prepared(open).execute(link).await)? == 0 {
         let same = turns::table.find(Key(it.turn_id.0)).count();
         let stored: i64 = on_either!(connection, link => same.get_result(link).await)?;
         return Ok(if stored == 0 { Written::Duplicate } else { Written::Done });
@@ -125,7 +126,7 @@ pub(super) async fn save_question(
         && !spending::set_aside(connection, reserve, refusable).await?
     {
         let undo = diesel::delete(turns::table.find(Key(it.turn_id.0)));
-        on_either!(connection, link => undo.execute(link).await)?;
+        on_either!(connection, link => Prepared(undo).execute(link).await)?;
         return Ok(Written::CeilingReached);
     }
     let message = NewMessage {
@@ -138,13 +139,13 @@ pub(super) async fn save_question(
         citations: None,
     };
     let insert = diesel::insert_into(messages::table).values(message);
-    on_either!(connection, link => insert.execute(link).await)?;
+    on_either!(connection, link => Prepared(insert).execute(link).await)?;
     if let Some(earlier) = it.regenerates {
         let earlier = turns::table
             .filter(turns::id.eq(Key(earlier.0)))
             .filter(turns::session_id.eq(Key(it.session_id.0)));
         let supersede = diesel::update(earlier).set(turns::superseded_by.eq(Key(it.turn_id.0)));
-        on_either!(connection, link => supersede.execute(link).await)?;
+        on_either!(connection, link => Prepared(supersede).execute(link).await)?;
     }
     Ok(Written::Done)
 }
@@ -165,7 +166,7 @@ pub(super) async fn save_answer(connection: &mut Connection, it: &AnswerRecord) 
         turns::ended_at_ms.eq(finished.then_some(it.at.0)),
         turns::failure.eq(it.failure.map(ErrorCode::as_str)),
     ));
-    if on_either!(connection, link => update.execute(link).await)? == 0 {
+    if on_either!(connection, link => Prepared(update).execute(link).await)? == 0 {
         // The same write may be tried twice, when nobody knows whether it was committed.
         let same = turns::table
             .filter(turns::id.eq(Key(it.turn_id.0)))
@@ -201,7 +202,7 @@ pub(super) async fn save_answer(connection: &mut Connection, it: &AnswerRecord) 
             messages::delta_lengths.eq(lengths),
             messages::citations.eq(citations.as_deref()),
         ));
-    on_either!(connection, link => insert.execute(link).await)?;
+    on_either!(connection, link => Prepared(insert).execute(link).await)?;
     Ok(Written::Done)
 }
 
@@ -218,7 +219,7 @@ pub(super) async fn mark_interrupted(
         .filter(not(exists(later_signs)));
     let update = diesel::update(unfinished)
         .set((turns::status.eq(TurnStatus::Interrupted.as_str()), turns::ended_at_ms.eq(it.at.0)));
-    on_either!(connection, link => update.execute(link).await)?;
+    on_either!(connection, link => Prepared(update).execute(link).await)?;
     Ok(Written::Done)
 }
 

@@ -30,3 +30,25 @@ fn create_private(path: &Path) -> ConnectionResult<()> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use diesel::{QueryableByName, RunQueryDsl, sql_query, sql_types::Text};
+
+    use super::*;
+
+    #[derive(QueryableByName)]
+    struct CompileOption {
+        #[diesel(sql_type = Text)]
+        compile_options: String,
+    }
+
+    #[test]
+    fn sqlite_is_compiled_as_the_build_says() {
+        let mut connection = SqliteConnection::establish(":memory:").unwrap();
+        let found: Vec<CompileOption> = sql_query("PRAGMA compile_options").load(&mut connection).unwrap();
+        let has = |option: &str| found.iter().any(|it| it.compile_options == option);
+        assert!(has("DEFAULT_MEMSTATUS=0") && !has("ENABLE_MEMORY_MANAGEMENT"), "see .cargo/config.toml");
+        assert!(has("THREADSAFE=1"));
+    }
+}

@@ -1,6 +1,6 @@
 //! The log: one asynchronous drain to standard error, as JSON or for people.
 
-use std::io::IsTerminal;
+use std::io::{BufWriter, IsTerminal, Stderr};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::metrics::counter::Counter;
@@ -143,8 +143,10 @@ fn severity(level: LogLevel) -> Level {
     }
 }
 
-fn json() -> slog_json::Json<std::io::Stderr> {
-    slog_json::Json::new(std::io::stderr())
+/// Every line is one write: piece by piece as it is put together, it would be some thirty.
+fn json() -> slog_json::Json<BufWriter<Stderr>> {
+    slog_json::Json::new(BufWriter::new(std::io::stderr()))
+        .set_flush(true)
         .add_key_value(o!(
             "ts" => FnValue(|_: &Record<'_>| humantime::format_rfc3339_millis(now()).to_string()),
             "level" => FnValue(|record: &Record<'_>| record.level().as_str().to_lowercase()),

@@ -45,7 +45,8 @@ fn compiled_in(folder: &Path, found: &mut BTreeSet<String>) {
 #[test]
 fn the_image_is_built_from_all_that_is_compiled_in() {
     let copied = copied();
-    let mut needed = BTreeSet::from(["Cargo.toml", "Cargo.lock", "src", "benches"].map(ToOwned::to_owned));
+    let mut needed =
+        BTreeSet::from([".cargo", "Cargo.toml", "Cargo.lock", "src", "benches"].map(ToOwned::to_owned));
     compiled_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut needed);
     assert!(needed.contains("assets") && needed.contains("migrations"), "{needed:?}");
     assert_eq!(copied, needed);

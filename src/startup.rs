@@ -7,6 +7,7 @@ use std::time::Duration;
 use actix::Arbiter;
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::web::Data;
+use secrecy::ExposeSecret;
 use slog::{Logger, info, o, warn};
 use thiserror::Error;
 use tokio::time::timeout;
@@ -39,7 +40,7 @@ use crate::session::watchdog::Watchdog;
 use crate::session::{Neighbours, SessionLimits, SessionSurroundings, SessionTimes};
 use crate::settings::{BudgetSettings, DegradedMode, LlmSettings, Settings};
 use crate::shutdown::Signals;
-use crate::spending::{Ceilings, Prices, Spending};
+use crate::spending::{AddressKeeper, Budget, Ceilings, Prices, Spending};
 use crate::supervision::{Part, Supervision, supervisor};
 use crate::telemetry::metrics::Metrics;
 use crate::tokens::TokenCounter;
@@ -125,7 +126,7 @@ impl Application {
         let instructions = Arc::new(instructions);
         let to_count = Arc::clone(&instructions);
         std::thread::spawn(move || to_count.tokens());
-        let spending = spending(&settings.budget);
+        let spending = spending(settings);
         let sources = Arc::new(match answers {
             Answers::FromModel => {
                 let BudgetSettings { prompt_price, completion_price, .. } = settings.budget;
@@ -202,6 +203,7 @@ impl Application {
                 follow_elsewhere: Post::to(&llm, mailboxes),
                 create: Post::to(&persistence, mailboxes),
                 find_epochs: Post::to(&persistence, mailboxes),
+                load_spending: Post::to(&persistence, mailboxes),
                 resume: Post::to(&persistence, mailboxes),
                 load_history: Post::to(&persistence, mailboxes),
                 find_turn: Post::to(&persistence, mailboxes),
@@ -282,11 +284,19 @@ impl Application {
     }
 }
 
-fn spending(budget: &BudgetSettings) -> Arc<Spending> {
-    let ceilings = Ceilings { tokens: budget.daily_tokens, nanodollars: budget.daily_nanodollars };
+fn spending(settings: &Settings) -> Arc<Spending> {
+    let budget = &settings.budget;
+    let of = |tokens, nanodollars| Ceilings { tokens, nanodollars };
+    let ceilings = Budget {
+        day: of(budget.daily_tokens, budget.daily_nanodollars),
+        address: of(budget.address_tokens, budget.address_nanodollars),
+        session: of(budget.session_tokens, budget.session_nanodollars),
+    };
+    let secret = settings.llm.api_key.as_ref().map_or("", |key| key.expose_secret());
+    let addresses = AddressKeeper::new(secret.as_bytes());
     let prices =
         Prices { prompt: budget.prompt_price.unwrap_or(0), completion: budget.completion_price.unwrap_or(0) };
-    Spending::new(ceilings, prices)
+    Spending::new(ceilings, prices, addresses)
 }
 
 impl Application {

@@ -30,6 +30,12 @@ impl AddressKey {
         }
     }
 
+    /// The same in 8 bytes, for a digest.
+    #[must_use]
+    pub const fn bytes(self) -> [u8; 8] {
+        self.0.to_be_bytes()
+    }
+
     /// Whether it is one of the addresses somebody gets 65,536 of for the asking.
     pub(super) fn is_ipv6(self) -> bool {
         self.0 & IPV4_MARK_MASK != IPV4_MARK

@@ -24,7 +24,7 @@ use crate::persistence::messages::{FindTurn, LoadSpending, MarkInterrupted, Save
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::server::AnswerMode;
 use crate::receives;
-use crate::spending::{Day, Spending};
+use crate::spending::{Account, Day, Spending};
 use crate::supervision::Part;
 use crate::telemetry::metrics::Metrics;
 use crate::tokens::TokenCounter;
@@ -122,7 +122,8 @@ impl LlmActor {
             return Err(ErrorCode::ShuttingDown.into());
         }
         let now = std::time::Instant::now();
-        let route = self.answering.sources.route(now, ask.asked_at, ask.visitor, &ask.prompt)?;
+        let route =
+            self.answering.sources.route(now, ask.asked_at, ask.session_id, ask.visitor, &ask.prompt)?;
         let mode = match route {
             Route::Model(_) => AnswerMode::Live,
             Route::Resume(_) => AnswerMode::Excerpts,
@@ -155,9 +156,13 @@ impl LlmActor {
             return;
         }
         let day = Day::of(Timestamp::now());
-        let loaded = self.load_spending.ask(LoadSpending { day }, PATIENCE);
+        let load = LoadSpending { accounts: vec![Account::Day(day)] };
+        let loaded = self.load_spending.ask(load, PATIENCE);
         ctx.wait(loaded.into_actor(self).map(move |loaded, actor, ctx| match loaded {
-            Ok(Ok(stored)) => actor.answering.spending.add_stored(day, stored),
+            Ok(Ok(stored)) => {
+                let stored = stored.into_iter().next().map(|(_, stored)| stored).unwrap_or_default();
+                actor.answering.spending.add_stored(day, stored);
+            }
             failed => {
                 warn!(actor.log, "what was spent today cannot be read yet"; "reply" => ?failed);
                 let pause = tokio::time::sleep(RETRY_LOADING);

@@ -16,9 +16,11 @@ use super::retry::{Next, RetryPolicy, Tries};
 use super::source::{Finish, SourceError};
 use super::turn::{Answering, Saved};
 use super::upstream::{Ask, UpstreamClient};
+use crate::clock::Timestamp;
 use crate::persistence::PATIENCE;
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::server::{AnswerMode, Usage};
+use crate::spending::Reservation;
 use crate::telemetry::metrics::{DegradedBy, Presence, Retry};
 
 /// Answers a question into `generation`. Dropping the future stops whoever is being asked.
@@ -26,11 +28,13 @@ pub(super) async fn answer(
     answering: &Answering,
     ask: &AskModel,
     generation: &Generation,
+    reservation: Option<&Reservation>,
 ) -> Result<Finish, SourceError> {
     let mut asking = Asking {
         answering,
         ask,
         generation,
+        reservation,
         prompt: Cow::Borrowed(&ask.prompt),
         model: 0,
         first_word_by: Instant::now() + answering.first_word_timeout,
@@ -97,6 +101,8 @@ struct Asking<'a> {
     answering: &'a Answering,
     ask: &'a AskModel,
     generation: &'a Generation,
+    /// What is set aside for the answer.
+    reservation: Option<&'a Reservation>,
     /// Owned once it had to be shortened.
     prompt: Cow<'a, Prompt>,
     model: usize,
@@ -140,6 +146,9 @@ impl Asking<'_> {
                 }
             },
         };
+        if error.may_be_charged && !self.can_pay_once_more() {
+            return false;
+        }
         self.answering.metrics.upstream.retry(kind);
         warn!(self.ask.log, "asking once more for the same answer"; "how" => kind.as_str(), "cause" => %error,
             "void_bytes" => self.generation.len(), "may_be_charged_twice" => error.may_be_charged,
@@ -163,6 +172,19 @@ impl Asking<'_> {
         }
         sleep(after).await;
         true
+    }
+
+    /// What was set aside may be used up by the request before; the next one needs as much again.
+    fn can_pay_once_more(&self) -> bool {
+        let Some(reservation) = self.reservation else { return true };
+        let extended =
+            reservation.extend(Timestamp::now(), self.prompt.tokens, self.prompt.max_response_tokens);
+        if let Err(reached) = &extended {
+            self.answering.metrics.budget.refused(reached.scope);
+            warn!(self.ask.log, "there is no budget left to ask once more for the same answer";
+                "ceiling" => reached.scope.as_str());
+        }
+        extended.is_ok()
     }
 
     fn next(&mut self, client: &UpstreamClient, error: &SourceError) -> Next {

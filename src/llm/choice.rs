@@ -17,10 +17,11 @@ use super::source::SourceError;
 use super::upstream::UpstreamClient;
 use super::upstream::key::{KeyError, KeyReport};
 use crate::clock::Timestamp;
+use crate::ids::SessionId;
 use crate::limits::AddressKey;
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::server::AnswerMode;
-use crate::spending::{CeilingReached, Reservation, Spending};
+use crate::spending::{CeilingReached, Reservation, Scope, Spending};
 use crate::telemetry::metrics::{DegradedBy, Metrics, UpstreamOutcome};
 
 /// When to ask again after the line was full; answers take seconds.
@@ -97,6 +98,12 @@ impl Sources {
         Self { model: Some(Model { client, breaker, spending, admission, key }), excerpts, metrics }
     }
 
+    /// What the model may cost, when one answers.
+    #[must_use]
+    pub fn spending(&self) -> Option<&Arc<Spending>> {
+        self.model.as_ref().map(|model| &model.spending)
+    }
+
     /// Where a question of so many tokens goes that comes `now`, which is `at` by the calendar.
     ///
     /// # Errors
@@ -105,6 +112,7 @@ impl Sources {
         &self,
         now: Instant,
         at: Timestamp,
+        session: SessionId,
         visitor: AddressKey,
         prompt: &Prompt,
     ) -> Result<Route, Failure> {
@@ -120,12 +128,12 @@ impl Sources {
             self.metrics.upstream.turned_away(false);
             Failure::after(ErrorCode::Overloaded, retry_after.unwrap_or_default().max(RETRY_WHEN_FULL))
         })?;
-        match model.spending.reserve(at, prompt.tokens, prompt.max_response_tokens) {
+        let asker = model.spending.asker(session, visitor);
+        match model.spending.reserve(at, asker, prompt.tokens, prompt.max_response_tokens) {
             Ok(reservation) => Ok(Route::Model(Fare { admitted, reservation })),
-            Err(CeilingReached { retry_after }) => {
-                self.metrics.budget.refusals.inc();
-                let failure = Failure::after(ErrorCode::BudgetExceeded, retry_after);
-                resume(DegradedBy::BudgetSpent, failure)
+            Err(reached) => {
+                self.metrics.budget.refused(reached.scope);
+                resume(DegradedBy::BudgetSpent, over(reached))
             }
         }
     }
@@ -264,6 +272,26 @@ impl Drop for Trial<'_> {
 }
 
 /// What a visitor is told while the breaker is open and nobody else may answer.
+/// What a visitor is told whose question is over a ceiling.
+pub(super) fn over(reached: CeilingReached) -> Failure {
+    let CeilingReached { scope, retry_after } = reached;
+    let failure = Failure { retry_after, ..Failure::from(ErrorCode::BudgetExceeded) };
+    match scope {
+        Scope::Day => failure,
+        Scope::Address => Failure {
+            saying: Some(
+                "Your questions of today have used up what one visitor may have. Please come back tomorrow.",
+            ),
+            ..failure
+        },
+        Scope::Session => Failure {
+            retryable: false,
+            saying: Some("This conversation has become as long as it may. Please start a new one."),
+            ..failure
+        },
+    }
+}
+
 fn closed(pause: Duration) -> Failure {
     Failure::after(ErrorCode::ApiError, pause)
 }

@@ -61,6 +61,8 @@ pub struct Failure {
     pub retry_after: Option<Duration>,
     /// Whether trying again may help.
     pub retryable: bool,
+    /// What to say instead of the code's own sentence.
+    pub saying: Option<&'static str>,
 }
 
 impl Failure {
@@ -73,7 +75,7 @@ impl Failure {
 
 impl From<ErrorCode> for Failure {
     fn from(code: ErrorCode) -> Self {
-        Self { code, retry_after: None, retryable: code.entry().retryable }
+        Self { code, retry_after: None, retryable: code.entry().retryable, saying: None }
     }
 }
 

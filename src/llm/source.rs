@@ -44,7 +44,7 @@ impl SourceError {
     #[must_use]
     pub fn new(fault: Fault, detail: impl Into<String>) -> Self {
         let it = fault.consequences();
-        let failure = Failure { code: it.code, retry_after: None, retryable: it.retryable };
+        let failure = Failure { retryable: it.retryable, ..Failure::from(it.code) };
         Self { fault, failure, says_again: None, may_be_charged: false, detail: detail.into() }
     }
 

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::admission::Admitted;
 use super::asking;
-use super::choice::{Fare, Route, Sources};
+use super::choice::{Fare, Route, Sources, over};
 use super::generation::{Acceptance, Failure, Generation, Outcome, Said};
 use super::messages::AskModel;
 use super::source::{Finish, SourceError};
@@ -26,7 +26,7 @@ use crate::persistence::messages::{
 use crate::persistence::{PATIENCE, StorageError};
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::server::{AnswerMode, TurnStatus, Usage};
-use crate::spending::{Amount, Day, Reservation, Spending};
+use crate::spending::{Amount, CeilingReached, Reservation, Spending};
 use crate::supervision::{Part, caught};
 use crate::telemetry::metrics::{DegradedBy, Metrics, Presence};
 use crate::tokens::TokenCounter;
@@ -149,9 +149,9 @@ impl Answering {
             tokens: ask.question_tokens,
             asked_at: ask.asked_at,
             reserve: reservation.as_ref().map(|it| Reserve {
-                day: it.day,
+                accounts: it.accounts.clone(),
                 amount: it.amount,
-                ceilings: self.spending.ceilings,
+                budget: self.spending.budget,
             }),
             answered_by: self.incarnation.name(),
             regenerates: ask.regenerates,
@@ -173,12 +173,15 @@ impl Answering {
             generation.settle_question(acceptance.clone());
             acceptance
         };
-        let drive = async { Ok(self.drive(ask, generation, way, watch).await) };
+        let drive = async { Ok(self.drive(ask, generation, way, watch, reservation.as_ref()).await) };
         match try_join(accept, drive).await {
             Ok((_, ending)) => self.conclude(ask, generation, ending, watch, reservation).await,
             Err(failure) => {
                 // It was never asked, as far as anybody will remember.
                 if let Some(reservation) = reservation {
+                    if failure.code == ErrorCode::BudgetExceeded {
+                        self.spending.doubt(&reservation.accounts);
+                    }
                     reservation.settle(Amount::default());
                 }
                 info!(ask.log, "question refused"; "code" => ?failure.code);
@@ -192,6 +195,7 @@ impl Answering {
         generation: &Arc<Generation>,
         way: Way,
         watch: &Stopwatch,
+        reservation: Option<&Reservation>,
     ) -> Ending {
         let answer = async {
             match way {
@@ -201,7 +205,7 @@ impl Answering {
                     self.stand_in_line(&mut admitted, generation).await?;
                     watch.asked_after.set(Some(watch.started.elapsed()));
                     // The place is held until the answer has ended.
-                    let answered = asking::answer(self, ask, generation).await;
+                    let answered = asking::answer(self, ask, generation, reservation).await;
                     drop(admitted);
                     answered
                 }
@@ -327,7 +331,8 @@ impl Answering {
         };
         let settle = reservation.map(|reservation| {
             let taken = self.spending.taken(&usage).plus(self.spending.taken(&generation.void_usage()));
-            let settle = Settle { day: reservation.day, set_aside: reservation.amount, taken };
+            let accounts = reservation.accounts.clone();
+            let settle = Settle { accounts, set_aside: reservation.amount, taken };
             reservation.settle(taken);
             settle
         });
@@ -398,9 +403,7 @@ fn millis(span: Duration) -> u64 {
 
 fn question_failure(error: &StorageError, asked_at: Timestamp) -> Failure {
     match error {
-        StorageError::CeilingReached => {
-            Failure::after(ErrorCode::BudgetExceeded, Day::of(asked_at).end().since(asked_at))
-        }
+        StorageError::CeilingReached(scope) => over(CeilingReached::of(*scope, asked_at)),
         StorageError::DuplicateQuestion => ErrorCode::DuplicateId.into(),
         StorageError::Superseded => ErrorCode::SessionNotFound.into(),
         StorageError::BufferFull => ErrorCode::StorageUnavailable.into(),

@@ -24,7 +24,7 @@ use crate::receives;
 use crate::session::history::MAX_EXCHANGES;
 use crate::session::rate_window::WINDOW;
 use crate::settings::DatabaseSettings;
-use crate::spending::Amount;
+use crate::spending::{Account, Amount};
 use crate::supervision::{Part, Supervision};
 use crate::telemetry::metrics::Metrics;
 
@@ -116,7 +116,7 @@ fn done(written: Written) -> Result<(), StorageError> {
         Written::Done | Written::Epoch(_) => Ok(()),
         Written::Superseded => Err(StorageError::Superseded),
         Written::Duplicate => Err(StorageError::DuplicateQuestion),
-        Written::CeilingReached => Err(StorageError::CeilingReached),
+        Written::CeilingReached(scope) => Err(StorageError::CeilingReached(scope)),
         Written::NotFound => Err(StorageError::Gone),
         Written::TooLate => Err(too_late()),
         Written::Expired => Err(StorageError::Rejected("there is nothing to change".to_owned())),
@@ -245,10 +245,14 @@ impl Receive<FindTurn> for PersistenceActor {
 }
 
 impl Receive<LoadSpending> for PersistenceActor {
-    fn receive(&mut self, load: LoadSpending, _: &mut Self::Context) -> Reply<Result<Amount, StorageError>> {
+    fn receive(
+        &mut self,
+        load: LoadSpending,
+        _: &mut Self::Context,
+    ) -> Reply<Result<Vec<(Account, Amount)>, StorageError>> {
         let pool = self.pool.clone();
         Reply::later(async move {
-            pool.run(async move |link: &mut Connection| spending::load(link, load.day).await).await
+            pool.run(async move |link: &mut Connection| spending::load(link, load.accounts).await).await
         })
     }
 }

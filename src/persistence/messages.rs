@@ -12,7 +12,7 @@ use crate::llm::boundaries::Boundaries;
 use crate::protocol::client::Rating;
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::server::{AnswerMode, TurnStatus, Usage};
-use crate::spending::{Amount, Ceilings, Day};
+use crate::spending::{Account, Amount, Budget};
 
 /// Store a new session, at epoch 0.
 #[derive(Clone, Debug, Message)]
@@ -165,35 +165,35 @@ pub struct SaveQuestion {
     pub reserve: Option<Reserve>,
 }
 
-/// Set an amount aside in the account of a day, with the question that will take it. While its asker waits, a question
-/// that would exceed a ceiling is not stored; after that its answer is being given, and it counts whatever it exceeds.
-#[derive(Clone, Copy, Debug)]
+/// Set an amount aside in some accounts, with the question that will take it. While its asker waits, a question that would
+/// exceed a ceiling is not stored; after that its answer is being given, and it counts whatever it exceeds.
+#[derive(Clone, Debug)]
 pub struct Reserve {
-    /// The day.
-    pub day: Day,
+    /// The accounts; a session's is that of the question's.
+    pub accounts: Vec<Account>,
     /// How much.
     pub amount: Amount,
-    /// What the day may take, by all servers that share the database.
-    pub ceilings: Ceilings,
+    /// What they may take, by all servers that share the database.
+    pub budget: Budget,
 }
 
 /// Count what was taken instead of what was set aside.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settle {
-    /// The day in whose account it was set aside.
-    pub day: Day,
+    /// The accounts in which it was set aside.
+    pub accounts: Vec<Account>,
     /// What was set aside.
     pub set_aside: Amount,
     /// What was taken.
     pub taken: Amount,
 }
 
-/// Read the account of a day.
-#[derive(Clone, Copy, Debug, Message)]
-#[rtype(result = "Result<Amount, StorageError>")]
+/// Read what was taken, with what is set aside, in some accounts.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<Vec<(Account, Amount)>, StorageError>")]
 pub struct LoadSpending {
-    /// The day.
-    pub day: Day,
+    /// The accounts.
+    pub accounts: Vec<Account>,
 }
 
 /// Store an answer, whole or as far as it is; the later one replaces the earlier. [`StorageError::Gone`] when the turn has

@@ -6,13 +6,15 @@
 //! [`FlushStorage`](messages::FlushStorage).
 //!
 //! In reading order: [`messages`], [`actor`], `writer` (group commit), `spending` (the
-//! account of each day), `queries` (each written once for both
+//! accounts), `queries` (each written once for both
 //! databases), `pool` (what makes that possible; `postgres` and `sqlite` open its connections), `models`, [`schema`], [`migrations`].
 //! [`reports`] is what the owner's commands read and delete, in a process of their own beside the server.
 
 use std::time::Duration;
 
 use thiserror::Error;
+
+use crate::spending::Scope;
 
 pub mod actor;
 pub mod messages;
@@ -58,10 +60,10 @@ pub enum StorageError {
     /// The session was resumed by a later connection, or is gone. Clients see `SESSION_NOT_FOUND`.
     #[error("the session belongs to a later connection, or is gone")]
     Superseded,
-    /// The day's ceiling would be exceeded, by this server or another that shares the database. Clients see
+    /// A ceiling would be exceeded, by this server or another that shares the database. Clients see
     /// `BUDGET_EXCEEDED`.
-    #[error("the day's ceiling would be exceeded")]
-    CeilingReached,
+    #[error("the ceiling of the {} would be exceeded", .0.as_str())]
+    CeilingReached(Scope),
     /// The turn has ended, or is no longer there. Clients see `NO_SUCH_TURN`, or nothing.
     #[error("the turn has ended, or is gone")]
     Gone,

@@ -123,11 +123,11 @@ pub(super) async fn save_question(
         return Ok(if stored == 0 { Written::Duplicate } else { Written::Done });
     }
     if let Some(reserve) = &it.reserve
-        && !spending::set_aside(connection, reserve, refusable).await?
+        && let Some(scope) = spending::set_aside(connection, reserve, refusable).await?
     {
         let undo = diesel::delete(turns::table.find(Key(it.turn_id.0)));
         on_either!(connection, link => Prepared(undo).execute(link).await)?;
-        return Ok(Written::CeilingReached);
+        return Ok(Written::CeilingReached(scope));
     }
     let message = NewMessage {
         turn_id: Key(it.turn_id.0),

@@ -25,6 +25,26 @@ diesel::table! {
         created_at_ms -> BigInt,
         /// When it was last started, resumed or asked something.
         last_seen_at_ms -> BigInt,
+        /// Tokens that its answers took, with those set aside; counted while there is a ceiling.
+        tokens -> BigInt,
+        /// What they cost, in billionths of a US dollar.
+        cost_nanodollars -> BigInt,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::{BigInt, Binary, Integer};
+
+    /// What the answers to a client address took on a day, with what is set aside.
+    address_spending (day, address) {
+        /// A `Day`.
+        day -> Integer,
+        /// An `AddressDigest`.
+        address -> Binary,
+        /// Tokens.
+        tokens -> BigInt,
+        /// Billionths of a US dollar.
+        cost_nanodollars -> BigInt,
     }
 }
 

@@ -1,66 +1,166 @@
-//! The account of each day in the store: the same two steps as in memory, within the transactions of question and answer.
+//! The accounts in the store: the same two steps as in memory, within the transactions of question and answer.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::messages::{Reserve, Settle};
+use super::models::Key;
 use super::pool::{Connection, on_either};
-use super::schema::spending;
-use crate::spending::{Amount, Day};
+use super::prepared::Prepared;
+use super::schema::{address_spending, sessions, spending};
+use crate::spending::{Account, Amount, Ceilings, Scope};
 
-/// What was taken on a day, with what is set aside.
-pub(super) async fn load(connection: &mut Connection, day: Day) -> QueryResult<Amount> {
-    let account = spending::table.find(day.0).select((spending::tokens, spending::cost_nanodollars));
-    let found: Option<(i64, i64)> = on_either!(connection, link => account.first(link).await.optional())?;
-    let (tokens, nanodollars) = found.unwrap_or_default();
-    Ok(Amount {
-        tokens: u64::try_from(tokens).unwrap_or(0),
-        nanodollars: u64::try_from(nanodollars).unwrap_or(0),
-    })
+/// What is added to an account, and the most that may be in it before.
+#[derive(Clone, Copy)]
+struct Change {
+    tokens: i64,
+    nanodollars: i64,
+    most_tokens: i64,
+    most_nanodollars: i64,
 }
 
-/// Sets an amount aside. Says whether it was; while `refusable` it is not when a ceiling would be exceeded.
+impl Change {
+    /// More, if the ceilings hold.
+    fn within(ceilings: Ceilings, amount: Amount) -> Self {
+        let (tokens, nanodollars) = (stored(amount.tokens), stored(amount.nanodollars));
+        let room = |most: Option<u64>, amount: i64| {
+            most.map_or(i64::MAX, |most| stored(most).saturating_sub(amount))
+        };
+        Self {
+            tokens,
+            nanodollars,
+            most_tokens: room(ceilings.tokens, tokens),
+            most_nanodollars: room(ceilings.nanodollars, nanodollars),
+        }
+    }
+
+    /// One amount in place of another, whatever the ceilings.
+    fn from_to(before: Amount, after: Amount) -> Self {
+        let difference = |before: u64, after: u64| stored(after).saturating_sub(stored(before));
+        Self {
+            tokens: difference(before.tokens, after.tokens),
+            nanodollars: difference(before.nanodollars, after.nanodollars),
+            most_tokens: i64::MAX,
+            most_nanodollars: i64::MAX,
+        }
+    }
+}
+
+/// The row of an account, by its table and its expression, as a statement that changes it by one step: servers that share the
+/// database cannot both take what is left. Says whether it did.
+macro_rules! changed {
+    ($connection:expr, $change:expr, $table:ident, $row:expr) => {{
+        let row = $row
+            .filter($table::tokens.le($change.most_tokens))
+            .filter($table::cost_nanodollars.le($change.most_nanodollars));
+        let change = diesel::update(row).set((
+            $table::tokens.eq($table::tokens + $change.tokens),
+            $table::cost_nanodollars.eq($table::cost_nanodollars + $change.nanodollars),
+        ));
+        on_either!($connection, link => Prepared(change).execute(link).await)? > 0
+    }};
+}
+
+/// Both sums of the row of an account, if there is one.
+macro_rules! sums {
+    ($connection:expr, $table:ident, $row:expr) => {{
+        let sums = $row.select(($table::tokens, $table::cost_nanodollars));
+        on_either!($connection, link => sums.first(link).await.optional())?
+    }};
+}
+
+/// What was taken in accounts, with what is set aside.
+pub(super) async fn load(
+    connection: &mut Connection,
+    accounts: Vec<Account>,
+) -> QueryResult<Vec<(Account, Amount)>> {
+    let mut loaded = Vec::with_capacity(accounts.len());
+    for account in accounts {
+        let found: Option<(i64, i64)> = match account {
+            Account::Day(day) => sums!(connection, spending, spending::table.find(day.0)),
+            Account::Address(day, address) => {
+                sums!(connection, address_spending, address_spending::table.find((day.0, address.0.to_vec())))
+            }
+            Account::Session(id) => sums!(connection, sessions, sessions::table.find(Key(id.0))),
+        };
+        let (tokens, nanodollars) = found.unwrap_or_default();
+        let amount = Amount {
+            tokens: u64::try_from(tokens).unwrap_or(0),
+            nanodollars: u64::try_from(nanodollars).unwrap_or(0),
+        };
+        loaded.push((account, amount));
+    }
+    Ok(loaded)
+}
+
+/// Sets an amount aside in all of its accounts. While `refusable` it is set aside in none when the ceiling of one would be exceeded:
+/// says of which.
 pub(super) async fn set_aside(
     connection: &mut Connection,
     it: &Reserve,
     refusable: bool,
-) -> QueryResult<bool> {
-    if add(connection, it, refusable).await? {
-        return Ok(true);
+) -> QueryResult<Option<Scope>> {
+    for (place, account) in it.accounts.iter().enumerate() {
+        let ceilings = if refusable { it.budget.of(account.scope()) } else { Ceilings::default() };
+        let more = Change::within(ceilings, it.amount);
+        if change(connection, *account, more).await? {
+            continue;
+        }
+        open(connection, *account).await?;
+        if change(connection, *account, more).await? || !refusable {
+            continue;
+        }
+        for before in it.accounts.iter().take(place) {
+            change(connection, *before, Change::from_to(it.amount, Amount::default())).await?;
+        }
+        return Ok(Some(account.scope()));
     }
-    let first = (spending::day.eq(it.day.0), spending::tokens.eq(0), spending::cost_nanodollars.eq(0));
-    let open = diesel::insert_into(spending::table).values(first).on_conflict_do_nothing();
-    on_either!(connection, link => open.execute(link).await)?;
-    add(connection, it, refusable).await
+    Ok(None)
 }
 
-/// One statement, so that servers that share the database cannot both take what is left.
-async fn add(connection: &mut Connection, it: &Reserve, refusable: bool) -> QueryResult<bool> {
-    let (tokens, cost) = (stored(it.amount.tokens), stored(it.amount.nanodollars));
-    let room = |ceiling: Option<u64>, amount: i64| match ceiling.filter(|_| refusable) {
-        Some(most) => stored(most).saturating_sub(amount),
-        None => i64::MAX,
-    };
-    let account = spending::table
-        .find(it.day.0)
-        .filter(spending::tokens.le(room(it.ceilings.tokens, tokens)))
-        .filter(spending::cost_nanodollars.le(room(it.ceilings.nanodollars, cost)));
-    let add = diesel::update(account).set((
-        spending::tokens.eq(spending::tokens + tokens),
-        spending::cost_nanodollars.eq(spending::cost_nanodollars + cost),
-    ));
-    Ok(on_either!(connection, link => add.execute(link).await)? > 0)
-}
-
-/// Counts what was taken instead of what was set aside. To be done once, with what ends the turn.
+/// Counts what was taken instead of what was set aside. To be done once, with what ends the turn. A deleted session and an address
+/// of an earlier day have no account any more.
 pub(super) async fn settle(connection: &mut Connection, it: &Settle) -> QueryResult<()> {
-    let difference = |taken: u64, set_aside: u64| stored(taken).saturating_sub(stored(set_aside));
-    let change = diesel::update(spending::table.find(it.day.0)).set((
-        spending::tokens.eq(spending::tokens + difference(it.taken.tokens, it.set_aside.tokens)),
-        spending::cost_nanodollars
-            .eq(spending::cost_nanodollars + difference(it.taken.nanodollars, it.set_aside.nanodollars)),
-    ));
-    on_either!(connection, link => change.execute(link).await)?;
+    for account in &it.accounts {
+        change(connection, *account, Change::from_to(it.set_aside, it.taken)).await?;
+    }
+    Ok(())
+}
+
+async fn change(connection: &mut Connection, account: Account, it: Change) -> QueryResult<bool> {
+    Ok(match account {
+        Account::Day(day) => changed!(connection, it, spending, spending::table.find(day.0)),
+        Account::Address(day, address) => {
+            let row = address_spending::table.find((day.0, address.0.to_vec()));
+            changed!(connection, it, address_spending, row)
+        }
+        Account::Session(id) => changed!(connection, it, sessions, sessions::table.find(Key(id.0))),
+    })
+}
+
+/// Makes the account, if it is not there; a session has its own. With the first account of an address on a day, those of the days
+/// before are deleted.
+async fn open(connection: &mut Connection, account: Account) -> QueryResult<()> {
+    match account {
+        Account::Day(day) => {
+            let empty = (spending::day.eq(day.0), spending::tokens.eq(0), spending::cost_nanodollars.eq(0));
+            let open = diesel::insert_into(spending::table).values(empty).on_conflict_do_nothing();
+            on_either!(connection, link => Prepared(open).execute(link).await)?;
+        }
+        Account::Address(day, address) => {
+            let earlier = diesel::delete(address_spending::table.filter(address_spending::day.lt(day.0)));
+            on_either!(connection, link => earlier.execute(link).await)?;
+            let empty = (
+                address_spending::day.eq(day.0),
+                address_spending::address.eq(address.0.to_vec()),
+                address_spending::tokens.eq(0),
+                address_spending::cost_nanodollars.eq(0),
+            );
+            let open = diesel::insert_into(address_spending::table).values(empty).on_conflict_do_nothing();
+            on_either!(connection, link => Prepared(open).execute(link).await)?;
+        }
+        Account::Session(_) => {}
+    }
     Ok(())
 }
 

@@ -19,6 +19,7 @@ use super::messages::{
 use super::pool::{Connection, Pool};
 use super::{queries, visitors_wishes};
 use crate::faults::{self, Point};
+use crate::spending::Scope;
 use crate::telemetry::metrics::Metrics;
 
 /// Writes that may wait for the database.
@@ -60,7 +61,7 @@ pub(super) enum Written {
     TooLate,
     Superseded,
     Duplicate,
-    CeilingReached,
+    CeilingReached(Scope),
 }
 
 /// A change and who wants to know of it. An asker that has gone does not stop the change.

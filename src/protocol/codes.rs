@@ -183,8 +183,8 @@ impl ErrorCode {
                 None,
                 [
                     "The budget for answers is used up for now.",
-                    "the day's budget is used up, with `retry_after_ms` to midnight UTC; or the account at the model's server is (402)",
-                    "raise `DAILY_TOKEN_LIMIT` or `DAILY_COST_LIMIT`, or add credit there",
+                    "the budget of the day or of the client's address is used up, with `retry_after_ms` to midnight UTC; or that of the session, with `retryable: false`; or the account at the model's server is (402)",
+                    "raise `DAILY_TOKEN_LIMIT`, `DAILY_COST_LIMIT` or the limit of that address or session, or add credit there",
                 ],
             ),
             Self::ContentRejected => entry(

@@ -58,8 +58,8 @@ impl Refusal {
 
 impl From<Failure> for Refusal {
     fn from(failure: Failure) -> Self {
-        let Failure { code, retry_after, retryable } = failure;
-        Self { code, retry_after, retryable, detail: None }
+        let Failure { code, retry_after, retryable, saying } = failure;
+        Self { code, retry_after, retryable, detail: saying.map(Cow::Borrowed) }
     }
 }
 

@@ -47,8 +47,8 @@ use crate::llm::instructions::Instructions;
 use crate::llm::messages::{AskModel, FindGeneration, FollowElsewhere};
 use crate::mailbox::Post;
 use crate::persistence::messages::{
-    CreateSession, FindEpochs, FindTurn, ForgetSession, LoadHistory, MarkInterrupted, ResumeSession,
-    SaveFeedback,
+    CreateSession, FindEpochs, FindTurn, ForgetSession, LoadHistory, LoadSpending, MarkInterrupted,
+    ResumeSession, SaveFeedback,
 };
 use crate::protocol::server::ResumeInfo;
 use crate::supervision::Supervision;
@@ -106,6 +106,8 @@ pub struct Neighbours {
     pub create: Post<CreateSession>,
     /// Finds out who has a session.
     pub find_epochs: Post<FindEpochs>,
+    /// Reads what an account has taken.
+    pub load_spending: Post<LoadSpending>,
     /// Takes a stored session over.
     pub resume: Post<ResumeSession>,
     /// Reads the transcript.

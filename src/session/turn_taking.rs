@@ -1,5 +1,7 @@
 //! Taking turns: a question is put to the model, and its answer told as it comes.
 
+use std::sync::Arc;
+
 use actix::{ActorFutureExt, AsyncContext, StreamHandler, WrapFuture};
 use slog::{info, o};
 use tokio::time::Instant;
@@ -15,6 +17,7 @@ use crate::llm::messages::AskModel;
 use crate::llm::subscription::Progress;
 use crate::mailbox::AskError;
 use crate::persistence::PATIENCE;
+use crate::persistence::messages::LoadSpending;
 use crate::protocol::codes::{CloseReason, ErrorCode};
 use crate::protocol::server::{AnswerMode, DoneFrame, NoticeCode, ServerFrame};
 use crate::supervision::Part;
@@ -63,7 +66,32 @@ impl SessionActor {
         self.refuse(&Refusal::new(ErrorCode::StorageUnavailable), wanted.client_id, ctx);
     }
 
+    /// Asks, once it is known what the visitor's accounts have taken.
     fn ask_anew(&mut self, wanted: Wanted, ctx: &mut SocketContext) {
+        let Some(open) = &self.open else { return };
+        let Some(spending) = self.surroundings.sources.spending() else { return self.put(wanted, ctx) };
+        let asker = spending.asker(open.id, self.visitor.address());
+        let unknown = spending.unknown(Timestamp::now(), asker);
+        if unknown.is_empty() {
+            return self.put(wanted, ctx);
+        }
+        let spending = Arc::clone(spending);
+        let loaded =
+            self.surroundings.neighbours.load_spending.ask(LoadSpending { accounts: unknown }, PATIENCE);
+        ctx.wait(loaded.into_actor(self).map(move |loaded, actor, ctx| match loaded {
+            Ok(Ok(stored)) => {
+                stored.into_iter().for_each(|(account, amount)| spending.learn(account, amount));
+                actor.put(wanted, ctx);
+            }
+            Ok(Err(error)) => actor.storage_failed(&error, wanted.client_id, ctx),
+            Err(AskError::Timeout) => {
+                actor.refuse(&Refusal::new(ErrorCode::StorageUnavailable), wanted.client_id, ctx);
+            }
+            Err(AskError::Closed) => actor.actor_failed(Part::Persistence, wanted.client_id, ctx),
+        }));
+    }
+
+    fn put(&mut self, wanted: Wanted, ctx: &mut SocketContext) {
         let Some(open) = &mut self.open else { return };
         let now = Timestamp::now();
         let (client_id, regenerates) = (wanted.client_id.clone(), wanted.regenerates);

@@ -149,6 +149,14 @@ catalogue! {
         |all| all.budget.daily_tokens.map_or_else(String::new, |it| it.to_string());
     DAILY_COST_LIMIT: Form::Dollars,
         |all| all.budget.daily_nanodollars.map_or_else(String::new, money::written);
+    DAILY_TOKEN_LIMIT_PER_ADDRESS: Form::Whole(1, 1_000_000_000_000, ", at least MAX_CONTEXT_TOKENS; empty for none"),
+        |all| all.budget.address_tokens.map_or_else(String::new, |it| it.to_string());
+    DAILY_COST_LIMIT_PER_ADDRESS: Form::Dollars,
+        |all| all.budget.address_nanodollars.map_or_else(String::new, money::written);
+    SESSION_TOKEN_LIMIT: Form::Whole(1, 1_000_000_000_000, ", at least MAX_CONTEXT_TOKENS; empty for none"),
+        |all| all.budget.session_tokens.map_or_else(String::new, |it| it.to_string());
+    SESSION_COST_LIMIT: Form::Dollars,
+        |all| all.budget.session_nanodollars.map_or_else(String::new, money::written);
     LLM_PRICE_PROMPT: Form::Dollars,
         |all| all.budget.prompt_price.map_or_else(String::new, money::written);
     LLM_PRICE_COMPLETION: Form::Dollars,

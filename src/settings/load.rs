@@ -251,47 +251,69 @@ fn tokens(from: &mut Reader) -> Option<TokenSettings> {
     Some(TokenSettings { max_context: max_context?, max_response: max_response?, tokenizer: tokenizer? })
 }
 
-/// One exchange must be possible within a day's limits, or the first question would be refused like the last.
+/// One exchange must be possible within every limit, or the first question would be refused like the last.
 fn budget(from: &mut Reader, tokens: Option<&TokenSettings>) -> Option<BudgetSettings> {
-    let daily_tokens = from.optional_whole(&name::DAILY_TOKEN_LIMIT);
-    let daily_nanodollars = from.optional(&name::DAILY_COST_LIMIT, money::parse);
     let prompt_price = from.optional(&name::LLM_PRICE_PROMPT, money::parse);
     let completion_price = from.optional(&name::LLM_PRICE_COMPLETION, money::parse);
-    if let (Some(Some(limit)), Some(tokens)) = (daily_tokens, tokens)
-        && limit < u64::from(tokens.max_context)
+    let prices = prompt_price.zip(completion_price);
+    let daily_tokens = token_limit(from, &name::DAILY_TOKEN_LIMIT, tokens);
+    let daily_nanodollars = cost_limit(from, &name::DAILY_COST_LIMIT, tokens, prices);
+    let address_tokens = token_limit(from, &name::DAILY_TOKEN_LIMIT_PER_ADDRESS, tokens);
+    let address_nanodollars = cost_limit(from, &name::DAILY_COST_LIMIT_PER_ADDRESS, tokens, prices);
+    let session_tokens = token_limit(from, &name::SESSION_TOKEN_LIMIT, tokens);
+    let session_nanodollars = cost_limit(from, &name::SESSION_COST_LIMIT, tokens, prices);
+    Some(BudgetSettings {
+        daily_tokens: daily_tokens?,
+        daily_nanodollars: daily_nanodollars?,
+        address_tokens: address_tokens?,
+        address_nanodollars: address_nanodollars?,
+        session_tokens: session_tokens?,
+        session_nanodollars: session_nanodollars?,
+        prompt_price: prompt_price?,
+        completion_price: completion_price?,
+    })
+}
+
+fn token_limit(from: &mut Reader, limit: &Setting, tokens: Option<&TokenSettings>) -> Option<Option<u64>> {
+    let most = from.optional_whole(limit);
+    if let (Some(Some(most)), Some(tokens)) = (most, tokens)
+        && most < u64::from(tokens.max_context)
     {
-        from.conflict(&name::DAILY_TOKEN_LIMIT, &name::MAX_CONTEXT_TOKENS, |beside| {
-            format!("does not go with {beside}: a day must have room for one exchange")
+        from.conflict(limit, &name::MAX_CONTEXT_TOKENS, |beside| {
+            format!("does not go with {beside}: it must have room for one exchange")
         });
     }
-    if let (Some(Some(limit)), Some(prompt), Some(completion)) =
-        (daily_nanodollars, prompt_price, completion_price)
-    {
-        let needed = "is required by DAILY_COST_LIMIT: without a price nothing can be set aside";
+    most
+}
+
+fn cost_limit(
+    from: &mut Reader,
+    limit: &Setting,
+    tokens: Option<&TokenSettings>,
+    prices: Option<(Option<u64>, Option<u64>)>,
+) -> Option<Option<u64>> {
+    let cost = from.optional(limit, money::parse);
+    if let (Some(Some(most)), Some((prompt, completion))) = (cost, prices) {
+        let needed = format!("is required by {}: without a price nothing can be set aside", limit.name);
         if prompt.is_none() {
-            from.missing::<()>(&name::LLM_PRICE_PROMPT, needed);
+            from.missing::<()>(&name::LLM_PRICE_PROMPT, &needed);
         }
         if completion.is_none() {
-            from.missing::<()>(&name::LLM_PRICE_COMPLETION, needed);
+            from.missing::<()>(&name::LLM_PRICE_COMPLETION, &needed);
         }
         let prices = Prices { prompt: prompt.unwrap_or(0), completion: completion.unwrap_or(0) };
         let one =
             tokens.map(|it| prices.cost(it.max_context.saturating_sub(it.max_response), it.max_response));
-        if let Some(one) = one.filter(|one| *one > limit) {
+        if let Some(one) = one.filter(|one| *one > most) {
             let one = money::written(one);
-            from.conflict(&name::DAILY_COST_LIMIT, &name::LLM_PRICE_COMPLETION, |_| {
+            from.conflict(limit, &name::LLM_PRICE_COMPLETION, |_| {
                 format!(
                     "is less than one exchange may cost, {one} dollars by the prices and MAX_CONTEXT_TOKENS"
                 )
             });
         }
     }
-    Some(BudgetSettings {
-        daily_tokens: daily_tokens?,
-        daily_nanodollars: daily_nanodollars?,
-        prompt_price: prompt_price?,
-        completion_price: completion_price?,
-    })
+    cost
 }
 
 fn session(from: &mut Reader) -> Option<SessionSettings> {

@@ -23,7 +23,7 @@ pub struct Settings {
     pub llm: LlmSettings,
     /// How many tokens an exchange may take.
     pub tokens: TokenSettings,
-    /// What a day may cost.
+    /// What may be spent.
     pub budget: BudgetSettings,
     /// How often visitors may ask.
     pub limits: LimitSettings,
@@ -138,13 +138,21 @@ pub struct TokenSettings {
     pub tokenizer: Tokenizer,
 }
 
-/// What a day may cost; `None` is no limit, or an unknown price.
+/// What may be spent; `None` is no limit, or an unknown price.
 #[derive(Debug, Clone, Copy)]
 pub struct BudgetSettings {
     /// `DAILY_TOKEN_LIMIT`: the most tokens of prompts and answers in a day of UTC, at least one exchange.
     pub daily_tokens: Option<u64>,
     /// `DAILY_COST_LIMIT`: the most that answers may cost in a day of UTC, in billionths of a US dollar.
     pub daily_nanodollars: Option<u64>,
+    /// `DAILY_TOKEN_LIMIT_PER_ADDRESS`: the same as `daily_tokens` for one client address.
+    pub address_tokens: Option<u64>,
+    /// `DAILY_COST_LIMIT_PER_ADDRESS`: the same as `daily_nanodollars` for one client address.
+    pub address_nanodollars: Option<u64>,
+    /// `SESSION_TOKEN_LIMIT`: the most tokens of prompts and answers of one session, at least one exchange.
+    pub session_tokens: Option<u64>,
+    /// `SESSION_COST_LIMIT`: the most that the answers of one session may cost, in billionths of a US dollar.
+    pub session_nanodollars: Option<u64>,
     /// `LLM_PRICE_PROMPT`: the most paid for a million tokens of prompts, in billionths of a US dollar.
     pub prompt_price: Option<u64>,
     /// `LLM_PRICE_COMPLETION`: the same for tokens of answers.

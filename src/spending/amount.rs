@@ -11,7 +11,7 @@ const NANO: f64 = 1e9;
 const MILLION: u64 = 1_000_000;
 
 /// A day of UTC, counted from 1970.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Day(pub i32);
 
 impl Day {
@@ -57,16 +57,22 @@ impl Amount {
     }
 }
 
-/// What a day may take; `None` is no ceiling.
+/// What an account may take; `None` is no ceiling.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ceilings {
-    /// Tokens (`DAILY_TOKEN_LIMIT`).
+    /// Tokens.
     pub tokens: Option<u64>,
-    /// Billionths of a US dollar (`DAILY_COST_LIMIT`).
+    /// Billionths of a US dollar.
     pub nanodollars: Option<u64>,
 }
 
 impl Ceilings {
+    /// Whether there are any.
+    #[must_use]
+    pub const fn are_set(&self) -> bool {
+        self.tokens.is_some() || self.nanodollars.is_some()
+    }
+
     /// Whether so much is not above any of them.
     #[must_use]
     pub fn hold(self, amount: Amount) -> bool {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Amount, Ceilings, Day};
+use super::{Amount, Ceilings, Day, Scope};
 use crate::clock::Timestamp;
 
 /// The account of one day after another. A new day begins with nothing taken; what was set aside before midnight is
@@ -17,11 +17,22 @@ pub struct DayLedger {
     refused: bool,
 }
 
-/// As much as may be taken today is taken or set aside.
+/// As much as may be taken is taken or set aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CeilingReached {
-    /// Until the next day begins.
-    pub retry_after: Duration,
+    /// In which account.
+    pub scope: Scope,
+    /// Until the next day begins; `None` where that does not help.
+    pub retry_after: Option<Duration>,
+}
+
+impl CeilingReached {
+    /// What a refusal at `now` means.
+    #[must_use]
+    pub fn of(scope: Scope, now: Timestamp) -> Self {
+        let midnight = Day::of(now).end().since(now);
+        Self { scope, retry_after: (scope != Scope::Session).then_some(midnight) }
+    }
 }
 
 impl DayLedger {
@@ -49,7 +60,7 @@ impl DayLedger {
         let then = self.taken.plus(self.set_aside).plus(amount);
         self.refused = !self.ceilings.hold(then);
         if self.refused {
-            return Err(CeilingReached { retry_after: self.day.end().since(now) });
+            return Err(CeilingReached { scope: Scope::Day, retry_after: Some(self.day.end().since(now)) });
         }
         self.set_aside = self.set_aside.plus(amount);
         Ok(self.day)
@@ -108,7 +119,7 @@ mod tests {
         assert!(ledger.is_used_up(NOON) && !ledger.is_used_up(day.end()));
         let mut ledger = of_tokens(100);
         assert_eq!(ledger.set_aside(NOON, tokens(60)), Ok(day));
-        assert_eq!(refused, Err(CeilingReached { retry_after: HALF_A_DAY }));
+        assert_eq!(refused, Err(CeilingReached { scope: Scope::Day, retry_after: Some(HALF_A_DAY) }));
         ledger.settle(day, tokens(60), tokens(10));
         assert!(ledger.set_aside(NOON, tokens(90)).is_ok());
         assert!(ledger.set_aside(NOON, tokens(1)).is_err());

@@ -1,19 +1,23 @@
-//! What the model may cost in a day, so that the bill cannot run away.
+//! What the model may cost: in a day, for one client address in a day, for one session. So the bill cannot run away.
 //!
 //! Before the model is asked, the most that the answer can take is set aside; when it has ended, what it really took is
 //! counted instead. So questions at the same time cannot overspend together, and what a crash leaves unsettled counts
 //! as taken whole. The store keeps the same sums by the same two steps, in the transactions that store the question and
 //! the answer: a restart forgets nothing, and servers that share a database share the ceilings.
 //!
-//! In reading order: [`amount`] is what is counted and what it costs, [`ledger`] decides (a plain value), [`reservation`]
-//! shares it between answers.
+//! In reading order: [`amount`] is what is counted and what it costs, [`account`] is where; [`ledger`] decides for the day and
+//! [`books`] for sessions and addresses (plain values), [`reservation`] shares both between answers.
 //!
-//! What is absent: deleting a conversation gives nothing back; what was paid stays paid.
+//! What is absent: deleting a conversation gives nothing back, except that the session's own account goes with it; what was
+//! paid stays paid.
 
+pub mod account;
 pub mod amount;
+pub mod books;
 pub mod ledger;
 pub mod reservation;
 
+pub use account::{Account, AddressDigest, AddressKeeper, Asker, Budget, Scope};
 pub use amount::{Amount, Ceilings, Day, Prices};
 pub use ledger::{CeilingReached, DayLedger};
 pub use reservation::{Reservation, Spending};

@@ -61,7 +61,7 @@ on_both_stores! {
         assert_eq!(other.ask_and_hear("Second?").await.status(), "complete");
         let after = Scrape::of(&chat.server).await;
         assert_eq!((after.value("budget_taken_tokens"), after.value("budget_set_aside_tokens")), (150.0, 0.0));
-        assert_eq!(after.value("budget_refusals_total"), 1.0);
+        assert_eq!(after.value("budget_refusals_total{limit=\"day\"}"), 1.0);
         assert_eq!(store.number(TOKENS).await, 150);
     }
 

@@ -17,7 +17,7 @@ async fn fill(store: &FreshStore, like: &str) {
     let id = |number: usize| format!("ffffffff-0000-7000-8000-{number:012}");
     let copy = |number: usize| {
         format!(
-            "INSERT INTO sessions SELECT '{}', token_hash, epoch, created_at_ms, last_seen_at_ms
+            "INSERT INTO sessions (id, token_hash, epoch, created_at_ms, last_seen_at_ms) SELECT '{}', token_hash, epoch, created_at_ms, last_seen_at_ms
              FROM sessions WHERE id = '{like}';",
             id(number)
         )

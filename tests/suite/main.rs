@@ -39,6 +39,7 @@ mod keys;
 mod limits;
 mod logs;
 mod metrics;
+mod narrow_budgets;
 mod outages;
 mod owner_commands;
 mod panics;

@@ -2,13 +2,12 @@
 
 use std::sync::atomic::AtomicU64;
 
-use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 
-use super::group::metrics;
+use super::group::{Counters, metrics, zeros};
 use crate::clock::Timestamp;
-use crate::spending::Spending;
 use crate::spending::amount::dollars;
+use crate::spending::{Scope, Spending};
 
 type Dollars = Gauge<f64, AtomicU64>;
 
@@ -27,21 +26,26 @@ metrics! {
         set_aside_dollars: Dollars = Dollars::default(),
         /// What a day may cost; 0 for no limit.
         limit_dollars: Dollars = Dollars::default(),
-        /// Questions that found the day's budget used up.
-        refusals: Counter = Counter::default(),
+        /// Questions, and second requests for one answer, that found a budget used up, by whose.
+        refusals: Counters<1> = zeros("limit", Scope::ALL.map(Scope::as_str)),
     }
 }
 
 impl BudgetMetrics {
+    /// Counts a refusal.
+    pub fn refused(&self, scope: Scope) {
+        self.refusals.get_or_create(&[("limit", scope.as_str())]).inc();
+    }
+
     /// Writes down how the day's account stands.
     pub fn stands(&self, spending: &Spending, now: Timestamp) {
         let count = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
         let (taken, set_aside) = spending.standing(now);
         self.taken_tokens.set(count(taken.tokens));
         self.set_aside_tokens.set(count(set_aside.tokens));
-        self.limit_tokens.set(count(spending.ceilings.tokens.unwrap_or(0)));
+        self.limit_tokens.set(count(spending.budget.day.tokens.unwrap_or(0)));
         self.taken_dollars.set(dollars(taken.nanodollars));
         self.set_aside_dollars.set(dollars(set_aside.nanodollars));
-        self.limit_dollars.set(dollars(spending.ceilings.nanodollars.unwrap_or(0)));
+        self.limit_dollars.set(dollars(spending.budget.day.nanodollars.unwrap_or(0)));
     }
 }

@@ -1,0 +1,3 @@
+DROP TABLE address_spending;
+ALTER TABLE sessions DROP COLUMN cost_nanodollars;
+ALTER TABLE sessions DROP COLUMN tokens;

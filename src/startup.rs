@@ -10,6 +10,7 @@ use actix_web::web::Data;
 use secrecy::ExposeSecret;
 use slog::{Logger, info, o, warn};
 use thiserror::Error;
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::clock::Timestamp;
@@ -23,6 +24,7 @@ use crate::llm::actor::LlmParts;
 use crate::llm::admission::Admission;
 use crate::llm::breaker::BreakerPolicy;
 use crate::llm::choice::Sources;
+use crate::llm::cost_collector::CostCollector;
 use crate::llm::excerpts::Excerpts;
 use crate::llm::instructions::{Instructions, suggestions};
 use crate::llm::messages::FinishAnswers;
@@ -167,6 +169,17 @@ impl Application {
             async move || succession::watch(&registry, &find_epochs).await
         };
         actix::spawn(Arc::clone(&supervision).keep(Part::Succession, succession));
+        let cost_owed = Arc::new(Notify::new());
+        let collector = CostCollector {
+            sources: Arc::clone(&sources),
+            find: Post::to(&persistence, mailboxes),
+            change: Post::to(&persistence, mailboxes),
+            cost_owed: Arc::clone(&cost_owed),
+            metrics: Arc::clone(metrics),
+            log: log.new(o!("actor" => "cost_collector")),
+        };
+        let collecting = async move || collector.run().await;
+        actix::spawn(Arc::clone(&supervision).keep(Part::CostCollector, collecting));
         let llm = {
             let parts = LlmParts {
                 sources: Arc::clone(&sources),
@@ -176,6 +189,7 @@ impl Application {
                 save_answer: Post::to(&persistence, mailboxes),
                 load_spending: Post::to(&persistence, mailboxes),
                 spending: Arc::clone(&spending),
+                cost_owed: Arc::clone(&cost_owed),
                 log: log.new(o!("actor" => "llm")),
                 find_turn: Post::to(&persistence, mailboxes),
                 mark_interrupted: Post::to(&persistence, mailboxes),

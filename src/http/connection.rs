@@ -19,6 +19,10 @@ use crate::session::watchdog::Lifeline;
 #[cfg(target_os = "linux")]
 const UNSENT_BYTES: u32 = 16 * 1024;
 
+/// How much longer than the watchdog the system waits for a peer that takes nothing: the watchdog counts whom it ends.
+#[cfg(target_os = "linux")]
+const LATER: Duration = Duration::from_secs(2);
+
 /// A TCP stream with a [`Lifeline`].
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -34,7 +38,7 @@ impl Connection {
         let _ = stream.set_nodelay(true);
         // Where the system has no such option, and against a peer that reads a little now and then, there is the watchdog.
         #[cfg(target_os = "linux")]
-        let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(slow_reader_timeout));
+        let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(slow_reader_timeout + LATER));
         #[cfg(target_os = "linux")]
         let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES);
         (Self { stream, lifeline: Arc::default() }, peer)

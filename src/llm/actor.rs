@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Supervised, WrapFuture};
 use slog::{Logger, warn};
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -72,6 +73,8 @@ pub struct LlmParts {
     pub load_spending: Post<LoadSpending>,
     /// What the day may take.
     pub spending: Arc<Spending>,
+    /// Told when the model's server has to be asked what an answer cost.
+    pub cost_owed: Arc<Notify>,
     /// The log.
     pub log: Logger,
     /// Where answers are found that another server gives.
@@ -104,6 +107,7 @@ impl LlmActor {
             metrics: parts.metrics,
             counter: parts.counter,
             spending: parts.spending,
+            cost_owed: parts.cost_owed,
             reconnect_grace: parts.reconnect_grace,
             first_word_ms: AtomicU64::new(0),
             leave: CancellationToken::new(),

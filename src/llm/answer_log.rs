@@ -30,6 +30,8 @@ pub(super) struct Log {
     void_seq: u64,
     /// What void attempts took, which may be charged.
     pub(super) void_usage: Usage,
+    /// The source's names of void attempts, each with its part of that.
+    pub(super) void_requests: Vec<(Arc<str>, Usage)>,
     /// What the source calls the answer.
     pub(super) source_id: Option<Arc<str>>,
     pub(super) acceptance: Option<Result<Acceptance, Failure>>,
@@ -104,6 +106,7 @@ impl Log {
             starting_over: false,
             void_seq: 0,
             void_usage: Usage::default(),
+            void_requests: Vec::new(),
             source_id: None,
             acceptance: None,
             text: String::new(),

@@ -15,13 +15,14 @@ use super::generation::Failure;
 use super::prompt::Prompt;
 use super::source::SourceError;
 use super::upstream::UpstreamClient;
+use super::upstream::cost::CostError;
 use super::upstream::key::{KeyError, KeyReport};
 use crate::clock::Timestamp;
 use crate::ids::SessionId;
 use crate::limits::AddressKey;
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::server::AnswerMode;
-use crate::spending::{CeilingReached, Reservation, Scope, Spending};
+use crate::spending::{CeilingReached, Reservation, Scope, Spending, TrueCost};
 use crate::telemetry::metrics::{DegradedBy, Metrics, UpstreamOutcome};
 
 /// When to ask again after the line was full; answers take seconds.
@@ -96,6 +97,18 @@ impl Sources {
         let breaker = Mutex::new(Breaker::new(breaker));
         let key = Mutex::default();
         Self { model: Some(Model { client, breaker, spending, admission, key }), excerpts, metrics }
+    }
+
+    /// Whether the model's server tells afterwards what a request cost that was broken off.
+    #[must_use]
+    pub fn tells_costs(&self) -> bool {
+        self.model.as_ref().is_some_and(|model| model.client.tells_costs())
+    }
+
+    /// What a request cost that the model's server calls so; `None` where there is nobody to ask.
+    pub async fn cost(&self, source_id: &str) -> Option<Result<TrueCost, CostError>> {
+        let model = self.model.as_ref().filter(|model| model.client.tells_costs())?;
+        Some(model.client.cost(source_id).await)
     }
 
     /// What the model may cost, when one answers.

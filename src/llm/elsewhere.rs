@@ -12,7 +12,8 @@ use slog::{Logger, error, info, warn};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::generation::{Generation, Outcome, Said, outcome_of};
-use super::turn::{Answering, PARTIAL_INTERVAL};
+use super::partials::PARTIAL_INTERVAL;
+use super::turn::Answering;
 use crate::clock::Timestamp;
 use crate::persistence::messages::{
     AnswerRecord, FindTurn, MarkInterrupted, SaveAnswer, StoredTurn, TurnKey,
@@ -137,6 +138,7 @@ impl Answering {
             at: Timestamp::now(),
             // Whoever set something aside for it settles it; after a crash it counts as taken.
             settle: None,
+            owed: Vec::new(),
         };
         let durable = match self.save_answer.ask(SaveAnswer(record), PATIENCE).await {
             Ok(Ok(())) => true,

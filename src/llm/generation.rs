@@ -147,9 +147,19 @@ impl Generation {
 
     /// Notes what an attempt took that will be void: it may be charged all the same.
     pub fn note_void(&self, usage: Usage) {
-        let void = &mut self.lock().void_usage;
+        let mut log = self.lock();
+        let void = &mut log.void_usage;
         void.prompt_tokens = void.prompt_tokens.saturating_add(usage.prompt_tokens);
         void.completion_tokens = void.completion_tokens.saturating_add(usage.completion_tokens);
+        if let Some(source_id) = log.source_id.take() {
+            log.void_requests.push((source_id, usage));
+        }
+    }
+
+    /// What the source calls the attempts that are void, with what each took by our count; as many as there may be retries.
+    #[must_use]
+    pub fn void_requests(&self) -> Vec<(Arc<str>, Usage)> {
+        self.lock().void_requests.clone()
     }
 
     /// What void attempts took.

@@ -12,7 +12,8 @@
 //! [`admission`] the line in front of the model ([`fair_queue`] decides in it),
 //! [`source`] how an answer ends, [`generation`] the log an answer becomes ([`answer_log`] the value in it), [`boundaries`]
 //! its deltas as they are stored, [`subscription`] a reader's place in it, `turn` the task that carries one question
-//! through, `elsewhere` the one that follows another server's, [`actor`] the thin shell.
+//! through (`partials` saves what there is meanwhile, `owed` is what the model's server has to tell later, which
+//! [`cost_collector`] asks for), `elsewhere` the one that follows another server's, [`actor`] the thin shell.
 
 pub mod actor;
 pub mod admission;
@@ -22,6 +23,7 @@ pub mod boundaries;
 pub mod breaker;
 pub mod choice;
 pub mod chunk;
+pub mod cost_collector;
 mod elsewhere;
 pub mod excerpts;
 pub mod fair_queue;
@@ -29,6 +31,8 @@ pub mod fault;
 pub mod generation;
 pub mod instructions;
 pub mod messages;
+mod owed;
+mod partials;
 pub mod prompt;
 pub mod retry;
 pub mod source;

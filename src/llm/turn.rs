@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use futures_util::future::try_join;
 use slog::{error, info, warn};
-use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
+use tokio::sync::Notify;
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::admission::Admitted;
@@ -30,14 +31,6 @@ use crate::spending::{Amount, CeilingReached, Reservation, Spending};
 use crate::supervision::{Part, caught};
 use crate::telemetry::metrics::{DegradedBy, Metrics, Presence};
 use crate::tokens::TokenCounter;
-
-/// How often an unfinished answer is saved, so that a crash costs at most this much of it. Also the sign by which other servers
-/// know that it is still being given, so it is saved whether it has grown or not.
-pub(super) const PARTIAL_INTERVAL: Duration = Duration::from_secs(3);
-
-/// How long the saving of an unfinished answer is waited for before the next one. While the store is away no more than one
-/// waits in its buffer.
-const PARTIAL_PATIENCE: Duration = Duration::from_secs(600);
 
 /// How often those who wait are told of their position.
 const POSITION_INTERVAL: Duration = Duration::from_secs(1);
@@ -62,6 +55,8 @@ pub(super) struct Answering {
     pub(super) spending: Arc<Spending>,
     /// How long the newest answer of a model took to its first word; 0 when there was none.
     pub(super) first_word_ms: AtomicU64,
+    /// Told when the model's server has to be asked what an answer cost.
+    pub(super) cost_owed: Arc<Notify>,
     /// Ends every answer as interrupted.
     pub(super) leave: CancellationToken,
 }
@@ -81,17 +76,6 @@ enum Ending {
     Leaving,
     /// Another server ended it, or the conversation was deleted: what the store says of it stands.
     TakenAway,
-}
-
-/// What became of saving an unfinished answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Saved {
-    /// It is stored.
-    Kept,
-    /// Its turn has ended, or is gone.
-    Gone,
-    /// The store did not take it.
-    NotNow,
 }
 
 /// The stages of one turn.
@@ -148,10 +132,12 @@ impl Answering {
             question: Arc::clone(&ask.prompt.question),
             tokens: ask.question_tokens,
             asked_at: ask.asked_at,
-            reserve: reservation.as_ref().map(|it| Reserve {
-                accounts: it.accounts.clone(),
-                amount: it.amount,
-                budget: self.spending.budget,
+            reserve: reservation.as_ref().map(|it| {
+                Box::new(Reserve {
+                    accounts: it.accounts.clone(),
+                    amount: it.amount,
+                    budget: self.spending.budget,
+                })
             }),
             answered_by: self.incarnation.name(),
             regenerates: ask.regenerates,
@@ -163,6 +149,11 @@ impl Answering {
                 Err(AskError::Closed) => self.save_question.ask(question(), PATIENCE).await,
                 stored => stored,
             };
+            if let Ok(Err(StorageError::CeilingReached(scope))) = &stored {
+                self.metrics.budget.refused(*scope);
+                // Before anybody is told, who may ask again at once.
+                reservation.iter().for_each(Reservation::refused);
+            }
             let acceptance = match stored {
                 Ok(Ok(())) => Ok(Acceptance { durable: true }),
                 Ok(Err(error)) => Err(question_failure(&error, ask.asked_at)),
@@ -179,9 +170,6 @@ impl Answering {
             Err(failure) => {
                 // It was never asked, as far as anybody will remember.
                 if let Some(reservation) = reservation {
-                    if failure.code == ErrorCode::BudgetExceeded {
-                        self.spending.doubt(&reservation.accounts);
-                    }
                     reservation.settle(Amount::default());
                 }
                 info!(ask.log, "question refused"; "code" => ?failure.code);
@@ -253,45 +241,6 @@ impl Answering {
         Err(SourceError::nobody(ErrorCode::Overloaded.into()))
     }
 
-    /// Saves what there is every few seconds, until the store says that the turn has ended or is gone.
-    async fn save_partials(&self, ask: &AskModel, generation: &Generation) {
-        let mut ticks = interval_at(Instant::now() + PARTIAL_INTERVAL, PARTIAL_INTERVAL);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            if matches!(self.save_partial(ask, generation).await, Saved::Gone) {
-                return;
-            }
-        }
-    }
-
-    /// Saves what there is of an answer. After a crash this is the answer, and takes its place in prompts by its length.
-    pub(super) async fn save_partial(&self, ask: &AskModel, generation: &Generation) -> Saved {
-        let said = generation.said();
-        let tokens = self.counter.count(&said.text);
-        let record = AnswerRecord {
-            turn_id: generation.turn_id,
-            answer: said.text,
-            boundaries: said.boundaries,
-            tokens,
-            status: TurnStatus::Answering,
-            mode: generation.mode(),
-            model: None,
-            usage: Usage::default(),
-            citations: Vec::new(),
-            failure: None,
-            at: Timestamp::now(),
-            settle: None,
-        };
-        match self.save_answer.ask(SaveAnswer(record), PARTIAL_PATIENCE).await {
-            Ok(Ok(())) => return Saved::Kept,
-            Ok(Err(StorageError::Gone)) => return Saved::Gone,
-            Ok(Err(error)) => warn!(ask.log, "an unfinished answer could not be saved"; "cause" => %error),
-            Err(error) => warn!(ask.log, "an unfinished answer could not be saved"; "cause" => %error),
-        }
-        Saved::NotNow
-    }
-
     async fn conclude(
         &self,
         ask: &AskModel,
@@ -302,6 +251,10 @@ impl Answering {
     ) {
         let (said, cancelled, unseen) = generation.close();
         let taken_away = matches!(ending, Ending::TakenAway);
+        let may_be_charged = match &ending {
+            Ending::Failed(error) => error.may_be_charged,
+            _ => true,
+        };
         let (status, finish, failure) = match ending {
             // Whatever else has happened since: the visitor saw it stop.
             Ending::Finished(finish) if cancelled => (TurnStatus::Cancelled, Some(finish), None),
@@ -324,11 +277,17 @@ impl Answering {
         };
         // A source that failed before its first word charges nothing, nor does one that was never asked.
         let nothing = made_tokens == 0 && (failure.is_some() || watch.asked_after.get().is_none());
+        let is_told = usage.is_some();
         let usage = if nothing {
             Usage::default()
         } else {
             usage.unwrap_or_else(|| counted_usage(ask, generation.mode(), made_tokens))
         };
+        let owed = reservation.as_ref().map(|reservation| {
+            let unsaid = (!is_told && may_be_charged).then_some(usage);
+            self.owed_for(generation, &reservation.accounts, unsaid)
+        });
+        let owed = owed.unwrap_or_default();
         let settle = reservation.map(|reservation| {
             let taken = self.spending.taken(&usage).plus(self.spending.taken(&generation.void_usage()));
             let accounts = reservation.accounts.clone();
@@ -350,7 +309,9 @@ impl Answering {
             failure: failure.map(|failure| failure.code),
             at: Timestamp::now(),
             settle,
+            owed,
         };
+        let owes = !record.owed.is_empty();
         let handed_over = Instant::now();
         let durable = match self.save_answer.ask(SaveAnswer(record), PATIENCE).await {
             Ok(Ok(())) => true,
@@ -367,6 +328,9 @@ impl Answering {
                 false
             }
         };
+        if owes {
+            self.cost_owed.notify_one();
+        }
         let (total, stored) = (watch.started.elapsed(), handed_over.elapsed());
         let first_word = generation.first_word_at().map(|at| at.duration_since(watch.started.into_std()));
         let (counted, mode) = (&self.metrics.answer, generation.mode());

@@ -14,6 +14,7 @@ use super::messages::{
     LoadHistory, LoadSpending, MarkInterrupted, ResumeSession, Resumption, SaveAnswer, SaveFeedback,
     SaveQuestion, StoredSession, StoredTurn, TranscriptPage, WriterReport,
 };
+use super::owed_costs::{self, ChangeOwedCost, FindOwedCosts, OwedCosts};
 use super::pool::{Connection, Pool};
 use super::writer::{BUFFER_CAPACITY, Job, Observed, Write, Writer, WriterCondition, Written};
 use super::{PATIENCE, StorageError};
@@ -147,7 +148,7 @@ impl Receive<SaveQuestion> for PersistenceActor {
 
 impl Receive<SaveAnswer> for PersistenceActor {
     fn receive(&mut self, save: SaveAnswer, _: &mut Self::Context) -> Reply<Result<(), StorageError>> {
-        let written = self.write(Write::SaveAnswer(save.0));
+        let written = self.write(Write::SaveAnswer(Box::new(save.0)));
         Reply::later(async move { done(written.await?) })
     }
 }
@@ -254,6 +255,30 @@ impl Receive<LoadSpending> for PersistenceActor {
         Reply::later(async move {
             pool.run(async move |link: &mut Connection| spending::load(link, load.accounts).await).await
         })
+    }
+}
+
+impl Receive<FindOwedCosts> for PersistenceActor {
+    fn receive(
+        &mut self,
+        find: FindOwedCosts,
+        _: &mut Self::Context,
+    ) -> Reply<Result<OwedCosts, StorageError>> {
+        let pool = self.pool.clone();
+        Reply::later(async move {
+            pool.run(async move |link: &mut Connection| owed_costs::find(link, find).await).await
+        })
+    }
+}
+
+impl Receive<ChangeOwedCost> for PersistenceActor {
+    fn receive(
+        &mut self,
+        change: ChangeOwedCost,
+        _: &mut Self::Context,
+    ) -> Reply<Result<bool, StorageError>> {
+        let written = self.write(Write::ChangeOwedCost(change));
+        Reply::later(async move { Ok(written.await? == Written::Done) })
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use actix::Message;
 
 use super::StorageError;
+use super::owed_costs::OwedCost;
 use crate::clock::Timestamp;
 use crate::ids::{SessionId, TokenHash, TurnId};
 use crate::llm::boundaries::Boundaries;
@@ -162,7 +163,7 @@ pub struct SaveQuestion {
     /// The turn whose answer the new one takes the place of.
     pub regenerates: Option<TurnId>,
     /// What its answer may take, when a model is to give it.
-    pub reserve: Option<Reserve>,
+    pub reserve: Option<Box<Reserve>>,
 }
 
 /// Set an amount aside in some accounts, with the question that will take it. While its asker waits, a question that would
@@ -229,6 +230,8 @@ pub struct AnswerRecord {
     pub at: Timestamp,
     /// What becomes of what was set aside for it, at its end.
     pub settle: Option<Settle>,
+    /// Costs that the model's server has still to tell, at its end.
+    pub owed: Vec<OwedCost>,
 }
 
 /// A turn was cut off by a crash: mark it so, unless its server was heard of meanwhile.

@@ -6,7 +6,7 @@
 //! [`FlushStorage`](messages::FlushStorage).
 //!
 //! In reading order: [`messages`], [`actor`], `writer` (group commit), `spending` (the
-//! accounts), `queries` (each written once for both
+//! accounts), [`owed_costs`] (what is still to be looked up), `queries` (each written once for both
 //! databases), `pool` (what makes that possible; `postgres` and `sqlite` open its connections), `models`, [`schema`], [`migrations`].
 //! [`reports`] is what the owner's commands read and delete, in a process of their own beside the server.
 
@@ -20,6 +20,7 @@ pub mod actor;
 pub mod messages;
 pub mod migrations;
 mod models;
+pub mod owed_costs;
 mod pool;
 mod postgres;
 mod prepared;

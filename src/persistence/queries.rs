@@ -18,8 +18,8 @@ use super::models::{
 use super::pool::{Connection, on_either};
 use super::prepared::Prepared;
 use super::schema::{messages, sessions, turns};
-use super::spending;
 use super::writer::Written;
+use super::{owed_costs, spending};
 use crate::clock::Timestamp;
 use crate::ids::SessionId;
 use crate::llm::boundaries::Boundaries;
@@ -179,6 +179,7 @@ pub(super) async fn save_answer(connection: &mut Connection, it: &AnswerRecord) 
     if let Some(settle) = &it.settle {
         spending::settle(connection, settle).await?;
     }
+    owed_costs::add(connection, &it.owed).await?;
     let citations = (!it.citations.is_empty()).then(|| serde_json::to_string(&it.citations)).transpose();
     let citations = citations.map_err(|error| DieselError::SerializationError(error.into()))?;
     let lengths = it.boundaries.as_ref().map(Boundaries::as_bytes);

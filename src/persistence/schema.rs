@@ -141,6 +141,37 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use diesel::sql_types::{BigInt, Binary, Integer, Nullable, Text};
+    use super::sql_types::Id;
+
+    /// Requests of which the model's server has not said yet what they cost.
+    owed_costs (turn_id, source_id) {
+        /// The turn, which may be gone.
+        turn_id -> Id,
+        /// What the model's server calls the request.
+        source_id -> Text,
+        /// An `Attempt` by its name.
+        attempt -> Text,
+        /// The day in whose account it is counted.
+        day -> Integer,
+        /// The session in whose account it is counted, too.
+        session_id -> Nullable<Id>,
+        /// The `AddressDigest` in whose account it is counted, too.
+        address -> Nullable<Binary>,
+        /// Tokens that are counted for it.
+        tokens -> BigInt,
+        /// Billionths of a US dollar that are counted for it.
+        cost_nanodollars -> BigInt,
+        /// When it was counted.
+        counted_at_ms -> BigInt,
+        /// How often the model's server was asked.
+        tries -> Integer,
+        /// When it is to be asked next.
+        due_at_ms -> BigInt,
+    }
+}
+
 diesel::joinable!(turns -> sessions (session_id));
 diesel::joinable!(messages -> turns (turn_id));
 diesel::joinable!(feedback -> turns (turn_id));

@@ -165,7 +165,7 @@ async fn open(connection: &mut Connection, account: Account) -> QueryResult<()> 
 }
 
 /// A count for a `BigInt` column. Far below its end: sums of a day must not overflow it.
-fn stored(count: u64) -> i64 {
+pub(super) fn stored(count: u64) -> i64 {
     const MOST: i64 = i64::MAX / 1_000_000;
     i64::try_from(count).unwrap_or(MOST).min(MOST)
 }

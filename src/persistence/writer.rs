@@ -16,8 +16,9 @@ use super::StorageError;
 use super::messages::{
     AnswerRecord, CreateSession, ForgetSession, MarkInterrupted, ResumeSession, SaveFeedback, SaveQuestion,
 };
+use super::owed_costs::ChangeOwedCost;
 use super::pool::{Connection, Pool};
-use super::{queries, visitors_wishes};
+use super::{owed_costs, queries, visitors_wishes};
 use crate::faults::{self, Point};
 use crate::spending::Scope;
 use crate::telemetry::metrics::Metrics;
@@ -42,9 +43,11 @@ pub(super) enum Write {
     RaiseEpoch(ResumeSession, Instant),
     /// Until the time a ceiling of the day may refuse it; after that its asker has gone on.
     SaveQuestion(SaveQuestion, Instant),
-    SaveAnswer(AnswerRecord),
+    /// In a box, so that everything else that waits is not as big.
+    SaveAnswer(Box<AnswerRecord>),
     MarkInterrupted(MarkInterrupted),
     SaveFeedback(SaveFeedback),
+    ChangeOwedCost(ChangeOwedCost),
     /// Not after the time: whoever asked was told that it did not happen.
     ForgetSession(ForgetSession, Instant),
     /// Changes nothing; is done when everything before it is.
@@ -261,6 +264,7 @@ async fn apply(connection: &mut Connection, write: &Write) -> QueryResult<Writte
         Write::SaveAnswer(it) => queries::save_answer(connection, it).await,
         Write::MarkInterrupted(it) => queries::mark_interrupted(connection, it).await,
         Write::SaveFeedback(it) => visitors_wishes::save_feedback(connection, it).await,
+        Write::ChangeOwedCost(it) => owed_costs::change(connection, it).await,
         Write::ForgetSession(_, until) if Instant::now() > *until => Ok(Written::TooLate),
         Write::ForgetSession(it, _) => visitors_wishes::forget_session(connection, it).await,
         Write::Barrier => Ok(Written::Done),

@@ -70,6 +70,13 @@ impl Books {
             entry.taken = entry.taken.plus(taken);
         }
     }
+
+    /// Counts something else for what was taken.
+    pub fn correct(&mut self, account: Account, counted: Amount, taken: Amount) {
+        if let Some(entry) = self.known.get_mut(&account) {
+            entry.taken = entry.taken.less(counted).plus(taken);
+        }
+    }
 }
 
 #[cfg(test)]

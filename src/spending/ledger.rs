@@ -74,6 +74,13 @@ impl DayLedger {
         }
     }
 
+    /// Counts something else for what was taken on a day.
+    pub fn correct(&mut self, day: Day, counted: Amount, taken: Amount) {
+        if day == self.day {
+            self.taken = self.taken.less(counted).plus(taken);
+        }
+    }
+
     /// What was taken on the day of `now`, and what is set aside.
     pub fn standing(&mut self, now: Timestamp) -> (Amount, Amount) {
         self.turn_to(Day::of(now));

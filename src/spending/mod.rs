@@ -6,7 +6,8 @@
 //! the answer: a restart forgets nothing, and servers that share a database share the ceilings.
 //!
 //! In reading order: [`amount`] is what is counted and what it costs, [`account`] is where; [`ledger`] decides for the day and
-//! [`books`] for sessions and addresses (plain values), [`reservation`] shares both between answers.
+//! [`books`] for sessions and addresses (plain values), [`reservation`] shares both between answers,
+//! [`true_cost`] is what the model's server says afterwards of a request that was broken off.
 //!
 //! What is absent: deleting a conversation gives nothing back, except that the session's own account goes with it; what was
 //! paid stays paid.
@@ -16,8 +17,10 @@ pub mod amount;
 pub mod books;
 pub mod ledger;
 pub mod reservation;
+pub mod true_cost;
 
 pub use account::{Account, AddressDigest, AddressKeeper, Asker, Budget, Scope};
 pub use amount::{Amount, Ceilings, Day, Prices};
 pub use ledger::{CeilingReached, DayLedger};
 pub use reservation::{Reservation, Spending};
+pub use true_cost::TrueCost;

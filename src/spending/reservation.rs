@@ -40,7 +40,7 @@ pub struct Reservation {
     day: Day,
     /// What was set aside later. The store learns of it when it is taken.
     more: Mutex<Amount>,
-    settled: bool,
+    settled: AtomicBool,
 }
 
 impl Spending {
@@ -69,10 +69,20 @@ impl Spending {
         self.lock().books.learn(account, stored);
     }
 
-    /// The store has refused an amount that had room here: another server has charged these accounts, too.
-    pub fn doubt(&self, accounts: &[Account]) {
+    fn doubt(&self, accounts: &[Account]) {
         let mut kept = self.lock();
         accounts.iter().for_each(|account| kept.books.doubt(*account));
+    }
+
+    /// Counts something else for what was taken in accounts.
+    pub fn correct(&self, accounts: &[Account], counted: Amount, taken: Amount) {
+        let mut kept = self.lock();
+        for account in accounts {
+            match account {
+                Account::Day(day) => kept.day.correct(*day, counted, taken),
+                narrow => kept.books.correct(*narrow, counted, taken),
+            }
+        }
     }
 
     /// Sets aside what a prompt and the longest answer to it take.
@@ -94,7 +104,7 @@ impl Spending {
         accounts.iter().skip(1).for_each(|account| kept.books.set_aside(*account, amount));
         drop(kept);
         let (spending, more) = (Arc::clone(self), Mutex::default());
-        Ok(Reservation { spending, accounts, amount, day, more, settled: false })
+        Ok(Reservation { spending, accounts, amount, day, more, settled: AtomicBool::new(false) })
     }
 
     fn narrow_ones_have_room(
@@ -175,12 +185,21 @@ impl Reservation {
     }
 
     /// Counts what was really taken instead.
-    pub fn settle(mut self, taken: Amount) {
+    pub fn settle(self, taken: Amount) {
         self.settle_with(taken);
     }
 
-    fn settle_with(&mut self, taken: Amount) {
-        self.settled = true;
+    /// Gives all of it back: the store has refused it, so another server has charged these accounts, too, and the narrow ones must
+    /// be read again. What is set aside is not in what will be read.
+    pub fn refused(&self) {
+        self.settle_with(Amount::default());
+        self.spending.doubt(&self.accounts);
+    }
+
+    fn settle_with(&self, taken: Amount) {
+        if self.settled.swap(true, Ordering::Relaxed) {
+            return;
+        }
         let set_aside = self.in_all();
         let mut kept = self.spending.lock();
         kept.day.settle(self.day, set_aside, taken);
@@ -194,10 +213,7 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        if !self.settled {
-            let all = self.in_all();
-            self.settle_with(all);
-        }
+        self.settle_with(self.in_all());
     }
 }
 
@@ -225,6 +241,21 @@ mod tests {
         assert!(spending.reserve(NOW, asker, 0, 1).is_err());
         second.settle(Amount::default());
         assert_eq!(spending.standing(NOW), (Amount { tokens: 50, nanodollars: 0 }, Amount::default()));
+    }
+
+    #[test]
+    fn a_correction_makes_or_takes_room_where_it_was_counted() {
+        let (spending, asker) = spending(Some(100), Some(90));
+        let tokens = |tokens| Amount { tokens, nanodollars: 0 };
+        let it = spending.reserve(NOW, asker, 0, 80).unwrap();
+        let accounts = it.accounts.clone();
+        it.settle(tokens(80));
+        assert!(spending.reserve(NOW, asker, 0, 30).is_err());
+        spending.correct(&accounts, tokens(80), tokens(60));
+        assert_eq!(spending.standing(NOW).0, tokens(60));
+        spending.reserve(NOW, asker, 0, 30).unwrap().settle(tokens(0));
+        spending.correct(&accounts, tokens(60), tokens(90));
+        assert_eq!(spending.reserve(NOW, asker, 0, 1).unwrap_err().scope, Scope::Session);
     }
 
     #[test]

@@ -49,6 +49,8 @@ pub enum Part {
     Watchdog,
     /// The task that looks whether sessions were resumed at another server.
     Succession,
+    /// The task that asks for costs that are told later.
+    CostCollector,
     /// A request over HTTP.
     Http,
     /// Anything else, such as a thread of a library.
@@ -57,7 +59,7 @@ pub enum Part {
 
 impl Part {
     /// Every part.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Session,
         Self::Llm,
         Self::Answer,
@@ -66,13 +68,21 @@ impl Part {
         Self::Health,
         Self::Watchdog,
         Self::Succession,
+        Self::CostCollector,
         Self::Http,
         Self::Other,
     ];
 
     /// Those that are made anew.
-    pub const RESTARTED: [Self; 6] =
-        [Self::Llm, Self::Persistence, Self::Writer, Self::Health, Self::Watchdog, Self::Succession];
+    pub const RESTARTED: [Self; 7] = [
+        Self::Llm,
+        Self::Persistence,
+        Self::Writer,
+        Self::Health,
+        Self::Watchdog,
+        Self::Succession,
+        Self::CostCollector,
+    ];
 
     /// The value of the label.
     #[must_use]
@@ -86,6 +96,7 @@ impl Part {
             Self::Health => "health",
             Self::Watchdog => "watchdog",
             Self::Succession => "succession",
+            Self::CostCollector => "cost_collector",
             Self::Http => "http",
             Self::Other => "other",
         }

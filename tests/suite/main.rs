@@ -36,6 +36,7 @@ mod hazards;
 mod health;
 mod history_and_resume;
 mod keys;
+mod later_costs;
 mod limits;
 mod logs;
 mod metrics;

@@ -125,9 +125,12 @@ on_both_stores! {
         there.ask_and_hear("Is it dear?").await;
         refused(&mut chat.visitor, "tomorrow").await;
         // The store had to say so once, while the model was asked already; from now on it is known here.
-        let asked = chat.upstream.requests().len();
+        let by_the_store = |line: &Value| line["msg"] == "question refused";
+        chat.server.wait_for_log("that the store refused", by_the_store).await;
         refused(&mut chat.visitor, "tomorrow").await;
-        assert_eq!(chat.upstream.requests().len(), asked);
+        refused(&mut chat.visitor, "tomorrow").await;
+        assert_eq!(refusals(&chat.server, "address").await, 3.0);
+        assert_eq!(chat.server.logs().iter().filter(|line| by_the_store(line)).count(), 1);
         assert_eq!(store.number("SELECT count(*) FROM turns").await, 2);
     }
 }

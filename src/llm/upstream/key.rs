@@ -2,19 +2,12 @@
 
 use std::time::Duration;
 
-use reqwest::StatusCode;
-use secrecy::ExposeSecret;
 use serde::Deserialize;
 use thiserror::Error;
 
-use super::{UpstreamClient, causes};
+use super::UpstreamClient;
+use super::look_up::LookUpError;
 use crate::clock::Timestamp;
-
-/// How long the server gets to answer.
-const TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Most bytes of the answer; real ones have a few hundred.
-const MAX_BYTES: usize = 64 * 1024;
 
 /// The shortest time a pace is taken from: right after midnight a single answer would make a steep one.
 const SHORTEST_DAY: Duration = Duration::from_secs(15 * 60);
@@ -75,26 +68,11 @@ impl UpstreamClient {
     /// # Errors
     /// [`KeyError`].
     pub async fn key(&self) -> Result<KeyReport, KeyError> {
-        let unknown = |error: reqwest::Error| KeyError::Unknown(causes(&error.without_url()));
-        let mut request = self.http.get(format!("{}/key", self.base_url)).timeout(TIMEOUT);
-        if let Some(key) = &self.api_key {
-            request = request.bearer_auth(key.expose_secret());
+        match self.look_up("key", &[]).await {
+            Ok(Body { data }) => Ok(data),
+            Err(LookUpError::Status { status: 401, .. }) => Err(KeyError::Refused),
+            Err(error) => Err(KeyError::Unknown(error.to_string())),
         }
-        let mut response = request.send().await.map_err(unknown)?;
-        match response.status() {
-            StatusCode::OK => {}
-            StatusCode::UNAUTHORIZED => return Err(KeyError::Refused),
-            status => return Err(KeyError::Unknown(format!("it answers with {}", status.as_u16()))),
-        }
-        let mut body = Vec::new();
-        while let Some(bytes) = response.chunk().await.map_err(unknown)? {
-            if body.len() + bytes.len() > MAX_BYTES {
-                return Err(KeyError::Unknown("its answer is too long".to_owned()));
-            }
-            body.extend_from_slice(&bytes);
-        }
-        let report: Result<Body, _> = serde_json::from_slice(&body);
-        report.map(|body| body.data).map_err(|error| KeyError::Unknown(format!("its answer is odd: {error}")))
     }
 }
 

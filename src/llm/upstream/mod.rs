@@ -3,7 +3,9 @@
 //! `request` writes it, `answer` reads what comes back; [`key`] asks about the key. Nothing here asks twice; `asking` does.
 
 mod answer;
+pub mod cost;
 pub mod key;
+mod look_up;
 mod request;
 
 use std::time::Duration;

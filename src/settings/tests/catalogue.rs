@@ -5,7 +5,7 @@ use super::super::{Purpose, Settings, catalogue};
 use super::{Folder, Outcome, effective, variables};
 
 /// The defaults that owners were promised.
-const PROMISED: [(&str, &str); 48] = [
+const PROMISED: [(&str, &str); 52] = [
     ("HOST", "127.0.0.1"),
     ("PORT", "8080"),
     ("OPERATOR_ADDRESS", "127.0.0.1:9090"),

@@ -28,6 +28,36 @@ metrics! {
         limit_dollars: Dollars = Dollars::default(),
         /// Questions, and second requests for one answer, that found a budget used up, by whose.
         refusals: Counters<1> = zeros("limit", Scope::ALL.map(Scope::as_str)),
+        /// Requests that were broken off, of which the model's server has still to tell what they cost.
+        owed_costs: Gauge = Gauge::default(),
+        /// Askings for such a cost, by what became of them.
+        cost_lookups: Counters<1> = zeros("outcome", CostLookUp::ALL.map(CostLookUp::as_str)),
+    }
+}
+
+/// What became of asking the model's server for the cost of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CostLookUp {
+    /// It was told, and the accounts are corrected.
+    Corrected,
+    /// It is not known there, yet.
+    NotThere,
+    /// The server did not answer, or with something else.
+    Untold,
+    /// It will not be asked for any more.
+    GivenUp,
+}
+
+impl CostLookUp {
+    const ALL: [Self; 4] = [Self::Corrected, Self::NotThere, Self::Untold, Self::GivenUp];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Corrected => "corrected",
+            Self::NotThere => "not_there",
+            Self::Untold => "untold",
+            Self::GivenUp => "given_up",
+        }
     }
 }
 
@@ -35,6 +65,11 @@ impl BudgetMetrics {
     /// Counts a refusal.
     pub fn refused(&self, scope: Scope) {
         self.refusals.get_or_create(&[("limit", scope.as_str())]).inc();
+    }
+
+    /// Counts what became of looking a cost up.
+    pub fn looked_up(&self, outcome: CostLookUp) {
+        self.cost_lookups.get_or_create(&[("outcome", outcome.as_str())]).inc();
     }
 
     /// Writes down how the day's account stands.

@@ -23,7 +23,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
-pub use budget::BudgetMetrics;
+pub use budget::{BudgetMetrics, CostLookUp};
 use group::{Counters, metrics, zeros};
 pub use limits::LimitMetrics;
 

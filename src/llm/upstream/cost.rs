@@ -1,0 +1,73 @@
+//! What OpenRouter says that a request has cost, some seconds after its end: `GET /generation`.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use thiserror::Error;
+
+use super::UpstreamClient;
+use super::look_up::LookUpError;
+use crate::spending::TrueCost;
+
+/// Why a cost is not known.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum CostError {
+    /// The server does not know it yet, or never will.
+    #[error("it is not known there (404)")]
+    NotThere,
+    /// The server did not say.
+    #[error("the server does not tell: {why}")]
+    Untold {
+        /// Why not.
+        why: String,
+        /// How long it wants to be left alone.
+        retry_after: Option<Duration>,
+    },
+}
+
+#[derive(Deserialize)]
+struct Body {
+    data: Told,
+}
+
+#[derive(Deserialize)]
+struct Told {
+    total_cost: f64,
+    /// As the model itself counts, which is what is charged.
+    native_tokens_prompt: Option<u32>,
+    native_tokens_completion: Option<u32>,
+    tokens_prompt: Option<u32>,
+    tokens_completion: Option<u32>,
+}
+
+impl UpstreamClient {
+    /// Whether the server tells afterwards what a request cost.
+    #[must_use]
+    pub fn tells_costs(&self) -> bool {
+        self.knows_keys()
+    }
+
+    /// Asks what a request cost that the server calls so.
+    ///
+    /// # Errors
+    /// [`CostError`].
+    pub async fn cost(&self, source_id: &str) -> Result<TrueCost, CostError> {
+        let told = match self.look_up("generation", &[("id", source_id)]).await {
+            Ok(Body { data }) => data,
+            Err(LookUpError::Status { status: 404, .. }) => return Err(CostError::NotThere),
+            Err(error) => {
+                let retry_after = match error {
+                    LookUpError::Status { retry_after, .. } => retry_after,
+                    LookUpError::Failed(_) => None,
+                };
+                return Err(CostError::Untold { why: error.to_string(), retry_after });
+            }
+        };
+        if !(told.total_cost.is_finite() && told.total_cost >= 0.0) {
+            return Err(CostError::Untold { why: "its cost is no amount".to_owned(), retry_after: None });
+        }
+        let native = told.native_tokens_prompt.zip(told.native_tokens_completion);
+        let tokens = native.or(told.tokens_prompt.zip(told.tokens_completion));
+        Ok(TrueCost { tokens, dollars: told.total_cost })
+    }
+}

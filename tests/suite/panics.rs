@@ -126,6 +126,8 @@ on_both_stores! {
 
     async fn a_timer_that_panics_is_begun_again_with_its_actor(store: FreshStore) {
         let mut chat = Chat::on(&store, &[]).await;
+        // Who says nothing is let go before two sweeps have passed.
+        chat.visitor.start().await;
         for restarts in [1.0, 2.0] {
             arm(&chat.server, "LlmSweep", 1).await;
             until_metric(&chat.server, "actor_restarts_total{actor=\"llm\"}", restarts).await;

@@ -77,7 +77,7 @@ on_both_stores! {
     }
 
     async fn an_answer_is_gone_on_with_when_the_grace_has_ended_that_kept_its_log(store: FreshStore) {
-        let mut chat = Chat::on(&store, &[("RECONNECT_GRACE", "1ms")]).await;
+        let mut chat = Chat::on(&store, &[("RECONNECT_GRACE", "500ms")]).await;
         let session = chat.visitor.start().await;
         chat.upstream.queue(Script::of_many(6));
         let turn = chat.visitor.ask_and_hear("Count, please.").await.done["turn_id"].clone();

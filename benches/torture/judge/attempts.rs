@@ -57,7 +57,13 @@ impl Attempts {
             self.wanted += 1;
         }
         let again = !self.made.is_empty();
-        let verdict = second_request(failed || !again, self.was_durable || self.sent < self.wanted, key);
+        let mut verdict = second_request(failed || !again, self.was_durable || self.sent < self.wanted, key);
+        if let Err(violation) = &mut verdict {
+            let Self { made, wanted, sent, was_durable, .. } = self;
+            violation.detail.push_str(&format!(
+                ": attempts so far {made:?}, {wanted} without a failure before them, sent {sent} times, known to be stored then: {was_durable}"
+            ));
+        }
         let number = self.made.len() + 1;
         self.made.push(plan(number));
         (number, verdict)

@@ -176,6 +176,8 @@ impl Application {
             change: Post::to(&persistence, mailboxes),
             cost_owed: Arc::clone(&cost_owed),
             metrics: Arc::clone(metrics),
+            incarnation: incarnation.name().into(),
+            began_at: Timestamp::now(),
             log: log.new(o!("actor" => "cost_collector")),
         };
         let collecting = async move || collector.run().await;

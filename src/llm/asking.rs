@@ -162,6 +162,7 @@ impl Asking<'_> {
                 cost: None,
             });
         }
+        self.generation.forget_source_id();
         self.generation.start_over();
         if !self.generation.is_empty() {
             // After a crash nobody must look up the delta of one attempt in another, so what is stored forgets its numbers first.

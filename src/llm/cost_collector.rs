@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use slog::{Logger, info, warn};
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::choice::Sources;
 use super::owed::wait_after;
@@ -23,6 +23,12 @@ const BATCH: usize = 16;
 /// Costs that may be owed. When there are more, the oldest are given up.
 const MOST_OWED: u64 = 10_000;
 
+/// Between two requests: nobody waits for them.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// After a server that did not tell, unless it wishes for more.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(2);
+
 /// How often the store is looked through, in case that another server has left something.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
@@ -38,6 +44,10 @@ pub struct CostCollector {
     pub cost_owed: Arc<Notify>,
     /// Counts what becomes of them.
     pub metrics: Arc<Metrics>,
+    /// Which process this is.
+    pub incarnation: Arc<str>,
+    /// When it began.
+    pub began_at: Timestamp,
     /// The log.
     pub log: Logger,
 }
@@ -65,7 +75,11 @@ impl CostCollector {
             self.give_up(owed, "too many are owed").await;
         }
         for owed in &due {
-            self.ask_for(owed).await;
+            if let Some(pause) = self.ask_for(owed).await {
+                sleep(pause).await;
+                return Duration::ZERO;
+            }
+            sleep(PAUSE).await;
         }
         match next_due {
             _ if !due.is_empty() || !surplus.is_empty() => Duration::ZERO,
@@ -74,7 +88,8 @@ impl CostCollector {
         }
     }
 
-    async fn ask_for(&self, owed: &OwedCost) {
+    /// Says how long to leave the server alone, when it does not tell.
+    async fn ask_for(&self, owed: &OwedCost) -> Option<Duration> {
         // Without randomness everybody waits the same.
         let jitter = getrandom::u32().map_or(0.5, |it| f64::from(it) / f64::from(u32::MAX));
         let tries = owed.tries.saturating_add(1);
@@ -82,26 +97,27 @@ impl CostCollector {
         // Taken first: of several servers one asks, and one that ends meanwhile leaves it to the next.
         let due_at = Timestamp::now().plus(next.unwrap_or(LONGEST_PAUSE));
         if !self.changed(owed, OwedChange::PutOff { found: owed.tries, tries, due_at }).await {
-            return;
+            return None;
         }
-        match (self.sources.cost(&owed.source_id).await, next) {
-            (None, _) => {}
-            (Some(Ok(cost)), _) => self.correct(owed, cost).await,
-            (Some(Err(error)), None) => self.give_up(owed, &error.to_string()).await,
-            (Some(Err(error)), Some(next)) => {
-                let outcome = match &error {
-                    CostError::NotThere => CostLookUp::NotThere,
-                    CostError::Untold { .. } => CostLookUp::Untold,
-                };
-                self.metrics.budget.looked_up(outcome);
-                if let CostError::Untold { retry_after: Some(wish), .. } = error
-                    && wish > next
-                {
-                    let due_at = Timestamp::now().plus(wish);
-                    self.changed(owed, OwedChange::PutOff { found: tries, tries, due_at }).await;
-                }
+        let error = match self.sources.cost(&owed.source_id).await? {
+            Ok(cost) => {
+                self.correct(owed, cost).await;
+                return None;
             }
+            Err(error) => error,
+        };
+        let (outcome, pause) = match &error {
+            CostError::NotThere => (CostLookUp::NotThere, None),
+            CostError::Untold { retry_after, .. } => {
+                (CostLookUp::Untold, Some(retry_after.unwrap_or_default().max(PAUSE_AFTER_FAILURE)))
+            }
+        };
+        if next.is_none() {
+            self.give_up(owed, &error.to_string()).await;
+        } else {
+            self.metrics.budget.looked_up(outcome);
         }
+        pause
     }
 
     async fn correct(&self, owed: &OwedCost, cost: TrueCost) {
@@ -110,7 +126,12 @@ impl CostCollector {
         }
         let taken = cost.amount(owed.counted);
         if let Some(spending) = self.sources.spending() {
-            spending.correct(&owed.accounts, owed.counted, taken);
+            // What another server has counted since this one read the accounts is not in them.
+            if *owed.counted_by == *self.incarnation || owed.counted_at < self.began_at {
+                spending.correct(&owed.accounts, owed.counted, taken);
+            } else {
+                spending.doubt(&owed.accounts);
+            }
         }
         self.metrics.budget.looked_up(CostLookUp::Corrected);
         info!(self.log, "the cost of a request that was broken off is known";

@@ -156,6 +156,11 @@ impl Generation {
         }
     }
 
+    /// Forgets what the source called an attempt that it does not charge.
+    pub fn forget_source_id(&self) {
+        self.lock().source_id = None;
+    }
+
     /// What the source calls the attempts that are void, with what each took by our count; as many as there may be retries.
     #[must_use]
     pub fn void_requests(&self) -> Vec<(Arc<str>, Usage)> {

@@ -7,7 +7,7 @@ use super::generation::Generation;
 use super::turn::Answering;
 use crate::clock::Timestamp;
 use crate::persistence::owed_costs::{Attempt, OwedCost};
-use crate::protocol::server::{AnswerMode, Usage};
+use crate::protocol::server::Usage;
 use crate::spending::Account;
 
 /// How long after a request was broken off its cost is asked for; it is not known at once.
@@ -45,16 +45,12 @@ impl Answering {
             attempt,
             accounts: accounts.to_vec(),
             counted: self.spending.taken(usage),
+            counted_by: self.incarnation.name().into(),
             counted_at: now,
             tries: 0,
             due_at: now.plus(FIRST_WAIT),
         };
-        // Quotes are not what the request was about that failed before them.
-        let attempt = match generation.mode() {
-            AnswerMode::Live => Attempt::Answer,
-            AnswerMode::Excerpts => Attempt::Void,
-        };
-        let own = generation.source_id().zip(unsaid).map(|(id, usage)| owed(id, attempt, &usage));
+        let own = generation.source_id().zip(unsaid).map(|(id, usage)| owed(id, Attempt::Answer, &usage));
         let void = generation.void_requests();
         void.iter().map(|(id, usage)| owed(Arc::clone(id), Attempt::Void, usage)).chain(own).collect()
     }

@@ -284,7 +284,9 @@ impl Answering {
             usage.unwrap_or_else(|| counted_usage(ask, generation.mode(), made_tokens))
         };
         let owed = reservation.as_ref().map(|reservation| {
-            let unsaid = (!is_told && may_be_charged).then_some(usage);
+            // A request that failed before quotes took its place is not what they took.
+            let by_the_model = generation.mode() == AnswerMode::Live;
+            let unsaid = (by_the_model && !is_told && (may_be_charged || !nothing)).then_some(usage);
             self.owed_for(generation, &reservation.accounts, unsaid)
         });
         let owed = owed.unwrap_or_default();

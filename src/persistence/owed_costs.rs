@@ -34,6 +34,8 @@ pub struct OwedCost {
     pub accounts: Vec<Account>,
     /// What is counted for it until its cost is known.
     pub counted: Amount,
+    /// The server that counted, by its [`Incarnation`](crate::incarnation::Incarnation).
+    pub counted_by: Arc<str>,
     /// When it was counted.
     pub counted_at: Timestamp,
     /// How often the model's server was asked.
@@ -131,6 +133,7 @@ struct NewOwedCost<'a> {
     address: Option<Vec<u8>>,
     tokens: i64,
     cost_nanodollars: i64,
+    counted_by: &'a str,
     counted_at_ms: i64,
     tries: i32,
     due_at_ms: i64,
@@ -146,6 +149,7 @@ struct OwedCostRow {
     address: Option<Vec<u8>>,
     tokens: i64,
     cost_nanodollars: i64,
+    counted_by: String,
     counted_at_ms: i64,
     tries: i32,
     due_at_ms: i64,
@@ -159,6 +163,7 @@ impl OwedCostRow {
             attempt: Attempt::from_name(&self.attempt),
             accounts: accounts(self.day, self.session_id, self.address),
             counted: amount(self.tokens, self.cost_nanodollars),
+            counted_by: self.counted_by.into(),
             counted_at: Timestamp(self.counted_at_ms),
             tries: u32::try_from(self.tries).unwrap_or(0),
             due_at: Timestamp(self.due_at_ms),
@@ -201,6 +206,7 @@ pub(super) async fn add(connection: &mut Connection, owed: &[OwedCost]) -> Query
             address,
             tokens: spending::stored(it.counted.tokens),
             cost_nanodollars: spending::stored(it.counted.nanodollars),
+            counted_by: &it.counted_by,
             counted_at_ms: it.counted_at.0,
             tries: stored_count(it.tries),
             due_at_ms: it.due_at.0,

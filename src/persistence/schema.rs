@@ -163,6 +163,8 @@ diesel::table! {
         tokens -> BigInt,
         /// Billionths of a US dollar that are counted for it.
         cost_nanodollars -> BigInt,
+        /// The `Incarnation` of the server that counted.
+        counted_by -> Text,
         /// When it was counted.
         counted_at_ms -> BigInt,
         /// How often the model's server was asked.

@@ -69,7 +69,8 @@ impl Spending {
         self.lock().books.learn(account, stored);
     }
 
-    fn doubt(&self, accounts: &[Account]) {
+    /// Has the narrow accounts read again: another server has charged them, too.
+    pub fn doubt(&self, accounts: &[Account]) {
         let mut kept = self.lock();
         accounts.iter().for_each(|account| kept.books.doubt(*account));
     }

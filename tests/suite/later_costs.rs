@@ -101,11 +101,12 @@ on_both_stores! {
     async fn a_cost_that_nobody_ever_tells_stays_as_it_was_counted(store: FreshStore) {
         let upstream = FakeOpenRouter::start().await;
         let server = Server::start(config(&store, &upstream)).await;
-        upstream.document("/generation", 200, json!({"data": {"total_cost": -1}}));
+        upstream.document("/generation", 200, json!({"data": {"id": "gen-another", "total_cost": 0.5}}));
         stop_one(&server, &upstream).await;
         let counted = store.number(TOKENS).await;
         until_stored(&store, "SELECT count(*) FROM owed_costs WHERE tries = 1", 1).await;
         assert_eq!(outcomes(&server, "untold").await, 1.0);
+        upstream.document("/generation", 200, json!({"data": {"id": "gen-9", "total_cost": 1e300}}));
         store.execute("UPDATE owed_costs SET tries = 19").await;
         until_stored(&store, OWED, 0).await;
         assert_eq!((store.number(TOKENS).await, outcomes(&server, "given_up").await), (counted, 1.0));
@@ -126,6 +127,21 @@ on_both_stores! {
         assert_eq!((store.number(TOKENS).await, store.number(NANODOLLARS).await), (42 + 709, 13_300_000));
         assert_eq!(store.number("SELECT prompt_tokens FROM turns").await, 40);
         assert_eq!(asked(&upstream), 1);
+    }
+
+    async fn an_answer_that_failed_after_words_is_owed_and_one_that_failed_before_is_not(store: FreshStore) {
+        let upstream = FakeOpenRouter::start().await;
+        let server = Server::start(config(&store, &upstream).with("LLM_MAX_RETRIES", 0)).await;
+        let mut visitor = ChatClient::connect(&server).await;
+        upstream.queue(Script::of(&["No."]).generation("gen-1").error_in_stream_after(0, "server_error", "no"));
+        assert_eq!(visitor.ask_and_hear("Before?").await.status(), "failed");
+        assert_eq!(store.number(OWED).await, 0);
+        let words = Script::of(&["Some ", "words."]).generation("gen-9");
+        upstream.queue(words.error_in_stream_after(2, "server_error", "no"));
+        assert_eq!(visitor.ask_and_hear("After?").await.status(), "failed");
+        tell(&upstream);
+        until_stored(&store, OWED, 0).await;
+        assert_eq!((store.number(TOKENS).await, asked(&upstream)), (709, 1));
     }
 
     async fn other_servers_are_not_asked(store: FreshStore) {

@@ -9,6 +9,7 @@ CREATE TABLE owed_costs (
     address BYTEA,
     tokens BIGINT NOT NULL,
     cost_nanodollars BIGINT NOT NULL,
+    counted_by TEXT NOT NULL,
     counted_at_ms BIGINT NOT NULL,
     tries INTEGER NOT NULL,
     due_at_ms BIGINT NOT NULL,

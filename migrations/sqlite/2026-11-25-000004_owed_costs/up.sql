@@ -9,6 +9,7 @@ CREATE TABLE owed_costs (
     address BLOB,
     tokens INTEGER NOT NULL,
     cost_nanodollars INTEGER NOT NULL,
+    counted_by TEXT NOT NULL,
     counted_at_ms INTEGER NOT NULL,
     tries INTEGER NOT NULL,
     due_at_ms INTEGER NOT NULL,

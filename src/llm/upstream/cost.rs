@@ -30,8 +30,13 @@ struct Body {
     data: Told,
 }
 
+/// No single request costs as much, in US dollars; what names more is no cost.
+const MOST_DOLLARS: f64 = 1_000.0;
+
 #[derive(Deserialize)]
 struct Told {
+    /// Which request it is about, where it says.
+    id: Option<String>,
     total_cost: f64,
     /// As the model itself counts, which is what is charged.
     native_tokens_prompt: Option<u32>,
@@ -63,8 +68,12 @@ impl UpstreamClient {
                 return Err(CostError::Untold { why: error.to_string(), retry_after });
             }
         };
-        if !(told.total_cost.is_finite() && told.total_cost >= 0.0) {
-            return Err(CostError::Untold { why: "its cost is no amount".to_owned(), retry_after: None });
+        let odd = |why: &str| CostError::Untold { why: why.to_owned(), retry_after: None };
+        if told.id.is_some_and(|id| id != source_id) {
+            return Err(odd("it answers about another request"));
+        }
+        if !(0.0..=MOST_DOLLARS).contains(&told.total_cost) {
+            return Err(odd("its cost is no amount"));
         }
         let native = told.native_tokens_prompt.zip(told.native_tokens_completion);
         let tokens = native.or(told.tokens_prompt.zip(told.tokens_completion));

@@ -176,7 +176,7 @@ impl Application {
             change: Post::to(&persistence, mailboxes),
             cost_owed: Arc::clone(&cost_owed),
             metrics: Arc::clone(metrics),
-            incarnation: incarnation.name().into(),
+            incarnation: incarnation.name(),
             began_at: Timestamp::now(),
             log: log.new(o!("actor" => "cost_collector")),
         };

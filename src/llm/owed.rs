@@ -45,7 +45,7 @@ impl Answering {
             attempt,
             accounts: accounts.to_vec(),
             counted: self.spending.taken(usage),
-            counted_by: self.incarnation.name().into(),
+            counted_by: self.incarnation.name(),
             counted_at: now,
             tries: 0,
             due_at: now.plus(FIRST_WAIT),

@@ -81,6 +81,7 @@ pub(crate) async fn inject(
 
 async fn kill(server: &mut Server, world: &World) {
     server.kill().await;
+    world.keep_log(server);
     world.lose();
 }
 
@@ -88,6 +89,7 @@ async fn kill(server: &mut Server, world: &World) {
 pub(crate) async fn terminate(server: &mut Server, world: &World) {
     server.terminate().await;
     let code = server.wait_exit().await.code();
+    world.keep_log(server);
     if code != Some(0) {
         world.lose();
         world.report(

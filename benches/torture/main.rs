@@ -19,6 +19,8 @@ mod support;
 mod visitor;
 mod world;
 
+use std::fs::File;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -48,6 +50,9 @@ struct Arguments {
     /// Visitors at once.
     #[arg(long, default_value_t = 60)]
     visitors: usize,
+    /// A file for the warnings of the server, with what was broken between them.
+    #[arg(long)]
+    log: Option<PathBuf>,
     /// The command line of `pg_ctl` for the cluster, without its command, so that it can be killed and started.
     #[arg(long, default_value = "")]
     postgres_control: String,
@@ -74,7 +79,11 @@ async fn main() -> ExitCode {
     let Arguments { minutes, store, visitors, .. } = arguments;
     println!("torture: seed {seed}, {minutes} minutes, {visitors} visitors, {store:?}");
     let control: Vec<String> = arguments.postgres_control.split_whitespace().map(ToOwned::to_owned).collect();
-    let (lines, kept) = run(seed, Duration::from_secs_f64(minutes * 60.0), store, visitors, &control).await;
+    let log = arguments.log.map(|path| {
+        File::create(&path).unwrap_or_else(|error| panic!("{} cannot be written: {error}", path.display()))
+    });
+    let plan = Plan { seed, lasts: Duration::from_secs_f64(minutes * 60.0), visitors };
+    let (lines, kept) = run(plan, store, log, &control).await;
     for line in lines {
         println!("{line}");
     }
@@ -85,13 +94,14 @@ async fn main() -> ExitCode {
     if kept { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-async fn run(
+/// Who comes, and for how long.
+struct Plan {
     seed: u64,
     lasts: Duration,
-    kind: Kind,
     visitors: usize,
-    control: &[String],
-) -> (Vec<String>, bool) {
+}
+
+async fn run(plan: Plan, kind: Kind, log: Option<File>, control: &[String]) -> (Vec<String>, bool) {
     let upstream = FakeOpenRouter::start().await;
     upstream.forget_questions();
     let store = match kind {
@@ -99,7 +109,7 @@ async fn run(
         Kind::Postgres => Store::Postgres.fresh().await,
     };
     let config = ServerConfig::serve(&store, &upstream)
-        .with("LOG_LEVEL", "error")
+        .with("LOG_LEVEL", if log.is_some() { "warning" } else { "error" })
         .with("RATE_LIMIT_REQUESTS_PER_MINUTE", 30)
         .with("LLM_FIRST_WORD_TIMEOUT", "4s")
         .with("LLM_IDLE_TIMEOUT", "4s")
@@ -110,12 +120,12 @@ async fn run(
         .with("SLOW_READER_TIMEOUT", "4s")
         .with("SHUTDOWN_TIMEOUT", "6s");
     let mut server = Server::start(config).await;
-    let world = Arc::new(World::new(seed, server.address(), lasts));
+    let world = Arc::new(World::new(plan.seed, server.address(), plan.lasts, log));
     let model = Arc::clone(&world);
     upstream.answer_with(move |request| model::answer(&model, request));
     let began = Instant::now();
     let mut visits = JoinSet::new();
-    for number in 0..visitors {
+    for number in 0..plan.visitors {
         visits.spawn(Visitor::new(number, &world).visit());
     }
     faults::inject(&mut server, &store, &world, control).await;

@@ -1,14 +1,21 @@
 //! What everybody in the torture shares: where the server is, what the model said, what was counted and what was broken.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt::Display;
+use std::fs::File;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use resume_chatbot::clock::Timestamp;
+use serde_json::json;
+
 use super::judge::Violation;
 use super::judge::attempts::{Attempts, Stops};
 use super::support::lock;
+use super::support::server::Server;
 
 /// Most violations that are kept with their details; the others are only counted.
 const MAX_VIOLATIONS: usize = 200;
@@ -28,11 +35,13 @@ pub(crate) struct World {
     ledger: Mutex<HashMap<String, Attempts>>,
     counts: Mutex<BTreeMap<(&'static str, String), u64>>,
     violations: Mutex<Vec<String>>,
+    /// Where the server's log is kept, with the violations between.
+    log: Option<File>,
 }
 
 impl World {
     /// Begins now and lasts so long.
-    pub(crate) fn new(seed: u64, address: SocketAddr, lasts: Duration) -> Self {
+    pub(crate) fn new(seed: u64, address: SocketAddr, lasts: Duration, log: Option<File>) -> Self {
         let began = Instant::now();
         Self {
             seed,
@@ -45,6 +54,7 @@ impl World {
             ledger: Mutex::default(),
             counts: Mutex::default(),
             violations: Mutex::default(),
+            log,
         }
     }
 
@@ -83,7 +93,12 @@ impl World {
     pub(crate) fn ask(&self, key: &str, plan: impl FnOnce(usize) -> (usize, bool)) -> usize {
         let stops =
             Stops { begun: self.stops.load(Ordering::SeqCst), over: self.continued.load(Ordering::SeqCst) };
-        let (number, verdict) = lock(&self.ledger).entry(key.to_owned()).or_default().make(key, stops, plan);
+        let (number, verdict) = lock(&self.ledger).entry(key.to_owned()).or_default().make(
+            key,
+            self.began.elapsed(),
+            stops,
+            plan,
+        );
         if let Err(violation) = verdict {
             self.report("upstream", &violation);
         }
@@ -122,7 +137,21 @@ impl World {
         let mut violations = lock(&self.violations);
         if violations.len() < MAX_VIOLATIONS {
             let after = self.began.elapsed();
-            violations.push(format!("{after:.1?} {whom}: {}: {}", violation.rule, violation.detail));
+            let line = format!("{after:.1?} {whom}: {}: {}", violation.rule, violation.detail);
+            self.write_down(&[json!({"ts": Timestamp::now(), "broken": line})]);
+            violations.push(line);
+        }
+    }
+
+    /// Keeps what the server wrote in the life that has ended.
+    pub(crate) fn keep_log(&self, server: &Server) {
+        self.write_down(&server.logs());
+    }
+
+    fn write_down(&self, lines: &[impl Display]) {
+        let Some(mut log) = self.log.as_ref() else { return };
+        for line in lines {
+            writeln!(log, "{line}").unwrap_or_else(|error| panic!("the log cannot be written: {error}"));
         }
     }
 

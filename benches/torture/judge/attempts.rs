@@ -1,5 +1,7 @@
 //! What became of one question at the model: how often it was put there, and why.
 
+use std::time::Duration;
+
 use super::Violation;
 use super::rules::second_request;
 
@@ -12,11 +14,20 @@ pub(crate) struct Stops {
     pub(crate) over: u64,
 }
 
+/// One attempt to have a question answered.
+#[derive(Clone, Copy, Debug)]
+struct Attempt {
+    /// Since the run began.
+    after: Duration,
+    words: usize,
+    /// Whether the model's server fails in it.
+    faulty: bool,
+}
+
 /// The attempts to have one question answered.
 #[derive(Debug, Default)]
 pub(crate) struct Attempts {
-    /// The words of each, and whether the model's server fails in it.
-    made: Vec<(usize, bool)>,
+    made: Vec<Attempt>,
     /// How many of them no failure before them explains: a visitor wanted those.
     wanted: usize,
     /// How often a visitor sent the question.
@@ -41,18 +52,19 @@ impl Attempts {
         self.durable = true;
     }
 
-    /// The question is put to the model; returns the number of the attempt, from 1, and whether there may be one. `plan` says how many
-    /// words the attempt of this number has and whether the model's server fails in it.
+    /// The question is put to the model so long `after` the run began; returns the number of the attempt, from 1, and whether there
+    /// may be one. `plan` says how many words the attempt of this number has and whether the model's server fails in it.
     pub(crate) fn make(
         &mut self,
         key: &str,
+        after: Duration,
         stops: Stops,
         plan: impl FnOnce(usize) -> (usize, bool),
     ) -> (usize, Result<(), Violation>) {
         // A stop that had begun when the last attempt came was perhaps still to take effect.
         let was_stopped = stops.begun > self.stops_over;
         self.stops_over = stops.over;
-        let failed = self.made.last().is_some_and(|(_, faulty)| *faulty || was_stopped);
+        let failed = self.made.last().is_some_and(|attempt| attempt.faulty || was_stopped);
         if !failed {
             self.wanted += 1;
         }
@@ -65,14 +77,15 @@ impl Attempts {
             ));
         }
         let number = self.made.len() + 1;
-        self.made.push(plan(number));
+        let (words, faulty) = plan(number);
+        self.made.push(Attempt { after, words, faulty });
         (number, verdict)
     }
 
     /// The words of an attempt, if the model gives them all.
     pub(crate) fn planned(&self, attempt: usize) -> Option<usize> {
-        let (words, faulty) = self.made.get(attempt.checked_sub(1)?)?;
-        (!faulty).then_some(*words)
+        let made = self.made.get(attempt.checked_sub(1)?)?;
+        (!made.faulty).then_some(made.words)
     }
 }
 
@@ -83,7 +96,7 @@ mod tests {
     const NONE: Stops = Stops { begun: 0, over: 0 };
 
     fn make(attempts: &mut Attempts, stops: Stops, faulty: bool) -> bool {
-        attempts.make("v1q1", stops, |number| (10 * number, faulty)).1.is_ok()
+        attempts.make("v1q1", Duration::ZERO, stops, |number| (10 * number, faulty)).1.is_ok()
     }
 
     #[test]

@@ -51,6 +51,7 @@ import { FINAL, beginsAnew, newId, newTurn, turnsFrom } from "./turns.js";
  * @property {string} [status]
  * @property {"live" | "excerpts"} [mode]
  * @property {string} [superseded_by]
+ * @property {"up" | "down"} [rating]
  *
  * @typedef {object} ChatClientOptions
  * @property {string | URL} url         of the WebSocket, e.g. `wss://resume.example/ws/chat`

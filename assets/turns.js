@@ -49,6 +49,7 @@ export function turnsFrom(messages, mode) {
     const answers = message.role === "assistant";
     turn[answers ? "answer" : "question"] = message.content;
     if (answers && message.mode) turn.mode = message.mode;
+    if (answers) turn.rating = message.rating ?? null;
     const status = message.status ?? (answers ? "complete" : turn.status);
     turn.status = FINAL.has(status) ? /** @type {TurnStatus} */ (status) : "accepted";
   }

@@ -18,7 +18,7 @@ use super::owed_costs::{self, ChangeOwedCost, FindOwedCosts, OwedCosts};
 use super::pool::{Connection, Pool};
 use super::writer::{BUFFER_CAPACITY, Job, Observed, Write, Writer, WriterCondition, Written};
 use super::{PATIENCE, StorageError};
-use super::{queries, spending};
+use super::{queries, spending, succession, transcript};
 use crate::faults::{self, Point};
 use crate::mailbox::{Mailbox, Receive, Reply};
 use crate::receives;
@@ -193,10 +193,10 @@ impl Receive<ResumeSession> for PersistenceActor {
             };
             let newest = LoadHistory { session_id, before: None, limit: MAX_EXCHANGES };
             let read = async move |link: &mut Connection| {
-                let page = queries::load_turns(link, &newest).await?;
+                let page = transcript::load_turns(link, &newest).await?;
                 let asked = match page.asked_since(since) {
                     Some(asked) => asked,
-                    None => queries::asked_since(link, session_id, since).await?,
+                    None => transcript::asked_since(link, session_id, since).await?,
                 };
                 Ok((page, asked))
             };
@@ -210,7 +210,7 @@ impl Receive<FindEpochs> for PersistenceActor {
     fn receive(&mut self, find: FindEpochs, _: &mut Self::Context) -> Reply<Result<Epochs, StorageError>> {
         let pool = self.pool.clone();
         Reply::later(async move {
-            pool.run(async move |link: &mut Connection| queries::find_epochs(link, &find).await).await
+            pool.run(async move |link: &mut Connection| succession::find_epochs(link, &find).await).await
         })
     }
 }
@@ -225,7 +225,7 @@ impl Receive<LoadHistory> for PersistenceActor {
         Reply::later(async move {
             let operation = async move |link: &mut Connection| {
                 faults::pass(Point::PersistenceRead, "");
-                queries::load_turns(link, &load).await
+                transcript::load_turns(link, &load).await
             };
             pool.run(operation).await
         })
@@ -240,7 +240,7 @@ impl Receive<FindTurn> for PersistenceActor {
     ) -> Reply<Result<Option<StoredTurn>, StorageError>> {
         let pool = self.pool.clone();
         Reply::later(async move {
-            pool.run(async move |link: &mut Connection| queries::find_turn(link, &find).await).await
+            pool.run(async move |link: &mut Connection| transcript::find_turn(link, &find).await).await
         })
     }
 }

@@ -105,6 +105,17 @@ pub struct StoredTurn {
     pub regenerates: Option<TurnId>,
     /// The turn that took its place: it is part of the transcript, but no longer of the conversation.
     pub superseded_by: Option<TurnId>,
+    /// What the visitor thinks of the answer, if they said so.
+    pub feedback: Option<Feedback>,
+}
+
+/// What a visitor thinks of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Feedback {
+    /// Whether it helped.
+    pub rating: Rating,
+    /// Why, in their words.
+    pub comment: Option<String>,
 }
 
 impl StoredTurn {

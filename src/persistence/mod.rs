@@ -5,9 +5,9 @@
 //! A read or a write that has begun is finished whatever becomes of its asker. It stops with the process, after
 //! [`FlushStorage`](messages::FlushStorage).
 //!
-//! In reading order: [`messages`], [`actor`], `writer` (group commit), `spending` (the
-//! accounts), [`owed_costs`] (what is still to be looked up), `queries` (each written once for both
-//! databases), `pool` (what makes that possible; `postgres` and `sqlite` open its connections), `models`, [`schema`], [`migrations`].
+//! In reading order: [`messages`], [`actor`], `writer` and `group` (group commit), the queries, each written once for both
+//! databases (`queries`, `transcript`, `succession`, `visitors_wishes`, `spending`, [`owed_costs`]), `pool` (what makes that
+//! possible; `postgres`, `recent` and `sqlite` open its connections), `models`, [`schema`], [`migrations`].
 //! [`reports`] is what the owner's commands read and delete, in a process of their own beside the server.
 
 use std::time::Duration;
@@ -17,6 +17,7 @@ use thiserror::Error;
 use crate::spending::Scope;
 
 pub mod actor;
+mod group;
 pub mod messages;
 pub mod migrations;
 mod models;
@@ -25,10 +26,13 @@ mod pool;
 mod postgres;
 mod prepared;
 mod queries;
+mod recent;
 pub mod reports;
 pub mod schema;
 mod spending;
 mod sqlite;
+mod succession;
+mod transcript;
 mod visitors_wishes;
 mod writer;
 

@@ -12,12 +12,13 @@ use diesel::sql_types::Text;
 use diesel::sqlite::Sqlite;
 use uuid::Uuid;
 
-use super::messages::{StoredMessage, StoredTurn};
+use super::messages::{Feedback, StoredMessage, StoredTurn};
 use super::schema::sql_types::Id;
 use super::schema::{feedback, messages, sessions, turns};
 use crate::clock::Timestamp;
 use crate::ids::TurnId;
 use crate::llm::boundaries::Boundaries;
+use crate::protocol::client::Rating;
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::server::{AnswerMode, TurnStatus, Usage};
 use crate::spending::amount::{dollars, nanodollars};
@@ -99,7 +100,7 @@ pub(super) struct NewFeedback<'a> {
 
 #[derive(Queryable)]
 pub(super) struct TurnRow {
-    pub(super) id: Key,
+    id: Key,
     client_id: Option<String>,
     status: String,
     mode: Option<String>,
@@ -116,8 +117,6 @@ pub(super) struct TurnRow {
 
 #[derive(Queryable)]
 pub(super) struct MessageRow {
-    pub(super) turn_id: Key,
-    pub(super) role: String,
     content: String,
     tokens: i32,
     created_at_ms: i64,
@@ -125,60 +124,59 @@ pub(super) struct MessageRow {
     citations: Option<String>,
 }
 
-/// The columns of a [`TurnRow`], in its order.
-pub(super) type TurnColumns = (
-    turns::id,
-    turns::client_id,
-    turns::status,
-    turns::mode,
-    turns::model,
-    turns::prompt_tokens,
-    turns::completion_tokens,
-    turns::cost_nanodollars,
-    turns::asked_at_ms,
-    turns::failure,
-    turns::answered_by,
-    turns::regenerates,
-    turns::superseded_by,
-);
-pub(super) const TURN_COLUMNS: TurnColumns = (
-    turns::id,
-    turns::client_id,
-    turns::status,
-    turns::mode,
-    turns::model,
-    turns::prompt_tokens,
-    turns::completion_tokens,
-    turns::cost_nanodollars,
-    turns::asked_at_ms,
-    turns::failure,
-    turns::answered_by,
-    turns::regenerates,
-    turns::superseded_by,
-);
+#[derive(Queryable)]
+pub(super) struct FeedbackRow {
+    rating: String,
+    comment: Option<String>,
+}
 
-/// The columns of a [`MessageRow`], in its order.
-pub(super) type MessageColumns = (
-    messages::turn_id,
-    messages::role,
+/// Names the columns of a row once, for their type and their value.
+macro_rules! columns {
+    ($(#[$doc:meta])* $type:ident, $value:ident: $($column:path),+ $(,)?) => {
+        $(#[$doc])*
+        pub(super) type $type = ($($column,)+);
+        $(#[$doc])*
+        pub(super) const $value: $type = ($($column,)+);
+    };
+}
+
+columns! {
+    /// The columns of a [`TurnRow`], in its order.
+    TurnColumns, TURN_COLUMNS:
+    turns::id,
+    turns::client_id,
+    turns::status,
+    turns::mode,
+    turns::model,
+    turns::prompt_tokens,
+    turns::completion_tokens,
+    turns::cost_nanodollars,
+    turns::asked_at_ms,
+    turns::failure,
+    turns::answered_by,
+    turns::regenerates,
+    turns::superseded_by,
+}
+
+columns! {
+    /// The columns of a [`MessageRow`], in its order.
+    MessageColumns, MESSAGE_COLUMNS:
     messages::content,
     messages::tokens,
     messages::created_at_ms,
     messages::delta_lengths,
     messages::citations,
-);
-pub(super) const MESSAGE_COLUMNS: MessageColumns = (
-    messages::turn_id,
-    messages::role,
-    messages::content,
-    messages::tokens,
-    messages::created_at_ms,
-    messages::delta_lengths,
-    messages::citations,
-);
+}
+
+columns! {
+    /// The columns of a [`FeedbackRow`], in its order.
+    FeedbackColumns, FEEDBACK_COLUMNS:
+    feedback::rating,
+    feedback::comment,
+}
 
 impl MessageRow {
-    pub(super) fn into_stored(self) -> StoredMessage {
+    fn into_stored(self) -> StoredMessage {
         StoredMessage {
             content: self.content.into(),
             tokens: count(self.tokens),
@@ -190,8 +188,19 @@ impl MessageRow {
     }
 }
 
+impl FeedbackRow {
+    fn into_stored(self) -> Option<Feedback> {
+        Some(Feedback { rating: Rating::from_name(&self.rating)?, comment: self.comment })
+    }
+}
+
 impl TurnRow {
-    pub(super) fn into_stored(self, question: StoredMessage, answer: Option<StoredMessage>) -> StoredTurn {
+    pub(super) fn into_stored(
+        self,
+        question: MessageRow,
+        answer: Option<MessageRow>,
+        feedback: Option<FeedbackRow>,
+    ) -> StoredTurn {
         StoredTurn {
             turn_id: TurnId(self.id.0),
             client_id: self.client_id,
@@ -208,8 +217,9 @@ impl TurnRow {
             answered_by: self.answered_by,
             regenerates: self.regenerates.map(|key| TurnId(key.0)),
             superseded_by: self.superseded_by.map(|key| TurnId(key.0)),
-            question,
-            answer,
+            question: question.into_stored(),
+            answer: answer.map(MessageRow::into_stored),
+            feedback: feedback.and_then(FeedbackRow::into_stored),
         }
     }
 }

@@ -17,6 +17,7 @@ use futures_util::future::BoxFuture;
 use secrecy::ExposeSecret;
 use tokio::runtime::Handle;
 
+use super::recent::RecentManager;
 use super::{PATIENCE, StorageError, postgres, sqlite};
 use crate::settings::{DatabaseSettings, DatabaseUrl};
 use crate::supervision::{Part, catch, caught};
@@ -65,13 +66,13 @@ impl SpawnBlocking for InPlace {
 #[derive(Clone)]
 pub(super) enum Pool {
     Sqlite(bb8::Pool<Manager<SqliteLink>>),
-    Postgres(bb8::Pool<Manager<AsyncPgConnection>>),
+    Postgres(bb8::Pool<RecentManager>),
 }
 
 /// A connection taken from the pool; it goes back when dropped.
 pub(super) enum Connection {
     Sqlite(PooledConnection<'static, Manager<SqliteLink>>),
-    Postgres(Box<PooledConnection<'static, Manager<AsyncPgConnection>>>),
+    Postgres(Box<PooledConnection<'static, RecentManager>>),
 }
 
 /// Evaluates an expression with the connection of whichever database it is.
@@ -83,7 +84,7 @@ macro_rules! on_either {
                 $query
             }
             $crate::persistence::pool::Connection::Postgres(pooled) => {
-                let $link = &mut ***pooled;
+                let $link = &mut pooled.link;
                 $query
             }
         }
@@ -107,7 +108,7 @@ impl Pool {
                 let mut config = ManagerConfig::default();
                 config.custom_setup = Box::new(|url| open_postgres(url).boxed());
                 let manager = Manager::new_with_config(url.expose_secret(), config);
-                Self::Postgres(builder(settings).build_unchecked(manager))
+                Self::Postgres(builder(settings).build_unchecked(RecentManager(manager)))
             }
         }
     }

@@ -1,33 +1,20 @@
-//! Every query, written once for both databases.
-
-use std::collections::HashMap;
+//! Writing what a session is made of, each query once for both databases.
 
 use diesel::dsl::{exists, not};
 use diesel::prelude::*;
 use diesel::result::Error as DieselError;
 use diesel_async::RunQueryDsl;
 
-use super::messages::{
-    AnswerRecord, CreateSession, Epochs, FindEpochs, FindTurn, LoadHistory, MarkInterrupted, ResumeSession,
-    SaveQuestion, StoredTurn, TranscriptPage, TurnKey,
-};
-use super::models::{
-    Key, MESSAGE_COLUMNS, MessageRow, NewMessage, NewSession, NewTurn, TURN_COLUMNS, TurnRow, stored_cost,
-    stored_count,
-};
+use super::messages::{AnswerRecord, CreateSession, MarkInterrupted, SaveQuestion};
+use super::models::{Key, NewMessage, NewSession, NewTurn, stored_cost, stored_count};
 use super::pool::{Connection, on_either};
 use super::prepared::Prepared;
 use super::schema::{messages, sessions, turns};
 use super::writer::Written;
 use super::{owed_costs, spending};
-use crate::clock::Timestamp;
-use crate::ids::SessionId;
 use crate::llm::boundaries::Boundaries;
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::server::{Role, TurnStatus};
-
-/// Most bytes of text in one page of a transcript. Turns that do not fit are on the next page.
-const MAX_PAGE_BYTES: usize = 512 * 1024;
 
 /// A query that needs the tables to be there.
 pub(super) async fn ping(connection: &mut Connection) -> QueryResult<()> {
@@ -56,39 +43,6 @@ pub(super) async fn create_session(connection: &mut Connection, it: &CreateSessi
     let insert = diesel::insert_into(sessions::table).values(row).on_conflict_do_nothing();
     on_either!(connection, link => Prepared(insert).execute(link).await)?;
     Ok(Written::Done)
-}
-
-/// Gives the session to a new connection, unless it is unknown, another's, or too old. What it does for an unknown session is
-/// what it does for a wrong token: one query that returns one row, one comparison that takes the same time wherever the two
-/// differ.
-pub(super) async fn raise_epoch(connection: &mut Connection, it: &ResumeSession) -> QueryResult<Written> {
-    let session = sessions::table.find(Key(it.session_id.0));
-    let stored = diesel::select((
-        session.select(sessions::token_hash).single_value(),
-        session.select(sessions::last_seen_at_ms).single_value(),
-    ));
-    let (hash, last_seen): (Option<Vec<u8>>, Option<i64>) =
-        on_either!(connection, link => stored.get_result(link).await)?;
-    let (hash, last_seen) = (hash.unwrap_or_default(), last_seen.unwrap_or_default());
-    match it.token_hash.is(&hash) {
-        false => Ok(Written::NotFound),
-        true if last_seen < it.at.minus(it.ttl).0 => Ok(Written::Expired),
-        true => {
-            let raise = diesel::update(sessions::table.filter(sessions::id.eq(Key(it.session_id.0))))
-                .set((sessions::epoch.eq(sessions::epoch + 1), sessions::last_seen_at_ms.eq(it.at.0)))
-                .returning(sessions::epoch);
-            let epoch = on_either!(connection, link => Prepared(raise).get_result(link).await)?;
-            Ok(Written::Epoch(epoch))
-        }
-    }
-}
-
-/// The epochs of those sessions that are there.
-pub(super) async fn find_epochs(connection: &mut Connection, it: &FindEpochs) -> QueryResult<Epochs> {
-    let wanted = it.sessions.iter().map(|session| Key(session.0));
-    let found = sessions::table.filter(sessions::id.eq_any(wanted)).select((sessions::id, sessions::epoch));
-    let found: Vec<(Key, i64)> = on_either!(connection, link => found.load(link).await)?;
-    Ok(found.into_iter().map(|(id, epoch)| (SessionId(id.0), epoch)).collect())
 }
 
 /// Opens a turn, if the connection still owns the session and, while `refusable`, the day has room for its answer. The
@@ -222,87 +176,4 @@ pub(super) async fn mark_interrupted(
         .set((turns::status.eq(TurnStatus::Interrupted.as_str()), turns::ended_at_ms.eq(it.at.0)));
     on_either!(connection, link => Prepared(update).execute(link).await)?;
     Ok(Written::Done)
-}
-
-/// The newest turns before a point, oldest first.
-pub(super) async fn load_turns(connection: &mut Connection, it: &LoadHistory) -> QueryResult<TranscriptPage> {
-    let wanted = i64::try_from(it.limit).unwrap_or(i64::MAX);
-    // Every UUID is at most the greatest one.
-    let before = it.before.map_or(uuid::Uuid::max(), |turn_id| turn_id.0);
-    let page = turns::table
-        .filter(turns::session_id.eq(Key(it.session_id.0)))
-        .filter(turns::id.lt(Key(before)))
-        .order(turns::id.desc())
-        .limit(wanted.saturating_add(1))
-        .select(TURN_COLUMNS);
-    let mut rows: Vec<TurnRow> = on_either!(connection, link => page.load(link).await)?;
-    let more = rows.len() > it.limit;
-    rows.truncate(it.limit);
-    rows.reverse();
-    let mut turns = with_messages(connection, it.session_id, rows).await?;
-    let kept = turns.iter().rev().scan(0, |bytes, turn| {
-        *bytes += turn.question.content.len() + turn.answer.as_ref().map_or(0, |it| it.content.len());
-        Some(*bytes)
-    });
-    // The newest turn is always shown.
-    let kept = kept.take_while(|bytes| *bytes <= MAX_PAGE_BYTES).count().max(1);
-    let left_out = turns.len().saturating_sub(kept);
-    turns.drain(..left_out);
-    Ok(TranscriptPage { turns, more: more || left_out > 0 })
-}
-
-/// When the session's questions since a point were asked, in order.
-pub(super) async fn asked_since(
-    connection: &mut Connection,
-    session_id: SessionId,
-    since: Timestamp,
-) -> QueryResult<Vec<Timestamp>> {
-    let times = turns::table
-        .filter(turns::session_id.eq(Key(session_id.0)))
-        .filter(turns::asked_at_ms.gt(since.0))
-        .order(turns::id.asc())
-        .select(turns::asked_at_ms);
-    let times: Vec<i64> = on_either!(connection, link => times.load(link).await)?;
-    Ok(times.into_iter().map(Timestamp).collect())
-}
-
-pub(super) async fn find_turn(connection: &mut Connection, it: &FindTurn) -> QueryResult<Option<StoredTurn>> {
-    let of_session = turns::table.filter(turns::session_id.eq(Key(it.session_id.0))).select(TURN_COLUMNS);
-    let row: Option<TurnRow> = match &it.key {
-        TurnKey::Turn(id) => {
-            let turn = of_session.filter(turns::id.eq(Key(id.0)));
-            on_either!(connection, link => turn.first(link).await.optional())?
-        }
-        TurnKey::Client(id) => {
-            let turn = of_session.filter(turns::client_id.eq(id));
-            on_either!(connection, link => turn.first(link).await.optional())?
-        }
-    };
-    Ok(with_messages(connection, it.session_id, row.into_iter().collect()).await?.pop())
-}
-
-pub(super) async fn with_messages(
-    connection: &mut Connection,
-    session_id: SessionId,
-    rows: Vec<TurnRow>,
-) -> QueryResult<Vec<StoredTurn>> {
-    let (Some(first), Some(last)) = (rows.as_slice().first(), rows.as_slice().last()) else {
-        return Ok(Vec::new());
-    };
-    let (from, until) = (first.id, last.id);
-    // The turns are neighbours within their session, so a range of ids finds their messages without naming each.
-    let said = messages::table
-        .inner_join(turns::table)
-        .filter(turns::session_id.eq(Key(session_id.0)))
-        .filter(turns::id.between(from, until))
-        .select(MESSAGE_COLUMNS);
-    let said: Vec<MessageRow> = on_either!(connection, link => said.load(link).await)?;
-    let mut by_turn: HashMap<(Key, bool), MessageRow> =
-        said.into_iter().map(|row| ((row.turn_id, row.role == Role::User.as_str()), row)).collect();
-    let stored = rows.into_iter().filter_map(|row| {
-        let question = by_turn.remove(&(row.id, true))?.into_stored();
-        let answer = by_turn.remove(&(row.id, false)).map(MessageRow::into_stored);
-        Some(row.into_stored(question, answer))
-    });
-    Ok(stored.collect())
 }

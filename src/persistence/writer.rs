@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use diesel::QueryResult;
 use slog::{Logger, error, info, warn};
 use tokio::sync::{mpsc, oneshot};
 
@@ -18,7 +17,7 @@ use super::messages::{
 };
 use super::owed_costs::ChangeOwedCost;
 use super::pool::{Connection, Pool};
-use super::{owed_costs, queries, visitors_wishes};
+use super::{group, queries};
 use crate::faults::{self, Point};
 use crate::spending::Scope;
 use crate::telemetry::metrics::Metrics;
@@ -192,9 +191,9 @@ async fn commit_when_available(
     let mut unclear = 0;
     let begun = Instant::now();
     loop {
-        let group = Arc::clone(&writes);
+        let them = Arc::clone(&writes);
         let result =
-            pool.run(async move |connection: &mut Connection| apply_group(connection, &group).await).await;
+            pool.run(async move |connection: &mut Connection| group::commit(connection, &them).await).await;
         let away = match result {
             Ok(results) => {
                 if observed.set_away(false) {
@@ -231,42 +230,5 @@ async fn commit_when_available(
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(longest);
-    }
-}
-
-async fn apply_group(connection: &mut Connection, writes: &[Arc<Write>]) -> QueryResult<Vec<Written>> {
-    connection.begin().await?;
-    let mut results = Vec::with_capacity(writes.len());
-    for write in writes {
-        match apply(connection, write).await {
-            Ok(written) => results.push(written),
-            Err(error) => {
-                // When even this fails the pool sees a broken transaction and drops the connection.
-                let _ = connection.roll_back().await;
-                return Err(error);
-            }
-        }
-    }
-    faults::pass(Point::WriterCommit, "");
-    connection.commit().await?;
-    faults::pass(Point::WriterCommitted, "");
-    Ok(results)
-}
-
-async fn apply(connection: &mut Connection, write: &Write) -> QueryResult<Written> {
-    match write {
-        Write::CreateSession(it) => queries::create_session(connection, it).await,
-        Write::RaiseEpoch(_, until) if Instant::now() > *until => Ok(Written::TooLate),
-        Write::RaiseEpoch(it, _) => queries::raise_epoch(connection, it).await,
-        Write::SaveQuestion(it, until) => {
-            queries::save_question(connection, it, Instant::now() <= *until).await
-        }
-        Write::SaveAnswer(it) => queries::save_answer(connection, it).await,
-        Write::MarkInterrupted(it) => queries::mark_interrupted(connection, it).await,
-        Write::SaveFeedback(it) => visitors_wishes::save_feedback(connection, it).await,
-        Write::ChangeOwedCost(it) => owed_costs::change(connection, it).await,
-        Write::ForgetSession(_, until) if Instant::now() > *until => Ok(Written::TooLate),
-        Write::ForgetSession(it, _) => visitors_wishes::forget_session(connection, it).await,
-        Write::Barrier => Ok(Written::Done),
     }
 }

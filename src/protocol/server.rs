@@ -332,6 +332,9 @@ pub struct HistoryMessage {
     /// The later turn that took the place of its turn, if one did. It is no longer part of the conversation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub superseded_by: Option<TurnId>,
+    /// What the visitor thinks of it, as the last `feedback` said; only with an answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rating: Option<Rating>,
 }
 
 /// Who wrote a message.

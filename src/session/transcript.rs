@@ -113,6 +113,7 @@ pub(super) fn transcript(turn: &StoredTurn) -> impl Iterator<Item = HistoryMessa
         status: turn.status,
         mode: turn.mode.filter(|_| role == Role::Assistant),
         superseded_by: turn.superseded_by,
+        rating: turn.feedback.as_ref().filter(|_| role == Role::Assistant).map(|it| it.rating),
     };
     let question = message(Role::User, &turn.question);
     let answer =

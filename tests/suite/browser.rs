@@ -9,6 +9,7 @@ use crate::support::gate::Gate;
 use crate::support::script::Script;
 use crate::support::server::Server;
 use crate::support::server_config::ServerConfig;
+use crate::support::within;
 
 /// The chat page, open in a browser.
 struct Page {
@@ -137,6 +138,17 @@ async fn an_answer_is_found_helpful_or_not_and_a_conversation_deleted() {
         page.browser.evaluate(&format!("document.querySelectorAll('.thumb')[{click}].click()")).await;
         assert_eq!(page.browser.evaluate(pressed).await, state);
     }
+    page.browser.evaluate("document.querySelectorAll('.thumb')[1].click()").await;
+    let shown_again = async {
+        // The page does not say when it is stored.
+        while page.browser.evaluate(pressed).await != "false,true" {
+            page.browser.refresh().await;
+            page.wait_for_answer().await;
+        }
+    };
+    page.browser.refresh().await;
+    page.wait_for_answer().await;
+    within("the opinion to be shown after a reload", shown_again).await;
     let kept = "Object.values(localStorage).join()";
     let session = page.browser.evaluate(kept).await;
     page.browser.evaluate("window.confirm = () => true").await;

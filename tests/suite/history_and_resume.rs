@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::on_both_stores;
-use crate::support::answer::{SessionInfo, cursor_at};
+use crate::support::answer::{SessionInfo, contents, cursor_at};
 use crate::support::chat::{Chat, hear_text};
 use crate::support::chat_client::ChatClient;
 use crate::support::gate::Gate;
@@ -18,16 +18,6 @@ fn words(from: usize, until: usize) -> String {
     (from..=until).map(|word| format!("w{word} ")).collect()
 }
 
-async fn history(visitor: &mut ChatClient, mut wanted: Value) -> Value {
-    wanted["type"] = json!("history");
-    visitor.say(wanted).await;
-    visitor.hear_type("history").await
-}
-
-fn contents(messages: &Value) -> Vec<&str> {
-    messages.as_array().into_iter().flatten().filter_map(|it| it["content"].as_str()).collect()
-}
-
 on_both_stores! {
     async fn the_transcript_is_read_page_by_page_in_its_order(store: FreshStore) {
         let mut chat = Chat::on(&store, &[]).await;
@@ -35,7 +25,7 @@ on_both_stores! {
             chat.upstream.queue(Script::of(&[&format!("Answer {round}.")]));
             chat.visitor.ask_and_hear(&format!("Question {round}?")).await;
         }
-        let all = history(&mut chat.visitor, json!({})).await;
+        let all = chat.visitor.history(json!({})).await;
         assert_eq!(all["more"], false);
         let expected: Vec<_> = (1..=5).flat_map(|it| [format!("Question {it}?"), format!("Answer {it}.")]).collect();
         assert_eq!(contents(&all["messages"]), expected);
@@ -44,15 +34,15 @@ on_both_stores! {
             assert!(message["created_at"].as_str().is_some_and(|at| at.ends_with('Z')), "{message}");
             assert_eq!(message["status"], "complete");
         }
-        let page = history(&mut chat.visitor, json!({"limit": 2})).await;
+        let page = chat.visitor.history(json!({"limit": 2})).await;
         assert_eq!(contents(&page["messages"]), expected[6..]);
         assert_eq!(page["more"], true);
         let before = &page["messages"][0]["turn_id"];
-        let page = history(&mut chat.visitor, json!({"limit": 2, "before": before})).await;
+        let page = chat.visitor.history(json!({"limit": 2, "before": before})).await;
         assert_eq!(contents(&page["messages"]), expected[2..6]);
         assert_eq!(page["more"], true);
         let before = &page["messages"][0]["turn_id"];
-        let page = history(&mut chat.visitor, json!({"limit": 2, "before": before})).await;
+        let page = chat.visitor.history(json!({"limit": 2, "before": before})).await;
         assert_eq!(contents(&page["messages"]), expected[..2]);
         assert_eq!(page["more"], false);
     }

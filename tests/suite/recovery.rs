@@ -14,12 +14,6 @@ fn words(from: usize, until: usize) -> String {
     (from..=until).map(|word| format!("w{word} ")).collect()
 }
 
-async fn kill_and_start_again(chat: &mut Chat) {
-    chat.server.kill().await;
-    chat.server.restart().await;
-    chat.visitor = chat.another().await;
-}
-
 /// What a client hears that has shown the deltas of a turn up to `seq`, on a connection of its own.
 async fn what_was_missed(
     chat: &Chat,
@@ -53,7 +47,7 @@ on_both_stores! {
         chat.upstream.queue(Script::of_many(12).model("other/model"));
         let first = chat.visitor.ask_and_hear("Count, please.").await;
         let turn = first.done["turn_id"].clone();
-        kill_and_start_again(&mut chat).await;
+        chat.kill_and_start_again().await;
         for seq in 0..=12 {
             let (mut visitor, rest) = what_was_missed(&chat, &session, &turn, seq).await;
             assert_eq!(rest.text, words(seq + 1, 12), "after {seq}");
@@ -101,7 +95,7 @@ on_both_stores! {
         until_stored(&store, &saved, 1).await;
         gate.open();
         let beyond = hear_text(&mut chat.visitor, &words(5, 7)).await;
-        kill_and_start_again(&mut chat).await;
+        chat.kill_and_start_again().await;
         for seq in [1, 3, 4] {
             let (visitor, rest) = what_was_missed(&chat, &session, &shown["turn_id"], seq).await;
             assert_eq!((rest.text.as_str(), rest.status()), (words(seq + 1, 4).as_str(), "interrupted"));
@@ -117,7 +111,7 @@ on_both_stores! {
         chat.visitor.ask_with_id("q1", "Count, please.").await;
         let first = chat.visitor.answer().await;
         store.execute("UPDATE messages SET delta_lengths = NULL").await;
-        kill_and_start_again(&mut chat).await;
+        chat.kill_and_start_again().await;
         for seq in [1, 2] {
             is_void(&chat, &session, json!({"turn_id": first.done["turn_id"], "seq": seq})).await;
         }
@@ -133,7 +127,7 @@ on_both_stores! {
         chat.upstream.queue(Script::of_many(2000));
         chat.visitor.ask_with_id("q1", "Count, please.").await;
         let first = chat.visitor.answer().await;
-        kill_and_start_again(&mut chat).await;
+        chat.kill_and_start_again().await;
         chat.visitor.resume(&session, json!(null)).await;
         chat.visitor.ask_with_id("q1", "Count, please.").await;
         let mut shown = String::new();
@@ -157,7 +151,7 @@ on_both_stores! {
         chat.visitor.ask_with_id("q1", "Who?").await;
         let first = chat.visitor.answer().await;
         assert_eq!((first.status(), &first.error["code"]), ("failed", &json!("API_TIMEOUT")));
-        kill_and_start_again(&mut chat).await;
+        chat.kill_and_start_again().await;
         let back = chat.visitor.resume(&session, json!({"turn_id": first.done["turn_id"], "seq": 0})).await;
         assert_eq!(back.frame["recovered"], true);
         let rest = chat.visitor.rest_of_answer().await;

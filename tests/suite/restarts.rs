@@ -7,12 +7,6 @@ use crate::support::chat::{Chat, hear_text, until_stored};
 use crate::support::gate::Gate;
 use crate::support::script::Script;
 
-async fn kill_and_start_again(chat: &mut Chat) {
-    chat.server.kill().await;
-    chat.server.restart().await;
-    chat.visitor = chat.another().await;
-}
-
 /// Role, text and status of every message.
 fn said(messages: &Value) -> Vec<(&str, &str, &str)> {
     let messages = messages.as_array().into_iter().flatten();
@@ -30,7 +24,7 @@ on_both_stores! {
         hear_text(&mut chat.visitor, "One two ").await;
         let partial = "SELECT count(*) FROM messages WHERE role = 'assistant' AND content = 'One two '";
         until_stored(&store, partial, 1).await;
-        kill_and_start_again(&mut chat).await;
+        chat.kill_and_start_again().await;
 
         let back = chat.visitor.resume(&session, json!(null)).await.frame;
         assert_eq!(back["recovered"], false);
@@ -55,7 +49,7 @@ on_both_stores! {
         chat.upstream.queue(Script::new().hang_before_headers());
         chat.visitor.ask("Is it kept?").await;
         assert_eq!(chat.visitor.hear_type("accepted").await["durable"], true);
-        kill_and_start_again(&mut chat).await;
+        chat.kill_and_start_again().await;
         let back = chat.visitor.resume(&session, json!(null)).await.frame;
         assert_eq!(said(&back["history"]), [("user", "Is it kept?", "interrupted")]);
         assert_eq!(chat.visitor.ask_and_hear("And now?").await.status(), "complete");
@@ -68,7 +62,7 @@ on_both_stores! {
         chat.visitor.ask_and_hear("Count, please.").await;
         let last = chat.visitor.ask_and_hear("Further?").await;
         assert_eq!(last.done["durable"], true);
-        kill_and_start_again(&mut chat).await;
+        chat.kill_and_start_again().await;
         let back = chat.visitor.resume(&session, json!(null)).await.frame;
         let expected = [
             ("user", "Count, please.", "complete"),

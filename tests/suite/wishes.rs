@@ -1,241 +1,17 @@
-//! What visitors want beside asking: that an answer stops where they saw it stop, that it is given anew, to say what they think,
-//! to be forgotten.
+//! What visitors want done with what is kept of them: to say what they think of an answer, to be forgotten.
 
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::on_both_stores;
-use crate::support::answer::{Answer, cursor_at};
 use crate::support::chat::{Chat, hear_text, until_stored};
 use crate::support::chat_client::ChatClient;
-use crate::support::gate::Gate;
 use crate::support::owner::{told, told_json};
-use crate::support::request::Request;
 use crate::support::script::Script;
 use crate::support::stores::Store;
 
-async fn kill_and_start_again(chat: &mut Chat) {
-    chat.server.kill().await;
-    chat.server.restart().await;
-    chat.visitor = chat.another().await;
-}
-
-async fn regenerate(visitor: &mut ChatClient, id: Option<&str>) -> Answer {
-    let mut frame = json!({"type": "regenerate"});
-    if let Some(id) = id {
-        frame["id"] = json!(id);
-    }
-    visitor.say(frame).await;
-    visitor.answer().await
-}
-
-async fn history(visitor: &mut ChatClient) -> Value {
-    visitor.say(json!({"type": "history"})).await;
-    visitor.hear_type("history").await["messages"].clone()
-}
-
-/// What the model was shown beside its instructions.
-fn shown_to_model(request: &Request) -> Vec<&str> {
-    request.messages().iter().skip(1).filter_map(|it| it["content"].as_str()).collect()
-}
-
-fn contents(messages: &Value) -> Vec<&str> {
-    messages.as_array().into_iter().flatten().filter_map(|it| it["content"].as_str()).collect()
-}
-
 on_both_stores! {
-    async fn what_the_visitor_saw_of_a_stopped_answer_is_what_is_kept(store: FreshStore) {
-        let mut chat = Chat::on(&store, &[]).await;
-        let session = chat.visitor.start().await;
-        chat.upstream.queue(Script::of(&["One ", "two ", "three ", "four "]).no_usage().hang_after(4));
-        chat.visitor.ask_with_id("q1", "Count, please.").await;
-        let last = hear_text(&mut chat.visitor, "One two three four ").await;
-        let stopped = Instant::now();
-        chat.visitor.say(json!({"type": "cancel", "turn_id": last["turn_id"], "seen_seq": 2})).await;
-        assert_eq!(chat.upstream.wait_for_abort().await.deltas, 4);
-        assert!(stopped.elapsed() < Duration::from_secs(1), "{:?}", stopped.elapsed());
-        let end = chat.visitor.rest_of_answer().await;
-        assert_eq!((end.text.as_str(), end.status(), &end.done["durable"]), ("", "cancelled", &json!(true)));
-        let kept = store.texts("SELECT content FROM messages WHERE role = 'assistant'").await;
-        assert_eq!(kept, ["One two "]);
-        assert_eq!(contents(&history(&mut chat.visitor).await), ["Count, please.", "One two "]);
-        chat.visitor.ask_and_hear("And now?").await;
-        chat.upstream.next_request().await;
-        let prompt = chat.upstream.next_request().await;
-        assert_eq!(shown_to_model(&prompt), ["Count, please.", "One two ", "And now?"]);
-
-        for restarts in [false, true] {
-            if restarts {
-                kill_and_start_again(&mut chat).await;
-            } else {
-                chat.visitor = chat.another().await;
-            }
-            chat.visitor.resume(&session, Value::Null).await;
-            chat.visitor.ask_with_id("q1", "Count, please.").await;
-            let again = chat.visitor.answer().await;
-            assert_eq!((again.text.as_str(), again.status()), ("One two ", "cancelled"));
-            assert_eq!(again.done["usage"], end.done["usage"]);
-        }
-    }
-
-    async fn a_stopped_answer_is_gone_on_with_only_as_far_as_it_is_kept(store: FreshStore) {
-        let mut chat = Chat::on(&store, &[]).await;
-        let session = chat.visitor.start().await;
-        chat.upstream.queue(Script::of(&["One ", "two ", "three "]).hang_after(3));
-        chat.visitor.ask("Count, please.").await;
-        let last = hear_text(&mut chat.visitor, "One two three ").await;
-        chat.visitor.say(json!({"type": "cancel", "seen_seq": 1})).await;
-        chat.visitor.hear_until("done").await;
-        for restarts in [false, true] {
-            if restarts {
-                kill_and_start_again(&mut chat).await;
-            }
-            let mut other = chat.another().await;
-            let back = other.resume(&session, json!({"turn_id": last["turn_id"], "seq": 0})).await.frame;
-            assert_eq!(back["recovered"], true);
-            let rest = other.rest_of_answer().await;
-            assert_eq!((rest.text.as_str(), rest.status()), ("One ", "cancelled"));
-            let mut other = chat.another().await;
-            assert_eq!(other.resume(&session, cursor_at(&last)).await.frame["recovered"], false);
-        }
-    }
-
-    async fn one_who_claims_to_have_seen_more_than_was_said_keeps_all_of_it(store: FreshStore) {
-        let mut chat = Chat::on(&store, &[]).await;
-        for (seen, kept) in [(json!(1000), "One two "), (json!(0), "")] {
-            chat.upstream.queue(Script::of(&["One ", "two "]).hang_after(2));
-            chat.visitor.ask("Count, please.").await;
-            hear_text(&mut chat.visitor, "One two ").await;
-            chat.visitor.say(json!({"type": "cancel", "seen_seq": seen})).await;
-            assert_eq!(chat.visitor.rest_of_answer().await.status(), "cancelled");
-            let stored = "SELECT content FROM messages WHERE role = 'assistant' ORDER BY turn_id DESC LIMIT 1";
-            assert_eq!(store.texts(stored).await, [kept]);
-        }
-    }
-
-    async fn an_answer_given_anew_takes_the_place_of_the_last(store: FreshStore) {
-        let mut chat = Chat::on(&store, &[]).await;
-        let session = chat.visitor.start().await;
-        chat.upstream.queue(Script::of(&["Zero."])).queue(Script::of(&["First."]));
-        chat.upstream.queue(Script::of(&["Second."])).queue(Script::of(&["Third."]));
-        chat.visitor.ask_and_hear("Before?").await;
-        let first = chat.visitor.ask_and_hear("Which?").await;
-        let second = regenerate(&mut chat.visitor, None).await;
-        assert_eq!((second.text.as_str(), second.status()), ("Second.", "complete"));
-        assert_eq!(second.accepted["duplicate"], false);
-        assert_ne!(second.turn_id(), first.turn_id());
-        let remaining = |answer: &Answer| answer.done["remaining"].as_u64().unwrap();
-        assert_eq!(remaining(&second) + 1, remaining(&first), "it counts as a question");
-        chat.visitor = chat.another().await;
-        chat.visitor.resume(&session, Value::Null).await;
-        let third = regenerate(&mut chat.visitor, None).await;
-        chat.visitor.ask_and_hear("After?").await;
-
-        let mut prompts = Vec::new();
-        for _ in 0..5 {
-            prompts.push(chat.upstream.next_request().await);
-        }
-        assert_eq!(shown_to_model(&prompts[2]), ["Before?", "Zero.", "Which?"]);
-        assert_eq!(shown_to_model(&prompts[3]), ["Before?", "Zero.", "Which?"]);
-        assert_eq!(shown_to_model(&prompts[4]), ["Before?", "Zero.", "Which?", "Third.", "After?"]);
-
-        // The transcript has all of it, and says which answers were replaced by which.
-        for restarts in [false, true] {
-            if restarts {
-                kill_and_start_again(&mut chat).await;
-                chat.visitor.resume(&session, Value::Null).await;
-            }
-            let said = history(&mut chat.visitor).await;
-            let said = said.as_array().unwrap();
-            let answers: Vec<(&str, Option<&str>)> = said
-                .iter()
-                .filter(|it| it["role"] == "assistant")
-                .map(|it| (it["content"].as_str().unwrap(), it.get("superseded_by").and_then(Value::as_str)))
-                .collect();
-            assert_eq!(answers[..4], [
-                ("Zero.", None),
-                ("First.", Some(second.turn_id())),
-                ("Second.", Some(third.turn_id())),
-                ("Third.", None),
-            ]);
-            assert_eq!(said[2]["superseded_by"], second.turn_id(), "its question, too");
-        }
-        chat.visitor.ask_and_hear("Still?").await;
-        let prompt = chat.upstream.next_request().await;
-        assert!(!shown_to_model(&prompt).contains(&"Second."), "{prompt:?}");
-        assert!(shown_to_model(&prompt).contains(&"Third."), "{prompt:?}");
-    }
-
-    async fn an_answer_cut_off_by_a_kill_is_given_anew(store: FreshStore) {
-        let mut chat = Chat::on(&store, &[]).await;
-        let session = chat.visitor.start().await;
-        chat.upstream.queue(Script::of(&["One ", "two."]).hang_after(1)).queue(Script::of(&["All of it."]));
-        chat.visitor.ask("Count, please.").await;
-        let shown = hear_text(&mut chat.visitor, "One ").await;
-        until_stored(&store, "SELECT count(*) FROM messages WHERE content = 'One '", 1).await;
-        kill_and_start_again(&mut chat).await;
-        chat.visitor.resume(&session, cursor_at(&shown)).await;
-        assert_eq!(chat.visitor.rest_of_answer().await.status(), "interrupted");
-        let unanswered = ["conversations", "list", "--unanswered", "--json"];
-        let listed = async || told_json(&store, &unanswered).await["conversations"].as_array().map(Vec::len);
-        assert_eq!(listed().await, Some(1));
-        let anew = regenerate(&mut chat.visitor, None).await;
-        assert_eq!(listed().await, Some(0), "in the end it was answered");
-        assert_eq!((anew.text.as_str(), anew.status()), ("All of it.", "complete"));
-        chat.upstream.next_request().await;
-        let prompt = chat.upstream.next_request().await;
-        assert_eq!(shown_to_model(&prompt), ["Count, please."], "what was cut off is out of the prompt");
-    }
-
-    async fn giving_anew_is_refused_as_a_question_is(store: FreshStore) {
-        let mut chat = Chat::on(&store, &[("RATE_LIMIT_REQUESTS_PER_MINUTE", "2")]).await;
-        chat.visitor.say(json!({"type": "regenerate", "id": "r0"})).await;
-        assert_eq!(chat.visitor.hear_error("NO_SUCH_TURN").await["id"], "r0");
-        chat.visitor.start().await;
-        chat.visitor.say(json!({"type": "regenerate"})).await;
-        chat.visitor.hear_error("NO_SUCH_TURN").await;
-        let gate = Gate::default();
-        chat.upstream.queue(Script::of(&["One ", "two."]).hold_after(1, &gate));
-        chat.visitor.ask("Count, please.").await;
-        hear_text(&mut chat.visitor, "One ").await;
-        chat.visitor.say(json!({"type": "regenerate"})).await;
-        chat.visitor.hear_error("TURN_IN_PROGRESS").await;
-        gate.open();
-        chat.visitor.rest_of_answer().await;
-        regenerate(&mut chat.visitor, None).await;
-        chat.visitor.say(json!({"type": "regenerate"})).await;
-        let refusal = chat.visitor.hear_error("RATE_LIMIT_EXCEEDED").await;
-        assert!(refusal["retry_after_ms"].as_u64().is_some_and(|it| it > 0), "{refusal}");
-        // What was refused has replaced nothing.
-        assert_eq!(store.number("SELECT count(*) FROM turns WHERE superseded_by IS NOT NULL").await, 1);
-        assert_eq!(store.number("SELECT count(*) FROM turns").await, 2);
-    }
-
-    async fn an_answer_is_given_anew_once_under_one_id(store: FreshStore) {
-        let mut chat = Chat::on(&store, &[]).await;
-        let session = chat.visitor.start().await;
-        chat.upstream.queue(Script::of(&["First."])).queue(Script::of(&["Second."]));
-        chat.visitor.ask_with_id("q1", "Which?").await;
-        chat.visitor.answer().await;
-        let second = regenerate(&mut chat.visitor, Some("r1")).await;
-        for restarts in [false, true] {
-            if restarts {
-                kill_and_start_again(&mut chat).await;
-                chat.visitor.resume(&session, Value::Null).await;
-            }
-            let again = regenerate(&mut chat.visitor, Some("r1")).await;
-            assert_eq!((again.text.as_str(), &again.accepted["duplicate"]), ("Second.", &json!(true)));
-            assert_eq!(again.turn_id(), second.turn_id());
-            // A question is no regeneration, and the other way round.
-            chat.visitor.say(json!({"type": "regenerate", "id": "q1"})).await;
-            chat.visitor.hear_error("DUPLICATE_ID").await;
-            chat.visitor.ask_with_id("r1", "Which?").await;
-            chat.visitor.hear_error("DUPLICATE_ID").await;
-        }
-        assert_eq!(chat.upstream.requests().len(), 2);
-    }
-
     async fn an_opinion_is_kept_changed_and_taken_back(store: FreshStore) {
         let mut chat = Chat::on(&store, &[]).await;
         let session = chat.visitor.start().await;
@@ -250,6 +26,11 @@ on_both_stores! {
         assert_eq!(opinion(&mut chat.visitor, json!("down"), &comment).await["rating"], "down");
         opinion(&mut chat.visitor, json!("down"), &comment).await;
         assert_eq!(store.number("SELECT count(*) FROM feedback").await, 1);
+        let ratings = |messages: &Value| -> Vec<Option<Value>> {
+            messages.as_array().into_iter().flatten().map(|it| it.get("rating").cloned()).collect()
+        };
+        let told_of = chat.visitor.history(json!({})).await;
+        assert_eq!(ratings(&told_of["messages"]), [None, Some(json!("down"))], "{told_of}");
 
         let cleaned = format!("Not# {}", "é".repeat(495));
         let shown = told_json(&store, &["conversations", "show", &session.session_id, "--json"]).await;
@@ -266,10 +47,13 @@ on_both_stores! {
         let refused = opinion(&mut chat.visitor, json!("sideways"), "").await;
         assert_eq!(refused["code"], "VALIDATION_ERROR");
 
-        kill_and_start_again(&mut chat).await;
-        chat.visitor.resume(&session, Value::Null).await;
+        chat.kill_and_start_again().await;
+        let back = chat.visitor.resume(&session, Value::Null).await.frame;
+        assert_eq!(ratings(&back["history"]), [None, Some(json!("down"))], "{back}");
         let taken_back = opinion(&mut chat.visitor, Value::Null, "").await;
         assert_eq!(taken_back, json!({"type": "feedback_saved", "turn_id": turn}));
+        let told_of = chat.visitor.history(json!({})).await;
+        assert_eq!(ratings(&told_of["messages"]), [None, None], "{told_of}");
         assert_eq!(store.number("SELECT count(*) FROM feedback").await, 0);
     }
 
@@ -292,7 +76,7 @@ on_both_stores! {
         let mut chat = Chat::on(&store, &[]).await;
         let session = chat.visitor.start().await;
         let turn = chat.visitor.ask_and_hear("A secret marker?").await.done["turn_id"].clone();
-        regenerate(&mut chat.visitor, None).await;
+        chat.visitor.regenerate(None).await;
         chat.visitor.say(json!({"type": "feedback", "turn_id": turn, "rating": "up"})).await;
         chat.visitor.hear_type("feedback_saved").await;
         let mut other = chat.another().await;

@@ -103,7 +103,7 @@ pub(super) async fn write_conversation(
                     sink.write(&(comma.to_owned() + &transcript::turn(turn)?))?;
                 }
             }
-            last = Some(turn.turn.turn_id);
+            last = Some(turn.turn_id);
         }
         if page.len() < TURNS_AT_ONCE || sink.is_closed() {
             break;

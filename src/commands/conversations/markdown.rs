@@ -1,6 +1,7 @@
 //! A conversation for people: Markdown that also reads well on a terminal.
 
-use resume_chatbot::persistence::reports::{Conversation, Feedback, ReportedTurn};
+use resume_chatbot::persistence::messages::{Feedback, StoredTurn};
+use resume_chatbot::persistence::reports::Conversation;
 use resume_chatbot::protocol::client::Rating;
 use resume_chatbot::protocol::server::{AnswerMode, TurnStatus};
 
@@ -21,7 +22,7 @@ pub(super) fn heading(it: &Conversation) -> String {
 }
 
 /// One question with its answer. What was said is quoted, so that no line of it can pass for one of ours.
-pub(super) fn turn(ReportedTurn { turn, feedback }: &ReportedTurn) -> String {
+pub(super) fn turn(turn: &StoredTurn) -> String {
     let mut page =
         format!("## {} Visitor\n\n{}\n", turn.asked_at.to_rfc3339(), quoted(&turn.question.content));
     let (at, answer) = match &turn.answer {
@@ -42,7 +43,7 @@ pub(super) fn turn(ReportedTurn { turn, feedback }: &ReportedTurn) -> String {
         usage.completion_tokens,
         money(usage.cost),
     ));
-    page.push_str(&feedback.as_ref().map_or_else(String::new, opinion));
+    page.push_str(&turn.feedback.as_ref().map_or_else(String::new, opinion));
     page
 }
 

@@ -2,7 +2,8 @@
 
 use resume_chatbot::clock::Timestamp;
 use resume_chatbot::ids::TurnId;
-use resume_chatbot::persistence::reports::{Conversation, ReportedTurn};
+use resume_chatbot::persistence::messages::StoredTurn;
+use resume_chatbot::persistence::reports::Conversation;
 use resume_chatbot::protocol::client::Rating;
 use resume_chatbot::protocol::codes::ErrorCode;
 use resume_chatbot::protocol::server::{AnswerMode, TurnStatus};
@@ -37,7 +38,7 @@ struct Turn<'a> {
 }
 
 /// One turn as JSON.
-pub(super) fn turn(ReportedTurn { turn, feedback }: &ReportedTurn) -> Result<String, Failed> {
+pub(super) fn turn(turn: &StoredTurn) -> Result<String, Failed> {
     let answer = turn.answer.as_ref();
     text(&Turn {
         id: turn.turn_id,
@@ -54,8 +55,8 @@ pub(super) fn turn(ReportedTurn { turn, feedback }: &ReportedTurn) -> Result<Str
         citations: answer.map_or(&[], |it| &it.citations),
         failure: turn.failure,
         superseded_by: turn.superseded_by,
-        rating: feedback.as_ref().map(|it| it.rating),
-        comment: feedback.as_ref().and_then(|it| it.comment.as_deref()),
+        rating: turn.feedback.as_ref().map(|it| it.rating),
+        comment: turn.feedback.as_ref().and_then(|it| it.comment.as_deref()),
     })
 }
 

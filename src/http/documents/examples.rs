@@ -174,6 +174,7 @@ fn transcript() -> Vec<HistoryMessage> {
         status: TurnStatus::Complete,
         mode,
         superseded_by: None,
+        rating: None,
     };
     vec![message(Role::User, QUESTION, 7, None), message(Role::Assistant, ANSWER, 11, Some(AnswerMode::Live))]
 }

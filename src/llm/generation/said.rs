@@ -151,6 +151,7 @@ mod tests {
             answered_by: None,
             regenerates: None,
             superseded_by: None,
+            feedback: None,
         }
     }
 

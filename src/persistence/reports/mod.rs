@@ -12,7 +12,6 @@ use super::messages::StoredTurn;
 use super::pool::{Connection, Pool};
 use crate::clock::Timestamp;
 use crate::ids::{SessionId, TurnId};
-use crate::protocol::client::Rating;
 use crate::settings::{DatabaseSettings, DatabaseUrl};
 
 mod queries;
@@ -76,24 +75,6 @@ pub struct Conversation {
     pub completion_tokens: i64,
     /// US dollars, as far as the model's server named them; none if it never did.
     pub cost: Option<f64>,
-}
-
-/// A turn, and what the visitor thinks of its answer.
-#[derive(Clone, Debug)]
-pub struct ReportedTurn {
-    /// The turn.
-    pub turn: StoredTurn,
-    /// What they think, if they said so.
-    pub feedback: Option<Feedback>,
-}
-
-/// What a visitor thinks of an answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Feedback {
-    /// Whether it helped.
-    pub rating: Rating,
-    /// Why, in their words.
-    pub comment: Option<String>,
 }
 
 /// What questions are counted by.
@@ -177,7 +158,7 @@ impl Reports {
         id: SessionId,
         after: Option<TurnId>,
         limit: usize,
-    ) -> Result<Vec<ReportedTurn>, ReportError> {
+    ) -> Result<Vec<StoredTurn>, ReportError> {
         self.run(async move |link: &mut Connection| queries::turns(link, id, after, limit).await).await
     }
 

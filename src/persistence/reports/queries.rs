@@ -1,21 +1,19 @@
 //! The owner's queries, each written once for both databases.
 
-use std::collections::HashMap;
-
 use diesel::dsl::{count, count_star, sql};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 use uuid::Uuid;
 
-use super::{Conversation, Feedback, Page, ReportedTurn, Selection, Usage, UsageBy};
+use super::{Conversation, Page, Selection, Usage, UsageBy};
 use crate::clock::Timestamp;
 use crate::ids::{SessionId, TurnId};
-use crate::persistence::models::{Key, TURN_COLUMNS, TurnRow, cost as dollars};
+use crate::persistence::messages::StoredTurn;
+use crate::persistence::models::{Key, cost as dollars};
 use crate::persistence::pool::{Connection, on_either};
-use crate::persistence::queries::with_messages;
-use crate::persistence::schema::{feedback, sessions, turns};
-use crate::protocol::client::Rating;
+use crate::persistence::schema::{sessions, turns};
+use crate::persistence::transcript::stored_turns;
 
 /// Questions without a whole answer, but for those that were answered anew. The names are those of `TurnStatus`; a test holds them against it.
 const UNANSWERED: &str = "count(CASE WHEN turns.superseded_by IS NULL AND turns.status \
@@ -118,43 +116,13 @@ pub(super) async fn turns(
     id: SessionId,
     after: Option<TurnId>,
     limit: usize,
-) -> QueryResult<Vec<ReportedTurn>> {
-    let page = turns::table
-        .filter(turns::session_id.eq(Key(id.0)))
-        .filter(turns::id.gt(Key(after.map_or(Uuid::nil(), |turn| turn.0))))
-        .order(turns::id.asc())
-        .limit(i64::try_from(limit).unwrap_or(i64::MAX))
-        .select(TURN_COLUMNS);
-    let rows: Vec<TurnRow> = on_either!(connection, link => page.load(link).await)?;
-    let ends = rows.as_slice().first().zip(rows.as_slice().last()).map(|(first, last)| (first.id, last.id));
-    let turns = with_messages(connection, id, rows).await?;
-    let mut opinions = match ends {
-        Some((from, until)) => feedback_between(connection, id, from, until).await?,
-        None => HashMap::new(),
-    };
-    let told = turns.into_iter().map(|turn| {
-        let feedback = opinions.remove(&Key(turn.turn_id.0));
-        ReportedTurn { turn, feedback }
-    });
-    Ok(told.collect())
-}
-
-async fn feedback_between(
-    connection: &mut Connection,
-    id: SessionId,
-    from: Key,
-    until: Key,
-) -> QueryResult<HashMap<Key, Feedback>> {
-    let given = feedback::table
-        .inner_join(turns::table)
-        .filter(turns::session_id.eq(Key(id.0)))
-        .filter(turns::id.between(from, until))
-        .select((feedback::turn_id, feedback::rating, feedback::comment));
-    let rows: Vec<(Key, String, Option<String>)> = on_either!(connection, link => given.load(link).await)?;
-    let known = rows.into_iter().filter_map(|(key, rating, comment)| {
-        Some((key, Feedback { rating: Rating::from_name(&rating)?, comment }))
-    });
-    Ok(known.collect())
+) -> QueryResult<Vec<StoredTurn>> {
+    let of_session = turns::session_id.eq(Key(id.0));
+    let after = turns::id.gt(Key(after.map_or(Uuid::nil(), |turn| turn.0)));
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    Ok(stored_turns!(connection, |turns| {
+        turns.filter(of_session).filter(after).order(turns::id.asc()).limit(limit)
+    }))
 }
 
 pub(super) async fn usage(

@@ -59,3 +59,8 @@ impl SessionInfo {
         Self { session_id: text("session_id"), resume_token: text("resume_token"), frame: frame.clone() }
     }
 }
+
+/// What the messages of a history say.
+pub(crate) fn contents(messages: &Value) -> Vec<&str> {
+    messages.as_array().into_iter().flatten().filter_map(|it| it["content"].as_str()).collect()
+}

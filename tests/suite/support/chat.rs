@@ -67,6 +67,13 @@ impl Chat {
         ChatClient::connect(&self.server).await
     }
 
+    /// Kills the server and starts it again, and connects anew.
+    pub(crate) async fn kill_and_start_again(&mut self) {
+        self.server.kill().await;
+        self.server.restart().await;
+        self.visitor = self.another().await;
+    }
+
     /// Waits until the server's log says that a turn has ended, and returns the entry.
     pub(crate) async fn turn_ended(&self) -> Value {
         self.server.wait_for_log("the end of a turn", |entry| entry["msg"] == "turn ended").await

@@ -92,6 +92,23 @@ impl ChatClient {
         self.answer().await
     }
 
+    /// Has the last answer given anew, and hears it.
+    pub(crate) async fn regenerate(&mut self, id: Option<&str>) -> Answer {
+        let mut frame = json!({"type": "regenerate"});
+        if let Some(id) = id {
+            frame["id"] = json!(id);
+        }
+        self.say(frame).await;
+        self.answer().await
+    }
+
+    /// A part of the transcript, which `wanted` chooses by `before` and `limit`.
+    pub(crate) async fn history(&mut self, mut wanted: Value) -> Value {
+        wanted["type"] = json!("history");
+        self.say(wanted).await;
+        self.hear_type("history").await
+    }
+
     /// Begins a conversation.
     pub(crate) async fn start(&mut self) -> SessionInfo {
         self.say(json!({"type": "start"})).await;

@@ -30,6 +30,11 @@ impl Request {
         last.and_then(|message| message.get("content")?.as_str()).unwrap_or_default()
     }
 
+    /// What the model is shown beside its instructions.
+    pub(crate) fn conversation(&self) -> Vec<&str> {
+        self.messages().iter().skip(1).filter_map(|it| it["content"].as_str()).collect()
+    }
+
     /// The messages of the prompt.
     pub(crate) fn messages(&self) -> &[Value] {
         self.body.get("messages").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()

@@ -1,0 +1,42 @@
+//! Connections that were used a moment ago are not asked whether they are alive: that would be one more wait for the database
+//! before each operation of a busy server.
+
+use std::time::{Duration, Instant};
+
+use bb8::ManageConnection;
+use diesel_async::AsyncPgConnection;
+use diesel_async::pooled_connection::{AsyncDieselConnectionManager, PoolError, PoolableConnection};
+
+/// Whoever was alive so short a time ago is taken for alive still. A connection that the database has closed is known to be
+/// closed at any time.
+const MOMENT: Duration = Duration::from_millis(500);
+
+/// A connection, and when it was last given back.
+pub(super) struct Recent {
+    pub(super) link: AsyncPgConnection,
+    used_at: Instant,
+}
+
+/// Opens and judges connections to PostgreSQL.
+pub(super) struct RecentManager(pub(super) AsyncDieselConnectionManager<AsyncPgConnection>);
+
+impl ManageConnection for RecentManager {
+    type Connection = Recent;
+    type Error = PoolError;
+
+    async fn connect(&self) -> Result<Recent, PoolError> {
+        Ok(Recent { link: self.0.connect().await?, used_at: Instant::now() })
+    }
+
+    async fn is_valid(&self, connection: &mut Recent) -> Result<(), PoolError> {
+        if connection.used_at.elapsed() < MOMENT && !connection.link.is_broken() {
+            return Ok(());
+        }
+        self.0.is_valid(&mut connection.link).await
+    }
+
+    fn has_broken(&self, connection: &mut Recent) -> bool {
+        connection.used_at = Instant::now();
+        self.0.has_broken(&mut connection.link)
+    }
+}

@@ -1,9 +1,9 @@
-//! Faults on order: places in the code where a test can make the server panic.
+//! Faults on order: places in the code where a test can make the server panic, or hold it up.
 //!
 //! They exist in builds with the feature `fault-injection` alone, which only the tests turn on (the development dependency
-//! of this package on itself in `Cargo.toml`). In every other build [`pass`] is an empty function.
+//! of this package on itself in `Cargo.toml`). In every other build [`pass`] and [`linger`] are empty functions.
 
-/// A place where a test can have a panic.
+/// A place where a test can have a panic or a delay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Point {
     /// A session reads a frame.
@@ -28,6 +28,8 @@ pub enum Point {
     PersistenceReply,
     /// Something is read from the database.
     PersistenceRead,
+    /// Something was read from the database, and is not told yet.
+    PersistenceHasRead,
     /// The writer has a group in hand.
     WriterGroup,
     /// A group is written and not committed.
@@ -53,12 +55,23 @@ pub fn pass(point: Point, quoting: &str) {
     let _ = (point, quoting);
 }
 
+/// Waits here while a test has the point held.
+#[inline]
+pub async fn linger(point: Point) {
+    #[cfg(feature = "fault-injection")]
+    armed::linger(point).await;
+    #[cfg(not(feature = "fault-injection"))]
+    let _ = point;
+}
+
 #[cfg(feature = "fault-injection")]
-pub use armed::arm;
+pub use armed::{arm, hold, lingering, release};
 
 #[cfg(feature = "fault-injection")]
 mod armed {
-    use std::sync::{Mutex, PoisonError};
+    use std::sync::{LazyLock, Mutex, PoisonError};
+
+    use tokio::sync::watch;
 
     use super::Point;
 
@@ -70,6 +83,34 @@ mod armed {
         let mut armed = ARMED.lock().unwrap_or_else(PoisonError::into_inner);
         armed.retain(|(name, _)| name != point);
         armed.push((point.to_owned(), times));
+    }
+
+    /// The points that are held, and those at which somebody waits.
+    static HELD: LazyLock<watch::Sender<(Vec<String>, Vec<String>)>> = LazyLock::new(watch::Sender::default);
+
+    /// Whoever comes to the point with this name waits there.
+    pub fn hold(point: &str) {
+        HELD.send_modify(|(held, _)| held.push(point.to_owned()));
+    }
+
+    /// Lets everybody at the point with this name go on.
+    pub fn release(point: &str) {
+        HELD.send_modify(|(held, _)| held.retain(|name| name != point));
+    }
+
+    /// How many have come to wait at the point with this name.
+    pub fn lingering(point: &str) -> usize {
+        HELD.borrow().1.iter().filter(|name| *name == point).count()
+    }
+
+    pub(super) async fn linger(point: Point) {
+        let name = format!("{point:?}");
+        let mut held = HELD.subscribe();
+        if held.borrow().0.contains(&name) {
+            HELD.send_modify(|(_, lingering)| lingering.push(name.clone()));
+            // The sender is a static, which does not go.
+            let _ = held.wait_for(|(held, _)| !held.contains(&name)).await;
+        }
     }
 
     #[expect(clippy::panic, reason = "it is what was asked for")]

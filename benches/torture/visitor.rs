@@ -164,8 +164,12 @@ impl Visitor {
                 let frame = json!({"type": "question", "id": earlier, "question": "Something else?"});
                 let said = connection.say(&frame).await;
                 let mut heard = if said { self.hear(&mut connection, None).await } else { None }?;
-                // A server that is told to leave says so in between, and a `cancel` that crossed the end of its answer is answered.
-                while heard["type"] == "notice" || heard["code"] == "NO_SUCH_TURN" {
+                // A server that is told to leave says so in between; a `cancel` that crossed the end of its answer is answered, and
+                // so is a `history` that was asked for during it.
+                while heard["type"] == "notice"
+                    || heard["type"] == "history"
+                    || heard["code"] == "NO_SUCH_TURN"
+                {
                     heard = self.hear(&mut connection, None).await?;
                 }
                 let answered = ["DUPLICATE_ID", "STORAGE_UNAVAILABLE", "SHUTTING_DOWN", "OVERLOADED"];

@@ -46,13 +46,22 @@ pub fn serve_operator(
     Ok(server.run())
 }
 
-/// In builds for tests alone: `/faults/{point}/{times}` has the next passes of a point panic.
+/// In builds for tests alone: `/faults/{point}/{times}` has the next passes of a point panic; `hold` has whoever comes there wait,
+/// `lingering` says how many have, `release` lets them go.
 fn faults(config: &mut ServiceConfig) {
     #[cfg(feature = "fault-injection")]
-    config.service(resource("/faults/{point}/{times}").route(get().to(
-        async |wanted: actix_web::web::Path<(String, u32)>| {
-            let (point, times) = wanted.into_inner();
-            crate::faults::arm(&point, times);
+    config.service(resource("/faults/{point}/{order}").route(get().to(
+        async |wanted: actix_web::web::Path<(String, String)>| {
+            let (point, order) = wanted.into_inner();
+            match (order.as_str(), order.parse()) {
+                ("hold", _) => crate::faults::hold(&point),
+                ("release", _) => crate::faults::release(&point),
+                ("lingering", _) => {
+                    return HttpResponse::Ok().body(crate::faults::lingering(&point).to_string());
+                }
+                (_, Ok(times)) => crate::faults::arm(&point, times),
+                (_, Err(_)) => return HttpResponse::BadRequest().finish(),
+            }
             HttpResponse::NoContent().finish()
         },
     )));

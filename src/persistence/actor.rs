@@ -225,7 +225,9 @@ impl Receive<LoadHistory> for PersistenceActor {
         Reply::later(async move {
             let operation = async move |link: &mut Connection| {
                 faults::pass(Point::PersistenceRead, "");
-                transcript::load_turns(link, &load).await
+                let page = transcript::load_turns(link, &load).await;
+                faults::linger(Point::PersistenceHasRead).await;
+                page
             };
             pool.run(operation).await
         })

@@ -20,6 +20,13 @@ use crate::protocol::codes::ErrorCode;
 use crate::protocol::server::{HistoryMessage, Role, ServerFrame, TurnStatus};
 use crate::supervision::Part;
 
+/// Which reading of the transcript it is, for one `history`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    First,
+    Again,
+}
+
 impl SessionActor {
     pub(super) fn history(&mut self, before: Option<TurnId>, limit: Option<usize>, ctx: &mut SocketContext) {
         let Some(open) = &self.open else {
@@ -31,10 +38,17 @@ impl SessionActor {
             return self.refuse(&Refusal::new(ErrorCode::Overloaded), None, ctx);
         }
         let load = LoadHistory { session_id: open.id, before, limit: limit.unwrap_or(MAX_HISTORY_LIMIT) };
+        self.read_history(load, Reading::First, ctx);
+    }
+
+    fn read_history(&mut self, load: LoadHistory, reading: Reading, ctx: &mut SocketContext) {
         let page = self.surroundings.neighbours.load_history.ask(load, PATIENCE);
-        ctx.spawn(page.into_actor(self).map(|page, actor, ctx| {
-            actor.reading_history = false;
+        ctx.spawn(page.into_actor(self).map(move |page, actor, ctx| {
             match page {
+                // Read before it ended, and told after that.
+                Ok(Ok(page)) if reading == Reading::First && actor.is_behind(&page) => {
+                    return actor.read_history(load, Reading::Again, ctx);
+                }
                 Ok(Ok(TranscriptPage { turns, more })) => {
                     let messages = turns.iter().flat_map(transcript).collect();
                     actor.tell(&ServerFrame::History { messages, more }, ctx);
@@ -45,7 +59,15 @@ impl SessionActor {
                 }
                 Err(AskError::Closed) => actor.actor_failed(Part::Persistence, None, ctx),
             }
+            actor.reading_history = false;
         }));
+    }
+
+    /// Whether a page has a turn as still answered that is not the one that is answered now.
+    fn is_behind(&self, page: &TranscriptPage) -> bool {
+        let now = self.open.as_ref().and_then(|open| open.generation.as_ref()).map(|it| it.turn_id);
+        let answering = page.turns.last().filter(|turn| turn.status == TurnStatus::Answering);
+        answering.is_some_and(|turn| Some(turn.turn_id) != now)
     }
 
     /// A question with an id that was used before: says the earlier answer again, if it is the same question. If the store does

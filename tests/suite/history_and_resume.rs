@@ -6,6 +6,7 @@ use crate::on_both_stores;
 use crate::support::answer::{SessionInfo, contents, cursor_at};
 use crate::support::chat::{Chat, hear_text};
 use crate::support::chat_client::ChatClient;
+use crate::support::faults::{hold, release, until_held};
 use crate::support::gate::Gate;
 use crate::support::script::Script;
 use crate::support::server::Server;
@@ -45,6 +46,24 @@ on_both_stores! {
         let page = chat.visitor.history(json!({"limit": 2, "before": before})).await;
         assert_eq!(contents(&page["messages"]), expected[..2]);
         assert_eq!(page["more"], false);
+    }
+
+    async fn a_transcript_that_was_read_before_an_answer_ended_is_not_told_after_it(store: FreshStore) {
+        let mut chat = Chat::on(&store, &[]).await;
+        let gate = Gate::default();
+        chat.upstream.queue(Script::of(&["One ", "two."]).hold_after(1, &gate));
+        chat.visitor.ask("Count, please.").await;
+        hear_text(&mut chat.visitor, "One ").await;
+        hold(&chat.server, "PersistenceHasRead").await;
+        chat.visitor.say(json!({"type": "history"})).await;
+        until_held(&chat.server, "PersistenceHasRead").await;
+        gate.open();
+        let end = chat.visitor.rest_of_answer().await;
+        assert_eq!((end.status(), &end.done["durable"]), ("complete", &json!(true)));
+        release(&chat.server, "PersistenceHasRead").await;
+        let told = chat.visitor.hear_type("history").await;
+        assert_eq!(contents(&told["messages"]), ["Count, please.", "One two."]);
+        assert_eq!(told["messages"][1]["status"], "complete");
     }
 
     async fn a_resumed_conversation_has_its_history_and_goes_on(store: FreshStore) {

@@ -15,6 +15,29 @@ pub(crate) async fn arm(server: &Server, point: &str, times: u32) {
     assert_eq!(armed.status, 204, "the server under test has no faults on order: {armed:?}");
 }
 
+/// Whoever comes to this point waits there, until [`release`].
+pub(crate) async fn hold(server: &Server, point: &str) {
+    let held = get_url(server.operator_url(&format!("/faults/{point}/hold")).await).await;
+    assert_eq!(held.status, 204, "{held:?}");
+}
+
+/// Waits until somebody is held up at this point.
+pub(crate) async fn until_held(server: &Server, point: &str) {
+    let reached = async {
+        let lingering = server.operator_url(&format!("/faults/{point}/lingering")).await;
+        while get_url(lingering.clone()).await.body == "0" {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    within(&format!("somebody to be held up at {point}"), reached).await;
+}
+
+/// Lets everybody at this point go on.
+pub(crate) async fn release(server: &Server, point: &str) {
+    let released = get_url(server.operator_url(&format!("/faults/{point}/release")).await).await;
+    assert_eq!(released.status, 204, "{released:?}");
+}
+
 /// The value of a series, without `resume_chatbot_`.
 pub(crate) async fn metric(server: &Server, series: &str) -> f64 {
     let scrape = get_url(server.operator_url("/metrics").await).await.body;

@@ -1,9 +1,6 @@
 //! The chat page in a real browser: what a visitor sees when the demo runs.
 
-use std::ffi::OsString;
-use std::io::Write;
-
-use crate::support::browser::Browser;
+use crate::support::browser::{Browser, chromedriver};
 use crate::support::chat::Chat;
 use crate::support::gate::Gate;
 use crate::support::script::Script;
@@ -27,21 +24,6 @@ async fn open_chat_page() -> Option<Page> {
     let page = Page { browser, _server: server };
     page.wait_until("a connection", "document.querySelector('.connection').dataset.state === 'open'").await;
     Some(page)
-}
-
-/// What drives the browser.
-fn chromedriver() -> Option<OsString> {
-    let chromedriver = std::env::var_os("TEST_CHROMEDRIVER");
-    if chromedriver.is_none() {
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "TEST_CHROMEDRIVER must name a chromedriver where CI is set"
-        );
-        let missing = "the chat page was NOT covered in a browser: TEST_CHROMEDRIVER is unset; `tests/run` installs one";
-        // Written past the harness's capture, which would hide it from a run that passes.
-        let _ = writeln!(std::io::stderr(), "{missing}");
-    }
-    chromedriver
 }
 
 impl Page {

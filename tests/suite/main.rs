@@ -21,6 +21,7 @@ mod address_limits;
 mod admission;
 mod architecture;
 mod browser;
+mod browser_weather;
 mod budget;
 mod compatible_servers;
 mod configuration;

@@ -1,6 +1,6 @@
 //! A headless Chromium behind chromedriver, spoken to in the few WebDriver commands that the tests need.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, Read, Result, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -18,6 +18,21 @@ const POLL: Duration = Duration::from_millis(50);
 
 /// The name under which WebDriver hands out references to elements.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+
+/// What drives the browser; `None` where there is none, which only a developer's machine may lack.
+pub(crate) fn chromedriver() -> Option<OsString> {
+    let chromedriver = std::env::var_os("TEST_CHROMEDRIVER");
+    if chromedriver.is_none() {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "TEST_CHROMEDRIVER must name a chromedriver where CI is set"
+        );
+        let missing = "the chat page was NOT covered in a browser: TEST_CHROMEDRIVER is unset; `tests/run` installs one";
+        // Written past the harness's capture, which would hide it from a run that passes.
+        let _ = writeln!(std::io::stderr(), "{missing}");
+    }
+    chromedriver
+}
 
 /// A browser with one window and a fresh profile; all of its processes end when it is dropped.
 pub(crate) struct Browser {

@@ -3,7 +3,7 @@
 import { ChatClient } from "./client.js";
 import { GrowingText, make } from "./growing-text.js";
 
-/** @typedef {import("./client.js").Turn} Turn */
+/** @typedef {import("./turns.js").Turn} Turn */
 
 /** Closer to the end than this counts as reading along. */
 const AT_END_PX = 48;

@@ -1,7 +1,39 @@
 /** Questions with their answers, as the client keeps them: new ones, and those of a history. */
 
-/** @typedef {import("./client.js").Turn} Turn */
-/** @typedef {import("./client.js").HistoryMessage} HistoryMessage */
+/**
+ * @typedef {"sending" | "accepted" | "queued" | "streaming" | "complete" | "length" | "cancelled" | "interrupted" | "failed"} TurnStatus
+ *
+ * @typedef {object} TurnError
+ * @property {string} code     one of the protocol's error codes, or `CONNECTION_CLOSED` when the client gave up
+ * @property {string} message  a sentence for people
+ * @property {boolean} retryable
+ * @property {number} retryAt  when asking again can succeed, in milliseconds since the epoch; 0 when unknown
+ *
+ * @typedef {object} Turn
+ * @property {string} id             the client's id of the question; makes sending it again harmless
+ * @property {string | null} turnId  the server's id, once the question is accepted
+ * @property {string} question
+ * @property {string} answer         all of the answer shown so far
+ * @property {number} seq            the last `seq` contained in `answer`
+ * @property {TurnStatus} status
+ * @property {"live" | "excerpts"} mode
+ * @property {TurnError | null} error
+ * @property {number | null} position    place in the queue while `queued`
+ * @property {boolean} past          belongs to a session that is gone
+ * @property {boolean} uncertain     the next delta may continue the answer or begin it anew
+ * @property {{text: string, seq: number}} late  what came after the person had pressed stop; part of the answer only if it was whole
+ * @property {Turn | null} replaces  the turn whose question is answered anew
+ * @property {"up" | "down" | null} rating  what the person thinks of the answer
+ *
+ * @typedef {object} HistoryMessage
+ * @property {string} turn_id
+ * @property {string} role
+ * @property {string} content
+ * @property {string} [status]
+ * @property {"live" | "excerpts"} [mode]
+ * @property {string} [superseded_by]
+ * @property {"up" | "down"} [rating]
+ */
 
 /** Statuses after which nothing more comes. */
 export const FINAL = new Set(["complete", "length", "cancelled", "interrupted", "failed"]);

@@ -13,12 +13,14 @@ const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// Path, type and text of every file.
-pub(super) const FILES: [(&str, &str, &str); 7] = [
+pub(super) const FILES: [(&str, &str, &str); 9] = [
     ("/", HTML, include_str!("../../assets/chat.html")),
     ("/chat.css", CSS, include_str!("../../assets/chat.css")),
     ("/chat.js", SCRIPT, include_str!("../../assets/chat.js")),
     ("/growing-text.js", SCRIPT, include_str!("../../assets/growing-text.js")),
     ("/client.js", SCRIPT, include_str!("../../assets/client.js")),
+    ("/connection.js", SCRIPT, include_str!("../../assets/connection.js")),
+    ("/transcript.js", SCRIPT, include_str!("../../assets/transcript.js")),
     ("/session-store.js", SCRIPT, include_str!("../../assets/session-store.js")),
     ("/turns.js", SCRIPT, include_str!("../../assets/turns.js")),
 ];

@@ -13,10 +13,11 @@ const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// Path, type and text of every file.
-pub(super) const FILES: [(&str, &str, &str); 9] = [
+pub(super) const FILES: [(&str, &str, &str); 10] = [
     ("/", HTML, include_str!("../../assets/chat.html")),
     ("/chat.css", CSS, include_str!("../../assets/chat.css")),
     ("/chat.js", SCRIPT, include_str!("../../assets/chat.js")),
+    ("/turn-view.js", SCRIPT, include_str!("../../assets/turn-view.js")),
     ("/growing-text.js", SCRIPT, include_str!("../../assets/growing-text.js")),
     ("/client.js", SCRIPT, include_str!("../../assets/client.js")),
     ("/connection.js", SCRIPT, include_str!("../../assets/connection.js")),

@@ -69,6 +69,7 @@ pub use armed::{arm, hold, lingering, release};
 
 #[cfg(feature = "fault-injection")]
 mod armed {
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::{LazyLock, Mutex, PoisonError};
 
     use tokio::sync::watch;
@@ -78,8 +79,12 @@ mod armed {
     /// What is to panic, and how often. The tests' server is a process of its own.
     static ARMED: Mutex<Vec<(String, u32)>> = Mutex::new(Vec::new());
 
+    /// Whether anything was ever asked for: where nothing was, as when speed is measured, a pass costs next to nothing.
+    static ASKED_FOR: AtomicBool = AtomicBool::new(false);
+
     /// The next so many passes of the point with this name panic.
     pub fn arm(point: &str, times: u32) {
+        ASKED_FOR.store(true, Ordering::SeqCst);
         let mut armed = ARMED.lock().unwrap_or_else(PoisonError::into_inner);
         armed.retain(|(name, _)| name != point);
         armed.push((point.to_owned(), times));
@@ -90,6 +95,7 @@ mod armed {
 
     /// Whoever comes to the point with this name waits there.
     pub fn hold(point: &str) {
+        ASKED_FOR.store(true, Ordering::SeqCst);
         HELD.send_modify(|(held, _)| held.push(point.to_owned()));
     }
 
@@ -104,6 +110,9 @@ mod armed {
     }
 
     pub(super) async fn linger(point: Point) {
+        if !ASKED_FOR.load(Ordering::SeqCst) {
+            return;
+        }
         let name = format!("{point:?}");
         let mut held = HELD.subscribe();
         if held.borrow().0.contains(&name) {
@@ -115,6 +124,9 @@ mod armed {
 
     #[expect(clippy::panic, reason = "it is what was asked for")]
     pub(super) fn pass(point: Point, quoting: &str) {
+        if !ASKED_FOR.load(Ordering::SeqCst) {
+            return;
+        }
         let name = format!("{point:?}");
         let fires = {
             let mut armed = ARMED.lock().unwrap_or_else(PoisonError::into_inner);

@@ -51,6 +51,7 @@ impl Visitor {
             52..54 => Race,
             _ => Nothing,
         };
+        self.doing = interruption;
         self.world.send(&key);
         let asked = json!({"type": "question", "id": key, "question": question(&key)});
         if let Some(session) = self.sessions.last_mut() {

@@ -1,7 +1,7 @@
 //! A visitor's connection, which may be used well and ended badly.
 
 use std::net::{Shutdown, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
@@ -22,7 +22,22 @@ const SMALL_BUFFER: usize = 4 * 1024;
 
 /// An open WebSocket.
 #[derive(Debug)]
-pub(crate) struct Connection(WebSocketStream<TcpStream>);
+pub(crate) struct Connection {
+    socket: WebSocketStream<TcpStream>,
+    last: Last,
+}
+
+/// What came last, for who wonders why nothing comes any more.
+#[derive(Debug)]
+struct Last {
+    /// The type of the last frame.
+    kind: String,
+    at: Instant,
+    /// How many WebSocket pings came since.
+    pings: u32,
+    /// The last frame that was sent, and when.
+    said: Option<(String, Instant)>,
+}
 
 /// What came.
 #[derive(Debug)]
@@ -47,24 +62,30 @@ impl Connection {
             stream.set_nodelay(true).ok()?;
             let url = format!("ws://{server}/ws/chat");
             let (socket, _) = tokio_tungstenite::client_async(url, stream).await.ok()?;
-            Some(Self(socket))
+            let last = Last { kind: "the handshake".to_owned(), at: Instant::now(), pings: 0, said: None };
+            Some(Self { socket, last })
         };
         timeout(OPENING, opening).await.ok().flatten()
     }
 
     /// Sends a frame; whether it left.
     pub(crate) async fn say(&mut self, frame: &Value) -> bool {
-        matches!(timeout(SENDING, self.0.send(Message::text(frame.to_string()))).await, Ok(Ok(())))
+        self.last.said = Some((frame["type"].to_string(), Instant::now()));
+        matches!(timeout(SENDING, self.socket.send(Message::text(frame.to_string()))).await, Ok(Ok(())))
     }
 
     /// The next frame. Losing the wait loses no frame.
     pub(crate) async fn hear(&mut self, patience: Duration) -> Heard {
         let hearing = async {
             loop {
-                match self.0.next().await {
+                match self.socket.next().await {
                     Some(Ok(Message::Text(text))) => {
-                        return Heard::Frame(serde_json::from_str(&text).unwrap_or_default());
+                        let frame: Value = serde_json::from_str(&text).unwrap_or_default();
+                        let last = &mut self.last;
+                        (last.kind, last.at, last.pings) = (frame["type"].to_string(), Instant::now(), 0);
+                        return Heard::Frame(frame);
                     }
+                    Some(Ok(Message::Ping(_))) => self.last.pings += 1,
                     Some(Ok(Message::Close(close))) => {
                         return Heard::Closed(close.map(|close| close.code.into()));
                     }
@@ -76,18 +97,26 @@ impl Connection {
         timeout(patience, hearing).await.unwrap_or(Heard::Nothing)
     }
 
+    /// What came and was said last, for a report.
+    pub(crate) fn last(&self) -> String {
+        let Last { kind, at, pings, said } = &self.last;
+        let local = self.socket.get_ref().local_addr();
+        let said = said.as_ref().map(|(kind, at)| (kind, at.elapsed()));
+        format!("{local:?}: heard {kind} {:.1?} ago and {pings} pings since, said {said:?}", at.elapsed())
+    }
+
     /// Ends it as the protocol says.
     pub(crate) async fn close(mut self) {
-        let _ = timeout(SENDING, self.0.close(None)).await;
+        let _ = timeout(SENDING, self.socket.close(None)).await;
     }
 
     /// Ends it with a reset.
     pub(crate) fn reset(self) {
-        let _ = SockRef::from(self.0.get_ref()).set_linger(Some(Duration::ZERO));
+        let _ = SockRef::from(self.socket.get_ref()).set_linger(Some(Duration::ZERO));
     }
 
     /// Closes one's own half, and nothing more.
     pub(crate) fn half_close(&self) {
-        let _ = SockRef::from(self.0.get_ref()).shutdown(Shutdown::Write);
+        let _ = SockRef::from(self.socket.get_ref()).shutdown(Shutdown::Write);
     }
 }

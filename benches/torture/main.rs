@@ -50,7 +50,7 @@ struct Arguments {
     /// Visitors at once.
     #[arg(long, default_value_t = 60)]
     visitors: usize,
-    /// A file for the warnings of the server, with what was broken between them.
+    /// A file for the log of the server, with what was broken between its lines.
     #[arg(long)]
     log: Option<PathBuf>,
     /// The command line of `pg_ctl` for the cluster, without its command, so that it can be killed and started.
@@ -109,7 +109,7 @@ async fn run(plan: Plan, kind: Kind, log: Option<File>, control: &[String]) -> (
         Kind::Postgres => Store::Postgres.fresh().await,
     };
     let config = ServerConfig::serve(&store, &upstream)
-        .with("LOG_LEVEL", if log.is_some() { "warning" } else { "error" })
+        .with("LOG_LEVEL", if log.is_some() { "info" } else { "error" })
         .with("RATE_LIMIT_REQUESTS_PER_MINUTE", 30)
         .with("LLM_FIRST_WORD_TIMEOUT", "4s")
         .with("LLM_IDLE_TIMEOUT", "4s")

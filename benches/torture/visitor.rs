@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
+use super::asking::Interruption;
 use super::connection::{Connection, Heard};
 use super::judge::Violation;
 use super::judge::transcript::{Facts, Place, Transcript};
@@ -45,6 +46,8 @@ pub(crate) struct Visitor {
     wants_another: bool,
     /// The losses there were when the current connection was opened. What is heard on it, however late, was said before any other.
     pub(super) life: u64,
+    /// What is to happen in the middle of the answer.
+    pub(super) doing: Interruption,
 }
 
 /// Whether the connection can be used further.
@@ -59,7 +62,16 @@ impl Visitor {
     pub(crate) fn new(number: usize, world: &Arc<World>) -> Self {
         let random = Random::of(world.seed, &format!("visitor {number}"));
         let (sessions, world) = (Vec::new(), Arc::clone(world));
-        Self { number, sessions, world, random, questions: 0, wants_another: true, life: 0 }
+        Self {
+            number,
+            sessions,
+            world,
+            random,
+            questions: 0,
+            wants_another: true,
+            life: 0,
+            doing: Interruption::Nothing,
+        }
     }
 
     /// Visits until the time is over.
@@ -210,7 +222,7 @@ impl Visitor {
                 None
             }
             Heard::Nothing => {
-                let said = format!("{SILENCE:?} of silence; {}", self.where_it_is());
+                let said = format!("{}; {}; {:?}", connection.last(), self.where_it_is(), self.doing);
                 self.report(&Violation::new("whatever is awaited comes", said));
                 None
             }

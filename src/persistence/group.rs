@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use diesel::QueryResult;
 
-use super::messages::ResumeSession;
 use super::pool::Connection;
 use super::writer::{Write, Written};
-use super::{owed_costs, queries, succession, visitors_wishes};
+use super::{owed_costs, queries, questions, succession, visitors_wishes};
 use crate::faults::{self, Point};
+use crate::ids::SessionId;
 
 /// Commits all of them, in their order, or none. One result for each.
 pub(super) async fn commit(connection: &mut Connection, writes: &[Arc<Write>]) -> QueryResult<Vec<Written>> {
@@ -35,13 +35,14 @@ async fn apply_all(connection: &mut Connection, writes: &[Arc<Write>]) -> QueryR
     while let Some(left @ [first, ..]) = writes.get(results.len()..) {
         let written = match &**first {
             Write::RaiseEpoch(..) => {
-                results.extend(resume(connection, &resumptions(left)).await?);
+                results.extend(resume(connection, left).await?);
+                continue;
+            }
+            Write::SaveQuestion(..) => {
+                results.extend(ask(connection, left).await?);
                 continue;
             }
             Write::CreateSession(it) => queries::create_session(connection, it).await?,
-            Write::SaveQuestion(it, until) => {
-                queries::save_question(connection, it, Instant::now() <= *until).await?
-            }
             Write::SaveAnswer(it) => queries::save_answer(connection, it).await?,
             Write::MarkInterrupted(it) => queries::mark_interrupted(connection, it).await?,
             Write::SaveFeedback(it) => visitors_wishes::save_feedback(connection, it).await?,
@@ -55,20 +56,12 @@ async fn apply_all(connection: &mut Connection, writes: &[Arc<Write>]) -> QueryR
     Ok(results)
 }
 
-/// Those that the writes begin with, as far as each is of another session: after a restart everybody comes back at once.
-fn resumptions(writes: &[Arc<Write>]) -> Vec<(&ResumeSession, Instant)> {
-    let mut sessions = HashSet::new();
-    let them = writes.iter().map_while(|write| match &**write {
-        Write::RaiseEpoch(it, until) if sessions.insert(it.session_id) => Some((it, *until)),
+/// The resumptions that the writes begin with: after a restart everybody comes back at once.
+async fn resume(connection: &mut Connection, writes: &[Arc<Write>]) -> QueryResult<Vec<Written>> {
+    let them = alike(writes, |write| match write {
+        Write::RaiseEpoch(it, until) => Some((it.session_id, (it, *until))),
         _ => None,
     });
-    them.collect()
-}
-
-async fn resume(
-    connection: &mut Connection,
-    them: &[(&ResumeSession, Instant)],
-) -> QueryResult<Vec<Written>> {
     let now = Instant::now();
     let in_time = them.iter().filter(|(_, until)| now <= *until).map(|(it, _)| *it).collect::<Vec<_>>();
     let mut raised = succession::raise_epochs(connection, &in_time).await?.into_iter();
@@ -77,4 +70,22 @@ async fn resume(
         false => Written::TooLate,
     });
     Ok(written.collect())
+}
+
+/// The questions that the writes begin with.
+async fn ask(connection: &mut Connection, writes: &[Arc<Write>]) -> QueryResult<Vec<Written>> {
+    let them = alike(writes, |write| match write {
+        Write::SaveQuestion(it, until) => Some((it.session_id, (it, *until))),
+        _ => None,
+    });
+    let now = Instant::now();
+    questions::save(connection, them.into_iter().map(|(it, until)| (it, now <= until))).await
+}
+
+/// The writes of one kind at the beginning, as far as each is of another session: what they come to does not depend on their order.
+fn alike<'a, T>(writes: &'a [Arc<Write>], of_kind: impl Fn(&'a Write) -> Option<(SessionId, T)>) -> Vec<T> {
+    let mut sessions = HashSet::new();
+    let them =
+        writes.iter().map_while(|write| of_kind(write).filter(|(session, _)| sessions.insert(*session)));
+    them.map(|(_, it)| it).collect()
 }

@@ -6,7 +6,7 @@
 //! [`FlushStorage`](messages::FlushStorage).
 //!
 //! In reading order: [`messages`], [`actor`], `writer` and `group` (group commit), the queries, each written once for both
-//! databases (`queries`, `transcript`, `succession`, `visitors_wishes`, `spending`, [`owed_costs`]), `pool` (what makes that
+//! databases (`queries`, `questions`, `transcript`, `succession`, `visitors_wishes`, `spending`, [`owed_costs`]), `pool` (what makes that
 //! possible; `postgres`, `recent` and `sqlite` open its connections), `models`, [`schema`], [`migrations`].
 //! [`reports`] is what the owner's commands read and delete, in a process of their own beside the server.
 
@@ -26,6 +26,7 @@ mod pool;
 mod postgres;
 mod prepared;
 mod queries;
+mod questions;
 mod recent;
 pub mod reports;
 pub mod schema;

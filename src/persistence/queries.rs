@@ -5,8 +5,8 @@ use diesel::prelude::*;
 use diesel::result::Error as DieselError;
 use diesel_async::RunQueryDsl;
 
-use super::messages::{AnswerRecord, CreateSession, MarkInterrupted, SaveQuestion};
-use super::models::{Key, NewMessage, NewSession, NewTurn, stored_cost, stored_count};
+use super::messages::{AnswerRecord, CreateSession, MarkInterrupted};
+use super::models::{Key, NewMessage, NewSession, stored_cost, stored_count};
 use super::pool::{Connection, on_either};
 use super::prepared::Prepared;
 use super::schema::{messages, sessions, turns};
@@ -42,65 +42,6 @@ pub(super) async fn create_session(connection: &mut Connection, it: &CreateSessi
     };
     let insert = diesel::insert_into(sessions::table).values(row).on_conflict_do_nothing();
     on_either!(connection, link => Prepared(insert).execute(link).await)?;
-    Ok(Written::Done)
-}
-
-/// Opens a turn, if the connection still owns the session and, while `refusable`, the day has room for its answer. The
-/// same write may be tried twice.
-pub(super) async fn save_question(
-    connection: &mut Connection,
-    it: &SaveQuestion,
-    refusable: bool,
-) -> QueryResult<Written> {
-    let owned =
-        sessions::table.filter(sessions::id.eq(Key(it.session_id.0))).filter(sessions::epoch.eq(it.epoch));
-    let touch = diesel::update(owned).set(sessions::last_seen_at_ms.eq(it.asked_at.0));
-    if on_either!(connection, link => Prepared(touch).execute(link).await)? == 0 {
-        // Tried again after a commit of which nobody heard, it may find itself, and a later connection too.
-        let same = turns::table.find(Key(it.turn_id.0)).count();
-        let stored: i64 = on_either!(connection, link => same.get_result(link).await)?;
-        return Ok(if stored == 0 { Written::Superseded } else { Written::Done });
-    }
-    let turn = NewTurn {
-        id: Key(it.turn_id.0),
-        session_id: Key(it.session_id.0),
-        client_id: it.client_id.as_deref(),
-        status: TurnStatus::Answering.as_str(),
-        asked_at_ms: it.asked_at.0,
-        answered_by: &it.answered_by,
-        regenerates: it.regenerates.map(|earlier| Key(earlier.0)),
-    };
-    let open = diesel::insert_into(turns::table).values(turn).on_conflict_do_nothing();
-    if on_either!(connection, link => Prepared(open).execute(link).await)? == 0 {
-        let same = turns::table.find(Key(it.turn_id.0)).count();
-        let stored: i64 = on_either!(connection, link => same.get_result(link).await)?;
-        return Ok(if stored == 0 { Written::Duplicate } else { Written::Done });
-    }
-    if let Some(reserve) = &it.reserve
-        && let Some(scope) = spending::set_aside(connection, reserve, refusable).await?
-    {
-        let undo = diesel::delete(turns::table.find(Key(it.turn_id.0)));
-        on_either!(connection, link => Prepared(undo).execute(link).await)?;
-        return Ok(Written::CeilingReached(scope));
-    }
-    let message = NewMessage {
-        turn_id: Key(it.turn_id.0),
-        role: Role::User.as_str(),
-        content: &it.question,
-        tokens: stored_count(it.tokens),
-        created_at_ms: it.asked_at.0,
-        delta_lengths: None,
-        citations: None,
-    };
-    let insert = diesel::insert_into(messages::table).values(message);
-    on_either!(connection, link => Prepared(insert).execute(link).await)?;
-    if let Some(earlier) = it.regenerates {
-        let earlier = turns::table
-            .filter(turns::id.eq(Key(earlier.0)))
-            .filter(turns::session_id.eq(Key(it.session_id.0)));
-        let supersede = diesel::update(earlier).set(turns::superseded_by.eq(Key(it.turn_id.0)));
-        on_either!(connection, link => Prepared(supersede).execute(link).await)?;
-    }
     Ok(Written::Done)
 }
 

@@ -1,5 +1,7 @@
 //! The accounts in the store: the same two steps as in memory, within the transactions of question and answer.
 
+use std::collections::HashMap;
+
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
@@ -8,7 +10,7 @@ use super::models::Key;
 use super::pool::{Connection, on_either};
 use super::prepared::Prepared;
 use super::schema::{address_spending, sessions, spending};
-use crate::spending::{Account, Amount, Ceilings, Scope};
+use crate::spending::{Account, Amount, Budget, Ceilings, Scope};
 
 /// What is added to an account, and the most that may be in it before.
 #[derive(Clone, Copy)]
@@ -100,18 +102,46 @@ pub(super) async fn set_aside(
     it: &Reserve,
     refusable: bool,
 ) -> QueryResult<Option<Scope>> {
-    for (place, account) in it.accounts.iter().enumerate() {
-        let ceilings = if refusable { it.budget.of(account.scope()) } else { Ceilings::default() };
-        let more = Change::within(ceilings, it.amount);
+    let parts: Vec<(Account, Amount)> = it.accounts.iter().map(|account| (*account, it.amount)).collect();
+    set_parts_aside(connection, &parts, refusable.then_some(it.budget)).await
+}
+
+/// Sets all of them aside, each account once, or none of them when a ceiling would be exceeded: says whether it did. They have the
+/// same budget.
+pub(super) async fn set_aside_together(connection: &mut Connection, them: &[&Reserve]) -> QueryResult<bool> {
+    let Some(budget) = them.first().map(|it| it.budget) else { return Ok(true) };
+    let mut places = HashMap::new();
+    let mut parts: Vec<(Account, Amount)> = Vec::new();
+    for (account, amount) in
+        them.iter().flat_map(|it| it.accounts.iter().map(|account| (*account, it.amount)))
+    {
+        let place = *places.entry(account).or_insert(parts.len());
+        match parts.get_mut(place) {
+            Some((_, sum)) => *sum = sum.plus(amount),
+            None => parts.push((account, amount)),
+        }
+    }
+    Ok(set_parts_aside(connection, &parts, Some(budget)).await?.is_none())
+}
+
+/// Without a budget nothing is too much.
+async fn set_parts_aside(
+    connection: &mut Connection,
+    parts: &[(Account, Amount)],
+    budget: Option<Budget>,
+) -> QueryResult<Option<Scope>> {
+    for (place, (account, amount)) in parts.iter().enumerate() {
+        let ceilings = budget.map_or(Ceilings::default(), |budget| budget.of(account.scope()));
+        let more = Change::within(ceilings, *amount);
         if change(connection, *account, more).await? {
             continue;
         }
         open(connection, *account).await?;
-        if change(connection, *account, more).await? || !refusable {
+        if change(connection, *account, more).await? || budget.is_none() {
             continue;
         }
-        for before in it.accounts.iter().take(place) {
-            change(connection, *before, Change::from_to(it.amount, Amount::default())).await?;
+        for (before, amount) in parts.iter().take(place) {
+            change(connection, *before, Change::from_to(*amount, Amount::default())).await?;
         }
         return Ok(Some(account.scope()));
     }

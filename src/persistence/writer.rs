@@ -140,6 +140,7 @@ impl Writer {
                 (self.writes, self.askers) = (writes.into(), askers);
             }
             faults::pass(Point::WriterGroup, "");
+            faults::linger(Point::WriterGroup).await;
             let results = commit(&self.pool, Arc::clone(&self.writes), &self.observed, &self.log).await;
             self.writes = Arc::new([]);
             for (asker, result) in self.askers.drain(..).zip(results) {

@@ -33,6 +33,7 @@ mod documents;
 mod examples;
 mod exit_codes;
 mod exports;
+mod groups;
 mod hazards;
 mod health;
 mod history_and_resume;

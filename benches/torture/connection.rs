@@ -105,6 +105,17 @@ impl Connection {
         format!("{local:?}: heard {kind} {:.1?} ago and {pings} pings since, said {said:?}", at.elapsed())
     }
 
+    /// The next frame that does not only say that the server is there.
+    pub(crate) async fn hear_but_pongs(&mut self, patience: Duration) -> Heard {
+        let until = Instant::now() + patience;
+        loop {
+            match self.hear(until.saturating_duration_since(Instant::now())).await {
+                Heard::Frame(frame) if frame["type"] == "pong" => {}
+                heard => return heard,
+            }
+        }
+    }
+
     /// Ends it as the protocol says.
     pub(crate) async fn close(mut self) {
         let _ = timeout(SENDING, self.socket.close(None)).await;

@@ -17,6 +17,9 @@ use super::world::World;
 /// How long nothing may come while something must: longer than every fault and every timeout of the server.
 const SILENCE: Duration = Duration::from_secs(60);
 
+/// After this much of it a visitor looks whether the connection is still there.
+const DOUBT: Duration = Duration::from_secs(20);
+
 /// A conversation of a visitor.
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
@@ -212,7 +215,13 @@ impl Visitor {
 
     /// The next frame, judged; `None` when the connection has ended.
     pub(super) async fn hear(&mut self, connection: &mut Connection, from: Option<&Place>) -> Option<Value> {
-        match connection.hear(SILENCE).await {
+        let mut heard = connection.hear(DOUBT).await;
+        if matches!(heard, Heard::Nothing) {
+            // As every client does that waits for an answer: a connection that is gone without a word shows.
+            let _ = connection.say(&json!({"type": "ping"})).await;
+            heard = connection.hear_but_pongs(SILENCE - DOUBT).await;
+        }
+        match heard {
             Heard::Frame(frame) => {
                 self.judge(&frame, from);
                 Some(frame)

@@ -57,13 +57,20 @@ impl Connection {
     ) -> Poll<Result<usize>> {
         let this = self.get_mut();
         if this.lifeline.is_cut() {
-            return Poll::Ready(Err(cut()));
+            return Poll::Ready(Err(this.cut()));
         }
         let written = write(Pin::new(&mut this.stream), cx);
         if written.is_pending() && this.lifeline.is_cut_while_waiting(cx) {
-            return Poll::Ready(Err(cut()));
+            return Poll::Ready(Err(this.cut()));
         }
         written
+    }
+
+    /// Lets the stream end with a reset as soon as it is dropped. An orderly end would wait behind what the peer does not take, and
+    /// when the system gives that up in its turn it tells nobody: a peer that only reads would wait for ever.
+    fn cut(&self) -> Error {
+        let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+        Error::new(ErrorKind::ConnectionAborted, "the reader has stopped")
     }
 }
 
@@ -71,7 +78,7 @@ impl AsyncRead for Connection {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<Result<()>> {
         let this = self.get_mut();
         if this.lifeline.is_cut() {
-            return Poll::Ready(Err(cut()));
+            return Poll::Ready(Err(this.cut()));
         }
         Pin::new(&mut this.stream).poll_read(cx, buffer)
     }
@@ -101,8 +108,4 @@ impl AsyncWrite for Connection {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
     }
-}
-
-fn cut() -> Error {
-    Error::new(ErrorKind::ConnectionAborted, "the reader has stopped")
 }

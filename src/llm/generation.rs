@@ -323,9 +323,12 @@ impl Generation {
     ) -> Poll<Reading> {
         let mut log = self.lock();
         match (&log.acceptance, knows_acceptance) {
-            (Some(acceptance), false) => return Poll::Ready(Reading::Acceptance(acceptance.clone())),
+            // Whoever took it for accepted must hear that there will be no answer, too.
+            (Some(acceptance @ Err(_)), _) | (Some(acceptance), false) => {
+                return Poll::Ready(Reading::Acceptance(acceptance.clone()));
+            }
             (Some(Ok(_)), true) => {}
-            (None, _) | (Some(Err(_)), true) => return log.wait(cx),
+            (None, _) => return log.wait(cx),
         }
         if let Some(reading) = log.after(place) {
             return Poll::Ready(reading);

@@ -114,7 +114,8 @@ impl SessionActor {
             };
             actor.tell(&accepted, ctx);
             let Some(open) = &mut actor.open else { return };
-            let at_hand = found.ok().flatten();
+            // One that was refused gives no answer, whatever the store has of its question.
+            let at_hand = found.ok().flatten().filter(|it| !it.is_refused());
             let generation =
                 at_hand.unwrap_or_else(|| Generation::of_stored(open.id, &turn, turn.delta_ends()));
             open.conversation.reopen(&turn, &actor.surroundings.intake);

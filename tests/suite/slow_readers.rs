@@ -1,5 +1,6 @@
 //! Clients that read slowly or stop: what they keep, what they cost, and what is left of them afterwards.
 
+use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -91,6 +92,20 @@ async fn a_reader_that_pauses_in_time_gets_every_word_once_and_in_order() {
     }
     assert!(text == whole, "{} bytes instead of {}", text.len(), whole.len());
     assert!(seqs.is_sorted_by(|a, b| a < b), "{seqs:?}");
+}
+
+#[tokio::test]
+async fn a_reader_that_has_stopped_is_cut_with_a_reset_that_reaches_it() {
+    let upstream = FakeOpenRouter::start().await;
+    let (script, _) = numbered(200);
+    much_or_little(&upstream, script);
+    let server = serve(&upstream, &[("SLOW_READER_TIMEOUT", "1s")]).await;
+    let mut reader = RawSocket::connect_with_a_small_buffer(&server).await;
+    reader.send_text(ASK_FOR_MUCH).await;
+    // Whatever is sent in order would wait for it to read.
+    assert_eq!(reader.broken().await.kind(), ErrorKind::ConnectionReset);
+    until(&server, "resume_chatbot_session_open_connections", |open| open == 0).await;
+    assert_eq!(metric(&server, "resume_chatbot_session_slow_readers_total").await, 1);
 }
 
 #[tokio::test]

@@ -1,8 +1,10 @@
 //! A WebSocket client that may break every rule: frames are bytes, and the server's are taken apart by hand.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -144,6 +146,19 @@ impl RawSocket {
             Ok(opened) => Self { stream: opened.stream, unread: opened.early },
             Err(refusal) => panic!("the server refused the handshake: {refusal:?}"),
         }
+    }
+
+    /// Waits until the system says that the connection has broken, without reading anything.
+    pub(crate) async fn broken(&self) -> io::Error {
+        let breaks = async {
+            loop {
+                if let Ok(Some(error)) = SockRef::from(&self.stream).take_error() {
+                    return error;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        within("the connection to break", breaks).await
     }
 
     /// Sends a frame.

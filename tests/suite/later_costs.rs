@@ -1,5 +1,7 @@
 //! What a request cost that was broken off: OpenRouter tells it some time afterwards, and the accounts are corrected.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use crate::on_both_stores;
@@ -12,6 +14,7 @@ use crate::support::script::Script;
 use crate::support::server::Server;
 use crate::support::server_config::ServerConfig;
 use crate::support::stores::FreshStore;
+use crate::support::within;
 
 const OWED: &str = "SELECT count(*) FROM owed_costs";
 const TOKENS: &str = "SELECT CAST(coalesce(sum(tokens), 0) AS BIGINT) FROM spending";
@@ -26,7 +29,11 @@ fn config(store: &FreshStore, upstream: &FakeOpenRouter) -> ServerConfig {
 
 /// Stops an answer of request `gen-9` after its first word.
 async fn stop_one(server: &Server, upstream: &FakeOpenRouter) -> Value {
-    upstream.queue(Script::of(&["One ", "two."]).hang_after(1).generation("gen-9"));
+    stop(server, upstream, "gen-9").await
+}
+
+async fn stop(server: &Server, upstream: &FakeOpenRouter, generation: &str) -> Value {
+    upstream.queue(Script::of(&["One ", "two."]).hang_after(1).generation(generation));
     let mut visitor = ChatClient::connect(server).await;
     let session = visitor.start().await;
     visitor.ask("Count, please.").await;
@@ -142,6 +149,46 @@ on_both_stores! {
         tell(&upstream);
         until_stored(&store, OWED, 0).await;
         assert_eq!((store.number(TOKENS).await, asked(&upstream)), (709, 1));
+    }
+
+    async fn a_server_corrects_in_its_memory_only_what_it_has_counted_itself(store: FreshStore) {
+        let upstream = FakeOpenRouter::start().await;
+        let mut server = Server::start(config(&store, &upstream)).await;
+        let other = Server::start(config(&store, &upstream)).await;
+        stop_one(&server, &upstream).await;
+        server.kill().await;
+        tell(&upstream);
+        store.execute("UPDATE owed_costs SET due_at_ms = 0").await;
+        // With one of its own, which nobody tells yet, the other finds both.
+        stop(&other, &upstream, "gen-10").await;
+        until_stored(&store, "SELECT count(*) FROM owed_costs WHERE source_id = 'gen-9'", 0).await;
+        assert_eq!(outcomes(&other, "corrected").await, 1.0);
+        let own = store.number(TOKENS).await - 709;
+        assert!(own > 0 && own < 709, "{own}");
+        assert_eq!(Scrape::of(&other).await.value("budget_taken_tokens"), f64::from(i32::try_from(own).unwrap()));
+    }
+
+    async fn a_server_that_does_not_tell_is_left_alone_for_a_while(store: FreshStore) {
+        let upstream = FakeOpenRouter::start().await;
+        let mut server = Server::start(config(&store, &upstream)).await;
+        for generation in ["gen-9", "gen-10"] {
+            stop(&server, &upstream, generation).await;
+        }
+        server.kill().await;
+        let before = upstream.lookups().len();
+        upstream.document("/generation", 500, json!({"error": {"code": 500, "message": "Not now"}}));
+        store.execute("UPDATE owed_costs SET due_at_ms = 0, tries = 0").await;
+        server.restart().await;
+        let costs = || upstream.lookups().iter().skip(before).filter(|it| it.path.contains("/generation?")).count();
+        let asked = async |times: usize| {
+            while costs() < times {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            Instant::now()
+        };
+        let first = within("a cost to be asked for", asked(1)).await;
+        let second = within("another cost to be asked for", asked(2)).await;
+        assert!(second - first > Duration::from_millis(1_900), "{:?}", second - first);
     }
 
     async fn other_servers_are_not_asked(store: FreshStore) {

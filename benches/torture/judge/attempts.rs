@@ -32,19 +32,21 @@ pub(crate) struct Attempts {
     wanted: usize,
     /// How often a visitor sent the question.
     sent: usize,
+    /// How often when nobody had been told that it is stored: each may have it put to the model, and a moment may pass until it is.
+    sent_in_doubt: usize,
     /// A visitor was told that it is stored.
     durable: bool,
-    /// It was known to be stored when it was sent the last time.
-    was_durable: bool,
     /// Stops that were over at the last attempt.
     stops_over: u64,
 }
 
 impl Attempts {
-    /// A visitor sends the question, perhaps once more. What they are told from now on may be of what comes of it this time.
+    /// A visitor sends the question, perhaps once more.
     pub(crate) fn send(&mut self) {
         self.sent += 1;
-        self.was_durable = self.durable;
+        if !self.durable {
+            self.sent_in_doubt += 1;
+        }
     }
 
     /// A visitor is told that the question is stored.
@@ -69,11 +71,12 @@ impl Attempts {
             self.wanted += 1;
         }
         let again = !self.made.is_empty();
-        let mut verdict = second_request(failed || !again, self.was_durable || self.sent < self.wanted, key);
+        let mut verdict = second_request(failed || !again, self.sent_in_doubt < self.wanted, key);
         if let Err(violation) = &mut verdict {
-            let Self { made, wanted, sent, was_durable, .. } = self;
+            let Self { made, wanted, sent, sent_in_doubt, .. } = self;
             violation.detail.push_str(&format!(
-                ": attempts so far {made:?}, {wanted} without a failure before them, sent {sent} times, known to be stored then: {was_durable}"
+                ": attempts so far {made:?}, {wanted} without a failure before them, sent {sent} times, {sent_in_doubt} of them \
+                 before anybody knew that it is stored"
             ));
         }
         let number = self.made.len() + 1;
@@ -120,6 +123,19 @@ mod tests {
         it.is_durable();
         it.send();
         assert!(!make(&mut it, NONE, false));
+    }
+
+    #[test]
+    fn a_question_that_is_sent_again_before_its_request_has_arrived_is_no_reason_to_suspect_it() {
+        let mut it = Attempts::default();
+        it.send();
+        assert!(make(&mut it, NONE, false));
+        // The server is killed and has lost it. It is sent, stored, and sent once more, all while its request is under way.
+        it.send();
+        it.is_durable();
+        it.send();
+        assert!(make(&mut it, NONE, false), "the second sending wanted it");
+        assert!(!make(&mut it, NONE, false), "the third did not");
     }
 
     #[test]

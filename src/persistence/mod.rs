@@ -6,8 +6,8 @@
 //! [`FlushStorage`](messages::FlushStorage).
 //!
 //! In reading order: [`messages`], [`actor`], `writer` and `group` (group commit), the queries, each written once for both
-//! databases (`queries`, `questions`, `transcript`, `succession`, `visitors_wishes`, `spending`, [`owed_costs`]), `pool` (what makes that
-//! possible; `postgres`, `recent` and `sqlite` open its connections), `models`, [`schema`], [`migrations`].
+//! databases (`queries`, `transcript`, `succession`, `visitors_wishes`, `spending`, [`owed_costs`]; but for three in `questions`),
+//! `pool` (what makes that possible; `postgres`, `recent` and `sqlite` open its connections), `models`, [`schema`], [`migrations`].
 //! [`reports`] is what the owner's commands read and delete, in a process of their own beside the server.
 
 use std::time::Duration;

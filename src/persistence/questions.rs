@@ -96,60 +96,68 @@ fn named(rows: Vec<Named>) -> HashSet<Key> {
 
 /// Notes that the sessions were seen; those that still belong to their connection are returned.
 async fn touch(connection: &mut Connection, asked: &[Asked<'_>]) -> QueryResult<HashSet<Key>> {
-    if let Connection::Postgres(link) = connection {
-        let touch = sql_query(TOUCH)
-            .bind::<Array<Id>, _>(asked.iter().map(Asked::session).collect::<Vec<_>>())
-            .bind::<Array<BigInt>, _>(asked.iter().map(|it| it.question.epoch).collect::<Vec<_>>())
-            .bind::<Array<BigInt>, _>(asked.iter().map(|it| it.question.asked_at.0).collect::<Vec<_>>());
-        return Ok(named(Prepared(touch).load(&mut link.link).await?));
-    }
-    let mut owned = HashSet::with_capacity(asked.len());
-    for it in asked {
-        let session = sessions::table
-            .filter(sessions::id.eq(it.session()))
-            .filter(sessions::epoch.eq(it.question.epoch));
-        let touch = diesel::update(session).set(sessions::last_seen_at_ms.eq(it.question.asked_at.0));
-        if on_either!(connection, link => Prepared(touch).execute(link).await)? > 0 {
-            owned.insert(it.session());
+    match connection {
+        Connection::Postgres(link) => {
+            let touch = sql_query(TOUCH)
+                .bind::<Array<Id>, _>(asked.iter().map(Asked::session).collect::<Vec<_>>())
+                .bind::<Array<BigInt>, _>(asked.iter().map(|it| it.question.epoch).collect::<Vec<_>>())
+                .bind::<Array<BigInt>, _>(asked.iter().map(|it| it.question.asked_at.0).collect::<Vec<_>>());
+            Ok(named(Prepared(touch).load(&mut link.link).await?))
+        }
+        Connection::Sqlite(link) => {
+            let mut owned = HashSet::with_capacity(asked.len());
+            for it in asked {
+                let session = sessions::table
+                    .filter(sessions::id.eq(it.session()))
+                    .filter(sessions::epoch.eq(it.question.epoch));
+                let touch = diesel::update(session).set(sessions::last_seen_at_ms.eq(it.question.asked_at.0));
+                if Prepared(touch).execute(&mut **link).await? > 0 {
+                    owned.insert(it.session());
+                }
+            }
+            Ok(owned)
         }
     }
-    Ok(owned)
 }
 
 /// Opens turns; those that were not there are returned.
 async fn open(connection: &mut Connection, asked: &[&Asked<'_>]) -> QueryResult<HashSet<Key>> {
+    let questions = || asked.iter().map(|it| it.question);
     let regenerates = |it: &SaveQuestion| it.regenerates.map(|earlier| Key(earlier.0));
-    if let Connection::Postgres(link) = connection {
-        let questions = || asked.iter().map(|it| it.question);
-        let open = sql_query(OPEN)
-            .bind::<Array<Id>, _>(asked.iter().map(|it| it.turn()).collect::<Vec<_>>())
-            .bind::<Array<Id>, _>(asked.iter().map(|it| it.session()).collect::<Vec<_>>())
-            .bind::<Array<Nullable<Text>>, _>(
-                questions().map(|it| it.client_id.as_deref()).collect::<Vec<_>>(),
-            )
-            .bind::<Array<BigInt>, _>(questions().map(|it| it.asked_at.0).collect::<Vec<_>>())
-            .bind::<Array<Text>, _>(questions().map(|it| &*it.answered_by).collect::<Vec<_>>())
-            .bind::<Array<Nullable<Id>>, _>(questions().map(regenerates).collect::<Vec<_>>())
-            .bind::<Text, _>(TurnStatus::Answering.as_str());
-        return Ok(named(Prepared(open).load(&mut link.link).await?));
-    }
-    let mut opened = HashSet::with_capacity(asked.len());
-    for it in asked {
-        let turn = NewTurn {
-            id: it.turn(),
-            session_id: it.session(),
-            client_id: it.question.client_id.as_deref(),
-            status: TurnStatus::Answering.as_str(),
-            asked_at_ms: it.question.asked_at.0,
-            answered_by: &it.question.answered_by,
-            regenerates: regenerates(it.question),
-        };
-        let open = diesel::insert_into(turns::table).values(turn).on_conflict_do_nothing();
-        if on_either!(connection, link => Prepared(open).execute(link).await)? > 0 {
-            opened.insert(it.turn());
+    match connection {
+        Connection::Postgres(link) => {
+            let open = sql_query(OPEN)
+                .bind::<Array<Id>, _>(asked.iter().map(|it| it.turn()).collect::<Vec<_>>())
+                .bind::<Array<Id>, _>(asked.iter().map(|it| it.session()).collect::<Vec<_>>())
+                .bind::<Array<Nullable<Text>>, _>(
+                    questions().map(|it| it.client_id.as_deref()).collect::<Vec<_>>(),
+                )
+                .bind::<Array<BigInt>, _>(questions().map(|it| it.asked_at.0).collect::<Vec<_>>())
+                .bind::<Array<Text>, _>(questions().map(|it| &*it.answered_by).collect::<Vec<_>>())
+                .bind::<Array<Nullable<Id>>, _>(questions().map(regenerates).collect::<Vec<_>>())
+                .bind::<Text, _>(TurnStatus::Answering.as_str());
+            Ok(named(Prepared(open).load(&mut link.link).await?))
+        }
+        Connection::Sqlite(link) => {
+            let mut opened = HashSet::with_capacity(asked.len());
+            for it in asked {
+                let turn = NewTurn {
+                    id: it.turn(),
+                    session_id: it.session(),
+                    client_id: it.question.client_id.as_deref(),
+                    status: TurnStatus::Answering.as_str(),
+                    asked_at_ms: it.question.asked_at.0,
+                    answered_by: &it.question.answered_by,
+                    regenerates: regenerates(it.question),
+                };
+                let open = diesel::insert_into(turns::table).values(turn).on_conflict_do_nothing();
+                if Prepared(open).execute(&mut **link).await? > 0 {
+                    opened.insert(it.turn());
+                }
+            }
+            Ok(opened)
         }
     }
-    Ok(opened)
 }
 
 /// What comes of a question that could not become a turn: perhaps it is one since an earlier try.
@@ -182,29 +190,32 @@ async fn set_aside(connection: &mut Connection, asked: &mut [Asked<'_>]) -> Quer
 
 /// Stores the questions' texts.
 async fn say(connection: &mut Connection, asked: &[&Asked<'_>]) -> QueryResult<()> {
-    if let Connection::Postgres(link) = connection {
-        let questions = || asked.iter().map(|it| it.question);
-        let say = sql_query(SAY)
-            .bind::<Array<Id>, _>(asked.iter().map(|it| it.turn()).collect::<Vec<_>>())
-            .bind::<Array<Text>, _>(questions().map(|it| &*it.question).collect::<Vec<_>>())
-            .bind::<Array<Integer>, _>(questions().map(|it| stored_count(it.tokens)).collect::<Vec<_>>())
-            .bind::<Array<BigInt>, _>(questions().map(|it| it.asked_at.0).collect::<Vec<_>>())
-            .bind::<Text, _>(Role::User.as_str());
-        Prepared(say).execute(&mut link.link).await?;
-        return Ok(());
-    }
-    for it in asked {
-        let message = NewMessage {
-            turn_id: it.turn(),
-            role: Role::User.as_str(),
-            content: &it.question.question,
-            tokens: stored_count(it.question.tokens),
-            created_at_ms: it.question.asked_at.0,
-            delta_lengths: None,
-            citations: None,
-        };
-        let say = diesel::insert_into(messages::table).values(message);
-        on_either!(connection, link => Prepared(say).execute(link).await)?;
+    let questions = || asked.iter().map(|it| it.question);
+    match connection {
+        Connection::Postgres(link) => {
+            let say = sql_query(SAY)
+                .bind::<Array<Id>, _>(asked.iter().map(|it| it.turn()).collect::<Vec<_>>())
+                .bind::<Array<Text>, _>(questions().map(|it| &*it.question).collect::<Vec<_>>())
+                .bind::<Array<Integer>, _>(questions().map(|it| stored_count(it.tokens)).collect::<Vec<_>>())
+                .bind::<Array<BigInt>, _>(questions().map(|it| it.asked_at.0).collect::<Vec<_>>())
+                .bind::<Text, _>(Role::User.as_str());
+            Prepared(say).execute(&mut link.link).await?;
+        }
+        Connection::Sqlite(link) => {
+            for it in asked {
+                let message = NewMessage {
+                    turn_id: it.turn(),
+                    role: Role::User.as_str(),
+                    content: &it.question.question,
+                    tokens: stored_count(it.question.tokens),
+                    created_at_ms: it.question.asked_at.0,
+                    delta_lengths: None,
+                    citations: None,
+                };
+                let say = diesel::insert_into(messages::table).values(message);
+                Prepared(say).execute(&mut **link).await?;
+            }
+        }
     }
     Ok(())
 }

@@ -51,7 +51,8 @@ on_both_stores! {
         for visitor in [&mut good, &mut succeeded, &mut twice, &mut spent, &mut too] {
             visitor.ask_with_id("q1", "And now?").await;
         }
-        until_metric(&chat.server, "store_waiting_writes", 5.0).await;
+        let taken = "mailbox_wait_seconds_count{actor=\"persistence\",message=\"SaveQuestion\"}";
+        until_metric(&chat.server, taken, 6.0 + 6.0).await;
         release(&chat.server, "WriterGroup").await;
 
         for visitor in [&mut in_hand, &mut good, &mut too] {

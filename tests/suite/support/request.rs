@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
@@ -21,6 +22,8 @@ pub(crate) struct Request {
     pub(crate) headers: BTreeMap<String, String>,
     /// `Null` when there was none.
     pub(crate) body: Value,
+    /// When it had come.
+    pub(crate) at: Instant,
 }
 
 impl Request {
@@ -66,5 +69,5 @@ pub(crate) async fn read_request(
     reader.read_exact(&mut body).await?;
     let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
     let number = asked.fetch_add(1, Ordering::Relaxed) + 1;
-    Ok(Some(Request { number, method, path, headers, body }))
+    Ok(Some(Request { number, method, path, headers, body, at: Instant::now() }))
 }

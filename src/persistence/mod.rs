@@ -5,8 +5,9 @@
 //! A read or a write that has begun is finished whatever becomes of its asker. It stops with the process, after
 //! [`FlushStorage`](messages::FlushStorage).
 //!
-//! In reading order: [`messages`], [`actor`], `writer` and `group` (group commit), the queries, each written once for both
-//! databases (`queries`, `transcript`, `succession`, `visitors_wishes`, `spending`, [`owed_costs`]; but for three in `questions`),
+//! In reading order: [`messages`], [`actor`], `writer` and `group` (group commit; `suspicion` and `trial` say what to do when it
+//! fails), the queries, each written once for both databases (`queries`, `transcript`, `succession`, `visitors_wishes`, `spending`,
+//! [`owed_costs`]; but for three in `questions`),
 //! `pool` (what makes that possible; `postgres`, `recent` and `sqlite` open its connections), `models`, [`schema`], [`migrations`].
 //! [`reports`] is what the owner's commands read and delete, in a process of their own beside the server.
 
@@ -33,7 +34,9 @@ pub mod schema;
 mod spending;
 mod sqlite;
 mod succession;
+mod suspicion;
 mod transcript;
+mod trial;
 mod visitors_wishes;
 mod writer;
 

@@ -18,12 +18,11 @@ use secrecy::ExposeSecret;
 use tokio::runtime::Handle;
 
 use super::recent::RecentManager;
+use super::suspicion::LONGEST_STATEMENT;
 use super::{PATIENCE, StorageError, postgres, sqlite};
 use crate::settings::{DatabaseSettings, DatabaseUrl};
 use crate::supervision::{Part, catch, caught};
 
-/// No statement of ours takes long; one that does hangs on something.
-const POSTGRES_SETUP: &str = "SET statement_timeout = '10s'; SET application_name = 'resume-chatbot'";
 
 /// How long opening a connection or waiting for a free one may take.
 const CHECKOUT_TIMEOUT: Duration = PATIENCE;
@@ -190,7 +189,12 @@ async fn open_sqlite(path: &str) -> ConnectionResult<SqliteLink> {
 
 async fn open_postgres(url: &str) -> ConnectionResult<AsyncPgConnection> {
     let mut link = postgres::open(url).await?;
-    link.batch_execute(POSTGRES_SETUP).await.map_err(ConnectionError::CouldntSetupConfiguration)?;
+    // Whatever the database or the role has for a default, so that a statement that waits is known by how long it took.
+    let setup = format!(
+        "SET statement_timeout = {}; SET lock_timeout = 0; SET application_name = 'resume-chatbot'",
+        LONGEST_STATEMENT.as_millis()
+    );
+    link.batch_execute(&setup).await.map_err(ConnectionError::CouldntSetupConfiguration)?;
     Ok(link)
 }
 

@@ -23,14 +23,6 @@ pub(super) async fn ping(connection: &mut Connection) -> QueryResult<()> {
     Ok(())
 }
 
-/// Changes nothing, but fails where a change would: behind a lock, on a database that may only be read.
-pub(super) async fn try_writing(connection: &mut Connection) -> QueryResult<()> {
-    let nobody = sessions::table.filter(sessions::id.eq(Key(uuid::Uuid::nil())));
-    let update = diesel::update(nobody).set(sessions::epoch.eq(sessions::epoch + 1));
-    on_either!(connection, link => Prepared(update).execute(link).await)?;
-    Ok(())
-}
-
 /// Does nothing when the session is there: the same write may be tried twice.
 pub(super) async fn create_session(connection: &mut Connection, it: &CreateSession) -> QueryResult<Written> {
     let row = NewSession {

@@ -2,7 +2,7 @@
 //!
 //! Writes are committed in the order they were taken. While the database is away the group in hand waits and is tried
 //! again, later writes wait behind it in the bounded buffer. A write that the database will never take is told so
-//! alone: its group is written again one by one, and it is the one that is dropped.
+//! alone: its group is written again one by one, and it is the one that is dropped, when [`suspicion`](super::suspicion) is sure.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,7 +17,8 @@ use super::messages::{
 };
 use super::owed_costs::ChangeOwedCost;
 use super::pool::{Connection, Pool};
-use super::{group, queries};
+use super::suspicion::{Suspicion, Verdict};
+use super::{group, trial};
 use crate::faults::{self, Point};
 use crate::spending::Scope;
 use crate::telemetry::metrics::Metrics;
@@ -31,8 +32,8 @@ const MAX_GROUP: usize = 512;
 /// The first and the longest pause between two tries when the database is away.
 const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3));
 
-/// Failures of a group, each with the database there right after it, that make it the data's own fault.
-const UNCLEAR_TRIES: u32 = 3;
+/// Panics over a group that make it the data's own fault.
+const MOST_PANICS: u32 = 3;
 
 /// A change to be committed.
 #[derive(Debug)]
@@ -189,12 +190,13 @@ async fn commit_when_available(
     log: &Logger,
 ) -> Result<Vec<Written>, StorageError> {
     let (mut pause, longest) = RETRY_PAUSES;
-    let mut unclear = 0;
+    let (mut suspicion, mut panics) = (Suspicion::default(), 0);
     let begun = Instant::now();
     loop {
-        let them = Arc::clone(&writes);
+        let (them, tried) = (Arc::clone(&writes), Instant::now());
         let result =
             pool.run(async move |connection: &mut Connection| group::commit(connection, &them).await).await;
+        let took = tried.elapsed();
         let away = match result {
             Ok(results) => {
                 if observed.set_away(false) {
@@ -206,22 +208,20 @@ async fn commit_when_available(
             Err(StorageError::Unavailable(cause)) => Some(cause),
             // Our own code may dislike the data, or something else that passes. Its own line is in the log.
             Err(error @ StorageError::Panicked(_)) => {
-                unclear += 1;
-                if unclear >= UNCLEAR_TRIES {
+                panics += 1;
+                if panics >= MOST_PANICS {
                     return Err(error);
                 }
                 None
             }
-            // A database that takes anything but this, time after time, dislikes the data. Once proves nothing: it may
-            // have come back in between.
-            Err(StorageError::Unclear(cause)) if pool.run(queries::try_writing).await.is_ok() => {
-                unclear += 1;
-                if unclear >= UNCLEAR_TRIES {
-                    return Err(StorageError::Rejected(cause));
+            Err(StorageError::Unclear(cause)) => {
+                let takes_others = pool.run(trial::write_in_vain).await.is_ok();
+                match suspicion.failed(Instant::now(), writes.len(), took, takes_others) {
+                    Verdict::TryAgain => None,
+                    Verdict::Wait => Some(cause),
+                    Verdict::Blame => return Err(StorageError::Rejected(cause)),
                 }
-                None
             }
-            Err(StorageError::Unclear(cause)) => Some(cause),
             Err(error) => return Err(error),
         };
         if let Some(cause) = away

@@ -156,6 +156,33 @@ async fn a_disk_that_is_full_gets_everything_in_order_when_there_is_room() {
     assert_eq!(store.number("SELECT count(*) FROM messages").await, 10);
 }
 
+/// As PostgreSQL refuses a row that it finds no room for, while it goes on with everything else.
+const NO_ROOM: &str = "
+    CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        RAISE EXCEPTION 'could not extend file \"base/5/16400\": No space left on device' USING ERRCODE = 'disk_full';
+    END $$;
+    CREATE TRIGGER no_room BEFORE INSERT ON messages FOR EACH ROW EXECUTE FUNCTION no_room();";
+
+#[tokio::test]
+async fn a_postgresql_without_room_gets_everything_in_order_when_there_is_some() {
+    let Some(store) = fresh(Store::Postgres, "a_postgresql_without_room").await else { return };
+    let upstream = FakeOpenRouter::start().await;
+    let server = Server::start(ServerConfig::serve(&store, &upstream)).await;
+    let mut visitor = ChatClient::connect(&server).await;
+    visitor.ask_and_hear("zero").await;
+    store.execute(NO_ROOM).await;
+    for question in ["one", "two", "three"] {
+        ask_in_the_dark(&mut visitor, question).await;
+        until_told(&server, 503, "unhealthy").await;
+    }
+    store.execute("DROP TRIGGER no_room ON messages").await;
+    until_told(&server, 200, "healthy").await;
+    assert_eq!(visitor.ask_and_hear("four").await.done["durable"], true);
+    assert_eq!(store.texts(IN_ORDER).await, ["zero", "one", "two", "three", "four"]);
+    assert_eq!(store.number("SELECT count(*) FROM turns WHERE status = 'complete'").await, 5);
+    assert_eq!(store.number("SELECT count(*) FROM messages").await, 10);
+}
+
 on_both_stores! {
     async fn health_tells_the_truth_while_it_is_away_and_after(store: FreshStore) {
         let upstream = FakeOpenRouter::start().await;

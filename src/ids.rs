@@ -6,14 +6,15 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 use utoipa::ToSchema;
-use uuid::Uuid;
+use uuid::{Builder, Uuid};
 
 /// A conversation of one visitor; a UUIDv7, so ids sort by creation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
 pub struct SessionId(pub Uuid);
 
-/// One question and its answer; a UUIDv7, so the turns of a session sort in the order they were asked.
+/// One question and its answer; a UUIDv7, so the turns of a session sort in the order they were asked, also where that was at servers
+/// whose clocks differ or before a clock was set back: each is made greater than the one before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
 pub struct TurnId(pub Uuid);
@@ -31,6 +32,20 @@ impl TurnId {
     #[must_use]
     pub fn generate() -> Self {
         Self(Uuid::now_v7())
+    }
+
+    /// A new id, greater than this one too. When the clock is behind this one's time, its time is one millisecond after that.
+    #[must_use]
+    pub fn next(self) -> Self {
+        let new = Self::generate();
+        if new > self {
+            return new;
+        }
+        let [before @ .., _, _, _, _, _, _, _, _, _, _] = self.0.into_bytes();
+        let [_, _, _, _, _, _, random @ ..] = new.0.into_bytes();
+        let [a, b, c, d, e, f] = before;
+        let millis = u64::from_be_bytes([0, 0, a, b, c, d, e, f]);
+        Self(Builder::from_unix_timestamp_millis(millis + 1, &random).into_uuid())
     }
 }
 
@@ -112,6 +127,22 @@ impl fmt::Debug for TokenHash {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_next_turn_is_greater_whatever_the_clock_says() {
+        let hour = Uuid::now_v7().get_timestamp().unwrap().to_unix().0 * 1000 + 3_600_000;
+        let ahead = TurnId(Builder::from_unix_timestamp_millis(hour, &[0xff; 10]).into_uuid());
+        let mut turns = vec![TurnId::generate()];
+        turns.push(turns[0].next());
+        turns.push(ahead);
+        for _ in 0..1000 {
+            turns.push(turns.last().unwrap().next());
+        }
+        assert!(turns.is_sorted_by(|earlier, later| earlier < later));
+        assert!(turns.iter().all(|turn| turn.0.get_version_num() == 7));
+        let other: Vec<TurnId> = (0..1000).map(|_| ahead.next()).collect();
+        assert!(other.iter().all(|turn| !turns.contains(turn)), "two servers may ask for the next one");
+    }
 
     #[test]
     fn a_token_is_known_by_its_hash_and_by_no_other() {

@@ -23,7 +23,6 @@ use super::{PATIENCE, StorageError, postgres, sqlite};
 use crate::settings::{DatabaseSettings, DatabaseUrl};
 use crate::supervision::{Part, catch, caught};
 
-
 /// How long opening a connection or waiting for a free one may take.
 const CHECKOUT_TIMEOUT: Duration = PATIENCE;
 

@@ -35,7 +35,13 @@ pub(super) enum Verdict {
 
 impl Suspicion {
     /// So many writes failed at `now` after a time, and whether the database took another right after it.
-    pub(super) fn failed(&mut self, now: Instant, writes: usize, took: Duration, takes_others: bool) -> Verdict {
+    pub(super) fn failed(
+        &mut self,
+        now: Instant,
+        writes: usize,
+        took: Duration,
+        takes_others: bool,
+    ) -> Verdict {
         if !takes_others || took >= LONGEST_STATEMENT {
             *self = Self::default();
             return Verdict::Wait;
@@ -59,7 +65,11 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     /// What becomes of writes that fail every second for two minutes, and after how many seconds they are blamed.
-    fn fail(writes: usize, took: Duration, takes_others: impl Fn(u32) -> bool) -> (Vec<Verdict>, Option<usize>) {
+    fn fail(
+        writes: usize,
+        took: Duration,
+        takes_others: impl Fn(u32) -> bool,
+    ) -> (Vec<Verdict>, Option<usize>) {
         let (mut suspicion, began) = (Suspicion::default(), Instant::now());
         let verdict = |second| suspicion.failed(began + SECOND * second, writes, took, takes_others(second));
         let verdicts: Vec<Verdict> = (0..120).map(verdict).collect();

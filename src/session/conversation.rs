@@ -249,7 +249,7 @@ impl Conversation {
             max_response_tokens: self.budget.response(),
         };
         let newly_pruned = fitting.pruned && !std::mem::replace(&mut self.pruned, fitting.pruned);
-        let turn_id = TurnId::generate();
+        let turn_id = self.last.as_ref().map_or_else(TurnId::generate, |(last, _)| last.next());
         if let Some(id) = &client_id {
             self.asked.push_back((id.clone(), turn_id));
             let excess = self.asked.len().saturating_sub(MAX_EXCHANGES);

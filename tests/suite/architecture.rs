@@ -23,7 +23,7 @@ struct Rule {
 
 /// Files that decide and do nothing else.
 fn is_pure(path: &str) -> bool {
-    const PLAIN: [&str; 16] = [
+    const PLAIN: [&str; 17] = [
         "src/session/conversation.rs",
         "src/session/history.rs",
         "src/session/rate_window.rs",
@@ -40,6 +40,7 @@ fn is_pure(path: &str) -> bool {
         "src/spending/ledger.rs",
         "src/llm/fault.rs",
         "src/llm/retry.rs",
+        "src/persistence/suspicion.rs",
     ];
     PLAIN.contains(&path) || path.starts_with("src/protocol/")
 }

@@ -23,6 +23,7 @@ mod architecture;
 mod browser;
 mod browser_weather;
 mod budget;
+mod clocks;
 mod compatible_servers;
 mod configuration;
 mod container;

@@ -16,6 +16,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use secrecy::ExposeSecret;
 use tokio::runtime::Handle;
+use tokio::time::timeout;
 
 use super::recent::RecentManager;
 use super::suspicion::LONGEST_STATEMENT;
@@ -25,6 +26,10 @@ use crate::supervision::{Part, catch, caught};
 
 /// How long opening a connection or waiting for a free one may take.
 const CHECKOUT_TIMEOUT: Duration = PATIENCE;
+
+/// Every statement is ended by PostgreSQL itself after [`LONGEST_STATEMENT`], and no operation has many that wait. One that is not
+/// done after this has a connection that seems to be there and is not, as behind a proxy that has lost its server.
+const LONGEST_OPERATION: Duration = Duration::from_secs(3 * LONGEST_STATEMENT.as_secs());
 
 /// What SQLite says when its file cannot be written, while reading may go on: another process holds it, the disk is
 /// full or gone.
@@ -121,7 +126,7 @@ impl Pool {
     }
 
     /// Runs one operation on a connection. Once begun it should not be dropped: call this from a task that nobody
-    /// cancels. When it panics its connection is thrown away with it, whatever had begun there.
+    /// cancels. When it panics or takes too long its connection is thrown away with it, whatever had begun there.
     pub(super) async fn run<R, F>(&self, operation: F) -> Result<R, StorageError>
     where
         F: AsyncFnOnce(&mut Connection) -> Result<R, DieselError> + Send + 'static,
@@ -140,7 +145,15 @@ impl Pool {
             Self::Postgres(pool) => {
                 let mut connection =
                     Connection::Postgres(Box::new(pool.get_owned().await.map_err(unavailable)?));
-                let done = caught(Part::Persistence, async move { operation(&mut connection).await }).await;
+                let done = caught(Part::Persistence, operation(&mut connection));
+                let done = timeout(LONGEST_OPERATION, done).await;
+                if !matches!(done, Ok(Ok(_))) {
+                    connection.give_up();
+                }
+                let done = done.map_err(|_| {
+                    let seconds = LONGEST_OPERATION.as_secs();
+                    StorageError::Unavailable(format!("it has not answered for {seconds} seconds"))
+                })?;
                 done.map_err(StorageError::Panicked)?.map_err(|error| classify(&error))
             }
         }
@@ -148,6 +161,13 @@ impl Pool {
 }
 
 impl Connection {
+    /// It does not go back to the pool.
+    fn give_up(&mut self) {
+        if let Self::Postgres(pooled) = self {
+            pooled.given_up = true;
+        }
+    }
+
     pub(super) async fn begin(&mut self) -> Result<(), DieselError> {
         on_either!(self, link => begin(link).await)
     }
@@ -188,10 +208,13 @@ async fn open_sqlite(path: &str) -> ConnectionResult<SqliteLink> {
 
 async fn open_postgres(url: &str) -> ConnectionResult<AsyncPgConnection> {
     let mut link = postgres::open(url).await?;
-    // Whatever the database or the role has for a default, so that a statement that waits is known by how long it took.
+    // Whatever the database or the role has for a default, so that a statement that waits is known by how long it took; and a
+    // transaction whose server is gone must not keep its locks until the network notices.
     let setup = format!(
-        "SET statement_timeout = {}; SET lock_timeout = 0; SET application_name = 'resume-chatbot'",
-        LONGEST_STATEMENT.as_millis()
+        "SET statement_timeout = {}; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = {}; \
+         SET application_name = 'resume-chatbot'",
+        LONGEST_STATEMENT.as_millis(),
+        LONGEST_OPERATION.as_millis(),
     );
     link.batch_execute(&setup).await.map_err(ConnectionError::CouldntSetupConfiguration)?;
     Ok(link)

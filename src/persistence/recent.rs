@@ -15,6 +15,8 @@ const MOMENT: Duration = Duration::from_millis(500);
 pub(super) struct Recent {
     pub(super) link: AsyncPgConnection,
     used_at: Instant,
+    /// Nobody knows what it is in the middle of.
+    pub(super) given_up: bool,
 }
 
 /// Opens and judges connections to PostgreSQL.
@@ -25,7 +27,7 @@ impl ManageConnection for RecentManager {
     type Error = PoolError;
 
     async fn connect(&self) -> Result<Recent, PoolError> {
-        Ok(Recent { link: self.0.connect().await?, used_at: Instant::now() })
+        Ok(Recent { link: self.0.connect().await?, used_at: Instant::now(), given_up: false })
     }
 
     async fn is_valid(&self, connection: &mut Recent) -> Result<(), PoolError> {
@@ -37,6 +39,6 @@ impl ManageConnection for RecentManager {
 
     fn has_broken(&self, connection: &mut Recent) -> bool {
         connection.used_at = Instant::now();
-        self.0.has_broken(&mut connection.link)
+        connection.given_up || self.0.has_broken(&mut connection.link)
     }
 }

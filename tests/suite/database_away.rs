@@ -33,6 +33,16 @@ fn host_of(store: &FreshStore) -> (String, SocketAddr) {
     (format!("{host}:{port}"), address)
 }
 
+async fn cable_to(store: &FreshStore) -> Cable {
+    Cable::to(host_of(store).1).await
+}
+
+/// A server whose database is at the other end of a cable.
+fn over(cable: &Cable, store: &FreshStore, upstream: &FakeOpenRouter) -> ServerConfig {
+    let url = store.url().replace(&host_of(store).0, &cable.address.to_string());
+    ServerConfig::serve(store, upstream).with("DATABASE_URL", url)
+}
+
 /// How deep health and readiness are, together: 200 or 503, and what the database is said to be.
 async fn told(server: &Server) -> (u16, String) {
     let deep = get(server, "/health?deep=true").await;
@@ -78,12 +88,8 @@ async fn nor_is_it_refused_when_a_later_connection_came_in_between() {
 
 /// A question's commit is cut off and succeeds unheard, then `meanwhile` is done, then the question is written again.
 async fn a_commit_is_cut_off(store: &FreshStore, meanwhile: &'static str) {
-    let (host, address) = host_of(store);
-    let cable = Cable::to(address).await;
-    let upstream = FakeOpenRouter::start().await;
-    let over_the_cable = store.url().replace(&host, &cable.address.to_string());
-    let config = ServerConfig::serve(store, &upstream).with("DATABASE_URL", over_the_cable);
-    let server = Server::start(config).await;
+    let (cable, upstream) = (cable_to(store).await, FakeOpenRouter::start().await);
+    let server = Server::start(over(&cable, store, &upstream)).await;
     let mut visitor = ChatClient::connect(&server).await;
     visitor.start().await;
     // A commit takes as long as somebody has the lock, because a trigger waits for it that runs at the very end.
@@ -154,6 +160,45 @@ async fn a_disk_that_is_full_gets_everything_in_order_when_there_is_room() {
     assert_eq!(server.wait_exit().await.code(), Some(0));
     assert_eq!(store.number("SELECT count(*) FROM turns WHERE status = 'complete'").await, 5);
     assert_eq!(store.number("SELECT count(*) FROM messages").await, 10);
+}
+
+#[tokio::test]
+async fn connections_that_nobody_answers_on_are_given_up() {
+    /// As long as one is waited for, and a while.
+    const LONG: Duration = Duration::from_secs(45);
+    let Some(store) = fresh(Store::Postgres, "connections_that_nobody_answers_on").await else { return };
+    let (cable, upstream) = (cable_to(&store).await, FakeOpenRouter::start().await);
+    let server = Server::start(over(&cable, &store, &upstream)).await;
+    let mut visitor = ChatClient::connect(&server).await;
+    let session = visitor.start().await;
+    visitor.ask_and_hear("zero").await;
+    // In the middle of a transaction, which then holds what others want.
+    let (holder, connection) = tokio_postgres::connect(store.url(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    holder.batch_execute("BEGIN; LOCK TABLE messages IN EXCLUSIVE MODE").await.unwrap();
+    visitor.ask("one").await;
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'resume-chatbot'
+        AND datname = current_database() AND wait_event_type = 'Lock'";
+    until_stored(&store, waits, 1).await;
+    cable.get_stuck();
+    holder.batch_execute("ROLLBACK").await.unwrap();
+    let answer = visitor.answer().await;
+    assert_eq!((answer.status(), &answer.done["durable"]), ("complete", &json!(false)));
+    let logged = async |msg| loop {
+        if let Some(line) = server.logs().into_iter().find(|line| line["msg"] == msg) {
+            return line;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    let given_up = tokio::time::timeout(LONG, logged("the database is away; writes wait")).await.unwrap();
+    assert!(given_up["cause"].as_str().is_some_and(|cause| cause.contains("30 seconds")), "{given_up}");
+    // What the lost connection has begun stands in the way until PostgreSQL ends it.
+    tokio::time::timeout(LONG, logged("the database is back")).await.unwrap();
+    assert_eq!(visitor.ask_and_hear("two").await.done["durable"], true);
+    let mut back = ChatClient::connect(&server).await;
+    back.resume(&session, json!(null)).await;
+    assert_eq!(store.texts(IN_ORDER).await, ["zero", "one", "two"]);
+    assert_eq!(store.number("SELECT count(*) FROM messages").await, 6);
 }
 
 /// As PostgreSQL refuses a row that it finds no room for, while it goes on with everything else.

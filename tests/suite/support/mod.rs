@@ -37,7 +37,7 @@ use tokio::sync::watch;
 
 /// How long a test waits for anything that should happen at once. Generous, because builders are slow and shared;
 /// it is only ever spent by a test that fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Awaits `future`, and fails saying `what` was awaited when it takes longer than [`PATIENCE`].
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {

@@ -1,6 +1,7 @@
 /** The client of the resume chat protocol: one class that keeps a conversation whole over a network that is not. */
 
 import { Connection } from "./connection.js";
+import { Ratings } from "./ratings.js";
 import { SessionStore } from "./session-store.js";
 import { Transcript } from "./transcript.js";
 import { beginsAnew, newId, newTurn } from "./turns.js";
@@ -38,7 +39,7 @@ const UNSENT_LIFETIME_MS = 10 * 60_000;
  *
  * Events, all `CustomEvent`s: `state` (the connection changed), `session` (detail: {@link Session}), `transcript` (`turns` was
  * replaced or reordered), `turn` (detail: `{turn, change}` with `change` one of `added`, `accepted`, `queued`, `delta`, `reset`, `done`,
- * `error`), `ended` (the session is gone and a new one began), `forgotten` (the server has deleted the conversation), `notice` and `error` (detail: the frame; errors that belong to
+ * `rating`, `error`), `ended` (the session is gone and a new one began), `forgotten` (the server has deleted the conversation), `notice` and `error` (detail: the frame; errors that belong to
  * a question are on its turn instead).
  */
 export class ChatClient extends EventTarget {
@@ -48,6 +49,7 @@ export class ChatClient extends EventTarget {
   /** @type {Connection} */ #connection;
   /** @type {SessionStore} */ #store;
   #transcript = new Transcript();
+  #ratings = new Ratings();
   /** @type {Turn | null} The question that is on its way or being answered. */ #active = null;
   /** @type {{turn_id: string, seq: number} | null} What the last `resume` asked to continue from. */ #cursorSent = null;
   #cancelSent = false;
@@ -161,9 +163,9 @@ export class ChatClient extends EventTarget {
    * @param {Turn} turn @param {"up" | "down" | null} rating
    */
   rate(turn, rating) {
-    if (!turn.turnId || turn.past || this.state !== "open") return false;
-    turn.rating = rating;
-    return this.#send({ type: "feedback", turn_id: turn.turnId, rating });
+    const { turnId } = turn;
+    if (!turnId || turn.past || this.state !== "open") return false;
+    return this.#send(this.#ratings.note(Object.assign(turn, { turnId }), rating));
   }
 
   /** Has the server delete the conversation, and begins a new one when that is done. Answers whether it could be asked. */
@@ -242,6 +244,10 @@ export class ChatClient extends EventTarget {
     else this.#send({ type: "question", id: turn.id, question: turn.question });
   }
 
+  #sendRatings() {
+    for (const frame of this.#ratings.again((turnId) => this.#transcript.find(turnId))) this.#send(frame);
+  }
+
   #sendDeferred() {
     this.#forgetDeferred();
     if (this.state === "open") this.#sendQuestion();
@@ -258,6 +264,7 @@ export class ChatClient extends EventTarget {
     this.#store.clear();
     this.session = null;
     this.#transcript.clear();
+    this.#ratings.clear();
     this.#active = null;
     this.#emit("transcript");
   }
@@ -313,6 +320,9 @@ export class ChatClient extends EventTarget {
       case "history":
         this.#onHistory(frame);
         break;
+      case "feedback_saved":
+        this.#ratings.saved(frame.id);
+        break;
       case "forgotten":
         this.#leave();
         this.#emit("forgotten");
@@ -333,6 +343,7 @@ export class ChatClient extends EventTarget {
     this.#store.begin(frame, this.#active?.turnId ?? undefined, unsent?.replaces ? null : unsent);
     this.#connection.greeted();
     this.#emit("session", frame);
+    this.#sendRatings();
     this.#sendQuestion();
     if (this.#cancelOwed) this.cancel();
     this.#cancelOwed = false;
@@ -351,6 +362,7 @@ export class ChatClient extends EventTarget {
     // In a new conversation there is no answer to take the place of.
     if (unsent) unsent.replaces = null;
     this.#active = unsent;
+    this.#ratings.clear();
     if (this.#transcript.end(unsent)) this.#emit("ended");
     this.#emit("transcript");
   }
@@ -458,6 +470,12 @@ export class ChatClient extends EventTarget {
       retryable: frame.retryable ?? false,
       retryAt: frame.retry_after_ms ? Date.now() + frame.retry_after_ms : 0,
     };
+    const rated = frame.id ? this.#ratings.refused(frame.id, (turnId) => this.#transcript.find(turnId)) : null;
+    if (rated) {
+      if (rated.turn) this.#emit("turn", { turn: rated.turn, change: "rating" });
+      this.#emit("error", frame);
+      return;
+    }
     const unsent = this.#active && !this.#active.turnId ? this.#active : null;
     if (unsent && frame.id === unsent.id) {
       this.#onRefusedQuestion(unsent, error);

@@ -13,7 +13,7 @@ const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// Path, type and text of every file.
-pub(super) const FILES: [(&str, &str, &str); 10] = [
+pub(super) const FILES: [(&str, &str, &str); 11] = [
     ("/", HTML, include_str!("../../assets/chat.html")),
     ("/chat.css", CSS, include_str!("../../assets/chat.css")),
     ("/chat.js", SCRIPT, include_str!("../../assets/chat.js")),
@@ -22,6 +22,7 @@ pub(super) const FILES: [(&str, &str, &str); 10] = [
     ("/client.js", SCRIPT, include_str!("../../assets/client.js")),
     ("/connection.js", SCRIPT, include_str!("../../assets/connection.js")),
     ("/transcript.js", SCRIPT, include_str!("../../assets/transcript.js")),
+    ("/ratings.js", SCRIPT, include_str!("../../assets/ratings.js")),
     ("/session-store.js", SCRIPT, include_str!("../../assets/session-store.js")),
     ("/turns.js", SCRIPT, include_str!("../../assets/turns.js")),
 ];

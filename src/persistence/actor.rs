@@ -162,7 +162,7 @@ impl Receive<MarkInterrupted> for PersistenceActor {
 
 impl Receive<SaveFeedback> for PersistenceActor {
     fn receive(&mut self, save: SaveFeedback, _: &mut Self::Context) -> Reply<Result<(), StorageError>> {
-        let written = self.write(Write::SaveFeedback(save));
+        let written = self.write(Write::SaveFeedback(save, Instant::now() + PATIENCE));
         Reply::later(async move { done(written.await?) })
     }
 }
@@ -200,7 +200,7 @@ impl Receive<ResumeSession> for PersistenceActor {
                 };
                 Ok((page, asked))
             };
-            let (page, asked) = pool.run(read).await?;
+            let (page, asked) = pool.read(read).await?;
             Ok(Resumption::Resumed(StoredSession { epoch, turns: page.turns, more: page.more, asked }))
         })
     }
@@ -210,7 +210,7 @@ impl Receive<FindEpochs> for PersistenceActor {
     fn receive(&mut self, find: FindEpochs, _: &mut Self::Context) -> Reply<Result<Epochs, StorageError>> {
         let pool = self.pool.clone();
         Reply::later(async move {
-            pool.run(async move |link: &mut Connection| succession::find_epochs(link, &find).await).await
+            pool.read(async move |link: &mut Connection| succession::find_epochs(link, &find).await).await
         })
     }
 }
@@ -229,7 +229,7 @@ impl Receive<LoadHistory> for PersistenceActor {
                 faults::linger(Point::PersistenceHasRead).await;
                 page
             };
-            pool.run(operation).await
+            pool.read(operation).await
         })
     }
 }
@@ -242,7 +242,7 @@ impl Receive<FindTurn> for PersistenceActor {
     ) -> Reply<Result<Option<StoredTurn>, StorageError>> {
         let pool = self.pool.clone();
         Reply::later(async move {
-            pool.run(async move |link: &mut Connection| transcript::find_turn(link, &find).await).await
+            pool.read(async move |link: &mut Connection| transcript::find_turn(link, &find).await).await
         })
     }
 }
@@ -255,7 +255,7 @@ impl Receive<LoadSpending> for PersistenceActor {
     ) -> Reply<Result<Vec<(Account, Amount)>, StorageError>> {
         let pool = self.pool.clone();
         Reply::later(async move {
-            pool.run(async move |link: &mut Connection| spending::load(link, load.accounts).await).await
+            pool.read(async move |link: &mut Connection| spending::load(link, &load.accounts).await).await
         })
     }
 }
@@ -268,7 +268,7 @@ impl Receive<FindOwedCosts> for PersistenceActor {
     ) -> Reply<Result<OwedCosts, StorageError>> {
         let pool = self.pool.clone();
         Reply::later(async move {
-            pool.run(async move |link: &mut Connection| owed_costs::find(link, find).await).await
+            pool.read(async move |link: &mut Connection| owed_costs::find(link, &find).await).await
         })
     }
 }
@@ -289,7 +289,7 @@ impl Receive<CheckStorage> for PersistenceActor {
         let pool = self.pool.clone();
         Reply::later(async move {
             let started = Instant::now();
-            pool.run(queries::ping).await?;
+            pool.read(queries::ping).await?;
             Ok(started.elapsed())
         })
     }

@@ -45,9 +45,11 @@ async fn apply_all(connection: &mut Connection, writes: &[Arc<Write>]) -> QueryR
             Write::CreateSession(it) => queries::create_session(connection, it).await?,
             Write::SaveAnswer(it) => queries::save_answer(connection, it).await?,
             Write::MarkInterrupted(it) => queries::mark_interrupted(connection, it).await?,
-            Write::SaveFeedback(it) => visitors_wishes::save_feedback(connection, it).await?,
+            Write::SaveFeedback(_, until) | Write::ForgetSession(_, until) if Instant::now() > *until => {
+                Written::TooLate
+            }
+            Write::SaveFeedback(it, _) => visitors_wishes::save_feedback(connection, it).await?,
             Write::ChangeOwedCost(it) => owed_costs::change(connection, it).await?,
-            Write::ForgetSession(_, until) if Instant::now() > *until => Written::TooLate,
             Write::ForgetSession(it, _) => visitors_wishes::forget_session(connection, it).await?,
             Write::Barrier => Written::Done,
         };

@@ -219,7 +219,7 @@ pub(super) async fn add(connection: &mut Connection, owed: &[OwedCost]) -> Query
 }
 
 /// What is due, and what is too much.
-pub(super) async fn find(connection: &mut Connection, it: FindOwedCosts) -> QueryResult<OwedCosts> {
+pub(super) async fn find(connection: &mut Connection, it: &FindOwedCosts) -> QueryResult<OwedCosts> {
     let count = owed_costs::table.count();
     let count: i64 = on_either!(connection, link => count.get_result(link).await)?;
     let in_all = u64::try_from(count).unwrap_or(0);

@@ -4,6 +4,7 @@
 //! operation (one or more queries) on PostgreSQL is awaited where it is; on SQLite the whole operation runs in one hop
 //! to a blocking thread, because a hop for every query would cost more than most queries.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bb8::PooledConnection;
@@ -111,7 +112,7 @@ impl Pool {
                 let mut config = ManagerConfig::default();
                 config.custom_setup = Box::new(|url| open_postgres(url).boxed());
                 let manager = Manager::new_with_config(url.expose_secret(), config);
-                Self::Postgres(builder(settings).build_unchecked(RecentManager(manager)))
+                Self::Postgres(builder(settings).build_unchecked(RecentManager::new(manager)))
             }
         }
     }
@@ -125,39 +126,75 @@ impl Pool {
         (state.connections, state.idle_connections)
     }
 
+    /// Runs an operation that only reads. On PostgreSQL once more when it fails: a connection that was closed a moment ago looks as if
+    /// it were there, and is no reason to tell anybody that the database is away.
+    pub(super) async fn read<R, F>(&self, operation: F) -> Result<R, StorageError>
+    where
+        F: AsyncFn(&mut Connection) -> Result<R, DieselError> + Send + Sync + 'static,
+        R: Send + 'static,
+    {
+        let operation = Arc::new(operation);
+        let once = async |connection| {
+            let operation = Arc::clone(&operation);
+            run_on(connection, async move |link: &mut Connection| operation(link).await).await
+        };
+        match once(self.take().await?).await {
+            Err(StorageError::Unavailable(_) | StorageError::Unclear(_))
+                if matches!(self, Self::Postgres(_)) =>
+            {
+                once(self.take().await?).await
+            }
+            done => done,
+        }
+    }
+
     /// Runs one operation on a connection. Once begun it should not be dropped: call this from a task that nobody
-    /// cancels. When it panics or takes too long its connection is thrown away with it, whatever had begun there.
+    /// cancels. When it fails, panics or takes too long its connection to PostgreSQL is thrown away with it, whatever had begun there.
     pub(super) async fn run<R, F>(&self, operation: F) -> Result<R, StorageError>
     where
         F: AsyncFnOnce(&mut Connection) -> Result<R, DieselError> + Send + 'static,
         R: Send + 'static,
     {
-        match self {
-            Self::Sqlite(pool) => {
-                let mut connection = Connection::Sqlite(pool.get_owned().await.map_err(unavailable)?);
-                let here = Handle::current();
-                let hop = tokio::task::spawn_blocking(move || {
-                    catch(Part::Persistence, move || here.block_on(operation(&mut connection)))
-                });
-                let done = hop.await.map_err(unavailable)?;
-                done.map_err(StorageError::Panicked)?.map_err(|error| classify(&error))
-            }
-            Self::Postgres(pool) => {
-                let mut connection =
-                    Connection::Postgres(Box::new(pool.get_owned().await.map_err(unavailable)?));
-                let done = caught(Part::Persistence, operation(&mut connection));
-                let done = timeout(LONGEST_OPERATION, done).await;
-                if !matches!(done, Ok(Ok(_))) {
-                    connection.give_up();
-                }
-                let done = done.map_err(|_| {
-                    let seconds = LONGEST_OPERATION.as_secs();
-                    StorageError::Unavailable(format!("it has not answered for {seconds} seconds"))
-                })?;
-                done.map_err(StorageError::Panicked)?.map_err(|error| classify(&error))
-            }
-        }
+        run_on(self.take().await?, operation).await
     }
+
+    async fn take(&self) -> Result<Connection, StorageError> {
+        Ok(match self {
+            Self::Sqlite(pool) => Connection::Sqlite(pool.get_owned().await.map_err(unavailable)?),
+            Self::Postgres(pool) => {
+                Connection::Postgres(Box::new(pool.get_owned().await.map_err(unavailable)?))
+            }
+        })
+    }
+}
+
+async fn run_on<R, F>(mut connection: Connection, operation: F) -> Result<R, StorageError>
+where
+    F: AsyncFnOnce(&mut Connection) -> Result<R, DieselError> + Send + 'static,
+    R: Send + 'static,
+{
+    let done = match connection {
+        Connection::Sqlite(_) => {
+            let here = Handle::current();
+            let hop = tokio::task::spawn_blocking(move || {
+                catch(Part::Persistence, move || here.block_on(operation(&mut connection)))
+            });
+            hop.await.map_err(unavailable)?
+        }
+        Connection::Postgres(_) => {
+            let done =
+                timeout(LONGEST_OPERATION, caught(Part::Persistence, operation(&mut connection))).await;
+            // Whatever failed may have been the connection.
+            if !matches!(done, Ok(Ok(Ok(_)))) {
+                connection.give_up();
+            }
+            done.map_err(|_| {
+                let seconds = LONGEST_OPERATION.as_secs();
+                StorageError::Unavailable(format!("it has not answered for {seconds} seconds"))
+            })?
+        }
+    };
+    done.map_err(StorageError::Panicked)?.map_err(|error| classify(&error))
 }
 
 impl Connection {

@@ -1,6 +1,7 @@
 //! Connections that were used a moment ago are not asked whether they are alive: that would be one more wait for the database
-//! before each operation of a busy server.
+//! before each operation of a busy server. When one proves dead, all are asked.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bb8::ManageConnection;
@@ -20,25 +21,46 @@ pub(super) struct Recent {
 }
 
 /// Opens and judges connections to PostgreSQL.
-pub(super) struct RecentManager(pub(super) AsyncDieselConnectionManager<AsyncPgConnection>);
+pub(super) struct RecentManager {
+    links: AsyncDieselConnectionManager<AsyncPgConnection>,
+    /// When one was found dead that had been taken for alive.
+    doubted_at: Mutex<Option<Instant>>,
+}
+
+impl RecentManager {
+    pub(super) fn new(links: AsyncDieselConnectionManager<AsyncPgConnection>) -> Self {
+        Self { links, doubted_at: Mutex::default() }
+    }
+
+    fn is_trusted(&self, connection: &mut Recent) -> bool {
+        let doubted_at = *self.doubted_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let used_at = connection.used_at;
+        used_at.elapsed() < MOMENT && doubted_at.is_none_or(|at| at < used_at) && !connection.link.is_broken()
+    }
+}
 
 impl ManageConnection for RecentManager {
     type Connection = Recent;
     type Error = PoolError;
 
     async fn connect(&self) -> Result<Recent, PoolError> {
-        Ok(Recent { link: self.0.connect().await?, used_at: Instant::now(), given_up: false })
+        Ok(Recent { link: self.links.connect().await?, used_at: Instant::now(), given_up: false })
     }
 
     async fn is_valid(&self, connection: &mut Recent) -> Result<(), PoolError> {
-        if connection.used_at.elapsed() < MOMENT && !connection.link.is_broken() {
+        if self.is_trusted(connection) {
             return Ok(());
         }
-        self.0.is_valid(&mut connection.link).await
+        self.links.is_valid(&mut connection.link).await
     }
 
     fn has_broken(&self, connection: &mut Recent) -> bool {
-        connection.used_at = Instant::now();
-        connection.given_up || self.0.has_broken(&mut connection.link)
+        let now = Instant::now();
+        connection.used_at = now;
+        let broken = connection.given_up || self.links.has_broken(&mut connection.link);
+        if broken {
+            *self.doubted_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+        }
+        broken
     }
 }

@@ -74,10 +74,10 @@ macro_rules! sums {
 /// What was taken in accounts, with what is set aside.
 pub(super) async fn load(
     connection: &mut Connection,
-    accounts: Vec<Account>,
+    accounts: &[Account],
 ) -> QueryResult<Vec<(Account, Amount)>> {
     let mut loaded = Vec::with_capacity(accounts.len());
-    for account in accounts {
+    for account in accounts.iter().copied() {
         let found: Option<(i64, i64)> = match account {
             Account::Day(day) => sums!(connection, spending, spending::table.find(day.0)),
             Account::Address(day, address) => {

@@ -46,7 +46,8 @@ pub(super) enum Write {
     /// In a box, so that everything else that waits is not as big.
     SaveAnswer(Box<AnswerRecord>),
     MarkInterrupted(MarkInterrupted),
-    SaveFeedback(SaveFeedback),
+    /// Not after the time, as with [`Self::ForgetSession`].
+    SaveFeedback(SaveFeedback, Instant),
     ChangeOwedCost(ChangeOwedCost),
     /// Not after the time: whoever asked was told that it did not happen.
     ForgetSession(ForgetSession, Instant),

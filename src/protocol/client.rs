@@ -63,6 +63,10 @@ pub enum ClientFrame {
         #[serde(default)]
         #[schema(max_length = 500)]
         comment: Option<String>,
+        /// Sent back in what answers it, be it the refusal.
+        #[serde(default)]
+        #[schema(max_length = 64)]
+        id: Option<String>,
     },
     /// Delete the whole conversation, here and now.
     Forget,
@@ -148,6 +152,7 @@ impl ClientFrame {
         match &frame {
             Self::Question { id: Some(id), .. }
             | Self::Regenerate { id: Some(id) }
+            | Self::Feedback { id: Some(id), .. }
             | Self::Ping { id: Some(id) }
                 if too_long(id) =>
             {

@@ -70,6 +70,9 @@ pub enum ServerFrame {
         /// What they think; absent when it was taken back.
         #[serde(skip_serializing_if = "Option::is_none")]
         rating: Option<Rating>,
+        /// The `id` of the feedback.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<String>,
     },
     /// The conversation is deleted; the connection closes.
     Forgotten,

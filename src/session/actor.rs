@@ -15,6 +15,7 @@ use super::inbound::{Fragment, Reassembly};
 use super::presence::{Presence, Sight, Step};
 use super::registry::Place;
 use super::socket::{self, Line, SocketContext};
+use super::wishes::Opinion;
 use super::{SessionOrder, SessionSurroundings};
 use crate::clock::Timestamp;
 use crate::faults::{self, Point};
@@ -172,8 +173,8 @@ impl SessionActor {
             ClientFrame::Question { question, id } => self.question(&question, id, ctx),
             ClientFrame::Cancel { turn_id, seen_seq } => self.cancel(turn_id, seen_seq, ctx),
             ClientFrame::Regenerate { id } => self.regenerate(id, ctx),
-            ClientFrame::Feedback { turn_id, rating, comment } => {
-                self.take_feedback(turn_id, rating, comment.as_deref(), ctx);
+            ClientFrame::Feedback { turn_id, rating, comment, id } => {
+                self.take_feedback(Opinion { turn_id, rating, comment, id }, ctx);
             }
             ClientFrame::Forget => self.forget(ctx),
             ClientFrame::History { before, limit } => self.history(before, limit, ctx),

@@ -19,6 +19,15 @@ use crate::protocol::server::ServerFrame;
 use crate::safety::sanitise;
 use crate::supervision::Part;
 
+/// What a visitor thinks of an answer.
+pub(super) struct Opinion {
+    pub(super) turn_id: TurnId,
+    pub(super) rating: Option<Rating>,
+    pub(super) comment: Option<String>,
+    /// The client's own id, to be sent back.
+    pub(super) id: Option<String>,
+}
+
 impl SessionActor {
     /// Stops the answer; its end is told when it has ended.
     pub(super) fn cancel(&mut self, turn_id: Option<TurnId>, seen_seq: Option<u64>, ctx: &mut SocketContext) {
@@ -43,32 +52,27 @@ impl SessionActor {
     }
 
     /// Keeps what the visitor thinks of an answer.
-    pub(super) fn take_feedback(
-        &mut self,
-        turn_id: TurnId,
-        rating: Option<Rating>,
-        comment: Option<&str>,
-        ctx: &mut SocketContext,
-    ) {
+    pub(super) fn take_feedback(&mut self, opinion: Opinion, ctx: &mut SocketContext) {
+        let Opinion { turn_id, rating, comment, id } = opinion;
         let Some(open) = &self.open else {
-            return self.refuse(&Refusal::new(ErrorCode::NoSuchTurn), None, ctx);
+            return self.refuse(&Refusal::new(ErrorCode::NoSuchTurn), id, ctx);
         };
-        let comment = comment.map(|it| sanitise(it).into_owned()).filter(|it| !it.is_empty());
+        let comment = comment.map(|it| sanitise(&it).into_owned()).filter(|it| !it.is_empty());
         let length = comment.as_ref().map_or(0, |comment| comment.chars().count());
         if length > MAX_COMMENT_CHARS {
             let refusal = Refusal::new(ErrorCode::MessageTooLong).saying(format!(
                 "The comment has {length} characters; at most {MAX_COMMENT_CHARS} are possible."
             ));
-            return self.refuse(&refusal, None, ctx);
+            return self.refuse(&refusal, id, ctx);
         }
         let (session_id, epoch) = (open.id, open.conversation.epoch());
         let save = SaveFeedback { session_id, epoch, turn_id, rating, comment, at: Timestamp::now() };
         let saved = self.surroundings.neighbours.save_feedback.ask(save, PATIENCE);
         // One after the other, in the order in which they came: the latest counts.
         ctx.wait(saved.into_actor(self).map(move |saved, actor, ctx| match saved {
-            Ok(Ok(())) => actor.tell(&ServerFrame::FeedbackSaved { turn_id, rating }, ctx),
-            Ok(Err(StorageError::Gone)) => actor.refuse(&Refusal::new(ErrorCode::NoSuchTurn), None, ctx),
-            other => actor.wish_failed(other, ctx),
+            Ok(Ok(())) => actor.tell(&ServerFrame::FeedbackSaved { turn_id, rating, id }, ctx),
+            Ok(Err(StorageError::Gone)) => actor.refuse(&Refusal::new(ErrorCode::NoSuchTurn), id, ctx),
+            other => actor.wish_failed(other, id, ctx),
         }));
     }
 
@@ -99,22 +103,27 @@ impl SessionActor {
                 actor.tell(&ServerFrame::Forgotten, ctx);
                 actor.leave(CloseReason::Normal, ctx);
             }
-            other => actor.wish_failed(other, ctx),
+            other => actor.wish_failed(other, None, ctx),
         }));
     }
 
-    fn wish_failed(&mut self, reply: Result<Result<(), StorageError>, AskError>, ctx: &mut SocketContext) {
+    fn wish_failed(
+        &mut self,
+        reply: Result<Result<(), StorageError>, AskError>,
+        id: Option<String>,
+        ctx: &mut SocketContext,
+    ) {
         match reply {
             Ok(Ok(())) => {}
             Ok(Err(StorageError::Superseded)) => {
-                self.refuse(&Refusal::new(ErrorCode::SessionNotFound), None, ctx);
+                self.refuse(&Refusal::new(ErrorCode::SessionNotFound), id, ctx);
                 self.look_whether_succeeded(ctx);
             }
-            Ok(Err(error)) => self.storage_failed(&error, None, ctx),
+            Ok(Err(error)) => self.storage_failed(&error, id, ctx),
             Err(AskError::Timeout) => {
-                self.refuse(&Refusal::new(ErrorCode::StorageUnavailable), None, ctx);
+                self.refuse(&Refusal::new(ErrorCode::StorageUnavailable), id, ctx);
             }
-            Err(AskError::Closed) => self.actor_failed(Part::Persistence, None, ctx),
+            Err(AskError::Closed) => self.actor_failed(Part::Persistence, id, ctx),
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::support::browser::{Browser, chromedriver};
 use crate::support::cable::Cable;
 use crate::support::chat::{Chat, until_stored};
+use crate::support::faults::until_metric;
 use crate::support::gate::Gate;
 use crate::support::script::Script;
 use crate::support::stores::Store;
@@ -104,4 +105,36 @@ async fn a_conversation_opened_in_another_window_is_left_in_the_first_until_it_i
     until(&browser, STATE, "open").await;
     assert_eq!(browser.evaluate(TEXT).await, "First.");
     until(&browser, "window.other.document.querySelector('.connection').dataset.state", "closed").await;
+}
+
+#[tokio::test]
+async fn an_opinion_that_is_not_kept_is_not_shown_as_if_it_were_and_one_that_was_lost_on_the_way_is_said_again()
+ {
+    const PRESSED: &str = "document.querySelector('.thumb').getAttribute('aria-pressed')";
+    const PRESS: &str = "document.querySelector('.thumb').click()";
+    const STORED: &str = "SELECT count(*) FROM feedback WHERE rating = 'up'";
+    let Some(chromedriver) = chromedriver() else { return };
+    let store = Store::Sqlite.fresh().await;
+    let chat = Chat::on(&store, &[]).await;
+    let cable = Cable::to(chat.server.address()).await;
+    let browser = Browser::start(&chromedriver).await;
+    browser.open(&format!("http://{}/", cable.address)).await;
+    browser.type_into("#question", "Helpful?\n").await;
+    until(&browser, STATUS, "complete").await;
+
+    let outage = store.go_away().await;
+    browser.evaluate(PRESS).await;
+    assert_eq!(browser.evaluate(PRESSED).await, "true");
+    until(&browser, PRESSED, "false").await;
+    outage.end().await;
+    until_metric(&chat.server, "store_waiting_writes", 0.0).await;
+    until_metric(&chat.server, "store_away", 0.0).await;
+    assert_eq!(store.number(STORED).await, 0, "what was refused is not kept afterwards");
+
+    cable.get_stuck();
+    browser.evaluate(PRESS).await;
+    cable.pull();
+    until(&browser, STATE, "open").await;
+    until_stored(&store, STORED, 1).await;
+    assert_eq!(browser.evaluate(PRESSED).await, "true");
 }

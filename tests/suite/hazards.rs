@@ -186,8 +186,8 @@ async fn connections_to_postgresql_live_on_the_actors_runtime() {
         visitor
     };
     let mut visitors = join_all((0..20).map(|_| visit())).await;
-    for _ in 0..2 {
-        // Many reads at once want many connections, each opened by whoever wants it.
+    for _ in 0..20 {
+        // Many reads at once want many connections, each opened by whoever wants it, and none minds those that have just been ended.
         let read = async |visitor: &mut ChatClient| {
             visitor.say(json!({"type": "history"})).await;
             visitor.hear_type("history").await["messages"].as_array().map_or(0, Vec::len)

@@ -61,15 +61,17 @@ on_both_stores! {
         let mut chat = Chat::on(&store, &[]).await;
         let turn = chat.visitor.ask_and_hear("Whose?").await.done["turn_id"].clone();
         let mut other = chat.another().await;
-        let opinion = json!({"type": "feedback", "turn_id": turn, "rating": "down"});
+        let opinion = json!({"type": "feedback", "turn_id": turn, "rating": "down", "id": "r-1"});
         other.say(opinion.clone()).await;
-        other.hear_error("NO_SUCH_TURN").await;
+        assert_eq!(other.hear_error("NO_SUCH_TURN").await["id"], "r-1");
         let session = other.start().await;
-        other.say(opinion).await;
-        other.hear_error("NO_SUCH_TURN").await;
+        other.say(opinion.clone()).await;
+        assert_eq!(other.hear_error("NO_SUCH_TURN").await["id"], "r-1");
         other.say(json!({"type": "feedback", "turn_id": session.session_id, "rating": "down"})).await;
         other.hear_error("NO_SUCH_TURN").await;
         assert_eq!(store.number("SELECT count(*) FROM feedback").await, 0);
+        chat.visitor.say(opinion).await;
+        assert_eq!(chat.visitor.hear_type("feedback_saved").await["id"], "r-1");
     }
 
     async fn a_forgotten_conversation_leaves_nothing_behind(store: FreshStore) {

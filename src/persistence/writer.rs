@@ -118,14 +118,18 @@ pub(super) struct Writer {
     jobs: mpsc::Receiver<Job>,
     observed: Observed,
     log: Logger,
-    /// The group that is being committed, and who asked for each of its writes. Empty between groups.
+    /// The group that is being committed.
     writes: Arc<[Arc<Write>]>,
-    askers: Vec<Asker>,
+    /// Who waits for its last so many writes; nobody between groups.
+    askers: std::vec::IntoIter<Asker>,
+    /// The group was refused as a whole: its writes are committed one by one.
+    parted: bool,
 }
 
 impl Writer {
     pub(super) fn new(pool: Pool, jobs: mpsc::Receiver<Job>, observed: Observed, log: Logger) -> Self {
-        Self { pool, jobs, observed, log, writes: Arc::new([]), askers: Vec::with_capacity(MAX_GROUP) }
+        let nobody = Vec::new().into_iter();
+        Self { pool, jobs, observed, log, writes: Arc::new([]), askers: nobody, parted: false }
     }
 
     /// Commits until the sender of jobs is gone. Begun again, it commits first what it had in hand: whether it was
@@ -133,52 +137,44 @@ impl Writer {
     pub(super) async fn run(&mut self) {
         let mut waiting = Vec::with_capacity(MAX_GROUP);
         loop {
-            if self.writes.is_empty() {
+            if self.askers.len() == 0 {
                 if self.jobs.recv_many(&mut waiting, MAX_GROUP).await == 0 {
                     return;
                 }
                 let (writes, askers): (Vec<_>, Vec<_>) =
                     waiting.drain(..).map(|job| (Arc::new(job.write), job.reply)).unzip();
-                (self.writes, self.askers) = (writes.into(), askers);
+                (self.writes, self.askers, self.parted) = (writes.into(), askers.into_iter(), false);
             }
             faults::pass(Point::WriterGroup, "");
             faults::linger(Point::WriterGroup).await;
-            let results = commit(&self.pool, Arc::clone(&self.writes), &self.observed, &self.log).await;
-            self.writes = Arc::new([]);
-            for (asker, result) in self.askers.drain(..).zip(results) {
-                // An asker that lost its patience is not there any more.
-                let _ = asker.send(result);
+            let told = self.writes.len() - self.askers.len();
+            let writes = match self.writes.get(told) {
+                Some(next) if self.parted => [Arc::clone(next)].into(),
+                _ => Arc::clone(&self.writes),
+            };
+            let alone = writes.len() == 1;
+            match commit_when_available(&self.pool, writes, &self.observed, &self.log).await {
+                Ok(results) => results.into_iter().for_each(|written| self.reply(Ok(written))),
+                Err(error) if alone => {
+                    error!(self.log, "a write was refused and is lost"; "cause" => %error);
+                    self.reply(Err(error));
+                }
+                Err(error) => {
+                    warn!(self.log, "a group of writes was refused, trying one by one"; "size" => self.writes.len(), "cause" => %error);
+                    self.parted = true;
+                }
+            }
+            if self.askers.len() == 0 {
+                self.writes = Arc::new([]);
             }
         }
     }
-}
 
-/// Commits a group, waiting for the database as long as it takes. One result for each write.
-async fn commit(
-    pool: &Pool,
-    writes: Arc<[Arc<Write>]>,
-    observed: &Observed,
-    log: &Logger,
-) -> Vec<Result<Written, StorageError>> {
-    match commit_when_available(pool, Arc::clone(&writes), observed, log).await {
-        Ok(results) => results.into_iter().map(Ok).collect(),
-        Err(error) if writes.len() == 1 => {
-            error!(log, "a write was refused and is lost"; "cause" => %error);
-            vec![Err(error)]
-        }
-        Err(error) => {
-            warn!(log, "a group of writes was refused, trying one by one"; "size" => writes.len(), "cause" => %error);
-            let mut results = Vec::with_capacity(writes.len());
-            for write in writes.iter() {
-                let alone = commit_when_available(pool, [Arc::clone(write)].into(), observed, log).await;
-                if let Err(error) = &alone {
-                    error!(log, "a write was refused and is lost"; "cause" => %error);
-                }
-                results.push(alone.and_then(|written| {
-                    written.first().copied().ok_or_else(|| StorageError::Rejected("no result".to_owned()))
-                }));
-            }
-            results
+    /// Tells the next asker.
+    fn reply(&mut self, result: Result<Written, StorageError>) {
+        // One that lost its patience is not there any more.
+        if let Some(asker) = self.askers.next() {
+            let _ = asker.send(result);
         }
     }
 }

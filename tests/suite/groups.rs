@@ -4,10 +4,11 @@ use serde_json::json;
 
 use crate::on_both_stores;
 use crate::support::answer::SessionInfo;
-use crate::support::chat::Chat;
+use crate::support::chat::{Chat, until_stored};
 use crate::support::chat_client::ChatClient;
 use crate::support::faults::{hold, release, until_held, until_metric};
 use crate::support::scrape::Scrape;
+use crate::support::stores::Store;
 
 /// With a session of its own, of whose accounts the server knows what they have taken.
 async fn settled(chat: &Chat) -> (ChatClient, SessionInfo) {
@@ -71,5 +72,46 @@ on_both_stores! {
         assert_eq!(store.number("SELECT count(*) FROM messages WHERE role = 'user'").await, 6 + 3);
         // Each of the three answers took as much as one of the six before.
         assert_eq!(store.number(day).await - before, before / 2, "what was refused is not set aside");
+    }
+
+    async fn a_write_that_is_refused_without_a_reason_does_not_take_others_with_it_and_is_not_given_up_soon(store: FreshStore) {
+        let chat = Chat::on(&store, &[]).await;
+        let (mut in_hand, _) = settled(&chat).await;
+        let (mut good, _) = settled(&chat).await;
+        let (mut refused, _) = settled(&chat).await;
+        let [refuse, forgive] = match store.store() {
+            Store::Postgres => [
+                "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not this one'; END $$;
+                CREATE TRIGGER refuse BEFORE INSERT ON messages FOR EACH ROW WHEN (NEW.content = 'Never!') EXECUTE FUNCTION refuse()",
+                "DROP TRIGGER refuse ON messages",
+            ],
+            Store::Sqlite => [
+                "CREATE TRIGGER refuse BEFORE INSERT ON messages WHEN NEW.content = 'Never!'
+                BEGIN SELECT RAISE(ABORT, 'not this one'); END",
+                "DROP TRIGGER refuse",
+            ],
+        };
+        store.execute(refuse).await;
+        hold(&chat.server, "WriterGroup").await;
+        in_hand.ask_with_id("q1", "In hand?").await;
+        until_held(&chat.server, "WriterGroup").await;
+        let taken = "mailbox_wait_seconds_count{actor=\"persistence\",message=\"SaveQuestion\"}";
+        for (number, (visitor, question)) in [(&mut good, "And now?"), (&mut refused, "Never!")].into_iter().enumerate() {
+            visitor.ask_with_id("q1", question).await;
+            until_metric(&chat.server, taken, 5.0 + f64::from(u8::try_from(number).unwrap())).await;
+        }
+        release(&chat.server, "WriterGroup").await;
+        chat.server
+            .wait_for_log("that the group is parted", |line| {
+                line["msg"] == "a group of writes was refused, trying one by one"
+            })
+            .await;
+        assert_eq!(good.answer().await.accepted["durable"], true);
+        let answer = refused.answer().await;
+        assert_eq!((answer.status(), &answer.accepted["durable"]), ("complete", &json!(false)));
+        until_metric(&chat.server, "store_away", 1.0).await;
+        store.execute(forgive).await;
+        until_stored(&store, "SELECT count(*) FROM turns WHERE client_id = 'q1' AND status = 'complete'", 3).await;
+        assert_eq!(store.number("SELECT count(*) FROM messages WHERE content = 'Never!'").await, 1);
     }
 }

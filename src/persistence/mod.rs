@@ -8,7 +8,7 @@
 //! In reading order: [`messages`], [`actor`], `writer` and `group` (group commit; `suspicion` and `trial` say what to do when it
 //! fails), the queries, each written once for both databases (`queries`, `transcript`, `succession`, `visitors_wishes`, `spending`,
 //! [`owed_costs`]; but for three in `questions`),
-//! `pool` (what makes that possible; `postgres`, `recent` and `sqlite` open its connections), `models`, [`schema`], [`migrations`].
+//! `pool` (what makes that possible; `postgres`, `postgres_link` and `sqlite` open its connections), `models`, [`schema`], [`migrations`].
 //! [`reports`] is what the owner's commands read and delete, in a process of their own beside the server.
 
 use std::time::Duration;
@@ -25,10 +25,10 @@ mod models;
 pub mod owed_costs;
 mod pool;
 mod postgres;
+mod postgres_link;
 mod prepared;
 mod queries;
 mod questions;
-mod recent;
 pub mod reports;
 pub mod schema;
 mod spending;

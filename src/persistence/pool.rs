@@ -17,20 +17,14 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use secrecy::ExposeSecret;
 use tokio::runtime::Handle;
-use tokio::time::timeout;
 
-use super::recent::RecentManager;
-use super::suspicion::LONGEST_STATEMENT;
+use super::postgres_link::{LONGEST_SILENCE, LONGEST_STATEMENT, PostgresLinks};
 use super::{PATIENCE, StorageError, postgres, sqlite};
 use crate::settings::{DatabaseSettings, DatabaseUrl};
 use crate::supervision::{Part, catch, caught};
 
 /// How long opening a connection or waiting for a free one may take.
 const CHECKOUT_TIMEOUT: Duration = PATIENCE;
-
-/// Every statement is ended by PostgreSQL itself after [`LONGEST_STATEMENT`], and no operation has many that wait. One that is not
-/// done after this has a connection that seems to be there and is not, as behind a proxy that has lost its server.
-const LONGEST_OPERATION: Duration = Duration::from_secs(3 * LONGEST_STATEMENT.as_secs());
 
 /// What SQLite says when its file cannot be written, while reading may go on: another process holds it, the disk is
 /// full or gone.
@@ -70,16 +64,16 @@ impl SpawnBlocking for InPlace {
 #[derive(Clone)]
 pub(super) enum Pool {
     Sqlite(bb8::Pool<Manager<SqliteLink>>),
-    Postgres(bb8::Pool<RecentManager>),
+    Postgres(bb8::Pool<PostgresLinks>),
 }
 
 /// A connection taken from the pool; it goes back when dropped.
 pub(super) enum Connection {
     Sqlite(PooledConnection<'static, Manager<SqliteLink>>),
-    Postgres(Box<PooledConnection<'static, RecentManager>>),
+    Postgres(Box<PooledConnection<'static, PostgresLinks>>),
 }
 
-/// Evaluates an expression with the connection of whichever database it is.
+/// Runs one statement on the connection of whichever database it is.
 macro_rules! on_either {
     ($connection:expr, $link:ident => $query:expr) => {
         match $connection {
@@ -88,8 +82,7 @@ macro_rules! on_either {
                 $query
             }
             $crate::persistence::pool::Connection::Postgres(pooled) => {
-                let $link = &mut pooled.link;
-                $query
+                $crate::persistence::postgres_link::heard!(pooled, $link => $query)
             }
         }
     };
@@ -112,7 +105,7 @@ impl Pool {
                 let mut config = ManagerConfig::default();
                 config.custom_setup = Box::new(|url| open_postgres(url).boxed());
                 let manager = Manager::new_with_config(url.expose_secret(), config);
-                Self::Postgres(builder(settings).build_unchecked(RecentManager::new(manager)))
+                Self::Postgres(builder(settings).build_unchecked(PostgresLinks::new(manager)))
             }
         }
     }
@@ -149,7 +142,7 @@ impl Pool {
     }
 
     /// Runs one operation on a connection. Once begun it should not be dropped: call this from a task that nobody
-    /// cancels. When it fails, panics or takes too long its connection to PostgreSQL is thrown away with it, whatever had begun there.
+    /// cancels. When it fails or panics its connection to PostgreSQL is thrown away with it, whatever had begun there.
     pub(super) async fn run<R, F>(&self, operation: F) -> Result<R, StorageError>
     where
         F: AsyncFnOnce(&mut Connection) -> Result<R, DieselError> + Send + 'static,
@@ -182,29 +175,17 @@ where
             hop.await.map_err(unavailable)?
         }
         Connection::Postgres(_) => {
-            let done =
-                timeout(LONGEST_OPERATION, caught(Part::Persistence, operation(&mut connection))).await;
-            // Whatever failed may have been the connection.
-            if !matches!(done, Ok(Ok(Ok(_)))) {
-                connection.give_up();
+            let done = caught(Part::Persistence, operation(&mut connection)).await;
+            if let (Connection::Postgres(pooled), false) = (&mut connection, matches!(done, Ok(Ok(_)))) {
+                pooled.fail();
             }
-            done.map_err(|_| {
-                let seconds = LONGEST_OPERATION.as_secs();
-                StorageError::Unavailable(format!("it has not answered for {seconds} seconds"))
-            })?
+            done
         }
     };
     done.map_err(StorageError::Panicked)?.map_err(|error| classify(&error))
 }
 
 impl Connection {
-    /// It does not go back to the pool.
-    fn give_up(&mut self) {
-        if let Self::Postgres(pooled) = self {
-            pooled.given_up = true;
-        }
-    }
-
     pub(super) async fn begin(&mut self) -> Result<(), DieselError> {
         on_either!(self, link => begin(link).await)
     }
@@ -251,7 +232,7 @@ async fn open_postgres(url: &str) -> ConnectionResult<AsyncPgConnection> {
         "SET statement_timeout = {}; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = {}; \
          SET application_name = 'resume-chatbot'",
         LONGEST_STATEMENT.as_millis(),
-        LONGEST_OPERATION.as_millis(),
+        LONGEST_SILENCE.as_millis(),
     );
     link.batch_execute(&setup).await.map_err(ConnectionError::CouldntSetupConfiguration)?;
     Ok(link)

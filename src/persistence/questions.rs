@@ -13,6 +13,7 @@ use diesel_async::RunQueryDsl;
 use super::messages::{Reserve, SaveQuestion};
 use super::models::{Key, NewMessage, NewTurn, stored_count};
 use super::pool::{Connection, on_either};
+use super::postgres_link::heard;
 use super::prepared::Prepared;
 use super::schema::sql_types::Id;
 use super::schema::{messages, sessions, turns};
@@ -97,12 +98,12 @@ fn named(rows: Vec<Named>) -> HashSet<Key> {
 /// Notes that the sessions were seen; those that still belong to their connection are returned.
 async fn touch(connection: &mut Connection, asked: &[Asked<'_>]) -> QueryResult<HashSet<Key>> {
     match connection {
-        Connection::Postgres(link) => {
+        Connection::Postgres(pooled) => {
             let touch = sql_query(TOUCH)
                 .bind::<Array<Id>, _>(asked.iter().map(Asked::session).collect::<Vec<_>>())
                 .bind::<Array<BigInt>, _>(asked.iter().map(|it| it.question.epoch).collect::<Vec<_>>())
                 .bind::<Array<BigInt>, _>(asked.iter().map(|it| it.question.asked_at.0).collect::<Vec<_>>());
-            Ok(named(Prepared(touch).load(&mut link.link).await?))
+            Ok(named(heard!(pooled, link => Prepared(touch).load(link).await)?))
         }
         Connection::Sqlite(link) => {
             let mut owned = HashSet::with_capacity(asked.len());
@@ -125,7 +126,7 @@ async fn open(connection: &mut Connection, asked: &[&Asked<'_>]) -> QueryResult<
     let questions = || asked.iter().map(|it| it.question);
     let regenerates = |it: &SaveQuestion| it.regenerates.map(|earlier| Key(earlier.0));
     match connection {
-        Connection::Postgres(link) => {
+        Connection::Postgres(pooled) => {
             let open = sql_query(OPEN)
                 .bind::<Array<Id>, _>(asked.iter().map(|it| it.turn()).collect::<Vec<_>>())
                 .bind::<Array<Id>, _>(asked.iter().map(|it| it.session()).collect::<Vec<_>>())
@@ -136,7 +137,7 @@ async fn open(connection: &mut Connection, asked: &[&Asked<'_>]) -> QueryResult<
                 .bind::<Array<Text>, _>(questions().map(|it| &*it.answered_by).collect::<Vec<_>>())
                 .bind::<Array<Nullable<Id>>, _>(questions().map(regenerates).collect::<Vec<_>>())
                 .bind::<Text, _>(TurnStatus::Answering.as_str());
-            Ok(named(Prepared(open).load(&mut link.link).await?))
+            Ok(named(heard!(pooled, link => Prepared(open).load(link).await)?))
         }
         Connection::Sqlite(link) => {
             let mut opened = HashSet::with_capacity(asked.len());
@@ -192,14 +193,14 @@ async fn set_aside(connection: &mut Connection, asked: &mut [Asked<'_>]) -> Quer
 async fn say(connection: &mut Connection, asked: &[&Asked<'_>]) -> QueryResult<()> {
     let questions = || asked.iter().map(|it| it.question);
     match connection {
-        Connection::Postgres(link) => {
+        Connection::Postgres(pooled) => {
             let say = sql_query(SAY)
                 .bind::<Array<Id>, _>(asked.iter().map(|it| it.turn()).collect::<Vec<_>>())
                 .bind::<Array<Text>, _>(questions().map(|it| &*it.question).collect::<Vec<_>>())
                 .bind::<Array<Integer>, _>(questions().map(|it| stored_count(it.tokens)).collect::<Vec<_>>())
                 .bind::<Array<BigInt>, _>(questions().map(|it| it.asked_at.0).collect::<Vec<_>>())
                 .bind::<Text, _>(Role::User.as_str());
-            Prepared(say).execute(&mut link.link).await?;
+            heard!(pooled, link => Prepared(say).execute(link).await)?;
         }
         Connection::Sqlite(link) => {
             for it in asked {

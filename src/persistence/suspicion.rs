@@ -6,9 +6,6 @@
 
 use std::time::{Duration, Instant};
 
-/// A statement of ours that takes as long waits for something, such as a lock of somebody who has forgotten it; the database ends it then.
-pub(super) const LONGEST_STATEMENT: Duration = Duration::from_secs(10);
-
 /// Failures of a group after which its writes are tried one by one.
 const TRIES_TOGETHER: u32 = 3;
 
@@ -34,16 +31,15 @@ pub(super) enum Verdict {
 }
 
 impl Suspicion {
-    /// So many writes failed at `now` after a time, and whether the database took another right after it.
-    pub(super) fn failed(
-        &mut self,
-        now: Instant,
-        writes: usize,
-        took: Duration,
-        takes_others: bool,
-    ) -> Verdict {
-        if !takes_others || took >= LONGEST_STATEMENT {
-            *self = Self::default();
+    /// The database was away: what came before says nothing any more.
+    pub(super) fn acquit(&mut self) {
+        *self = Self::default();
+    }
+
+    /// So many writes failed at `now`, and whether the database took another right after it.
+    pub(super) fn failed(&mut self, now: Instant, writes: usize, takes_others: bool) -> Verdict {
+        if !takes_others {
+            self.acquit();
             return Verdict::Wait;
         }
         self.tries += 1;
@@ -65,13 +61,9 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     /// What becomes of writes that fail every second for two minutes, and after how many seconds they are blamed.
-    fn fail(
-        writes: usize,
-        took: Duration,
-        takes_others: impl Fn(u32) -> bool,
-    ) -> (Vec<Verdict>, Option<usize>) {
+    fn fail(writes: usize, takes_others: impl Fn(u32) -> bool) -> (Vec<Verdict>, Option<usize>) {
         let (mut suspicion, began) = (Suspicion::default(), Instant::now());
-        let verdict = |second| suspicion.failed(began + SECOND * second, writes, took, takes_others(second));
+        let verdict = |second| suspicion.failed(began + SECOND * second, writes, takes_others(second));
         let verdicts: Vec<Verdict> = (0..120).map(verdict).collect();
         let blamed = verdicts.iter().position(|verdict| *verdict == Verdict::Blame);
         (verdicts, blamed)
@@ -79,20 +71,26 @@ mod tests {
 
     #[test]
     fn a_group_is_parted_soon_and_a_write_alone_given_up_late() {
-        let (verdicts, blamed) = fail(2, SECOND, |_| true);
+        let (verdicts, blamed) = fail(2, |_| true);
         assert_eq!((verdicts[..2].to_vec(), blamed), (vec![Verdict::TryAgain; 2], Some(2)));
-        let (verdicts, blamed) = fail(1, SECOND, |_| true);
+        let (verdicts, blamed) = fail(1, |_| true);
         assert_eq!((verdicts[1], verdicts[2], blamed), (Verdict::TryAgain, Verdict::Wait, Some(60)));
     }
 
     #[test]
     fn a_database_that_takes_nothing_at_times_blames_nobody() {
-        let (verdicts, blamed) = fail(1, SECOND, |second| second % 50 != 0);
+        let (verdicts, blamed) = fail(1, |second| second % 50 != 0);
         assert_eq!((verdicts[0], blamed), (Verdict::Wait, None));
     }
 
     #[test]
-    fn a_write_that_waited_for_somebody_else_is_not_blamed() {
-        assert_eq!(fail(1, LONGEST_STATEMENT, |_| true), (vec![Verdict::Wait; 120], None));
+    fn a_minute_in_which_the_database_was_away_does_not_count() {
+        let (mut suspicion, began) = (Suspicion::default(), Instant::now());
+        let mut verdict = |second| suspicion.failed(began + SECOND * second, 1, true);
+        assert_eq!([0, 1, 2].map(&mut verdict), [Verdict::TryAgain, Verdict::TryAgain, Verdict::Wait]);
+        suspicion.acquit();
+        let mut verdict = |second| suspicion.failed(began + SECOND * second, 1, true);
+        assert_eq!([90, 91, 92].map(&mut verdict), [Verdict::TryAgain, Verdict::TryAgain, Verdict::Wait]);
+        assert_eq!([149, 150].map(verdict), [Verdict::Wait, Verdict::Blame]);
     }
 }

@@ -190,10 +190,9 @@ async fn commit_when_available(
     let (mut suspicion, mut panics) = (Suspicion::default(), 0);
     let begun = Instant::now();
     loop {
-        let (them, tried) = (Arc::clone(&writes), Instant::now());
+        let them = Arc::clone(&writes);
         let result =
             pool.run(async move |connection: &mut Connection| group::commit(connection, &them).await).await;
-        let took = tried.elapsed();
         let away = match result {
             Ok(results) => {
                 if observed.set_away(false) {
@@ -202,7 +201,10 @@ async fn commit_when_available(
                 observed.committed(writes.len(), begun.elapsed());
                 return Ok(results);
             }
-            Err(StorageError::Unavailable(cause)) => Some(cause),
+            Err(StorageError::Unavailable(cause)) => {
+                suspicion.acquit();
+                Some(cause)
+            }
             // Our own code may dislike the data, or something else that passes. Its own line is in the log.
             Err(error @ StorageError::Panicked(_)) => {
                 panics += 1;
@@ -213,7 +215,7 @@ async fn commit_when_available(
             }
             Err(StorageError::Unclear(cause)) => {
                 let takes_others = pool.run(trial::write_in_vain).await.is_ok();
-                match suspicion.failed(Instant::now(), writes.len(), took, takes_others) {
+                match suspicion.failed(Instant::now(), writes.len(), takes_others) {
                     Verdict::TryAgain => None,
                     Verdict::Wait => Some(cause),
                     Verdict::Blame => return Err(StorageError::Rejected(cause)),

@@ -28,6 +28,7 @@ mod compatible_servers;
 mod configuration;
 mod container;
 mod database_away;
+mod database_link;
 mod degraded;
 mod descriptors;
 mod documents;

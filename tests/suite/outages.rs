@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::chat_client::ChatClient;
 use crate::support::fake_openrouter::FakeOpenRouter;
+use crate::support::faults::until_metric;
 use crate::support::gate::Gate;
 use crate::support::raw_socket::{Frame, RawSocket};
 use crate::support::script::Script;
@@ -17,26 +18,6 @@ use crate::support::stores::{FreshStore, Store};
 
 async fn fresh(store: Store, test: &str) -> Option<FreshStore> {
     store.fresh_for(&format!("{}::{test}", module_path!())).await
-}
-
-/// Sends SQL on a connection of its own that stays open, so that a lock is held until it is dropped.
-async fn hold(store: &FreshStore, statements: &str) -> tokio_postgres::Client {
-    let (client, connection) = tokio_postgres::connect(store.url(), tokio_postgres::NoTls).await.unwrap();
-    tokio::spawn(connection);
-    client.batch_execute(statements).await.unwrap();
-    client
-}
-
-/// Waits until so many of the server's statements wait for a lock.
-async fn blocked(store: &FreshStore) {
-    let query = "SELECT count(*) FROM pg_stat_activity
-        WHERE application_name = 'resume-chatbot' AND datname = current_database() AND wait_event_type = 'Lock'";
-    let waiting = async {
-        while store.number(query).await == 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    crate::support::within("the server to wait for a lock", waiting).await;
 }
 
 async fn cut_connections(store: &FreshStore) {
@@ -77,14 +58,33 @@ async fn a_write_whose_connection_is_cut_under_it_is_written_again() {
     let server = Server::start(ServerConfig::serve(&store, &upstream)).await;
     let mut visitor = ChatClient::connect(&server).await;
     visitor.start().await;
-    let lock = hold(&store, "BEGIN; LOCK TABLE turns IN ACCESS EXCLUSIVE MODE").await;
+    let lock = store.hold("BEGIN; LOCK TABLE turns IN ACCESS EXCLUSIVE MODE").await;
     visitor.ask("Where?").await;
-    blocked(&store).await;
+    store.until_blocked().await;
     cut_connections(&store).await;
     drop(lock);
     let answer = visitor.answer().await;
     assert_eq!((answer.status(), &answer.done["durable"]), ("complete", &json!(true)));
     everything_is_there(&store, 1).await;
+}
+
+#[tokio::test]
+async fn a_row_that_somebody_has_locked_is_no_fault_of_what_is_to_be_written_there() {
+    let Some(store) = fresh(Store::Postgres, "a_row_that_somebody_has_locked").await else { return };
+    let upstream = FakeOpenRouter::start().await;
+    let server = Server::start(ServerConfig::serve(&store, &upstream)).await;
+    let mut visitor = ChatClient::connect(&server).await;
+    visitor.start().await;
+    let lock = store.hold("BEGIN; SELECT 1 FROM sessions FOR UPDATE").await;
+    let answer = visitor.ask_and_hear("Where?").await;
+    assert_eq!((answer.status(), &answer.done["durable"]), ("complete", &json!(false)));
+    let away = |line: &Value| line["msg"] == "the database is away; writes wait";
+    server.wait_for_log("that it has waited in vain, the first time", away).await;
+    drop(lock);
+    until_metric(&server, "store_away", 0.0).await;
+    let answer = visitor.ask_and_hear("And now?").await;
+    assert_eq!((answer.status(), &answer.done["durable"]), ("complete", &json!(true)));
+    everything_is_there(&store, 2).await;
 }
 
 #[tokio::test]

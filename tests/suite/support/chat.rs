@@ -93,6 +93,11 @@ pub(crate) async fn hear_text(visitor: &mut ChatClient, text: &str) -> Value {
     }
 }
 
+/// Every question in the order in which it was stored.
+pub(crate) const QUESTIONS_IN_ORDER: &str =
+    "SELECT messages.content FROM messages JOIN turns ON turns.id = messages.turn_id
+    WHERE messages.role = 'user' ORDER BY turns.id";
+
 /// Waits until a query returns this number. Nobody is told of a commit, so it is asked for again and again.
 pub(crate) async fn until_stored(store: &FreshStore, query: &str, number: i64) {
     let reached = async {

@@ -1,6 +1,9 @@
 //! A test's own way into its database: to look what is there, to break it, to take it away for a while.
 
+#![expect(clippy::unwrap_used, reason = "what is not there ends the test, which is what it is for")]
+
 use std::future::Future;
+use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
 use diesel::dsl::sql;
@@ -75,6 +78,26 @@ impl FreshStore {
             }
         };
         Outage { store: self, lock }
+    }
+
+    /// Runs SQL on a connection of its own to this PostgreSQL database that stays open, so that a lock is held until it is dropped.
+    pub(crate) async fn hold(&self, statements: &str) -> tokio_postgres::Client {
+        let (client, connection) = tokio_postgres::connect(self.url(), NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client.batch_execute(statements).await.unwrap();
+        client
+    }
+
+    /// Waits until a statement of the server waits for a lock in this PostgreSQL database.
+    pub(crate) async fn until_blocked(&self) {
+        let query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'resume-chatbot'
+            AND datname = current_database() AND wait_event_type = 'Lock'";
+        let waiting = async {
+            while self.number(query).await == 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        within("the server to wait for a lock", waiting).await;
     }
 
     /// Connections that are open to this PostgreSQL database.

@@ -139,6 +139,26 @@ on_both_stores! {
         assert_eq!(store.number("SELECT count(*) FROM messages WHERE content = 'abc'").await, 1);
     }
 
+    async fn a_model_whose_name_no_store_takes_or_nobody_reads_is_no_reason_to_lose_its_answer(store: FreshStore) {
+        let mut chat = Chat::on(&store, &[]).await;
+        let name = format!("good\u{0}\n/model{}", "x".repeat(10_000));
+        chat.upstream.queue(Script::of(&["Yes."]).model(&name));
+        let answer = chat.visitor.ask_and_hear("Is it?").await;
+        assert_eq!((answer.status(), &answer.done["durable"]), ("complete", &json!(true)));
+        let kept = store.texts("SELECT model FROM turns").await.concat();
+        assert_eq!((kept.get(..13), kept.len()), (Some("good/modelxxx"), 128));
+    }
+
+    async fn a_cost_that_cannot_be_is_not_counted_and_no_reason_to_lose_the_answer(store: FreshStore) {
+        let mut chat = Chat::on(&store, &[]).await;
+        for question in ["One?", "Two?"] {
+            chat.upstream.queue(Script::of(&["Yes."]).usage(40, 2, 1e15));
+            let answer = chat.visitor.ask_and_hear(question).await;
+            assert_eq!((answer.status(), &answer.done["durable"]), ("complete", &json!(true)));
+            assert_eq!(answer.done["usage"]["cost"], json!(null));
+        }
+    }
+
     async fn cancelling_stops_upstream_and_keeps_what_was_answered(store: FreshStore) {
         let mut chat = Chat::on(&store, &[]).await;
         chat.upstream.queue(Script::of(&["One ", "two ", "three."]).hang_after(2));

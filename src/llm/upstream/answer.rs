@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
+use super::cost::MOST_DOLLARS;
 use crate::llm::chunk::{Chunk, ChunkUsage, UpstreamError};
 use crate::llm::fault::Fault;
 use crate::llm::generation::Generation;
 use crate::llm::source::{Finish, SourceError};
 use crate::protocol::server::{TurnStatus, Usage};
+
+/// Characters that are kept of a model's name: more than any has.
+const MAX_MODEL_CHARS: usize = 128;
 
 /// One answer being read.
 #[derive(Debug, Default)]
@@ -59,7 +63,9 @@ impl Answer {
         }
         self.usage = chunk.usage.or(self.usage);
         if let (None, Some(model)) = (&self.model, chunk.model) {
-            self.model = Some(model.into());
+            // PostgreSQL stores no NUL, and nobody reads a control character.
+            let name: String = model.chars().filter(|it| !it.is_control()).take(MAX_MODEL_CHARS).collect();
+            self.model = Some(name.into());
         }
     }
 
@@ -99,7 +105,7 @@ impl Answer {
         let usage = self.usage.map(|usage| Usage {
             prompt_tokens: usage.prompt_tokens.unwrap_or_default(),
             completion_tokens: usage.completion_tokens.unwrap_or_default(),
-            cost: usage.cost.filter(|cost| cost.is_finite() && *cost >= 0.0),
+            cost: usage.cost.filter(|cost| (0.0..=MOST_DOLLARS).contains(cost)),
         });
         Ok(Finish { status, usage, model: self.model, citations: Vec::new() })
     }

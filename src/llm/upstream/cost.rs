@@ -31,7 +31,7 @@ struct Body {
 }
 
 /// No single request costs as much, in US dollars; what names more is no cost.
-const MOST_DOLLARS: f64 = 1_000.0;
+pub(super) const MOST_DOLLARS: f64 = 1_000.0;
 
 #[derive(Deserialize)]
 struct Told {

@@ -164,7 +164,7 @@ export class ChatClient extends EventTarget {
    */
   rate(turn, rating) {
     const { turnId } = turn;
-    if (!turnId || turn.past || this.state !== "open") return false;
+    if (!turnId || turn.past || this.state !== "open" || this.#ratings.isFull) return false;
     return this.#send(this.#ratings.note(Object.assign(turn, { turnId }), rating));
   }
 

@@ -6,8 +6,15 @@ import { newId } from "./turns.js";
 /** @typedef {"up" | "down" | null} Rating */
 /** @typedef {{turnId: string, rating: Rating, before: Rating}} Unsaved */
 
+/** So many wait for the server's word; who says more before it comes is not heard. */
+const MOST_UNSAVED = 100;
+
 export class Ratings {
   /** @type {Map<string, Unsaved>} By the id it was sent under, in the order of their sending. */ #unsaved = new Map();
+
+  get isFull() {
+    return this.#unsaved.size >= MOST_UNSAVED;
+  }
 
   /**
    * Notes a rating. Answers with the frame that says it.

@@ -1,14 +1,15 @@
 //! What measuring a mailbox costs: `cargo bench --bench mailbox` sends the same messages to the same actor through
-//! actix alone and through [`Post`], in turns, and prints the difference for each message.
+//! actix alone and through [`Address`], in turns, and prints the difference for each message.
 
 #![expect(clippy::print_stdout, reason = "printing the figures is what it is for")]
 
 use std::time::{Duration, Instant};
 
 use actix::{Actor, Addr, Context, Handler, Message, Recipient};
-use resume_chatbot::mailbox::{Mailboxes, Post, Receive, Reply};
-use resume_chatbot::receives;
-use resume_chatbot::supervision::Part;
+use resume_chatbot::domain::component::Component;
+use resume_chatbot::impl_mailbox;
+use resume_chatbot::mailbox::{Address, Handle, Reply};
+use resume_chatbot::telemetry::mailbox_metrics::MailboxRegistry;
 
 const ROUNDS: usize = 31;
 /// Told at once, then waited for: fewer than the mailbox holds.
@@ -20,7 +21,7 @@ struct Counting {
     count: u64,
 }
 
-receives!(Counting, Part::Other, 4096);
+impl_mailbox!(Counting, Component::Other, 4096);
 
 impl Actor for Counting {
     type Context = Context<Self>;
@@ -39,8 +40,8 @@ struct Add(u64);
 #[rtype(result = "u64")]
 struct PlainAdd(u64);
 
-impl Receive<Add> for Counting {
-    fn receive(&mut self, add: Add, _: &mut Self::Context) -> Reply<u64> {
+impl Handle<Add> for Counting {
+    fn handle(&mut self, add: Add, _: &mut Self::Context) -> Reply<u64> {
         self.count += add.0;
         Reply::Now(self.count)
     }
@@ -68,7 +69,7 @@ fn main() {
 }
 
 async fn compare(what: &str, actor: &Addr<Counting>) {
-    let measured = Post::<Add>::to(actor, &Mailboxes::default());
+    let measured = Address::<Add>::new(actor, &MailboxRegistry::default());
     let plain: Recipient<PlainAdd> = actor.clone().recipient();
     let (mut with, mut without) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
@@ -93,7 +94,7 @@ async fn compare(what: &str, actor: &Addr<Counting>) {
 }
 
 async fn compare_asked(what: &str, actor: &Addr<Counting>) {
-    let measured = Post::<Add>::to(actor, &Mailboxes::default());
+    let measured = Address::<Add>::new(actor, &MailboxRegistry::default());
     let plain: Recipient<PlainAdd> = actor.clone().recipient();
     let patience = Duration::from_secs(10);
     let (mut with, mut without) = (Vec::new(), Vec::new());

@@ -17,14 +17,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use resume_chatbot::clock::Timestamp;
-use resume_chatbot::ids::{ResumeToken, SessionId, TurnId};
-use resume_chatbot::mailbox::{Mailboxes, Post};
-use resume_chatbot::persistence::messages::{CreateSession, Reserve, SaveQuestion};
-use resume_chatbot::persistence::{PersistenceActor, migrations};
+use resume_chatbot::budget::{Account, Amount, Budget, Ceilings, Day};
+use resume_chatbot::domain::clock::Timestamp;
+use resume_chatbot::domain::ids::{ResumeToken, SessionId, TurnId};
+use resume_chatbot::mailbox::Address;
+use resume_chatbot::persistence::PersistenceActor;
+use resume_chatbot::persistence::db::migrations;
+use resume_chatbot::persistence::messages::{CreateSession, SaveQuestion};
+use resume_chatbot::persistence::records::Reserve;
 use resume_chatbot::settings::{DatabaseSettings, DatabaseUrl};
-use resume_chatbot::spending::{Account, Amount, Budget, Ceilings, Day};
 use resume_chatbot::supervision::{Supervision, supervisor};
+use resume_chatbot::telemetry::mailbox_metrics::MailboxRegistry;
 use slog::{Discard, Logger, o};
 use support::stores::{FreshStore, Store};
 use tokio_postgres::NoTls;
@@ -72,7 +75,7 @@ async fn measure(store: Store, name: &str) {
 struct Filled {
     store: FreshStore,
     sessions: Vec<SessionId>,
-    save: Post<SaveQuestion>,
+    save: Address<SaveQuestion>,
 }
 
 async fn filled(store: Store) -> Filled {
@@ -89,8 +92,8 @@ async fn filled(store: Store) -> Filled {
     let actor = supervisor::start_in_arbiter(&actix::Arbiter::new().handle(), &supervision, move || {
         PersistenceActor::new(&settings, metrics, shared, Logger::root(Discard, o!()))
     });
-    let mailboxes = Mailboxes::default();
-    let create = Post::<CreateSession>::to(&actor, &mailboxes);
+    let mailboxes = MailboxRegistry::default();
+    let create = Address::<CreateSession>::new(&actor, &mailboxes);
     let token_hash = ResumeToken::generate().unwrap().hash();
     let sessions: Vec<SessionId> = (0..SESSIONS).map(|_| SessionId::generate()).collect();
     let created = sessions.iter().map(|session_id| {
@@ -100,7 +103,7 @@ async fn filled(store: Store) -> Filled {
     for created in join_all(created).await {
         created.unwrap().unwrap();
     }
-    Filled { store, sessions, save: Post::to(&actor, &mailboxes) }
+    Filled { store, sessions, save: Address::new(&actor, &mailboxes) }
 }
 
 /// On threads of its own, which migrations on PostgreSQL want to block.

@@ -24,13 +24,11 @@
 //! [`incarnation`], [`descriptors`] and [`telemetry`] serve them all; [`supervision`] is what a panic comes to, [`faults`] how tests have
 //! one; [`startup`] is the only place that names every actor, [`shutdown`] the order of leaving.
 
-pub mod clock;
-pub mod descriptors;
-pub mod faults;
+pub mod app;
+pub mod budget;
+pub mod domain;
 pub mod health;
 pub mod http;
-pub mod ids;
-pub mod incarnation;
 pub mod limits;
 pub mod llm;
 pub mod mailbox;
@@ -40,9 +38,7 @@ pub mod resume;
 pub mod safety;
 pub mod session;
 pub mod settings;
-pub mod shutdown;
-pub mod spending;
-pub mod startup;
 pub mod supervision;
+pub mod system;
 pub mod telemetry;
 pub mod tokens;

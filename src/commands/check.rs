@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use resume_chatbot::clock::Timestamp;
-use resume_chatbot::llm::upstream::UpstreamClient;
-use resume_chatbot::llm::upstream::key::KeyError;
-use resume_chatbot::persistence::migrations::inspect;
+use resume_chatbot::app::startup::StartupError;
+use resume_chatbot::domain::clock::Timestamp;
+use resume_chatbot::llm::upstream::api_key::KeyError;
+use resume_chatbot::llm::upstream::client::UpstreamClient;
+use resume_chatbot::persistence::db::migrations::inspect;
 use resume_chatbot::resume::Document;
 use resume_chatbot::settings::{Purpose, Settings};
-use resume_chatbot::startup::StartupError;
 use resume_chatbot::tokens::TokenCounter;
 
 use super::page::print;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use resume_chatbot::persistence::migrations;
+use resume_chatbot::persistence::db::migrations;
 use resume_chatbot::settings::{DatabaseUrl, Purpose};
 use resume_chatbot::telemetry::logger;
 use resume_chatbot::telemetry::metrics::Metrics;

@@ -3,12 +3,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use resume_chatbot::llm::instructions::Instructions;
-use resume_chatbot::resume::{self, Document};
+use resume_chatbot::app::shutdown::Departure;
+use resume_chatbot::app::startup::{Answers, Application};
+use resume_chatbot::domain::component::Component;
+use resume_chatbot::llm::prompt::system_prompt::Instructions;
+use resume_chatbot::resume;
+use resume_chatbot::resume::Document;
 use resume_chatbot::settings::{Purpose, Settings};
-use resume_chatbot::shutdown::Departure;
-use resume_chatbot::startup::{Answers, Application};
-use resume_chatbot::supervision::{Part, caught};
+use resume_chatbot::supervision::caught;
 use resume_chatbot::telemetry::logger;
 use resume_chatbot::telemetry::metrics::Metrics;
 use resume_chatbot::tokens::TokenCounter;
@@ -94,7 +96,7 @@ fn serve_until_signal(
         let name = &resume.name;
         info!(log, "listening"; "address" => %application.address);
         print(&format!("Chat about {name} at http://{}\n", application.address))?;
-        let run = caught(Part::Other, application.run(settings.shutdown_timeout)).await;
+        let run = caught(Component::Other, application.run(settings.shutdown_timeout)).await;
         match run.map_err(|panic| Failed(EX_SOFTWARE, format!("the server failed: {panic}")))? {
             Ok(Departure::Orderly) => Ok(()),
             Ok(Departure::AtOnce) => Err(Failed(130, "ended by a second signal".to_owned())),

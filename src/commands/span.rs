@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use resume_chatbot::clock::Timestamp;
+use resume_chatbot::domain::clock::Timestamp;
 use resume_chatbot::settings::parse_duration;
 
 /// Units that settings do not have, in hours.

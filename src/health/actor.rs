@@ -10,12 +10,13 @@ use tokio::time::Instant;
 
 use super::checks::{Finding, Newest, actors, answers, database};
 use super::{Check, CheckHealth, HealthParts, HealthReport, HealthStatus};
-use crate::faults::{self, Point};
+use crate::domain::component::Component;
+use crate::impl_mailbox;
 use crate::llm::messages::CheckModel;
-use crate::mailbox::{Mailbox, Receive, Reply};
+use crate::mailbox::{Handle, Mailbox, Reply};
 use crate::persistence::messages::{CheckStorage, CheckWriter};
-use crate::receives;
-use crate::supervision::Part;
+use crate::system::failpoints;
+use crate::system::failpoints::Failpoint;
 
 /// How often the checks are renewed without being asked.
 const PROBE_INTERVAL: Duration = Duration::from_secs(10);
@@ -76,7 +77,7 @@ impl HealthActor {
 
 impl About {
     async fn check(self: Arc<Self>) -> Arc<Newest> {
-        faults::pass(Point::HealthCheck, "");
+        failpoints::hit(Failpoint::HealthCheck, "");
         let parts = &self.parts;
         let asked_at = Instant::now();
         let storage = parts.storage.ask(CheckStorage, CHECK_TIMEOUT).map(|reply| (reply, asked_at.elapsed()));
@@ -129,7 +130,7 @@ impl About {
     }
 }
 
-receives!(HealthActor, Part::Health, MAILBOX_CAPACITY);
+impl_mailbox!(HealthActor, Component::Health, MAILBOX_CAPACITY);
 
 impl Actor for HealthActor {
     type Context = Context<Self>;
@@ -151,9 +152,9 @@ impl Supervised for HealthActor {
     }
 }
 
-impl Receive<CheckHealth> for HealthActor {
-    fn receive(&mut self, ask: CheckHealth, ctx: &mut Self::Context) -> Reply<HealthReport> {
-        faults::pass(Point::HealthReceive, "");
+impl Handle<CheckHealth> for HealthActor {
+    fn handle(&mut self, ask: CheckHealth, ctx: &mut Self::Context) -> Reply<HealthReport> {
+        failpoints::hit(Failpoint::HealthReceive, "");
         if let (false, Some(newest)) = (ask.deep, &self.newest) {
             return Reply::Now(self.about.report(newest));
         }

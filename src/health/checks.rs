@@ -5,14 +5,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::HealthStatus;
-use crate::clock::Timestamp;
-use crate::llm::breaker::{BreakerState, MAX_PAUSE};
+use crate::domain::clock::Timestamp;
+use crate::domain::turn::AnswerMode;
 use crate::llm::messages::ModelCondition;
-use crate::llm::upstream::key::KeyError;
+use crate::llm::resilience::circuit_breaker::{BreakerState, MAX_PAUSE};
+use crate::llm::upstream::api_key::KeyError;
 use crate::mailbox::AskError;
 use crate::persistence::StorageError;
 use crate::persistence::messages::WriterReport;
-use crate::protocol::server::AnswerMode;
 
 /// What a check found, and how long it took.
 pub(super) type Finding = (HealthStatus, String, Duration);

@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 pub use actor::HealthActor;
 
 use crate::llm::messages::CheckModel;
-use crate::mailbox::Post;
+use crate::mailbox::Address;
 use crate::persistence::messages::{CheckStorage, CheckWriter};
 use crate::session::registry::Registry;
 use crate::supervision::Supervision;
@@ -89,11 +89,11 @@ impl HealthReport {
 /// What the actor is made of.
 pub struct HealthParts {
     /// The database's owner.
-    pub storage: Post<CheckStorage>,
+    pub storage: Address<CheckStorage>,
     /// The same, asked how its writing goes.
-    pub writer: Post<CheckWriter>,
+    pub writer: Address<CheckWriter>,
     /// The answers' owner.
-    pub model: Post<CheckModel>,
+    pub model: Address<CheckModel>,
     /// How full the mailboxes are.
     pub metrics: Arc<Metrics>,
     /// Whether the process can go on.

@@ -12,7 +12,7 @@ use actix_web::rt::net::TcpStream;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::session::watchdog::Lifeline;
+use crate::session::connection::slow_consumer::Lifeline;
 
 /// Bytes that the system may hold for a client beyond what it has sent already. Without a bound it would hold megabytes
 /// for each that has stopped reading; with less the system would wait for us.

@@ -10,9 +10,10 @@ use serde::Deserialize;
 
 use super::HttpSurroundings;
 use super::refusal::refuse;
-use crate::faults::{self, Point};
+use crate::domain::error_code::ErrorCode;
 use crate::health::{CheckHealth, HealthReport};
-use crate::protocol::codes::ErrorCode;
+use crate::system::failpoints;
+use crate::system::failpoints::Failpoint;
 
 /// A probe gets an answer in this time, whatever hangs.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(4);
@@ -28,7 +29,7 @@ pub(super) async fn report(
     depth: Result<Query<Depth>, actix_web::Error>,
     surroundings: Data<HttpSurroundings>,
 ) -> HttpResponse {
-    faults::pass(Point::HttpHealth, "");
+    failpoints::hit(Failpoint::HttpHealth, "");
     let Ok(depth) = depth else {
         return refuse(&request, ErrorCode::ValidationError, "`deep` is `true` or `false`.");
     };

@@ -21,13 +21,13 @@ use slog::Logger;
 pub use operator::serve_operator;
 pub use server::{BindError, bind, bind_operator, serve};
 
+use crate::budget::Spending;
 use crate::health::CheckHealth;
 use crate::limits::{AddressGate, TrustedProxies};
-use crate::mailbox::Post;
+use crate::mailbox::Address;
 use crate::session::SessionSurroundings;
-use crate::session::watchdog::Watchdog;
+use crate::session::connection::slow_consumer::Watchdog;
 use crate::settings::HttpSettings;
-use crate::spending::Spending;
 
 /// What every request may need; one value shared by all workers.
 pub struct HttpSurroundings {
@@ -36,7 +36,7 @@ pub struct HttpSurroundings {
     /// Ends connections whose reader has stopped.
     pub watchdog: Arc<Watchdog>,
     /// Tells how the server is.
-    pub health: Post<CheckHealth>,
+    pub health: Address<CheckHealth>,
     /// How much one address may take.
     pub addresses: Arc<AddressGate>,
     /// Whose word on who a client is is believed.

@@ -11,8 +11,8 @@ use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 use super::refusal::refuse;
 use super::server::{KEEP_ALIVE, REQUEST_TIMEOUT};
 use super::{HttpSurroundings, health, request_id};
-use crate::clock::Timestamp;
-use crate::protocol::codes::ErrorCode;
+use crate::domain::clock::Timestamp;
+use crate::domain::error_code::ErrorCode;
 
 /// The type of OpenMetrics text.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -54,12 +54,12 @@ fn faults(config: &mut ServiceConfig) {
         async |wanted: actix_web::web::Path<(String, String)>| {
             let (point, order) = wanted.into_inner();
             match (order.as_str(), order.parse()) {
-                ("hold", _) => crate::faults::hold(&point),
-                ("release", _) => crate::faults::release(&point),
+                ("hold", _) => crate::system::failpoints::hold(&point),
+                ("release", _) => crate::system::failpoints::release(&point),
                 ("lingering", _) => {
-                    return HttpResponse::Ok().body(crate::faults::lingering(&point).to_string());
+                    return HttpResponse::Ok().body(crate::system::failpoints::lingering(&point).to_string());
                 }
-                (_, Ok(times)) => crate::faults::arm(&point, times),
+                (_, Ok(times)) => crate::system::failpoints::arm(&point, times),
                 (_, Err(_)) => return HttpResponse::BadRequest().finish(),
             }
             HttpResponse::NoContent().finish()

@@ -8,7 +8,7 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::{HttpSurroundings, request_id};
-use crate::protocol::codes::ErrorCode;
+use crate::domain::error_code::ErrorCode;
 use crate::protocol::server::ErrorFrame;
 
 /// The response that refuses a request.

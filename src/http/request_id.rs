@@ -12,9 +12,10 @@ use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse, ResponseError};
 use slog::error;
 
 use super::HttpSurroundings;
-use crate::protocol::codes::ErrorCode;
+use crate::domain::component::Component;
+use crate::domain::error_code::ErrorCode;
 use crate::protocol::server::ErrorFrame;
-use crate::supervision::{Part, caught};
+use crate::supervision::caught;
 use crate::telemetry::request_id::{HEADER, honour};
 
 #[derive(Clone)]
@@ -56,7 +57,7 @@ pub(super) async fn attach(
     let id = honour(given);
     request.extensions_mut().insert(RequestId(Arc::clone(&id)));
     let surroundings = request.app_data::<Data<HttpSurroundings>>().cloned();
-    let mut response = match caught(Part::Http, async { next.call(request).await }).await {
+    let mut response = match caught(Component::Http, async { next.call(request).await }).await {
         Ok(response) => response?,
         Err(panic) => {
             if let Some(surroundings) = surroundings {

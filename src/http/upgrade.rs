@@ -12,11 +12,12 @@ use slog::{info, o, warn};
 
 use super::refusal::{refuse, refuse_for, with_status};
 use super::{HttpSurroundings, origin, request_id};
-use crate::clock::Timestamp;
+use crate::domain::clock::Timestamp;
+use crate::domain::error_code::ErrorCode;
 use crate::limits::{AddressKey, Exceeded, Limit, client_address};
-use crate::protocol::codes::ErrorCode;
-use crate::session::socket::NotAHandshake;
-use crate::session::{SessionActor, socket};
+use crate::session::SessionActor;
+use crate::session::connection::socket;
+use crate::session::connection::socket::NotAHandshake;
 
 /// Where proxies say who a client is.
 const FORWARDED_FOR: &str = "x-forwarded-for";

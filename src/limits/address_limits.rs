@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::AddressKey;
 use super::connections::{Connections, Full};
 use super::window_table::WindowTable;
-use crate::clock::Timestamp;
+use crate::domain::clock::Timestamp;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);

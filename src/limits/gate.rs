@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{AddressKey, AddressLimits, Exceeded, Limits, Occupancy};
-use crate::clock::Timestamp;
+use crate::domain::clock::Timestamp;
 use crate::telemetry::metrics::Metrics;
 
 /// Entries looked at whenever a connection opens, so that idle addresses leave without a task of their own.

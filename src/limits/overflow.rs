@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::AddressKey;
 use super::sliding_log::WindowRule;
-use crate::clock::Timestamp;
+use crate::domain::clock::Timestamp;
 
 /// Each address counts in one cell of each row and is held to the lesser count. With two rows, who fills a share `p` of
 /// the cells shuts out a share `p²` of the others.

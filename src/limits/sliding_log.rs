@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::clock::Timestamp;
+use crate::domain::clock::Timestamp;
 
 /// The most times one log remembers; it bounds what one address costs to 4 bytes each.
 const MOST_TIMES: u32 = 64;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::AddressKey;
 use super::overflow::Overflow;
 use super::sliding_log::{SlidingLog, WindowRule};
-use crate::clock::Timestamp;
+use crate::domain::clock::Timestamp;
 
 /// Entries looked at when an address is new. Four keep the table within 4/3 of the addresses that have something in
 /// their window, and a decision within a microsecond.

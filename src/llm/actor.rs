@@ -11,22 +11,26 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::choice::{Route, Sources};
-use super::generation::{Failure, Generation};
-use super::messages::{AskModel, CheckModel, FindGeneration, FinishAnswers, FollowElsewhere, ModelCondition};
-use super::turn::Answering;
-use crate::clock::Timestamp;
-use crate::faults::{self, Point};
-use crate::ids::TurnId;
-use crate::incarnation::Incarnation;
-use crate::mailbox::{Mailbox, Post, Receive, Reply};
+use crate::budget::{Account, Day, Spending};
+use crate::domain::clock::Timestamp;
+use crate::domain::component::Component;
+use crate::domain::error_code::ErrorCode;
+use crate::domain::failure::Failure;
+use crate::domain::ids::TurnId;
+use crate::domain::turn::AnswerMode;
+use crate::impl_mailbox;
+use crate::llm::messages::{
+    AskModel, CheckModel, FindGeneration, FinishAnswers, FollowElsewhere, ModelCondition,
+};
+use crate::llm::router::{Route, Sources};
+use crate::llm::stream::generation::Generation;
+use crate::llm::turn::task::Answering;
+use crate::mailbox::{Address, Handle, Mailbox, Reply};
 use crate::persistence::PATIENCE;
 use crate::persistence::messages::{FindTurn, LoadSpending, MarkInterrupted, SaveAnswer, SaveQuestion};
-use crate::protocol::codes::ErrorCode;
-use crate::protocol::server::AnswerMode;
-use crate::receives;
-use crate::spending::{Account, Day, Spending};
-use crate::supervision::Part;
+use crate::system::failpoints;
+use crate::system::failpoints::Failpoint;
+use crate::system::instance_id::Incarnation;
 use crate::telemetry::metrics::Metrics;
 use crate::tokens::TokenCounter;
 
@@ -44,7 +48,7 @@ pub struct LlmActor {
     answering: Arc<Answering>,
     /// Live answers, and ended ones for as long as their reader may come back.
     generations: HashMap<TurnId, Kept>,
-    load_spending: Post<LoadSpending>,
+    load_spending: Address<LoadSpending>,
     log: Logger,
     draining: bool,
 }
@@ -66,11 +70,11 @@ pub struct LlmParts {
     /// How long all tries together may take to the first word.
     pub first_word_timeout: Duration,
     /// Where questions are stored.
-    pub save_question: Post<SaveQuestion>,
+    pub save_question: Address<SaveQuestion>,
     /// Where answers are stored.
-    pub save_answer: Post<SaveAnswer>,
+    pub save_answer: Address<SaveAnswer>,
     /// Where what was spent is stored.
-    pub load_spending: Post<LoadSpending>,
+    pub load_spending: Address<LoadSpending>,
     /// What the day may take.
     pub spending: Arc<Spending>,
     /// Told when the model's server has to be asked what an answer cost.
@@ -78,9 +82,9 @@ pub struct LlmParts {
     /// The log.
     pub log: Logger,
     /// Where answers are found that another server gives.
-    pub find_turn: Post<FindTurn>,
+    pub find_turn: Address<FindTurn>,
     /// Where they are marked when it gives them no longer.
-    pub mark_interrupted: Post<MarkInterrupted>,
+    pub mark_interrupted: Address<MarkInterrupted>,
     /// Which process answers.
     pub incarnation: Incarnation,
     /// Counts what becomes of answers.
@@ -182,7 +186,7 @@ impl LlmActor {
     }
 
     fn sweep(&mut self) {
-        faults::pass(Point::LlmSweep, "");
+        failpoints::hit(Failpoint::LlmSweep, "");
         let now = Instant::now();
         let grace = self.answering.reconnect_grace;
         self.generations.retain(|_, kept| {
@@ -194,7 +198,7 @@ impl LlmActor {
     }
 }
 
-receives!(LlmActor, Part::Llm, MAILBOX_CAPACITY);
+impl_mailbox!(LlmActor, Component::Llm, MAILBOX_CAPACITY);
 
 impl Actor for LlmActor {
     type Context = Context<Self>;
@@ -220,30 +224,30 @@ impl Supervised for LlmActor {
     }
 }
 
-impl Receive<AskModel> for LlmActor {
-    fn receive(&mut self, ask: AskModel, _: &mut Self::Context) -> Reply<Result<Arc<Generation>, Failure>> {
-        faults::pass(Point::LlmAsk, &ask.prompt.question);
+impl Handle<AskModel> for LlmActor {
+    fn handle(&mut self, ask: AskModel, _: &mut Self::Context) -> Reply<Result<Arc<Generation>, Failure>> {
+        failpoints::hit(Failpoint::LlmAsk, &ask.prompt.question);
         Reply::Now(self.ask(ask))
     }
 }
 
-impl Receive<FindGeneration> for LlmActor {
-    fn receive(&mut self, find: FindGeneration, _: &mut Self::Context) -> Reply<Option<Arc<Generation>>> {
-        faults::pass(Point::LlmFind, "");
+impl Handle<FindGeneration> for LlmActor {
+    fn handle(&mut self, find: FindGeneration, _: &mut Self::Context) -> Reply<Option<Arc<Generation>>> {
+        failpoints::hit(Failpoint::LlmFind, "");
         let kept = self.generations.get(&find.turn_id);
         let generation = kept.map(|kept| &kept.generation).filter(|it| it.session_id == find.session_id);
         Reply::Now(generation.cloned())
     }
 }
 
-impl Receive<FollowElsewhere> for LlmActor {
-    fn receive(&mut self, follow: FollowElsewhere, _: &mut Self::Context) -> Reply<Arc<Generation>> {
+impl Handle<FollowElsewhere> for LlmActor {
+    fn handle(&mut self, follow: FollowElsewhere, _: &mut Self::Context) -> Reply<Arc<Generation>> {
         Reply::Now(self.follow(follow))
     }
 }
 
-impl Receive<CheckModel> for LlmActor {
-    fn receive(&mut self, _: CheckModel, _: &mut Self::Context) -> Reply<ModelCondition> {
+impl Handle<CheckModel> for LlmActor {
+    fn handle(&mut self, _: CheckModel, _: &mut Self::Context) -> Reply<ModelCondition> {
         let (answering, waiting) = self.answering.sources.occupancy();
         let now = std::time::Instant::now();
         Reply::Now(ModelCondition {
@@ -260,8 +264,8 @@ impl Receive<CheckModel> for LlmActor {
     }
 }
 
-impl Receive<FinishAnswers> for LlmActor {
-    fn receive(&mut self, finish: FinishAnswers, _: &mut Self::Context) -> Reply<()> {
+impl Handle<FinishAnswers> for LlmActor {
+    fn handle(&mut self, finish: FinishAnswers, _: &mut Self::Context) -> Reply<()> {
         self.draining = true;
         let live: Vec<_> = self.live().cloned().collect();
         let leave = self.answering.leave.clone();

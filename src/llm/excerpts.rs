@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use bm25::{DefaultTokenizer, Document as Indexed, Language, SearchEngine, SearchEngineBuilder, Tokenizer};
 
-use super::generation::Generation;
-use super::prompt::Prompt;
-use super::source::Finish;
-use crate::protocol::server::TurnStatus;
+use crate::domain::turn::TurnStatus;
+use crate::llm::prompt::Prompt;
+use crate::llm::stream::generation::Generation;
+use crate::llm::upstream::completion::Finish;
 use crate::resume::{Document, Section};
 
 /// Passages longer than this are cut at a line, so that a quote stays a quote.

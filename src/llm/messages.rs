@@ -6,15 +6,16 @@ use std::time::Duration;
 use actix::Message;
 use slog::Logger;
 
-use super::breaker::BreakerState;
-use super::generation::{Failure, Generation};
-use super::prompt::Prompt;
-use super::upstream::key::{KeyError, KeyReport};
-use crate::clock::Timestamp;
-use crate::ids::{SessionId, TurnId};
+use crate::domain::clock::Timestamp;
+use crate::domain::failure::Failure;
+use crate::domain::ids::{SessionId, TurnId};
+use crate::domain::turn::AnswerMode;
 use crate::limits::AddressKey;
-use crate::persistence::messages::StoredTurn;
-use crate::protocol::server::AnswerMode;
+use crate::llm::prompt::Prompt;
+use crate::llm::resilience::circuit_breaker::BreakerState;
+use crate::llm::stream::generation::Generation;
+use crate::llm::upstream::api_key::{KeyError, KeyReport};
+use crate::persistence::records::StoredTurn;
 
 /// Answer a question. The reply comes at once; acceptance, answer and end are read from the generation.
 #[derive(Message)]

@@ -16,29 +16,14 @@
 //! [`cost_collector`] asks for), `elsewhere` the one that follows another server's, [`actor`] the thin shell.
 
 pub mod actor;
-pub mod admission;
-pub mod answer_log;
-mod asking;
-pub mod boundaries;
-pub mod breaker;
-pub mod choice;
-pub mod chunk;
-pub mod cost_collector;
-mod elsewhere;
+pub mod billing;
 pub mod excerpts;
-pub mod fair_queue;
-pub mod fault;
-pub mod generation;
-pub mod instructions;
 pub mod messages;
-mod owed;
-mod partials;
 pub mod prompt;
-pub mod retry;
-pub mod source;
-pub mod sse;
-pub mod subscription;
-mod turn;
+pub mod resilience;
+pub mod router;
+pub mod stream;
+pub mod turn;
 pub mod upstream;
 
 pub use actor::LlmActor;

@@ -1,29 +1,27 @@
 //! How actors write to each other, measured in one place so that no message can be forgotten.
 //!
-//! A neighbour is held as a [`Post`]: a handle that takes one kind of message. What it sends is a [`Posted`] message,
-//! which knows when it was sent. An actor implements [`Receive`] for what it takes, and [`receives!`](crate::receives)
-//! once, which is the only `Handler` there is. So every message passes through the [`Meter`] of its kind.
+//! A neighbour is held as a [`Address`]: a handle that takes one kind of message. What it sends is an [`Envelope`] message,
+//! which knows when it was sent. An actor implements [`Handle`] for what it takes, and [`impl_mailbox!`](crate::impl_mailbox)
+//! once, which is the only `Handler` there is. So every message passes through the [`MailboxMetrics`] of its kind.
 //!
 //! In reading order: [`post`] is the sender's side and the way of a message, [`meter`] what is counted on it.
 //!
 //! What is absent: no actor implements actix's `Handler` itself, and nobody holds a `Recipient`.
 
-pub mod meter;
-pub mod post;
+pub mod address;
 
 use actix::{Actor, Message};
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 
-pub use meter::{Mailboxes, Meter};
-pub use post::{AskError, Handled, Post, Posted, TellError};
+pub use address::{Address, AskError, Envelope, Handled, TellError};
 
-use crate::supervision::Part;
+use crate::domain::component::Component;
 
-/// An actor with a measured mailbox. Implemented by [`receives!`](crate::receives).
+/// An actor with a measured mailbox. Implemented by [`impl_mailbox!`](crate::impl_mailbox).
 pub trait Mailbox: Actor {
     /// The kind of actor. All actors of one kind are measured as one.
-    const PART: Part;
+    const PART: Component;
     /// The kind of actor, as metrics call it.
     const NAME: &'static str = Self::PART.as_str();
     /// Messages that may wait for each of them.
@@ -31,9 +29,9 @@ pub trait Mailbox: Actor {
 }
 
 /// Takes a kind of message. What actors implement instead of actix's `Handler`.
-pub trait Receive<M: Message>: Mailbox {
+pub trait Handle<M: Message>: Mailbox {
     /// Takes a message out of the mailbox.
-    fn receive(&mut self, message: M, ctx: &mut Self::Context) -> Reply<M::Result>;
+    fn handle(&mut self, message: M, ctx: &mut Self::Context) -> Reply<M::Result>;
 }
 
 /// What an actor answers.
@@ -54,16 +52,16 @@ impl<T> Reply<T> {
 
 /// Gives an actor its mailbox: the part of the server that it is, a capacity, and the one way by which messages come in.
 #[macro_export]
-macro_rules! receives {
+macro_rules! impl_mailbox {
     ($actor:ty, $part:expr, $capacity:expr) => {
         impl $crate::mailbox::Mailbox for $actor {
-            const PART: $crate::supervision::Part = $part;
+            const PART: $crate::domain::component::Component = $part;
             const CAPACITY: usize = $capacity;
         }
 
-        impl<M> ::actix::Handler<$crate::mailbox::Posted<M>> for $actor
+        impl<M> ::actix::Handler<$crate::mailbox::Envelope<M>> for $actor
         where
-            $actor: $crate::mailbox::Receive<M>,
+            $actor: $crate::mailbox::Handle<M>,
             M: ::actix::Message + Send + 'static,
             M::Result: Send,
         {
@@ -71,10 +69,10 @@ macro_rules! receives {
 
             fn handle(
                 &mut self,
-                posted: $crate::mailbox::Posted<M>,
+                posted: $crate::mailbox::Envelope<M>,
                 ctx: &mut Self::Context,
             ) -> Self::Result {
-                posted.take(|message| $crate::mailbox::Receive::receive(self, message, ctx))
+                posted.take(|message| $crate::mailbox::Handle::handle(self, message, ctx))
             }
         }
     };

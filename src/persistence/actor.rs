@@ -9,24 +9,26 @@ use slog::Logger;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
-use super::messages::{
-    CheckStorage, CheckWriter, CreateSession, Epochs, FindEpochs, FindTurn, FlushStorage, ForgetSession,
-    LoadHistory, LoadSpending, MarkInterrupted, ResumeSession, Resumption, SaveAnswer, SaveFeedback,
-    SaveQuestion, StoredSession, StoredTurn, TranscriptPage, WriterReport,
+use crate::budget::{Account, Amount};
+use crate::domain::component::Component;
+use crate::domain::limits::{MAX_EXCHANGES, RATE_WINDOW};
+use crate::impl_mailbox;
+use crate::mailbox::{Handle, Mailbox, Reply};
+use crate::persistence::db::pool::{Connection, Pool};
+use crate::persistence::messages::{
+    ChangeOwedCost, CheckStorage, CheckWriter, CreateSession, Epochs, FindEpochs, FindOwedCosts, FindTurn,
+    FlushStorage, ForgetSession, LoadHistory, LoadSpending, MarkInterrupted, ResumeSession, Resumption,
+    SaveAnswer, SaveFeedback, SaveQuestion, WriterReport,
 };
-use super::owed_costs::{self, ChangeOwedCost, FindOwedCosts, OwedCosts};
-use super::pool::{Connection, Pool};
-use super::writer::{BUFFER_CAPACITY, Job, Observed, Write, Writer, WriterCondition, Written};
-use super::{PATIENCE, StorageError};
-use super::{queries, spending, succession, transcript};
-use crate::faults::{self, Point};
-use crate::mailbox::{Mailbox, Receive, Reply};
-use crate::receives;
-use crate::session::history::MAX_EXCHANGES;
-use crate::session::rate_window::WINDOW;
+use crate::persistence::queries::{budget, pending_costs, session_epochs, transcript, turns};
+use crate::persistence::records::{OwedCosts, StoredSession, StoredTurn, TranscriptPage, Written};
+use crate::persistence::writer::job::{Job, Observed, Write, WriterCondition};
+use crate::persistence::writer::{BUFFER_CAPACITY, Writer};
+use crate::persistence::{PATIENCE, StorageError};
 use crate::settings::DatabaseSettings;
-use crate::spending::{Account, Amount};
-use crate::supervision::{Part, Supervision};
+use crate::supervision::Supervision;
+use crate::system::failpoints;
+use crate::system::failpoints::Failpoint;
 use crate::telemetry::metrics::Metrics;
 
 /// Messages that may wait for the actor; handling one takes microseconds.
@@ -57,7 +59,7 @@ impl PersistenceActor {
         let condition = Arc::new(WriterCondition::default());
         let observed = Observed { condition: Arc::clone(&condition), metrics: Arc::clone(&metrics) };
         let mut writer = Writer::new(pool.clone(), waiting, observed, log);
-        actix::spawn(supervision.keep(Part::Writer, async move || writer.run().await));
+        actix::spawn(supervision.keep(Component::Writer, async move || writer.run().await));
         Self { pool, jobs, condition, metrics }
     }
 
@@ -89,7 +91,7 @@ impl PersistenceActor {
     }
 }
 
-receives!(PersistenceActor, Part::Persistence, MAILBOX_CAPACITY);
+impl_mailbox!(PersistenceActor, Component::Persistence, MAILBOX_CAPACITY);
 
 impl Actor for PersistenceActor {
     type Context = Context<Self>;
@@ -128,60 +130,60 @@ fn too_late() -> StorageError {
     StorageError::Unavailable("it came too late".to_owned())
 }
 
-impl Receive<CreateSession> for PersistenceActor {
-    fn receive(&mut self, create: CreateSession, _: &mut Self::Context) -> Reply<Result<(), StorageError>> {
-        faults::pass(Point::PersistenceCreate, "");
+impl Handle<CreateSession> for PersistenceActor {
+    fn handle(&mut self, create: CreateSession, _: &mut Self::Context) -> Reply<Result<(), StorageError>> {
+        failpoints::hit(Failpoint::PersistenceCreate, "");
         let written = self.write(Write::CreateSession(create));
         Reply::later(async move { done(written.await?) })
     }
 }
 
-impl Receive<SaveQuestion> for PersistenceActor {
-    fn receive(&mut self, save: SaveQuestion, _: &mut Self::Context) -> Reply<Result<(), StorageError>> {
+impl Handle<SaveQuestion> for PersistenceActor {
+    fn handle(&mut self, save: SaveQuestion, _: &mut Self::Context) -> Reply<Result<(), StorageError>> {
         let written = self.write(Write::SaveQuestion(save, Instant::now() + PATIENCE));
         Reply::later(async move {
-            faults::pass(Point::PersistenceReply, "");
+            failpoints::hit(Failpoint::PersistenceReply, "");
             done(written.await?)
         })
     }
 }
 
-impl Receive<SaveAnswer> for PersistenceActor {
-    fn receive(&mut self, save: SaveAnswer, _: &mut Self::Context) -> Reply<Result<(), StorageError>> {
+impl Handle<SaveAnswer> for PersistenceActor {
+    fn handle(&mut self, save: SaveAnswer, _: &mut Self::Context) -> Reply<Result<(), StorageError>> {
         let written = self.write(Write::SaveAnswer(Box::new(save.0)));
         Reply::later(async move { done(written.await?) })
     }
 }
 
-impl Receive<MarkInterrupted> for PersistenceActor {
-    fn receive(&mut self, mark: MarkInterrupted, _: &mut Self::Context) -> Reply<Result<(), StorageError>> {
+impl Handle<MarkInterrupted> for PersistenceActor {
+    fn handle(&mut self, mark: MarkInterrupted, _: &mut Self::Context) -> Reply<Result<(), StorageError>> {
         let written = self.write(Write::MarkInterrupted(mark));
         Reply::later(async move { done(written.await?) })
     }
 }
 
-impl Receive<SaveFeedback> for PersistenceActor {
-    fn receive(&mut self, save: SaveFeedback, _: &mut Self::Context) -> Reply<Result<(), StorageError>> {
+impl Handle<SaveFeedback> for PersistenceActor {
+    fn handle(&mut self, save: SaveFeedback, _: &mut Self::Context) -> Reply<Result<(), StorageError>> {
         let written = self.write(Write::SaveFeedback(save, Instant::now() + PATIENCE));
         Reply::later(async move { done(written.await?) })
     }
 }
 
-impl Receive<ForgetSession> for PersistenceActor {
-    fn receive(&mut self, forget: ForgetSession, _: &mut Self::Context) -> Reply<Result<(), StorageError>> {
+impl Handle<ForgetSession> for PersistenceActor {
+    fn handle(&mut self, forget: ForgetSession, _: &mut Self::Context) -> Reply<Result<(), StorageError>> {
         let written = self.write(Write::ForgetSession(forget, Instant::now() + PATIENCE));
         Reply::later(async move { done(written.await?) })
     }
 }
 
-impl Receive<ResumeSession> for PersistenceActor {
-    fn receive(
+impl Handle<ResumeSession> for PersistenceActor {
+    fn handle(
         &mut self,
         resume: ResumeSession,
         _: &mut Self::Context,
     ) -> Reply<Result<Resumption, StorageError>> {
         let session_id = resume.session_id;
-        let since = resume.at.minus(WINDOW);
+        let since = resume.at.minus(RATE_WINDOW);
         let written = self.write(Write::RaiseEpoch(resume, Instant::now() + PATIENCE));
         let pool = self.pool.clone();
         Reply::later(async move {
@@ -206,17 +208,17 @@ impl Receive<ResumeSession> for PersistenceActor {
     }
 }
 
-impl Receive<FindEpochs> for PersistenceActor {
-    fn receive(&mut self, find: FindEpochs, _: &mut Self::Context) -> Reply<Result<Epochs, StorageError>> {
+impl Handle<FindEpochs> for PersistenceActor {
+    fn handle(&mut self, find: FindEpochs, _: &mut Self::Context) -> Reply<Result<Epochs, StorageError>> {
         let pool = self.pool.clone();
         Reply::later(async move {
-            pool.read(async move |link: &mut Connection| succession::find_epochs(link, &find).await).await
+            pool.read(async move |link: &mut Connection| session_epochs::find_epochs(link, &find).await).await
         })
     }
 }
 
-impl Receive<LoadHistory> for PersistenceActor {
-    fn receive(
+impl Handle<LoadHistory> for PersistenceActor {
+    fn handle(
         &mut self,
         load: LoadHistory,
         _: &mut Self::Context,
@@ -224,9 +226,9 @@ impl Receive<LoadHistory> for PersistenceActor {
         let pool = self.pool.clone();
         Reply::later(async move {
             let operation = async move |link: &mut Connection| {
-                faults::pass(Point::PersistenceRead, "");
+                failpoints::hit(Failpoint::PersistenceRead, "");
                 let page = transcript::load_turns(link, &load).await;
-                faults::linger(Point::PersistenceHasRead).await;
+                failpoints::pause(Failpoint::PersistenceHasRead).await;
                 page
             };
             pool.read(operation).await
@@ -234,8 +236,8 @@ impl Receive<LoadHistory> for PersistenceActor {
     }
 }
 
-impl Receive<FindTurn> for PersistenceActor {
-    fn receive(
+impl Handle<FindTurn> for PersistenceActor {
+    fn handle(
         &mut self,
         find: FindTurn,
         _: &mut Self::Context,
@@ -247,56 +249,52 @@ impl Receive<FindTurn> for PersistenceActor {
     }
 }
 
-impl Receive<LoadSpending> for PersistenceActor {
-    fn receive(
+impl Handle<LoadSpending> for PersistenceActor {
+    fn handle(
         &mut self,
         load: LoadSpending,
         _: &mut Self::Context,
     ) -> Reply<Result<Vec<(Account, Amount)>, StorageError>> {
         let pool = self.pool.clone();
         Reply::later(async move {
-            pool.read(async move |link: &mut Connection| spending::load(link, &load.accounts).await).await
+            pool.read(async move |link: &mut Connection| budget::load(link, &load.accounts).await).await
         })
     }
 }
 
-impl Receive<FindOwedCosts> for PersistenceActor {
-    fn receive(
+impl Handle<FindOwedCosts> for PersistenceActor {
+    fn handle(
         &mut self,
         find: FindOwedCosts,
         _: &mut Self::Context,
     ) -> Reply<Result<OwedCosts, StorageError>> {
         let pool = self.pool.clone();
         Reply::later(async move {
-            pool.read(async move |link: &mut Connection| owed_costs::find(link, &find).await).await
+            pool.read(async move |link: &mut Connection| pending_costs::find(link, &find).await).await
         })
     }
 }
 
-impl Receive<ChangeOwedCost> for PersistenceActor {
-    fn receive(
-        &mut self,
-        change: ChangeOwedCost,
-        _: &mut Self::Context,
-    ) -> Reply<Result<bool, StorageError>> {
+impl Handle<ChangeOwedCost> for PersistenceActor {
+    fn handle(&mut self, change: ChangeOwedCost, _: &mut Self::Context) -> Reply<Result<bool, StorageError>> {
         let written = self.write(Write::ChangeOwedCost(change));
         Reply::later(async move { Ok(written.await? == Written::Done) })
     }
 }
 
-impl Receive<CheckStorage> for PersistenceActor {
-    fn receive(&mut self, _: CheckStorage, _: &mut Self::Context) -> Reply<Result<Duration, StorageError>> {
+impl Handle<CheckStorage> for PersistenceActor {
+    fn handle(&mut self, _: CheckStorage, _: &mut Self::Context) -> Reply<Result<Duration, StorageError>> {
         let pool = self.pool.clone();
         Reply::later(async move {
             let started = Instant::now();
-            pool.read(queries::ping).await?;
+            pool.read(turns::ping).await?;
             Ok(started.elapsed())
         })
     }
 }
 
-impl Receive<CheckWriter> for PersistenceActor {
-    fn receive(&mut self, _: CheckWriter, _: &mut Self::Context) -> Reply<WriterReport> {
+impl Handle<CheckWriter> for PersistenceActor {
+    fn handle(&mut self, _: CheckWriter, _: &mut Self::Context) -> Reply<WriterReport> {
         Reply::Now(WriterReport {
             away: self.condition.away.load(Ordering::Relaxed),
             waiting: self.waiting(),
@@ -306,8 +304,8 @@ impl Receive<CheckWriter> for PersistenceActor {
     }
 }
 
-impl Receive<FlushStorage> for PersistenceActor {
-    fn receive(&mut self, _: FlushStorage, _: &mut Self::Context) -> Reply<()> {
+impl Handle<FlushStorage> for PersistenceActor {
+    fn handle(&mut self, _: FlushStorage, _: &mut Self::Context) -> Reply<()> {
         let written = self.write(Write::Barrier);
         Reply::later(async move {
             // The asker bounds the wait; a buffer that is full says no more than that time is short.

@@ -1,12 +1,13 @@
 //! What clients send: the frames, and how a text becomes one.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{ObjectBuilder, SchemaType};
 
 use super::{MAX_CLIENT_ID_CHARS, MAX_HISTORY_LIMIT};
-use crate::ids::{SessionId, TurnId};
+use crate::domain::ids::{SessionId, TurnId};
+use crate::domain::turn::Rating;
 
 /// One message of a client. Unknown fields are ignored.
 #[derive(Debug, Deserialize, PartialEq, Eq, ToSchema)]
@@ -87,33 +88,6 @@ pub enum ClientFrame {
         #[schema(max_length = 64)]
         id: Option<String>,
     },
-}
-
-/// What a visitor thinks of an answer.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Rating {
-    /// It helped.
-    Up,
-    /// It did not.
-    Down,
-}
-
-impl Rating {
-    /// The name on the wire and in the store.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Up => "up",
-            Self::Down => "down",
-        }
-    }
-
-    /// The rating of this name, if it is one.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Up, Self::Down].into_iter().find(|rating| rating.as_str() == name)
-    }
 }
 
 /// The one field of the wire that may be `null`: as one that is absent could not be told from one that was forgotten.

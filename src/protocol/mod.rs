@@ -5,7 +5,7 @@
 
 pub mod client;
 pub mod close_codes;
-pub mod codes;
+pub mod error_codes;
 #[cfg(test)]
 mod reference;
 pub mod server;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::client::Rating;
-use super::codes::ErrorCode;
-use crate::clock::Timestamp;
-use crate::ids::{SessionId, TurnId};
+use crate::domain::clock::Timestamp;
+use crate::domain::error_code::ErrorCode;
+use crate::domain::ids::{SessionId, TurnId};
+use crate::domain::turn::{AnswerMode, Rating, Role, TurnStatus, Usage};
 
 /// One message to a client.
 #[derive(Debug, Serialize, ToSchema)]
@@ -141,33 +141,6 @@ pub struct ResumeInfo {
     pub revision: Arc<str>,
 }
 
-/// Who answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum AnswerMode {
-    /// A language model.
-    Live,
-    /// Passages quoted from the resume.
-    Excerpts,
-}
-
-impl AnswerMode {
-    /// The name on the wire and in the store.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Live => "live",
-            Self::Excerpts => "excerpts",
-        }
-    }
-
-    /// The mode of this name, if it is one.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Live, Self::Excerpts].into_iter().find(|mode| mode.as_str() == name)
-    }
-}
-
 /// More of an answer.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DeltaFrame {
@@ -203,60 +176,6 @@ pub struct DoneFrame {
     pub durable: bool,
     /// Questions left in the current minute.
     pub remaining: u32,
-}
-
-/// How a turn ended, or that it has not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum TurnStatus {
-    /// Not yet.
-    Answering,
-    /// The answer is whole.
-    Complete,
-    /// The answer reached the most tokens it may have.
-    Length,
-    /// The visitor stopped it.
-    Cancelled,
-    /// It was cut off: by a restart, or because nobody listened any more.
-    Interrupted,
-    /// It could not be given.
-    Failed,
-}
-
-impl TurnStatus {
-    /// The name on the wire and in the store.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Answering => "answering",
-            Self::Complete => "complete",
-            Self::Length => "length",
-            Self::Cancelled => "cancelled",
-            Self::Interrupted => "interrupted",
-            Self::Failed => "failed",
-        }
-    }
-
-    /// The status of this name, if it is one.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Answering, Self::Complete, Self::Length, Self::Cancelled, Self::Interrupted, Self::Failed]
-            .into_iter()
-            .find(|status| status.as_str() == name)
-    }
-}
-
-/// What an answer took.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, ToSchema)]
-pub struct Usage {
-    /// Tokens of the prompt.
-    pub prompt_tokens: u32,
-    /// Tokens of the answer.
-    pub completion_tokens: u32,
-    /// US dollars, when the model's server said so.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 0.0)]
-    pub cost: Option<f64>,
 }
 
 /// What a notice is about.
@@ -338,25 +257,4 @@ pub struct HistoryMessage {
     /// What the visitor thinks of it, as the last `feedback` said; only with an answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rating: Option<Rating>,
-}
-
-/// Who wrote a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// The visitor.
-    User,
-    /// The product.
-    Assistant,
-}
-
-impl Role {
-    /// The name on the wire, in the store and towards the model.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::User => "user",
-            Self::Assistant => "assistant",
-        }
-    }
 }

@@ -8,71 +8,75 @@ use actix::{Actor, ActorFutureExt, AsyncContext, WrapFuture};
 use slog::{Logger, debug, error, info, o, warn};
 use tokio::time::Instant;
 
-use super::containment::LogCell;
-use super::conversation::{Conversation, Refusal, Wanted};
-use super::frame_guard::Broken;
-use super::inbound::{Fragment, Reassembly};
-use super::presence::{Presence, Sight, Step};
-use super::registry::Place;
-use super::socket::{self, Line, SocketContext};
-use super::wishes::Opinion;
-use super::{SessionOrder, SessionSurroundings};
-use crate::clock::Timestamp;
-use crate::faults::{self, Point};
-use crate::ids::{ResumeToken, SessionId, TurnId};
+use crate::domain::clock::Timestamp;
+use crate::domain::component::Component;
+use crate::domain::error_code::ErrorCode;
+use crate::domain::ids::{ResumeToken, SessionId, TurnId};
+use crate::domain::turn::AnswerMode;
+use crate::impl_mailbox;
 use crate::limits::Admitted;
-use crate::llm::generation::Generation;
-use crate::mailbox::{AskError, Mailbox, Post, Receive, Reply};
+use crate::llm::stream::generation::Generation;
+use crate::mailbox::{Address, AskError, Handle, Mailbox, Reply};
 use crate::persistence::messages::CreateSession;
 use crate::persistence::{PATIENCE, StorageError};
 use crate::protocol::client::ClientFrame;
-use crate::protocol::codes::{CloseReason, ErrorCode};
-use crate::protocol::server::{AnswerMode, ErrorFrame, Limits, NoticeCode, ServerFrame, SessionFrame};
+use crate::protocol::error_codes::CloseReason;
+use crate::protocol::server::{ErrorFrame, Limits, NoticeCode, ServerFrame, SessionFrame};
 use crate::protocol::{MAX_MALFORMED_IN_A_ROW, MAX_QUESTION_CHARS};
-use crate::receives;
-use crate::supervision::Part;
+use crate::session::connection::frame_guard::Broken;
+use crate::session::connection::keepalive::{Presence, Sight, Step};
+use crate::session::connection::panic_guard::LogCell;
+use crate::session::connection::reassembly::{Fragment, Reassembly};
+use crate::session::connection::socket;
+use crate::session::connection::socket::{Line, SocketContext};
+use crate::session::handlers::commands::Opinion;
+use crate::session::registry::Place;
+use crate::session::state::conversation::{Conversation, Refusal, Wanted};
+use crate::session::{SessionOrder, SessionSurroundings};
+use crate::system::failpoints;
+use crate::system::failpoints::Failpoint;
 
 /// Orders that may wait for a session; each is given once or twice in its life.
 const MAILBOX_CAPACITY: usize = 16;
 
 /// One visitor's connection.
 pub struct SessionActor {
-    pub(super) surroundings: Arc<SessionSurroundings>,
-    pub(super) place: Place,
+    pub(crate) surroundings: Arc<SessionSurroundings>,
+    pub(crate) place: Place,
     /// Its address, which has limits of its own.
-    pub(super) visitor: Admitted,
+    pub(crate) visitor: Admitted,
     /// The id of the handshake request; every frame that reports a fault carries it.
-    pub(super) request_id: Arc<str>,
-    pub(super) log: Logger,
+    pub(crate) request_id: Arc<str>,
+    pub(crate) log: Logger,
     /// The same, or that of the turn, for who catches its panics.
     current_log: LogCell,
     line: Line,
     reassembly: Reassembly,
     malformed_in_a_row: u8,
     /// `None` until the client has started or resumed a session.
-    pub(super) open: Option<Box<OpenSession>>,
-    pub(super) reading_history: bool,
+    pub(crate) open: Option<Box<OpenSession>>,
+    pub(crate) reading_history: bool,
     /// The conversation is to be deleted when the answer under way has ended.
-    pub(super) forgetting: bool,
+    pub(crate) forgetting: bool,
     /// The server leaves; the connection does when the answer's end is told.
-    pub(super) leaving: bool,
-    pub(super) presence: Presence,
+    pub(crate) leaving: bool,
+    pub(crate) presence: Presence,
 }
 
 /// The session this connection speaks for.
-pub(super) struct OpenSession {
-    pub(super) id: SessionId,
-    pub(super) conversation: Conversation,
+pub(crate) struct OpenSession {
+    pub(crate) id: SessionId,
+    pub(crate) conversation: Conversation,
     /// The answer being given.
-    pub(super) generation: Option<Arc<Generation>>,
+    pub(crate) generation: Option<Arc<Generation>>,
     /// Tell with the acceptance that older messages left the prompt.
-    pub(super) newly_pruned: bool,
+    pub(crate) newly_pruned: bool,
     /// Who answers, as the client was told last.
-    pub(super) told_mode: AnswerMode,
+    pub(crate) told_mode: AnswerMode,
 }
 
 impl OpenSession {
-    pub(super) fn new(id: SessionId, conversation: Conversation) -> Self {
+    pub(crate) fn new(id: SessionId, conversation: Conversation) -> Self {
         Self { id, conversation, generation: None, newly_pruned: false, told_mode: AnswerMode::Live }
     }
 }
@@ -107,24 +111,24 @@ impl SessionActor {
         }
     }
 
-    pub(super) fn broken(&self) -> Option<Broken> {
+    pub(crate) fn broken(&self) -> Option<Broken> {
         self.line.broken.get()
     }
 
-    pub(super) fn log_cell(&self) -> LogCell {
+    pub(crate) fn log_cell(&self) -> LogCell {
         Rc::clone(&self.current_log)
     }
 
     /// Whatever happens from now on happens in the turn, or in none.
-    pub(super) fn in_turn(&self, turn: Option<&Logger>) {
+    pub(crate) fn in_turn(&self, turn: Option<&Logger>) {
         *self.current_log.borrow_mut() = turn.unwrap_or(&self.log).clone();
     }
 
-    pub(super) fn client_is_there(&mut self) {
+    pub(crate) fn client_is_there(&mut self) {
         self.presence.hear(Instant::now());
     }
 
-    pub(super) fn leave(&mut self, reason: CloseReason, ctx: &mut SocketContext) {
+    pub(crate) fn leave(&mut self, reason: CloseReason, ctx: &mut SocketContext) {
         debug!(self.log, "closing"; "code" => reason.code());
         match reason {
             CloseReason::CannotKeepUp => _ = self.surroundings.metrics.session.slow_readers.inc(),
@@ -134,7 +138,7 @@ impl SessionActor {
         socket::close(ctx, reason);
     }
 
-    pub(super) fn on_fragment(&mut self, fragment: Fragment<'_>, ctx: &mut SocketContext) {
+    pub(crate) fn on_fragment(&mut self, fragment: Fragment<'_>, ctx: &mut SocketContext) {
         match self.reassembly.take(fragment) {
             Ok(None) => {}
             Ok(Some(text)) => self.on_text(&text, ctx),
@@ -142,8 +146,8 @@ impl SessionActor {
         }
     }
 
-    pub(super) fn on_text(&mut self, text: &str, ctx: &mut SocketContext) {
-        faults::pass(Point::SessionText, text);
+    pub(crate) fn on_text(&mut self, text: &str, ctx: &mut SocketContext) {
+        failpoints::hit(Failpoint::SessionText, text);
         let frame = match ClientFrame::parse(text) {
             Ok(frame) => frame,
             Err(malformed) => {
@@ -182,7 +186,7 @@ impl SessionActor {
     }
 
     /// Stores a new session and, once that is done, asks the question that opened it.
-    pub(super) fn start(&mut self, first: Option<Wanted>, ctx: &mut SocketContext) {
+    pub(crate) fn start(&mut self, first: Option<Wanted>, ctx: &mut SocketContext) {
         let now = Timestamp::now();
         if let Err(exceeded) = self.visitor.start_session(now) {
             let refusal = Refusal::new(ErrorCode::RateLimitExceeded)
@@ -209,7 +213,11 @@ impl SessionActor {
                     return actor.storage_failed(&error, first.and_then(|it| it.client_id), ctx);
                 }
                 Err(AskError::Closed) => {
-                    return actor.actor_failed(Part::Persistence, first.and_then(|it| it.client_id), ctx);
+                    return actor.actor_failed(
+                        Component::Persistence,
+                        first.and_then(|it| it.client_id),
+                        ctx,
+                    );
                 }
             }
             let surroundings = &actor.surroundings;
@@ -228,7 +236,7 @@ impl SessionActor {
         }));
     }
 
-    pub(super) fn open_session(&mut self, session: OpenSession, _: &mut SocketContext) {
+    pub(crate) fn open_session(&mut self, session: OpenSession, _: &mut SocketContext) {
         self.place.own(session.id, session.conversation.epoch());
         self.log = self.log.new(o!("session_id" => session.id.to_string()));
         self.in_turn(None);
@@ -237,7 +245,7 @@ impl SessionActor {
     }
 
     /// The frame about a session, as for a new one.
-    pub(super) fn session_frame(&mut self, id: SessionId, token: String, now: Timestamp) -> SessionFrame {
+    pub(crate) fn session_frame(&mut self, id: SessionId, token: String, now: Timestamp) -> SessionFrame {
         let surroundings = &self.surroundings;
         let limits = surroundings.limits;
         let mode = surroundings.sources.mode(std::time::Instant::now(), now);
@@ -267,23 +275,23 @@ impl SessionActor {
         }
     }
 
-    pub(super) fn remaining(&mut self) -> u32 {
+    pub(crate) fn remaining(&mut self) -> u32 {
         self.open.as_mut().map_or(0, |open| open.conversation.remaining(Timestamp::now()))
     }
 
-    pub(super) fn tell(&self, frame: &ServerFrame, ctx: &mut SocketContext) {
+    pub(crate) fn tell(&self, frame: &ServerFrame, ctx: &mut SocketContext) {
         if let Err(error) = socket::send(ctx, frame) {
             error!(self.log, "a frame could not be written"; "cause" => %error);
             socket::close(ctx, CloseReason::InternalFault);
         }
     }
 
-    pub(super) fn refuse(&self, refusal: &Refusal, id: Option<String>, ctx: &mut SocketContext) {
+    pub(crate) fn refuse(&self, refusal: &Refusal, id: Option<String>, ctx: &mut SocketContext) {
         debug!(self.log, "refused"; "code" => ?refusal.code);
         self.tell(&self.error_frame(refusal, id, None), ctx);
     }
 
-    pub(super) fn error_frame(
+    pub(crate) fn error_frame(
         &self,
         refusal: &Refusal,
         id: Option<String>,
@@ -301,7 +309,7 @@ impl SessionActor {
         }))
     }
 
-    pub(super) fn storage_failed(&self, error: &StorageError, id: Option<String>, ctx: &mut SocketContext) {
+    pub(crate) fn storage_failed(&self, error: &StorageError, id: Option<String>, ctx: &mut SocketContext) {
         warn!(self.log, "the store failed"; "cause" => %error);
         let code = match error {
             StorageError::Panicked(_) => ErrorCode::InternalError,
@@ -311,13 +319,13 @@ impl SessionActor {
     }
 
     /// A shared actor panicked over what this session asked of it. It is made anew, so that asking again may succeed.
-    pub(super) fn actor_failed(&self, which: Part, id: Option<String>, ctx: &mut SocketContext) {
+    pub(crate) fn actor_failed(&self, which: Component, id: Option<String>, ctx: &mut SocketContext) {
         self.note_failed(which);
         self.refuse(&Refusal::new(ErrorCode::InternalError), id, ctx);
     }
 
     /// Logs why a shared actor did not answer.
-    pub(super) fn note_failed(&self, which: Part) {
+    pub(crate) fn note_failed(&self, which: Component) {
         match self.surroundings.supervision.newest(which) {
             Some(panic) => {
                 error!(self.log, "an actor failed over a request"; "actor" => which.as_str(), &panic);
@@ -350,13 +358,13 @@ impl SessionActor {
     }
 }
 
-receives!(SessionActor, Part::Session, MAILBOX_CAPACITY);
+impl_mailbox!(SessionActor, Component::Session, MAILBOX_CAPACITY);
 
 impl Actor for SessionActor {
     type Context = SocketContext;
 
     fn started(&mut self, ctx: &mut SocketContext) {
-        self.place.occupy(Post::to(&ctx.address(), &self.surroundings.metrics.mailboxes));
+        self.place.occupy(Address::new(&ctx.address(), &self.surroundings.metrics.mailboxes));
         ctx.set_mailbox_capacity(Self::CAPACITY);
         self.look_later(ctx);
     }
@@ -368,9 +376,9 @@ impl Actor for SessionActor {
     }
 }
 
-impl Receive<SessionOrder> for SessionActor {
-    fn receive(&mut self, order: SessionOrder, ctx: &mut SocketContext) -> Reply<()> {
-        faults::pass(Point::SessionOrder, "");
+impl Handle<SessionOrder> for SessionActor {
+    fn handle(&mut self, order: SessionOrder, ctx: &mut SocketContext) -> Reply<()> {
+        failpoints::hit(Failpoint::SessionOrder, "");
         match order {
             SessionOrder::ResumedElsewhere => self.leave(CloseReason::ResumedElsewhere, ctx),
             SessionOrder::Draining => {

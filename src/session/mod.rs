@@ -13,24 +13,11 @@
 //! longer read, [`containment`] those whose session has panicked.
 
 pub mod actor;
-pub mod containment;
-pub mod conversation;
-pub mod frame_guard;
-pub mod frame_meter;
-pub mod history;
-pub mod inbound;
-pub mod presence;
-pub mod question;
-pub mod rate_window;
+pub mod connection;
+pub mod handlers;
 pub mod registry;
-pub mod resumption;
-pub mod socket;
-pub mod succession;
-pub mod token_budget;
-pub mod transcript;
-pub mod turn_taking;
-pub mod watchdog;
-mod wishes;
+pub mod state;
+pub mod takeover;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,20 +25,20 @@ use std::time::Duration;
 use actix::Message;
 
 pub use actor::SessionActor;
-use question::Intake;
 use registry::Registry;
+use state::question_validator::Intake;
 
-use crate::incarnation::Incarnation;
-use crate::llm::choice::Sources;
-use crate::llm::instructions::Instructions;
 use crate::llm::messages::{AskModel, FindGeneration, FollowElsewhere};
-use crate::mailbox::Post;
+use crate::llm::prompt::system_prompt::Instructions;
+use crate::llm::router::Sources;
+use crate::mailbox::Address;
 use crate::persistence::messages::{
     CreateSession, FindEpochs, FindTurn, ForgetSession, LoadHistory, LoadSpending, MarkInterrupted,
     ResumeSession, SaveFeedback,
 };
 use crate::protocol::server::ResumeInfo;
 use crate::supervision::Supervision;
+use crate::system::instance_id::Incarnation;
 use crate::telemetry::metrics::Metrics;
 
 /// What somebody else wants of a session.
@@ -97,29 +84,29 @@ pub struct SessionSurroundings {
 /// The actors a session talks to, by the messages they take.
 pub struct Neighbours {
     /// Answers questions.
-    pub ask: Post<AskModel>,
+    pub ask: Address<AskModel>,
     /// Finds answers under way.
-    pub find_generation: Post<FindGeneration>,
+    pub find_generation: Address<FindGeneration>,
     /// Follows answers that another server gives.
-    pub follow_elsewhere: Post<FollowElsewhere>,
+    pub follow_elsewhere: Address<FollowElsewhere>,
     /// Stores a new session.
-    pub create: Post<CreateSession>,
+    pub create: Address<CreateSession>,
     /// Finds out who has a session.
-    pub find_epochs: Post<FindEpochs>,
+    pub find_epochs: Address<FindEpochs>,
     /// Reads what an account has taken.
-    pub load_spending: Post<LoadSpending>,
+    pub load_spending: Address<LoadSpending>,
     /// Takes a stored session over.
-    pub resume: Post<ResumeSession>,
+    pub resume: Address<ResumeSession>,
     /// Reads the transcript.
-    pub load_history: Post<LoadHistory>,
+    pub load_history: Address<LoadHistory>,
     /// Finds a turn.
-    pub find_turn: Post<FindTurn>,
+    pub find_turn: Address<FindTurn>,
     /// Marks a turn that was cut off.
-    pub mark_interrupted: Post<MarkInterrupted>,
+    pub mark_interrupted: Address<MarkInterrupted>,
     /// Keeps what visitors think of answers.
-    pub save_feedback: Post<SaveFeedback>,
+    pub save_feedback: Address<SaveFeedback>,
     /// Deletes a session.
-    pub forget: Post<ForgetSession>,
+    pub forget: Address<ForgetSession>,
 }
 
 /// The limits of a session.

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::SessionOrder;
-use crate::ids::SessionId;
-use crate::mailbox::Post;
+use crate::domain::ids::SessionId;
+use crate::mailbox::Address;
+use crate::session::SessionOrder;
 
 /// Every open connection.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ struct Inner {
     closed: bool,
     next_connection: u64,
     /// `None` from admission until the actor has started.
-    connections: HashMap<u64, Option<Post<SessionOrder>>>,
+    connections: HashMap<u64, Option<Address<SessionOrder>>>,
     owners: HashMap<SessionId, Owner>,
 }
 
@@ -135,7 +135,7 @@ impl Place {
     }
 
     /// The connection's actor has started and takes orders.
-    pub fn occupy(&self, actor: Post<SessionOrder>) {
+    pub fn occupy(&self, actor: Address<SessionOrder>) {
         let mut inner = self.registry.lock();
         if inner.closed {
             let _ = actor.tell(SessionOrder::Draining);

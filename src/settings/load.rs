@@ -13,8 +13,8 @@ use super::sections::{
     SessionSettings, Settings, TokenSettings,
 };
 use super::{address, api_key, base_url, layers, money, origins, resume};
+use crate::budget::Prices;
 use crate::limits::TrustedProxies;
-use crate::spending::Prices;
 
 /// The tokens that must remain beside the longest answer for the resume and the question.
 const LEAST_PROMPT_TOKENS: u32 = 256;

@@ -28,84 +28,12 @@ use tokio::time::Instant;
 pub use panics::{Panic, catch, caught};
 use restart_limit::{RestartLimit, Verdict};
 
+use crate::domain::component::Component;
 use crate::telemetry::metrics::Metrics;
 
-/// The parts of the server that a panic may end, as the log and the metrics call them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Part {
-    /// A visitor's connection.
-    Session,
-    /// The model's actor.
-    Llm,
-    /// The task of one answer.
-    Answer,
-    /// The store's actor, and reading.
-    Persistence,
-    /// The task that commits.
-    Writer,
-    /// The actor that asks the others how they are.
-    Health,
-    /// The task that ends connections whose reader has stopped.
-    Watchdog,
-    /// The task that looks whether sessions were resumed at another server.
-    Succession,
-    /// The task that asks for costs that are told later.
-    CostCollector,
-    /// A request over HTTP.
-    Http,
-    /// Anything else, such as a thread of a library.
-    Other,
-}
-
-impl Part {
-    /// Every part.
-    pub const ALL: [Self; 11] = [
-        Self::Session,
-        Self::Llm,
-        Self::Answer,
-        Self::Persistence,
-        Self::Writer,
-        Self::Health,
-        Self::Watchdog,
-        Self::Succession,
-        Self::CostCollector,
-        Self::Http,
-        Self::Other,
-    ];
-
-    /// Those that are made anew.
-    pub const RESTARTED: [Self; 7] = [
-        Self::Llm,
-        Self::Persistence,
-        Self::Writer,
-        Self::Health,
-        Self::Watchdog,
-        Self::Succession,
-        Self::CostCollector,
-    ];
-
-    /// The value of the label.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Session => "session",
-            Self::Llm => "llm",
-            Self::Answer => "answer",
-            Self::Persistence => "persistence",
-            Self::Writer => "writer",
-            Self::Health => "health",
-            Self::Watchdog => "watchdog",
-            Self::Succession => "succession",
-            Self::CostCollector => "cost_collector",
-            Self::Http => "http",
-            Self::Other => "other",
-        }
-    }
-
-    /// Whether whoever catches it writes its line of the log, because they know whose request it was.
-    const fn is_logged_by_its_catcher(self) -> bool {
-        matches!(self, Self::Session | Self::Answer | Self::Http)
-    }
+/// Returns whether the code that catches a panic of this component logs it, with the request it belongs to.
+const fn is_logged_by_catcher(component: Component) -> bool {
+    matches!(component, Component::Session | Component::Answer | Component::Http)
 }
 
 /// Knows of every panic, and whether the process can go on.
@@ -113,8 +41,8 @@ impl Part {
 pub struct Supervision {
     metrics: Arc<Metrics>,
     log: Logger,
-    newest: Mutex<BTreeMap<Part, Panic>>,
-    beyond_repair: watch::Sender<Option<Part>>,
+    newest: Mutex<BTreeMap<Component, Panic>>,
+    beyond_repair: watch::Sender<Option<Component>>,
 }
 
 impl Supervision {
@@ -133,18 +61,18 @@ impl Supervision {
 
     /// The panic of this part that was last, if there was one.
     #[must_use]
-    pub fn newest(&self, part: Part) -> Option<Panic> {
+    pub fn newest(&self, part: Component) -> Option<Panic> {
         self.newest.lock().unwrap_or_else(PoisonError::into_inner).get(&part).cloned()
     }
 
     /// The part that panicked too often, if one did: the process is about to leave.
     #[must_use]
-    pub fn beyond_repair(&self) -> Option<Part> {
+    pub fn beyond_repair(&self) -> Option<Component> {
         *self.beyond_repair.borrow()
     }
 
     /// Resolves when a part has panicked too often.
-    pub async fn is_beyond_repair(&self) -> Part {
+    pub async fn is_beyond_repair(&self) -> Component {
         let mut parts = self.beyond_repair.subscribe();
         match parts.wait_for(Option::is_some).await.map(|part| *part) {
             Ok(Some(part)) => part,
@@ -155,7 +83,7 @@ impl Supervision {
 
     /// Runs a task that must live as long as the process, and begins it again when it panics. It ends when the task
     /// does, or after too many panics.
-    pub async fn keep(self: Arc<Self>, part: Part, mut task: impl AsyncFnMut()) {
+    pub async fn keep(self: Arc<Self>, part: Component, mut task: impl AsyncFnMut()) {
         let mut limit = RestartLimit::default();
         while caught(part, task()).await.is_err() {
             if !self.may_restart(part, &mut limit) {
@@ -165,7 +93,7 @@ impl Supervision {
     }
 
     /// Counts a restart and says whether it may be: see [`RestartLimit`].
-    fn may_restart(&self, part: Part, limit: &mut RestartLimit) -> bool {
+    fn may_restart(&self, part: Component, limit: &mut RestartLimit) -> bool {
         let verdict = limit.panicked(Instant::now().into_std());
         if verdict != Verdict::Restart {
             self.beyond_repair.send_if_modified(|known| known.is_none() && known.replace(part).is_none());
@@ -179,9 +107,9 @@ impl Supervision {
     }
 
     /// In the panicking thread, before anything is unwound: whoever waits for it finds the panic noted.
-    fn note(&self, part: Part, panic: Panic) {
+    fn note(&self, part: Component, panic: Panic) {
         self.metrics.actor.panicked(part);
-        if !part.is_logged_by_its_catcher() {
+        if !is_logged_by_catcher(part) {
             error!(self.log, "panicked"; "actor" => part.as_str(), &panic);
         }
         self.newest.lock().unwrap_or_else(PoisonError::into_inner).insert(part, panic);

@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use slog::{KV, Record, Serializer};
 
-use super::Part;
+use crate::domain::component::Component;
 
 thread_local! {
     /// Whose code this thread is running, if somebody catches its panics.
-    static RUNNING: Cell<Option<Part>> = const { Cell::new(None) };
+    static RUNNING: Cell<Option<Component>> = const { Cell::new(None) };
     /// What the hook saw last on this thread, for who catches it.
     static SEEN: RefCell<Option<Panic>> = const { RefCell::new(None) };
 }
@@ -55,13 +55,13 @@ impl KV for Panic {
 
 /// Calls `note` in a thread that panics, before anything of it is unwound, in the place of what the standard library
 /// writes to standard error.
-pub(super) fn on_panic(note: impl Fn(Part, Panic) + Send + Sync + 'static) {
+pub(super) fn on_panic(note: impl Fn(Component, Panic) + Send + Sync + 'static) {
     std::panic::set_hook(Box::new(move |info| {
         let panic = Panic::of(info);
         // At the very end of a thread there is nothing left to remember it in.
         let part = RUNNING.try_with(Cell::get).ok().flatten();
         let _ = SEEN.try_with(|seen| seen.replace(Some(panic.clone())));
-        note(part.unwrap_or(Part::Other), panic);
+        note(part.unwrap_or(Component::Other), panic);
     }));
 }
 
@@ -69,7 +69,7 @@ pub(super) fn on_panic(note: impl Fn(Part, Panic) + Send + Sync + 'static) {
 ///
 /// # Errors
 /// Its panic.
-pub fn catch<T>(part: Part, work: impl FnOnce() -> T) -> Result<T, Panic> {
+pub fn catch<T>(part: Component, work: impl FnOnce() -> T) -> Result<T, Panic> {
     let outer = RUNNING.replace(Some(part));
     // What is left half done is not looked at again: its owner is dropped or made anew.
     let result = catch_unwind(AssertUnwindSafe(work));
@@ -81,7 +81,7 @@ pub fn catch<T>(part: Part, work: impl FnOnce() -> T) -> Result<T, Panic> {
 ///
 /// # Errors
 /// Its panic.
-pub async fn caught<T>(part: Part, future: impl Future<Output = T>) -> Result<T, Panic> {
+pub async fn caught<T>(part: Component, future: impl Future<Output = T>) -> Result<T, Panic> {
     let mut future = pin!(future);
     std::future::poll_fn(|cx| match catch(part, || future.as_mut().poll(cx)) {
         Ok(poll) => poll.map(Ok),
@@ -103,17 +103,18 @@ mod tests {
         let before = std::panic::take_hook();
         on_panic(move |part, panic| notes.lock().unwrap().push((part, panic)));
         let quoted = "what a visitor wrote é";
-        let plain = catch(Part::Llm, || panic!("written here")).unwrap_err();
-        let sliced = catch(Part::Session, || quoted.split_at(22).0.len()).unwrap_err();
-        let inner = catch(Part::Llm, || catch(Part::Answer, || panic!("inside"))).unwrap().unwrap_err();
-        let after = catch(Part::Llm, || 7);
+        let plain = catch(Component::Llm, || panic!("written here")).unwrap_err();
+        let sliced = catch(Component::Session, || quoted.split_at(22).0.len()).unwrap_err();
+        let inner =
+            catch(Component::Llm, || catch(Component::Answer, || panic!("inside"))).unwrap().unwrap_err();
+        let after = catch(Component::Llm, || 7);
         std::panic::set_hook(before);
         assert_eq!(after, Ok(7));
         assert!(plain.to_string().contains("panics.rs:") && plain.to_string().ends_with("written here"));
         assert!(!sliced.to_string().contains("visitor") && sliced.to_string().contains("not shown"));
         // Other tests may panic meanwhile.
         let noted = noted.lock().unwrap();
-        for expected in [(Part::Llm, plain), (Part::Session, sliced), (Part::Answer, inner)] {
+        for expected in [(Component::Llm, plain), (Component::Session, sliced), (Component::Answer, inner)] {
             assert!(noted.contains(&expected), "{expected:?} is not in {noted:?}");
         }
     }

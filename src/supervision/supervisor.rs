@@ -9,13 +9,14 @@ use actix::dev::channel::channel;
 use actix::{Actor, Addr, ArbiterHandle, Context, Supervised};
 
 use super::restart_limit::RestartLimit;
-use super::{Part, Supervision, catch};
+use super::{Supervision, catch};
+use crate::domain::component::Component;
 use crate::mailbox::Mailbox;
 
 /// The task of one shared actor.
 struct Supervisor<A: Actor<Context = Context<A>>> {
     incarnation: ContextFut<A, Context<A>>,
-    part: Part,
+    part: Component,
     limit: RestartLimit,
     supervision: Arc<Supervision>,
 }

@@ -2,5 +2,6 @@
 
 pub mod histogram;
 pub mod logger;
+pub mod mailbox_metrics;
 pub mod metrics;
 pub mod request_id;

@@ -24,23 +24,23 @@ struct Rule {
 /// Files that decide and do nothing else.
 fn is_pure(path: &str) -> bool {
     const PLAIN: [&str; 17] = [
-        "src/session/conversation.rs",
-        "src/session/history.rs",
-        "src/session/rate_window.rs",
-        "src/session/token_budget.rs",
-        "src/session/inbound.rs",
-        "src/session/question.rs",
+        "src/session/state/conversation.rs",
+        "src/session/state/history.rs",
+        "src/session/state/rate_window.rs",
+        "src/session/state/token_budget.rs",
+        "src/session/connection/reassembly.rs",
+        "src/session/state/question_validator.rs",
         "src/supervision/restart_limit.rs",
-        "src/llm/sse.rs",
-        "src/llm/chunk.rs",
-        "src/llm/breaker.rs",
-        "src/llm/boundaries.rs",
-        "src/llm/fair_queue.rs",
-        "src/spending/amount.rs",
-        "src/spending/ledger.rs",
-        "src/llm/fault.rs",
-        "src/llm/retry.rs",
-        "src/persistence/suspicion.rs",
+        "src/llm/upstream/sse.rs",
+        "src/llm/upstream/chunk.rs",
+        "src/llm/resilience/circuit_breaker.rs",
+        "src/domain/delta_offsets.rs",
+        "src/llm/resilience/fair_queue.rs",
+        "src/budget/amount.rs",
+        "src/budget/ledger.rs",
+        "src/llm/upstream/error_class.rs",
+        "src/llm/resilience/retry.rs",
+        "src/persistence/writer/poison_detector.rs",
     ];
     PLAIN.contains(&path) || path.starts_with("src/protocol/")
 }
@@ -61,27 +61,27 @@ const RULES: &[Rule] = &[
     Rule {
         says: "TLS is set up where the process starts, and for connections to PostgreSQL",
         words: &["rustls"],
-        allowed: |path| path == "src/commands/mod.rs" || path == "src/persistence/postgres.rs",
+        allowed: |path| path == "src/commands/mod.rs" || path == "src/persistence/db/postgres.rs",
         violation: ("src/llm/upstream/mod.rs", "use rustls::ClientConfig;"),
     },
     Rule {
         says: "only the session's socket knows actix-web-actors",
         words: &["actix_web_actors"],
-        allowed: |path| path == "src/session/socket.rs",
+        allowed: |path| path == "src/session/connection/socket.rs",
         violation: ("src/http/upgrade.rs", "use actix_web_actors::ws;"),
     },
     Rule {
         says: "only the settings read the environment and the configuration",
         words: &["std::env", "env::", "config::"],
         // The driver of PostgreSQL calls its own options so.
-        allowed: |path| path.starts_with("src/settings/") || path == "src/persistence/postgres.rs",
-        violation: ("src/startup.rs", "use std::{env, fs}; let home = env::var(name);"),
+        allowed: |path| path.starts_with("src/settings/") || path == "src/persistence/db/postgres.rs",
+        violation: ("src/app/startup.rs", "use std::{env, fs}; let home = env::var(name);"),
     },
     Rule {
         says: "the time of day is read in one place, and by the log",
         words: &["SystemTime::now"],
-        allowed: |path| path == "src/clock.rs" || path == "src/telemetry/logger.rs",
-        violation: ("src/session/conversation.rs", "let now = std::time::SystemTime::now();"),
+        allowed: |path| path == "src/domain/clock.rs" || path == "src/telemetry/logger.rs",
+        violation: ("src/session/state/conversation.rs", "let now = std::time::SystemTime::now();"),
     },
     Rule {
         says: "no message ignores the capacity of a mailbox (hazard 8)",
@@ -99,13 +99,13 @@ const RULES: &[Rule] = &[
         says: "panics are seen and caught in one place, and while a resume is read, before anything runs",
         words: &["catch_unwind", "set_hook"],
         allowed: |path| path.starts_with("src/supervision/") || path.starts_with("src/resume/"),
-        violation: ("src/llm/turn.rs", "let attempt = AssertUnwindSafe(attempt).catch_unwind().await;"),
+        violation: ("src/llm/turn/task.rs", "let attempt = AssertUnwindSafe(attempt).catch_unwind().await;"),
     },
     Rule {
         says: "what decides neither waits nor reads nor writes",
         words: &["actix", "actix_web", "actix_http", "diesel", "reqwest", "tokio", "Timestamp::now"],
         allowed: |path| !is_pure(path),
-        violation: ("src/session/history.rs", "use tokio::time::Instant;"),
+        violation: ("src/session/state/history.rs", "use tokio::time::Instant;"),
     },
     Rule {
         says: "only start-up and shutdown name the model's actor",
@@ -117,7 +117,7 @@ const RULES: &[Rule] = &[
         says: "only start-up and shutdown name the store's actor",
         words: &["PersistenceActor"],
         allowed: |path| path.starts_with("src/persistence/") || is_wiring(path),
-        violation: ("src/llm/turn.rs", "use crate::persistence::PersistenceActor;"),
+        violation: ("src/llm/turn/task.rs", "use crate::persistence::PersistenceActor;"),
     },
     Rule {
         says: "only start-up and shutdown name the health actor",
@@ -128,7 +128,7 @@ const RULES: &[Rule] = &[
 ];
 
 fn is_wiring(path: &str) -> bool {
-    path == "src/startup.rs" || path == "src/shutdown.rs"
+    path == "src/app/startup.rs" || path == "src/app/shutdown.rs"
 }
 
 impl Rule {

@@ -29,7 +29,7 @@ async fn the_one_line_of(server: &Server, request_id: &str) -> Value {
     let line = server.wait_for_log("the panic's line", of_it).await;
     let lines: Vec<Value> = server.logs().into_iter().filter(of_it).collect();
     assert_eq!(lines.len(), 1, "{lines:#?}");
-    assert!(panicked_at(&line, "src/faults.rs"), "{line}");
+    assert!(panicked_at(&line, "src/system/failpoints.rs"), "{line}");
     assert_eq!(line["panic"], "(message not shown)");
     for written in server.logs() {
         assert!(!written.to_string().contains("marker"), "{written}");

@@ -110,7 +110,7 @@ fn commits_in_wal(store: &FreshStore) -> usize {
 on_both_stores! {
     async fn the_schema_in_the_code_is_the_one_in_the_database(store: FreshStore) {
         migrate(&store).await;
-        let schema = fs::read_to_string(here("src/persistence/schema.rs")).unwrap();
+        let schema = fs::read_to_string(here("src/persistence/db/schema.rs")).unwrap();
         let declared = declared(&schema, store.store());
         assert!(declared.len() > 15, "{declared:#?}");
         assert_eq!(declared, found(&store).await);

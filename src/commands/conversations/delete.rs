@@ -5,7 +5,7 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use std::time::Duration;
 
 use clap::Args;
-use resume_chatbot::ids::SessionId;
+use resume_chatbot::domain::ids::SessionId;
 use resume_chatbot::persistence::reports::Reports;
 use serde::Serialize;
 

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use clap::Args;
-use resume_chatbot::ids::SessionId;
+use resume_chatbot::domain::ids::SessionId;
 use resume_chatbot::persistence::reports::{Conversation, Page, Reports, Selection};
 use serde::Serialize;
 

@@ -1,9 +1,8 @@
 //! A conversation for people: Markdown that also reads well on a terminal.
 
-use resume_chatbot::persistence::messages::{Feedback, StoredTurn};
+use resume_chatbot::domain::turn::{AnswerMode, Rating, TurnStatus};
+use resume_chatbot::persistence::records::{Feedback, StoredTurn};
 use resume_chatbot::persistence::reports::Conversation;
-use resume_chatbot::protocol::client::Rating;
-use resume_chatbot::protocol::server::{AnswerMode, TurnStatus};
 
 use super::super::page::{harmless, money};
 

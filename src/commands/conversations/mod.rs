@@ -10,7 +10,7 @@ mod transcript;
 use std::path::Path;
 
 use clap::Subcommand;
-use resume_chatbot::ids::SessionId;
+use resume_chatbot::domain::ids::SessionId;
 use resume_chatbot::persistence::reports::ReportError;
 
 use super::{Failed, Outcome, with_reports};

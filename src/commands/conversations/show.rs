@@ -1,7 +1,7 @@
 //! `conversations show`.
 
 use clap::Args;
-use resume_chatbot::ids::SessionId;
+use resume_chatbot::domain::ids::SessionId;
 use resume_chatbot::persistence::reports::Reports;
 
 use super::super::Outcome;

@@ -1,12 +1,11 @@
 //! A conversation as JSON, for `show` and `export`.
 
-use resume_chatbot::clock::Timestamp;
-use resume_chatbot::ids::TurnId;
-use resume_chatbot::persistence::messages::StoredTurn;
+use resume_chatbot::domain::clock::Timestamp;
+use resume_chatbot::domain::error_code::ErrorCode;
+use resume_chatbot::domain::ids::TurnId;
+use resume_chatbot::domain::turn::{AnswerMode, Rating, TurnStatus};
+use resume_chatbot::persistence::records::StoredTurn;
 use resume_chatbot::persistence::reports::Conversation;
-use resume_chatbot::protocol::client::Rating;
-use resume_chatbot::protocol::codes::ErrorCode;
-use resume_chatbot::protocol::server::{AnswerMode, TurnStatus};
 use serde::Serialize;
 
 use super::super::Failed;

@@ -1,10 +1,12 @@
 //! The AsyncAPI document: the channel, every message, and which message answers which.
 
 use serde_json::{Map, Value, json};
+use strum::VariantArray;
 
 use super::messages::{MessageType, Sender, Wire, reference};
 use super::{CONTACT, LICENCE, VERSION};
-use crate::protocol::codes::{CloseReason, ErrorCode};
+use crate::domain::error_code::ErrorCode;
+use crate::protocol::error_codes::CloseReason;
 use crate::protocol::{MAX_MESSAGE_BYTES, SUBPROTOCOL};
 
 /// What each message of a client may be answered with, besides `error`.
@@ -132,7 +134,7 @@ fn messages(wire: &Wire) -> Map<String, Value> {
 }
 
 fn error_codes() -> Value {
-    let rows = ErrorCode::ALL.iter().map(|code| {
+    let rows = ErrorCode::VARIANTS.iter().map(|code| {
         let entry = code.entry();
         json!({
             "code": entry.name,

@@ -4,15 +4,15 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::messages::Sender;
-use crate::clock::Timestamp;
+use crate::domain::clock::Timestamp;
+use crate::domain::error_code::ErrorCode;
+use crate::domain::ids::{SessionId, TurnId};
+use crate::domain::turn::{AnswerMode, Rating, Role, TurnStatus, Usage};
 use crate::health::{Check, HealthReport, HealthStatus};
-use crate::ids::{SessionId, TurnId};
 use crate::protocol::MAX_QUESTION_CHARS;
-use crate::protocol::client::Rating;
-use crate::protocol::codes::ErrorCode;
 use crate::protocol::server::{
-    AnswerMode, DeltaFrame, DoneFrame, ErrorFrame, HistoryMessage, Limits, NoticeCode, ResumeInfo, Role,
-    ServerFrame, SessionFrame, TurnStatus, Usage,
+    DeltaFrame, DoneFrame, ErrorFrame, HistoryMessage, Limits, NoticeCode, ResumeInfo, ServerFrame,
+    SessionFrame,
 };
 
 const SESSION: SessionId = SessionId(Uuid::from_u128(0x01a2_0a5f_8d99_7273_b6ac_b546_884d_681d));

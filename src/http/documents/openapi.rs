@@ -12,9 +12,9 @@ use utoipa::openapi::{
 use super::examples::{health, refusal};
 use super::messages::{Wire, set};
 use super::{CONTACT, LICENCE, VERSION};
+use crate::domain::error_code::ErrorCode;
 use crate::http::page;
 use crate::protocol::SUBPROTOCOL;
-use crate::protocol::codes::ErrorCode;
 
 const DESCRIPTION: &str = "Visitors of a portfolio site chat with a resume over a WebSocket.\n\n\
     This document has the HTTP endpoints, and under Schemas every message of the WebSocket: `ClientFrame` is what \

@@ -3,23 +3,23 @@
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::ids::SessionId;
+use crate::budget::Prices;
+use crate::budget::amount::dollars;
+use crate::domain::ids::SessionId;
 use crate::llm::prompt::Prompt;
-use crate::spending::Prices;
-use crate::spending::amount::dollars;
 
 /// A request for a streamed answer.
 #[derive(Serialize)]
-pub(super) struct Request<'a> {
-    pub(super) model: &'a str,
+pub(crate) struct Request<'a> {
+    pub(crate) model: &'a str,
     /// What OpenRouter falls back to by itself.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    pub(super) models: &'a [String],
+    pub(crate) models: &'a [String],
     /// The instructions first and always the same, so that a provider's cache holds them.
-    pub(super) messages: &'a Prompt,
-    pub(super) stream: bool,
+    pub(crate) messages: &'a Prompt,
+    pub(crate) stream: bool,
     /// Always sent: OpenRouter holds the balance against it.
-    pub(super) max_tokens: u32,
+    pub(crate) max_tokens: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     stream_options: Option<StreamOptions>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
@@ -62,7 +62,7 @@ struct Plugin {
 
 impl<'a> Request<'a> {
     /// For any server.
-    pub(super) fn plain(model: &'a str, prompt: &'a Prompt) -> Self {
+    pub(crate) fn plain(model: &'a str, prompt: &'a Prompt) -> Self {
         Self {
             model,
             models: &[],
@@ -75,7 +75,7 @@ impl<'a> Request<'a> {
     }
 
     /// For OpenRouter, which sends usage unasked.
-    pub(super) fn openrouter(
+    pub(crate) fn openrouter(
         model: &'a str,
         models: &'a [String],
         prompt: &'a Prompt,

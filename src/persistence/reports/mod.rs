@@ -7,11 +7,11 @@ use diesel::QueryResult;
 use serde::Serialize;
 use thiserror::Error;
 
-use super::StorageError;
-use super::messages::StoredTurn;
-use super::pool::{Connection, Pool};
-use crate::clock::Timestamp;
-use crate::ids::{SessionId, TurnId};
+use crate::domain::clock::Timestamp;
+use crate::domain::ids::{SessionId, TurnId};
+use crate::persistence::StorageError;
+use crate::persistence::db::pool::{Connection, Pool};
+use crate::persistence::records::StoredTurn;
 use crate::settings::{DatabaseSettings, DatabaseUrl};
 
 mod queries;
@@ -121,7 +121,7 @@ impl Reports {
             return Err(ReportError::NoDatabase);
         }
         let reports = Self { pool: Pool::new(settings) };
-        reports.run(super::queries::ping).await?;
+        reports.run(crate::persistence::queries::turns::ping).await?;
         Ok(reports)
     }
 

@@ -6,14 +6,14 @@ use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 use uuid::Uuid;
 
-use super::{Conversation, Page, Selection, Usage, UsageBy};
-use crate::clock::Timestamp;
-use crate::ids::{SessionId, TurnId};
-use crate::persistence::messages::StoredTurn;
-use crate::persistence::models::{Key, cost as dollars};
-use crate::persistence::pool::{Connection, on_either};
-use crate::persistence::schema::{sessions, turns};
-use crate::persistence::transcript::stored_turns;
+use crate::domain::clock::Timestamp;
+use crate::domain::ids::{SessionId, TurnId};
+use crate::persistence::db::models::{Key, cost as dollars};
+use crate::persistence::db::pool::{Connection, on_either};
+use crate::persistence::db::schema::{sessions, turns};
+use crate::persistence::queries::transcript::stored_turns;
+use crate::persistence::records::StoredTurn;
+use crate::persistence::reports::{Conversation, Page, Selection, Usage, UsageBy};
 
 /// Questions without a whole answer, but for those that were answered anew. The names are those of `TurnStatus`; a test holds them against it.
 const UNANSWERED: &str = "count(CASE WHEN turns.superseded_by IS NULL AND turns.status \
@@ -75,7 +75,7 @@ fn summary(row: ConversationRow) -> Conversation {
     }
 }
 
-pub(super) async fn conversations(
+pub(crate) async fn conversations(
     connection: &mut Connection,
     selection: Selection,
     page: Page,
@@ -103,7 +103,7 @@ pub(super) async fn conversations(
     Ok(found)
 }
 
-pub(super) async fn conversation(
+pub(crate) async fn conversation(
     connection: &mut Connection,
     id: SessionId,
 ) -> QueryResult<Option<Conversation>> {
@@ -111,7 +111,7 @@ pub(super) async fn conversation(
     Ok(found.into_iter().next())
 }
 
-pub(super) async fn turns(
+pub(crate) async fn turns(
     connection: &mut Connection,
     id: SessionId,
     after: Option<TurnId>,
@@ -125,7 +125,7 @@ pub(super) async fn turns(
     }))
 }
 
-pub(super) async fn usage(
+pub(crate) async fn usage(
     connection: &mut Connection,
     since: Timestamp,
     by: UsageBy,
@@ -160,7 +160,7 @@ fn day(number: &str) -> String {
     at.to_rfc3339().chars().take("2026-11-23".len()).collect()
 }
 
-pub(super) async fn count_unseen_since(
+pub(crate) async fn count_unseen_since(
     connection: &mut Connection,
     before: Timestamp,
 ) -> QueryResult<(i64, i64)> {
@@ -174,7 +174,7 @@ pub(super) async fn count_unseen_since(
     Ok((conversations, questions))
 }
 
-pub(super) async fn unseen_since(
+pub(crate) async fn unseen_since(
     connection: &mut Connection,
     before: Timestamp,
     after: Option<SessionId>,
@@ -191,7 +191,7 @@ pub(super) async fn unseen_since(
 }
 
 /// Deletes in one transaction; turns and messages go with their session.
-pub(super) async fn delete(
+pub(crate) async fn delete(
     connection: &mut Connection,
     ids: &[SessionId],
     unseen_since: Option<Timestamp>,
@@ -224,7 +224,7 @@ pub(super) async fn delete(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::server::TurnStatus;
+    use crate::domain::turn::TurnStatus;
 
     #[test]
     fn the_words_for_unanswered_are_those_of_the_store() {

@@ -5,9 +5,9 @@ use std::sync::atomic::AtomicU64;
 use prometheus_client::metrics::gauge::Gauge;
 
 use super::group::{Counters, metrics, zeros};
-use crate::clock::Timestamp;
-use crate::spending::amount::dollars;
-use crate::spending::{Scope, Spending};
+use crate::budget::amount::dollars;
+use crate::budget::{Scope, Spending};
+use crate::domain::clock::Timestamp;
 
 type Dollars = Gauge<f64, AtomicU64>;
 

@@ -8,21 +8,21 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use super::group::Labels;
-use crate::mailbox::{Mailboxes, Meter};
+use crate::telemetry::mailbox_metrics::{MailboxMetrics, MailboxRegistry};
 
-type Count = fn(&Meter) -> u64;
+type Count = fn(&MailboxMetrics) -> u64;
 
 /// Name, HELP and reading of what is counted of each kind of message.
 const COUNTERS: [(&str, &str, Count); 2] = [
     (
         "resume_chatbot_mailbox_enqueued_messages",
         "Messages that were sent to actors of this kind, whatever became of them.",
-        Meter::enqueued,
+        MailboxMetrics::enqueued,
     ),
     (
         "resume_chatbot_mailbox_ask_timeouts",
         "Askers that lost their patience before the reply came; the message may have been taken or not.",
-        Meter::timeouts,
+        MailboxMetrics::timeouts,
     ),
 ];
 
@@ -41,9 +41,10 @@ const WAIT_HELP: &str = "From sending a message to its being taken by the actor.
 const SERVICE: &str = "resume_chatbot_mailbox_service_seconds";
 const SERVICE_HELP: &str = "From taking a message to its reply being ready, with all that the reply waits for; the actor takes others meanwhile.";
 
-pub(super) fn encode(mailboxes: &Mailboxes, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+pub(super) fn encode(mailboxes: &MailboxRegistry, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let meters = mailboxes.meters();
-    let labels = |meter: &Meter| -> Labels<2> { [("actor", meter.actor), ("message", meter.message)] };
+    let labels =
+        |meter: &MailboxMetrics| -> Labels<2> { [("actor", meter.actor), ("message", meter.message)] };
     let mut depths = encoder.encode_descriptor(DEPTH, DEPTH_HELP, None, MetricType::Gauge)?;
     for meter in &meters {
         let depth = i64::try_from(meter.depth()).unwrap_or(i64::MAX);

@@ -14,6 +14,7 @@ mod process;
 
 use std::fmt;
 use std::sync::Arc;
+use strum::VariantArray;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
@@ -27,10 +28,10 @@ pub use budget::{BudgetMetrics, CostLookUp};
 use group::{Counters, metrics, zeros};
 pub use limits::LimitMetrics;
 
-use crate::mailbox::Mailboxes;
-use crate::protocol::codes::ErrorCode;
-use crate::protocol::server::{AnswerMode, TurnStatus, Usage};
-use crate::supervision::Part;
+use crate::domain::component::Component;
+use crate::domain::error_code::ErrorCode;
+use crate::domain::turn::{AnswerMode, TurnStatus, Usage};
+use crate::telemetry::mailbox_metrics::MailboxRegistry;
 
 /// Everything that is measured.
 #[derive(Debug, Default)]
@@ -52,7 +53,7 @@ pub struct Metrics {
     /// What has panicked.
     pub actor: ActorMetrics,
     /// The mailboxes of the actors.
-    pub mailboxes: Mailboxes,
+    pub mailboxes: MailboxRegistry,
 }
 
 metrics! {
@@ -75,7 +76,7 @@ metrics! {
         /// Connections that were ended because too many frames came.
         floods: Counter = Counter::default(),
         /// Errors that clients were told, over the WebSocket or HTTP, by their code.
-        errors: Counters<1> = zeros("code", ErrorCode::ALL.map(ErrorCode::as_str)),
+        errors: Counters<1> = zeros("code", ErrorCode::VARIANTS.iter().map(|code| code.as_str())),
     }
 }
 
@@ -149,9 +150,9 @@ metrics! {
     /// What has panicked.
     pub struct ActorMetrics in "actor" {
         /// Panics, by the part of the server whose code it was; answers, the writer and others are counted like actors.
-        panics: Counters<1> = zeros("actor", Part::ALL.map(Part::as_str)),
+        panics: Counters<1> = zeros("actor", Component::VARIANTS.iter().map(|component| component.as_str())),
         /// Parts that were made anew after a panic.
-        restarts: Counters<1> = zeros("actor", Part::RESTARTED.map(Part::as_str)),
+        restarts: Counters<1> = zeros("actor", Component::RESTARTED.iter().map(|component| component.as_str())),
     }
 }
 
@@ -312,12 +313,12 @@ impl UpstreamMetrics {
 
 impl ActorMetrics {
     /// Counts a panic.
-    pub fn panicked(&self, part: Part) {
+    pub fn panicked(&self, part: Component) {
         self.panics.get_or_create(&[("actor", part.as_str())]).inc();
     }
 
     /// Counts a part that is made anew.
-    pub fn restarted(&self, part: Part) {
+    pub fn restarted(&self, part: Component) {
         self.restarts.get_or_create(&[("actor", part.as_str())]).inc();
     }
 }

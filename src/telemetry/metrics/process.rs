@@ -1,7 +1,6 @@
 //! The process itself in a scrape: what the system says of it, where it says so, and which build it is.
 
-use std::fmt;
-use std::fs;
+use std::{fmt, fs};
 
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::counter::ConstCounter;

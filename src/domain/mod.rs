@@ -1,0 +1,10 @@
+//! Values shared by every layer. Nothing here depends on another module of the crate.
+
+pub mod clock;
+pub mod component;
+pub mod delta_offsets;
+pub mod error_code;
+pub mod failure;
+pub mod ids;
+pub mod limits;
+pub mod turn;

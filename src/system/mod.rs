@@ -1,0 +1,5 @@
+//! The process and its operating system: instance id, file-descriptor limit, failpoints.
+
+pub mod failpoints;
+pub mod fd_limit;
+pub mod instance_id;

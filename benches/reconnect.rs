@@ -16,8 +16,7 @@ mod support;
 use std::fmt;
 use std::time::Instant;
 
-use futures_util::StreamExt;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
 use support::fake_openrouter::FakeOpenRouter;

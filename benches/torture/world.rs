@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use resume_chatbot::clock::Timestamp;
+use resume_chatbot::domain::clock::Timestamp;
 use serde_json::json;
 
 use super::judge::Violation;

@@ -5,9 +5,9 @@
 
 pub mod client;
 pub mod close_codes;
-pub mod error_codes;
 #[cfg(test)]
-mod reference;
+mod docs_sync_test;
+pub mod error_codes;
 pub mod server;
 
 /// The subprotocol a client may name in its handshake.

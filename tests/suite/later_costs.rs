@@ -8,13 +8,12 @@ use crate::on_both_stores;
 use crate::support::chat::{Chat, hear_text, until_stored};
 use crate::support::chat_client::ChatClient;
 use crate::support::fake_openrouter::FakeOpenRouter;
-use crate::support::owner;
 use crate::support::scrape::Scrape;
 use crate::support::script::Script;
 use crate::support::server::Server;
 use crate::support::server_config::ServerConfig;
 use crate::support::stores::FreshStore;
-use crate::support::within;
+use crate::support::{owner, within};
 
 const OWED: &str = "SELECT count(*) FROM owed_costs";
 const TOKENS: &str = "SELECT CAST(coalesce(sum(tokens), 0) AS BIGINT) FROM spending";

@@ -3,9 +3,8 @@
 use std::fs::OpenOptions;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::Write;
-use std::process;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
+use std::{process, thread};
 
 use tempfile::TempDir;
 

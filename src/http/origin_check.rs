@@ -1,16 +1,17 @@
-//! Whether a page of this origin may open a WebSocket. A plain function.
+//! The `Origin` check of WebSocket handshakes.
 
 use crate::settings::HttpSettings;
 
-/// Browsers send `Origin` with every handshake and nothing else protects a WebSocket from other sites' pages. Allowed
-/// are the listed origins, exactly, and pages this server sent itself.
+/// Returns whether a page of this origin may open a WebSocket: a listed origin, or the origin of this
+/// server itself. Browsers send `Origin` with every handshake, and nothing else protects a WebSocket
+/// from the pages of other sites.
 pub(super) fn is_allowed(settings: &HttpSettings, origin: Option<&str>, host: Option<&str>) -> bool {
     let Some(origin) = origin else { return settings.allow_missing_origin };
     let origin = origin.to_ascii_lowercase();
-    settings.allowed_origins.contains(&origin) || host.is_some_and(|host| is_same(&origin, host))
+    settings.allowed_origins.contains(&origin) || host.is_some_and(|host| is_same_origin(&origin, host))
 }
 
-fn is_same(origin: &str, host: &str) -> bool {
+fn is_same_origin(origin: &str, host: &str) -> bool {
     let host = host.to_ascii_lowercase();
     let Some((scheme, authority)) = origin.split_once("://") else { return false };
     let default_port = match scheme {
@@ -31,7 +32,7 @@ mod tests {
             host: [127, 0, 0, 1].into(),
             port: 0,
             operator: None,
-            allowed_origins: allowed.iter().map(|it| (*it).to_owned()).collect(),
+            allowed_origins: allowed.iter().map(|origin| (*origin).to_owned()).collect(),
             allow_missing_origin,
             max_connections: 1,
             max_connections_per_address: 1,
@@ -40,7 +41,7 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_must_match_exactly() {
+    fn origin_must_match_exactly() {
         let settings = settings(&["https://ada.example"], true);
         for (origin, allowed) in [
             (Some("https://ada.example"), true),
@@ -60,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn clients_without_an_origin_can_be_kept_out() {
+    fn clients_without_origin_can_be_rejected() {
         assert!(!is_allowed(&settings(&[], false), None, Some("chat.test")));
     }
 }

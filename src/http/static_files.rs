@@ -1,10 +1,10 @@
-//! The chat page and the client module, compiled into the binary.
+//! The files of the chat page and the client module, compiled into the binary.
 
 use actix_web::HttpResponse;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY};
 use actix_web::web::{ServiceConfig, get, resource};
 
-/// Nothing but the page's own files, and nothing written into the page is ever run.
+/// The Content Security Policy: only the page's own files, no inline code.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
      img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
 

@@ -34,8 +34,8 @@ pub(super) fn of(sender: Sender, kind: &str) -> Vec<Value> {
     all.into_iter().filter(|example| example["type"] == kind).collect()
 }
 
-/// A refusal over HTTP.
-pub(super) fn refusal(code: ErrorCode, message: &str) -> Value {
+/// A error_response over HTTP.
+pub(super) fn error_response(code: ErrorCode, message: &str) -> Value {
     written(&error(code, message))
 }
 
@@ -194,7 +194,7 @@ fn error(code: ErrorCode, message: &str) -> ErrorFrame {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::documents::messages::Wire;
+    use crate::http::api_docs::messages::Wire;
     use crate::protocol::client::ClientFrame;
 
     #[test]

@@ -9,11 +9,11 @@ use utoipa::openapi::{
     Type,
 };
 
-use super::examples::{health, refusal};
+use super::examples::{error_response, health};
 use super::messages::{Wire, set};
 use super::{CONTACT, LICENCE, VERSION};
 use crate::domain::error_code::ErrorCode;
-use crate::http::page;
+use crate::http::static_files;
 use crate::protocol::SUBPROTOCOL;
 
 const DESCRIPTION: &str = "Visitors of a portfolio site chat with a resume over a WebSocket.\n\n\
@@ -66,7 +66,7 @@ fn operations() -> Vec<(&'static str, Operation)> {
         ("/health/live", live()),
         ("/health/ready", ready()),
     ];
-    all.extend(page::FILES.map(|(path, kind, _)| (path, file(path, kind))));
+    all.extend(static_files::FILES.map(|(path, kind, _)| (path, file(path, kind))));
     for (path, what) in
         [("/openapi.json", "This document"), ("/asyncapi.json", "The WebSocket as AsyncAPI 3.0")]
     {
@@ -90,7 +90,7 @@ fn chat() -> Operation {
                 "Retry-After",
                 HeaderBuilder::new().schema(Some(number())).description(Some(retry)).build(),
             )
-            .content("application/json", refusals(examples))
+            .content("application/json", error_responses(examples))
             .build()
     };
     let crowded = "Too many connections are open from your address. Please close some of them.";
@@ -101,7 +101,7 @@ fn chat() -> Operation {
         .description(Some(HANDSHAKE))
         .parameters(Some(handshake_headers()))
         .response("101", response("The WebSocket is open").build());
-    for (status, refusal) in [
+    for (status, error_response) in [
         upgrade(
             ErrorCode::ValidationError,
             "400",
@@ -116,7 +116,7 @@ fn chat() -> Operation {
             &handshake("no WebSocket UPGRADE header found"),
         ),
     ] {
-        chat = chat.response(status, refusal);
+        chat = chat.response(status, error_response);
     }
     chat.response(
         "429",
@@ -174,7 +174,7 @@ fn report() -> Operation {
                 "silent",
                 example(
                     "Nobody can tell",
-                    refusal(ErrorCode::Overloaded, "The health actor does not answer."),
+                    error_response(ErrorCode::Overloaded, "The health actor does not answer."),
                 ),
             ),
         ]);
@@ -240,13 +240,13 @@ fn response(description: &str) -> ResponseBuilder {
 }
 
 fn refused(description: &str, examples: &[(ErrorCode, String)]) -> Response {
-    response(description).content("application/json", refusals(examples)).build()
+    response(description).content("application/json", error_responses(examples)).build()
 }
 
-fn refusals(examples: &[(ErrorCode, String)]) -> Content {
+fn error_responses(examples: &[(ErrorCode, String)]) -> Content {
     let examples = examples.iter().map(|(code, message)| {
         let entry = code.entry();
-        (entry.name, example(entry.when, refusal(*code, message)))
+        (entry.name, example(entry.when, error_response(*code, message)))
     });
     ContentBuilder::new().schema(Some(schema("ErrorFrame"))).examples_from_iter(examples).build()
 }

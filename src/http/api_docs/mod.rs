@@ -3,11 +3,11 @@
 //! Both documents are made from the Rust types of the wire, once, when the server starts; a request copies a pointer.
 
 mod asyncapi;
+#[cfg(test)]
+mod docs_sync_test;
 mod examples;
 mod messages;
 mod openapi;
-#[cfg(test)]
-mod reference;
 mod swagger;
 
 use std::sync::LazyLock;

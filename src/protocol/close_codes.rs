@@ -68,9 +68,12 @@ impl CloseReason {
     #[must_use]
     pub const fn entry(self) -> CloseEntry {
         match self {
-            Self::Normal => {
-                close(1000, "connection closed", "the client closed the connection, or `forget` deleted the conversation", "–")
-            }
+            Self::Normal => close(
+                1000,
+                "connection closed",
+                "the client closed the connection, or `forget` deleted the conversation",
+                "–",
+            ),
             Self::ProtocolViolation => close(
                 1002,
                 "WebSocket protocol error",
@@ -101,9 +104,12 @@ impl CloseReason {
                 "the server is shutting down",
                 "reconnect after a random delay of a few seconds, and resume",
             ),
-            Self::TooManyMalformed => {
-                close(4400, "too many malformed messages", "ten malformed messages in a row", "do not reconnect")
-            }
+            Self::TooManyMalformed => close(
+                4400,
+                "too many malformed messages",
+                "ten malformed messages in a row",
+                "do not reconnect",
+            ),
             Self::IdleTooLong => close(
                 4408,
                 "idle for too long",

@@ -171,7 +171,11 @@ impl ErrorCode {
                 403,
                 false,
                 None,
-                ["This is not allowed.", "the origin is not allowed to connect", "add the site to `ALLOWED_ORIGINS`"],
+                [
+                    "This is not allowed.",
+                    "the origin is not allowed to connect",
+                    "add the site to `ALLOWED_ORIGINS`",
+                ],
             ),
             Self::Overloaded => entry(
                 self,

@@ -68,64 +68,70 @@ impl CloseReason {
     #[must_use]
     pub const fn entry(self) -> CloseEntry {
         match self {
-            Self::Normal => {
-                close(1000, "goodbye", "the client closed, or its conversation was forgotten", "–")
-            }
+            Self::Normal => close(
+                1000,
+                "connection closed",
+                "the client closed the connection, or `forget` deleted the conversation",
+                "–",
+            ),
             Self::ProtocolViolation => close(
                 1002,
-                "the WebSocket protocol was violated",
-                "bad frame, or fragments out of order",
-                "be corrected",
+                "WebSocket protocol error",
+                "an invalid frame, or fragments out of order",
+                "fix the client",
             ),
             Self::BinaryMessage => {
-                close(1003, "only text messages are understood", "binary message", "be corrected")
+                close(1003, "only text messages are supported", "a binary message", "fix the client")
             }
             Self::InvalidUtf8 => {
-                close(1007, "a text message was not UTF-8", "bytes that are no text", "be corrected")
+                close(1007, "a text message was not valid UTF-8", "invalid UTF-8", "fix the client")
             }
             Self::TooBig => close(
                 1009,
                 "a message was larger than 16 KiB",
-                "over 16,384 bytes, fragments included",
-                "be corrected",
+                "more than 16,384 bytes, including all fragments",
+                "fix the client",
             ),
             Self::InternalFault => close(
                 1011,
-                "a fault of the server; reconnect and resume",
+                "internal server error; reconnect and resume",
                 "the session panicked",
                 "reconnect and resume",
             ),
             Self::Restarting => close(
                 1012,
-                "the server restarts; reconnect and resume",
-                "the server is leaving",
-                "reconnect after a random delay of some seconds, and resume",
+                "server restarting; reconnect and resume",
+                "the server is shutting down",
+                "reconnect after a random delay of a few seconds, and resume",
             ),
-            Self::TooManyMalformed => {
-                close(4400, "too many malformed messages", "ten in a row", "not reconnect")
-            }
+            Self::TooManyMalformed => close(
+                4400,
+                "too many malformed messages",
+                "ten malformed messages in a row",
+                "do not reconnect",
+            ),
             Self::IdleTooLong => close(
                 4408,
                 "idle for too long",
-                "no question for `IDLE_TIMEOUT`, no sign of life for `FIRST_FRAME_TIMEOUT` or two heartbeats, or a message not finished within `MESSAGE_TIMEOUT`",
-                "reconnect when the person is back",
+                "no question for `IDLE_TIMEOUT`, no frame for `FIRST_FRAME_TIMEOUT` or two heartbeat intervals, or a message not completed within `MESSAGE_TIMEOUT`",
+                "reconnect when the visitor returns",
             ),
             Self::ResumedElsewhere => close(
                 4409,
                 "the session was resumed on another connection",
-                "the same session was resumed later",
-                "not reconnect",
+                "a later connection resumed the same session",
+                "do not reconnect",
             ),
             Self::CannotKeepUp => close(
                 4413,
                 "the client reads too slowly; reconnect and resume",
-                "not caught up for four times `SLOW_READER_TIMEOUT`, though reading",
+                "the client reads, but has not caught up for four times `SLOW_READER_TIMEOUT`",
                 "reconnect and resume",
             ),
             Self::TooManyFrames => close(
                 4429,
                 "too many frames",
-                "over 1,000 frames at once, or over 100 a second for longer",
+                "more than 1,000 frames at once, or more than 100 per second for longer",
                 "reconnect after half a minute",
             ),
         }

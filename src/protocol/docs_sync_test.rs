@@ -41,12 +41,12 @@ fn check(heading: &str, expected: &str) {
 #[test]
 fn the_reference_has_the_table_of_error_codes() {
     let rows = ErrorCode::VARIANTS.iter().map(|code| code_row(code.entry()));
-    let head = "| code | HTTP | retry | close | message | when | what the operator can do |";
+    let head = "| code | HTTP | retry | close | message | when | operator action |";
     check("## Error codes", &table(head, rows));
 }
 
 #[test]
 fn the_reference_has_the_table_of_close_codes() {
     let rows = CloseReason::ALL.iter().map(|reason| close_row(reason.entry()));
-    check("## Close codes", &table("| code | text | when | client should |", rows));
+    check("## Close codes", &table("| code | text | when | client action |", rows));
 }

@@ -52,9 +52,9 @@ impl ErrorCode {
                 false,
                 Some(End::TooManyMalformed),
                 [
-                    "The request could not be understood.",
-                    "malformed or empty, or not possible at this point",
-                    "nothing; the author of the client reads the message",
+                    "The request is invalid.",
+                    "malformed or empty, or not allowed in the current state",
+                    "nothing; the message helps the author of the client",
                 ],
             ),
             Self::MessageTooLong => entry(
@@ -65,8 +65,8 @@ impl ErrorCode {
                 None,
                 [
                     "The question is too long.",
-                    "over 2,000 characters, or more tokens than fit beside the resume",
-                    "if short questions are refused: raise `MAX_CONTEXT_TOKENS` or shorten the resume",
+                    "more than 2,000 characters, or more tokens than fit next to the resume",
+                    "if short questions are rejected, raise `MAX_CONTEXT_TOKENS` or shorten the resume",
                 ],
             ),
             Self::RateLimitExceeded => entry(
@@ -76,9 +76,9 @@ impl ErrorCode {
                 true,
                 None,
                 [
-                    "Too many questions at once. Please wait a moment.",
-                    "the session's window is full; with `retry_after_ms`",
-                    "if visitors meet it: raise `RATE_LIMIT_REQUESTS_PER_MINUTE`",
+                    "Too many questions. Please wait a moment.",
+                    "a rate limit of the session or of the client address is reached; with `retry_after_ms`",
+                    "if visitors reach it, raise `RATE_LIMIT_REQUESTS_PER_MINUTE` or the limits per address",
                 ],
             ),
             Self::BudgetExceeded => entry(
@@ -89,8 +89,8 @@ impl ErrorCode {
                 None,
                 [
                     "The budget for answers is used up for now.",
-                    "the budget of the day or of the client's address is used up, with `retry_after_ms` to midnight UTC; or that of the session, with `retryable: false`; or the account at the model's server is (402)",
-                    "raise `DAILY_TOKEN_LIMIT`, `DAILY_COST_LIMIT` or the limit of that address or session, or add credit there",
+                    "the limit of the day or of the client address is reached (`retry_after_ms` until midnight UTC), or that of the session (`retryable: false`), or the account at the model server has no credit (402)",
+                    "raise `DAILY_TOKEN_LIMIT`, `DAILY_COST_LIMIT` or the limit per address or session, or add credit at the provider",
                 ],
             ),
             Self::ContentRejected => entry(
@@ -101,8 +101,8 @@ impl ErrorCode {
                 None,
                 [
                     "This question cannot be answered here.",
-                    "the model's server filtered the answer",
-                    "nothing; the log says so under the request id",
+                    "the model server filtered the answer, or `SUSPICIOUS_CONTENT` blocked the question",
+                    "nothing; the log contains the cause under the request id",
                 ],
             ),
             Self::TurnInProgress => entry(
@@ -113,7 +113,7 @@ impl ErrorCode {
                 None,
                 [
                     "Please wait until the current answer is complete.",
-                    "a question during an answer",
+                    "a question while an answer is running",
                     "nothing",
                 ],
             ),
@@ -124,9 +124,9 @@ impl ErrorCode {
                 false,
                 None,
                 [
-                    "This id was used for another question already.",
-                    "the same `id` with another text, or for another request",
-                    "nothing; the client must make ids of its own for every question",
+                    "This id has already been used for another question.",
+                    "the same `id` with different text, or for another kind of request",
+                    "nothing; the client must generate a new id for every question",
                 ],
             ),
             Self::NoSuchTurn => entry(
@@ -137,7 +137,7 @@ impl ErrorCode {
                 None,
                 [
                     "There is no such question in this conversation.",
-                    "nothing to cancel, to regenerate, or to give feedback on",
+                    "no turn to cancel, to regenerate, or to rate",
                     "nothing",
                 ],
             ),
@@ -149,8 +149,8 @@ impl ErrorCode {
                 None,
                 [
                     "This conversation was not found. Please start a new one.",
-                    "unknown session or wrong token; or a later connection has the session",
-                    "nothing; after many at once, check that `DATABASE_URL` is still the same",
+                    "unknown session, wrong token, or a session that a later connection has taken over",
+                    "nothing; if many occur at once, check that `DATABASE_URL` has not changed",
                 ],
             ),
             Self::SessionExpired => entry(
@@ -162,7 +162,7 @@ impl ErrorCode {
                 [
                     "This conversation has expired. Please start a new one.",
                     "not used for `SESSION_TTL`",
-                    "if visitors meet it: raise `SESSION_TTL`",
+                    "if visitors reach it, raise `SESSION_TTL`",
                 ],
             ),
             Self::NotAuthorized => entry(
@@ -171,7 +171,11 @@ impl ErrorCode {
                 403,
                 false,
                 None,
-                ["This is not allowed.", "the origin may not connect", "list the site in `ALLOWED_ORIGINS`"],
+                [
+                    "This is not allowed.",
+                    "the origin is not allowed to connect",
+                    "add the site to `ALLOWED_ORIGINS`",
+                ],
             ),
             Self::Overloaded => entry(
                 self,
@@ -180,9 +184,9 @@ impl ErrorCode {
                 true,
                 None,
                 [
-                    "Too much is going on at the moment. Please try again shortly.",
-                    "every place is taken, here or at the model's server (429, 503, 529); a second `history` at once",
-                    "raise `MAX_CONNECTIONS` or `LLM_MAX_CONCURRENCY`, or name `LLM_FALLBACK_MODELS`",
+                    "The server is busy. Please try again shortly.",
+                    "no capacity, here or at the model server (429, 503, 529); or a second `history` at the same time",
+                    "raise `MAX_CONNECTIONS` or `LLM_MAX_CONCURRENCY`, or set `LLM_FALLBACK_MODELS`",
                 ],
             ),
             Self::ApiError => entry(
@@ -193,8 +197,8 @@ impl ErrorCode {
                 None,
                 [
                     "The answer could not be generated. Please try again.",
-                    "the model's server refused, failed or broke off",
-                    "read `the answer failed` in the log: the key, the model's name, or the server",
+                    "the model server returned an error, failed, or closed the connection",
+                    "find `the answer failed` in the log, and check the key, the model name, or that server",
                 ],
             ),
             Self::ApiTimeout => entry(
@@ -205,8 +209,8 @@ impl ErrorCode {
                 None,
                 [
                     "The answer took too long. Please try again.",
-                    "the model's server fell silent, or said 408, 504, 524",
-                    "raise `LLM_FIRST_WORD_TIMEOUT` or `LLM_IDLE_TIMEOUT`, or take a faster model",
+                    "the model server timed out, or returned 408, 504 or 524",
+                    "raise `LLM_FIRST_WORD_TIMEOUT` or `LLM_IDLE_TIMEOUT`, or use a faster model",
                 ],
             ),
             Self::StorageUnavailable => entry(
@@ -217,8 +221,8 @@ impl ErrorCode {
                 None,
                 [
                     "The conversation cannot be saved at the moment. Please try again shortly.",
-                    "the store failed, refused, or has too much waiting",
-                    "look at the database; the log and `/health?deep=true` say what it answers",
+                    "the store failed, rejected the request, or has too many waiting writes",
+                    "check the database; the log and `/health?deep=true` contain the cause",
                 ],
             ),
             Self::ShuttingDown => entry(
@@ -229,7 +233,7 @@ impl ErrorCode {
                 Some(End::Restarting),
                 [
                     "The server is restarting. Please try again in a moment.",
-                    "no new questions or connections",
+                    "a new question or connection during shutdown",
                     "nothing; it ends with the restart",
                 ],
             ),
@@ -241,8 +245,8 @@ impl ErrorCode {
                 Some(End::InternalFault),
                 [
                     "Something went wrong on the server. Please try again.",
-                    "a fault of this server",
-                    "report it with the lines of the log under the request id",
+                    "a bug in this server",
+                    "report it with the log lines that have the request id",
                 ],
             ),
         }

@@ -31,6 +31,7 @@ mod database_away;
 mod database_link;
 mod degraded;
 mod descriptors;
+mod documentation;
 mod documents;
 mod examples;
 mod exit_codes;

@@ -62,7 +62,7 @@ fn the_reference_has_every_field_of_every_message_and_no_other() {
         check(chapter, &format!("\n### `{kind}`"), schema, &wire);
     }
     let message = &wire.parts["HistoryMessage"];
-    check("Server messages", "\n#### Message of a transcript", message, &wire);
+    check("Server messages", "\n#### Transcript message", message, &wire);
 }
 
 #[test]

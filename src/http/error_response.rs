@@ -41,7 +41,7 @@ pub(super) fn error_with_status(
     response.json(ErrorFrame {
         code,
         message: message.to_owned(),
-        retryable: code.entry().retryable,
+        retryable: code.is_retryable(),
         retry_after_ms: retry_after.map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)),
         id: None,
         turn_id: None,

@@ -224,7 +224,7 @@ impl ErrorFrame {
         Self {
             code,
             message: entry.message.to_owned(),
-            retryable: entry.retryable,
+            retryable: code.is_retryable(),
             retry_after_ms: None,
             id: None,
             turn_id: None,

@@ -1,12 +1,11 @@
 //! The AsyncAPI document: the channel, every message, and which message answers which.
 
 use serde_json::{Map, Value, json};
-use strum::VariantArray;
 
 use super::messages::{MessageType, Sender, Wire, reference};
 use super::{CONTACT, LICENCE, VERSION};
-use crate::domain::error_code::ErrorCode;
-use crate::protocol::error_codes::CloseReason;
+use crate::protocol::close_codes::{CLOSE_CODES, CloseReason};
+use crate::protocol::error_codes::ERROR_CODES;
 use crate::protocol::{MAX_MESSAGE_BYTES, SUBPROTOCOL};
 
 /// What each message of a client may be answered with, besides `error`.
@@ -134,25 +133,28 @@ fn messages(wire: &Wire) -> Map<String, Value> {
 }
 
 fn error_codes() -> Value {
-    let rows = ErrorCode::VARIANTS.iter().map(|code| {
-        let entry = code.entry();
+    let rows = ERROR_CODES.iter().map(|entry| {
         json!({
-            "code": entry.name,
+            "code": entry.code,
             "http_status": entry.http_status,
-            "retryable": entry.retryable,
-            "close_code": entry.closes_with.map(CloseReason::code),
+            "retryable": entry.code.is_retryable(),
+            "close_code": entry.close_reason.map(CloseReason::code),
             "message": entry.message,
-            "when": entry.when,
-            "operator": entry.operator,
+            "when": entry.cause,
+            "operator": entry.operator_action,
         })
     });
     rows.collect()
 }
 
 fn close_codes() -> Value {
-    let rows = CloseReason::ALL.iter().map(|reason| {
-        let entry = reason.entry();
-        json!({ "code": entry.code, "text": entry.description, "when": entry.when, "client": entry.client })
+    let rows = CLOSE_CODES.iter().map(|entry| {
+        json!({
+            "code": entry.code,
+            "text": entry.description,
+            "when": entry.cause,
+            "client": entry.client_action,
+        })
     });
     rows.collect()
 }

@@ -183,7 +183,7 @@ fn error(code: ErrorCode, message: &str) -> ErrorFrame {
     ErrorFrame {
         code,
         message: message.to_owned(),
-        retryable: code.entry().retryable,
+        retryable: code.is_retryable(),
         retry_after_ms: None,
         id: None,
         turn_id: None,

@@ -246,7 +246,7 @@ fn refused(description: &str, examples: &[(ErrorCode, String)]) -> Response {
 fn error_responses(examples: &[(ErrorCode, String)]) -> Content {
     let examples = examples.iter().map(|(code, message)| {
         let entry = code.entry();
-        (entry.name, example(entry.when, error_response(*code, message)))
+        (code.as_str(), example(entry.cause, error_response(*code, message)))
     });
     ContentBuilder::new().schema(Some(schema("ErrorFrame"))).examples_from_iter(examples).build()
 }

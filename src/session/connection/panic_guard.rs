@@ -16,7 +16,7 @@ use slog::{Logger, error};
 
 use crate::domain::component::Component;
 use crate::domain::error_code::ErrorCode;
-use crate::protocol::error_codes::CloseReason;
+use crate::protocol::close_codes::CloseReason;
 use crate::protocol::server::{ErrorFrame, ServerFrame};
 use crate::session::SessionSurroundings;
 use crate::session::connection::socket::last_words;

@@ -39,7 +39,7 @@ impl ResponseError for Panicked {
         response
             .insert_header((HEADER, &*self.request_id))
             .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"));
-        response.json(ErrorFrame::of(ErrorCode::InternalError, Arc::clone(&self.request_id)))
+        response.json(ErrorFrame::new(ErrorCode::InternalError, Arc::clone(&self.request_id)))
     }
 }
 

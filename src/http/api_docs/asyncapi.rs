@@ -1,4 +1,4 @@
-//! The AsyncAPI document: the channel, every message, and which message answers which.
+//! The AsyncAPI document: the channel, every message, and the replies to each.
 
 use serde_json::{Map, Value, json};
 
@@ -8,8 +8,8 @@ use crate::protocol::close_codes::{CLOSE_CODES, CloseReason};
 use crate::protocol::error_codes::ERROR_CODES;
 use crate::protocol::{MAX_MESSAGE_BYTES, SUBPROTOCOL};
 
-/// What each message of a client may be answered with, besides `error`.
-const ANSWERS: &[(&str, &[&str])] = &[
+/// The replies to each client message, besides `error`.
+const REPLIES: &[(&str, &[&str])] = &[
     ("start", &["session"]),
     ("resume", &["session", "queued", "delta", "reset", "notice", "done"]),
     ("question", &["session", "accepted", "queued", "delta", "reset", "notice", "done"]),
@@ -21,11 +21,11 @@ const ANSWERS: &[(&str, &[&str])] = &[
     ("ping", &["pong"]),
 ];
 
-/// The document.
+/// Returns the document.
 pub(super) fn document() -> Value {
-    let wire = Wire::read();
+    let wire = Wire::from_types();
     let schemas: Map<String, Value> =
-        wire.schemas().into_iter().map(|(name, schema)| (name, with_lone_references(schema))).collect();
+        wire.schemas().into_iter().map(|(name, schema)| (name, isolate_references(schema))).collect();
     let in_channel: Map<String, Value> = wire
         .messages
         .iter()
@@ -41,19 +41,19 @@ pub(super) fn document() -> Value {
             "description": description(),
             "contact": { "name": CONTACT },
             "license": { "name": LICENCE },
-            "tags": [{ "name": "chat", "description": "Visitors ask, the resume answers" }],
+            "tags": [{ "name": "chat", "description": "Chat with a resume" }],
         },
         "defaultContentType": "application/json",
         "servers": { "chat": {
             "host": "{host}",
             "protocol": "wss",
-            "description": "Wherever it is deployed; `ws` without TLS, as on one's own machine",
-            "variables": { "host": { "default": "127.0.0.1:8080", "description": "Host, and port if need be" } },
+            "description": "The deployed server; `ws` without TLS, as on a development machine",
+            "variables": { "host": { "default": "127.0.0.1:8080", "description": "Host and optional port" } },
         }},
         "channels": { "chat": {
             "address": "/ws/chat",
-            "title": "A conversation",
-            "description": "One connection speaks for one session; a session may go on over many connections.",
+            "title": "Chat",
+            "description": "A connection belongs to one session. A session may span several connections.",
             "messages": in_channel,
             "bindings": { "ws": { "method": "GET", "bindingVersion": "0.1.0", "headers": {
                 "type": "object",
@@ -71,9 +71,9 @@ fn description() -> String {
     format!(
         "Visitors of a portfolio site chat with a resume. Text frames of one JSON object each, at most \
          {MAX_MESSAGE_BYTES} bytes from a client; unknown fields are ignored; no field is ever `null`, \
-         but the `rating` of `feedback`.\n\n\
-         The least a client must do: connect, send a `question`, append each `delta.text`, stop at `done` or `error`. \
-         `x-error-codes` and `x-close-codes` say what may be tried again, and who should come back. The HTTP \
+         except the `rating` of `feedback`.\n\n\
+         A minimal client: connect, send a `question`, append each `delta.text`, stop at `done` or `error`. \
+         `x-error-codes` and `x-close-codes` say which requests to retry and when to reconnect. The HTTP \
          endpoints are in `/openapi.json`."
     )
 }
@@ -81,10 +81,10 @@ fn description() -> String {
 fn operations(wire: &Wire) -> Map<String, Value> {
     let channel = json!({ "$ref": "#/channels/chat" });
     let mut operations = Map::new();
-    for message in wire.of(Sender::Client) {
-        let answers = ANSWERS.iter().find(|(kind, _)| *kind == message.kind).map_or(&[][..], |(_, all)| all);
+    for message in wire.messages_from(Sender::Client) {
+        let answers = REPLIES.iter().find(|(kind, _)| *kind == message.kind).map_or(&[][..], |(_, all)| all);
         let answers: Vec<Value> = wire
-            .of(Sender::Server)
+            .messages_from(Sender::Server)
             .filter(|answer| answer.kind == "error" || answers.contains(&answer.kind.as_str()))
             .map(in_channel)
             .collect();
@@ -97,14 +97,14 @@ fn operations(wire: &Wire) -> Map<String, Value> {
         });
         operations.insert(message.kind.clone(), operation);
     }
-    let all: Vec<Value> = wire.of(Sender::Server).map(in_channel).collect();
-    let tell = json!({
+    let all: Vec<Value> = wire.messages_from(Sender::Server).map(in_channel).collect();
+    let send = json!({
         "action": "send",
         "channel": channel,
-        "summary": "All that a client may be told, also without having asked",
+        "summary": "All messages that the server may send",
         "messages": all,
     });
-    operations.insert("tell".to_owned(), tell);
+    operations.insert("send".to_owned(), send);
     operations
 }
 
@@ -159,10 +159,10 @@ fn close_codes() -> Value {
     rows.collect()
 }
 
-/// In the schemas of AsyncAPI what stands beside a `$ref` is ignored; so it is moved around it.
-fn with_lone_references(schema: Value) -> Value {
+/// Wraps each `$ref` that has sibling fields into `allOf`, because AsyncAPI ignores the siblings.
+fn isolate_references(schema: Value) -> Value {
     match schema {
-        Value::Array(items) => Value::Array(items.into_iter().map(with_lone_references).collect()),
+        Value::Array(items) => Value::Array(items.into_iter().map(isolate_references).collect()),
         Value::Object(mut fields) => match fields.remove("$ref") {
             Some(target) if fields.is_empty() => json!({ "$ref": target }),
             Some(target) => {
@@ -170,7 +170,7 @@ fn with_lone_references(schema: Value) -> Value {
                 Value::Object(fields)
             }
             None => Value::Object(
-                fields.into_iter().map(|(name, field)| (name, with_lone_references(field))).collect(),
+                fields.into_iter().map(|(name, field)| (name, isolate_references(field))).collect(),
             ),
         },
         other => other,
@@ -182,13 +182,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_message_of_a_client_is_answered_by_messages_that_exist() {
-        let wire = Wire::read();
-        let sent: Vec<&str> = wire.of(Sender::Client).map(|message| message.kind.as_str()).collect();
-        let listed: Vec<&str> = ANSWERS.iter().map(|(kind, _)| *kind).collect();
+    fn every_reply_is_an_existing_server_message() {
+        let wire = Wire::from_types();
+        let sent: Vec<&str> =
+            wire.messages_from(Sender::Client).map(|message| message.kind.as_str()).collect();
+        let listed: Vec<&str> = REPLIES.iter().map(|(kind, _)| *kind).collect();
         assert_eq!(listed, sent);
-        for answer in ANSWERS.iter().flat_map(|(_, answers)| answers.iter()) {
-            assert!(wire.of(Sender::Server).any(|message| message.kind == *answer), "{answer}");
+        for answer in REPLIES.iter().flat_map(|(_, answers)| answers.iter()) {
+            assert!(wire.messages_from(Sender::Server).any(|message| message.kind == *answer), "{answer}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One conversation, message by message: the examples of both documents, written with the types of the wire.
+//! The examples in both API documents: one conversation, built from the protocol types.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -25,26 +25,26 @@ const ANSWER: &str = "Mara speaks Swedish, English and German.";
 /// 2026-11-23, 21:46 UTC.
 const ASKED_AT: Timestamp = Timestamp(1_795_470_364_057);
 
-/// The examples of one type of message.
-pub(super) fn of(sender: Sender, kind: &str) -> Vec<Value> {
+/// Returns the examples of one message type.
+pub(super) fn examples_of(sender: Sender, kind: &str) -> Vec<Value> {
     let all = match sender {
         Sender::Client => client(),
-        Sender::Server => server().iter().map(written).collect(),
+        Sender::Server => server().iter().map(to_json).collect(),
     };
     all.into_iter().filter(|example| example["type"] == kind).collect()
 }
 
-/// A error_response over HTTP.
+/// Returns an example of an HTTP error response.
 pub(super) fn error_response(code: ErrorCode, message: &str) -> Value {
-    written(&error(code, message))
+    to_json(&error(code, message))
 }
 
-/// What `/health` answers when this check is not well, or when all are.
-pub(super) fn health(unwell: Option<&'static str>) -> Value {
+/// Returns an example of a health report in which one check fails, or none.
+pub(super) fn health(failing: Option<&'static str>) -> Value {
     let check = |name: &'static str, detail: &str, latency_ms: f64| {
         let waiting = (name == "actors").then(|| [("llm", 0), ("persistence", 2)].into());
-        let status = if unwell == Some(name) { HealthStatus::Unhealthy } else { HealthStatus::Healthy };
-        let detail = if unwell == Some(name) { "no answer in time" } else { detail };
+        let status = if failing == Some(name) { HealthStatus::Unhealthy } else { HealthStatus::Healthy };
+        let detail = if failing == Some(name) { "no answer in time" } else { detail };
         (name, Check { status, detail: detail.to_owned(), latency_ms, age_ms: 4_210.5, mailboxes: waiting })
     };
     let checks = [
@@ -55,10 +55,10 @@ pub(super) fn health(unwell: Option<&'static str>) -> Value {
         check("sessions", "7 connections", 0.0),
     ];
     let status = checks.iter().map(|(_, check)| check.status).max().unwrap_or(HealthStatus::Healthy);
-    written(&HealthReport { status, version: super::VERSION, uptime_s: 86_400, checks: checks.into() })
+    to_json(&HealthReport { status, version: super::VERSION, uptime_s: 86_400, checks: checks.into() })
 }
 
-fn written<T: serde::Serialize>(value: &T) -> Value {
+fn to_json<T: serde::Serialize>(value: &T) -> Value {
     serde_json::to_value(value).unwrap_or_default()
 }
 
@@ -198,14 +198,14 @@ mod tests {
     use crate::protocol::client::ClientFrame;
 
     #[test]
-    fn every_message_has_an_example() {
-        for message in Wire::read().messages {
+    fn every_message_type_has_an_example() {
+        for message in Wire::from_types().messages {
             assert!(!message.examples.is_empty(), "{} has no example", message.name);
         }
     }
 
     #[test]
-    fn the_server_understands_every_example_of_a_client() {
+    fn parser_accepts_every_client_example() {
         for example in client() {
             ClientFrame::parse(&example.to_string()).unwrap();
         }

@@ -1,4 +1,4 @@
-//! The schemas of the wire: every message one object of its own, under its own name.
+//! The schemas of all messages, each as one object under a name of its own.
 
 use std::collections::BTreeMap;
 
@@ -11,72 +11,68 @@ use crate::health::HealthReport;
 use crate::protocol::client::ClientFrame;
 use crate::protocol::server::{ErrorFrame, ServerFrame};
 
-/// Where schemas are, in both documents.
+/// The path of schemas in both documents.
 const SCHEMAS: &str = "#/components/schemas/";
 
-/// Who sends a message.
+/// The sender of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sender {
-    /// The client.
     Client,
-    /// The server.
     Server,
 }
 
-/// One type of message.
+/// A message type.
 #[derive(Debug)]
 pub(super) struct MessageType {
-    /// Who sends it.
     pub(super) sender: Sender,
-    /// Its `type`.
+    /// The value of `type`.
     pub(super) kind: String,
-    /// The name of its schema: `ClientQuestion`, `ServerDelta`.
+    /// The name of the schema, such as `ClientQuestion`.
     pub(super) name: String,
-    /// A plain object: every field of it, and what each is.
+    /// The schema: an object with all fields.
     pub(super) schema: Value,
-    /// Messages as they are sent.
     pub(super) examples: Vec<Value>,
 }
 
 impl MessageType {
-    /// What it is for, in a sentence.
+    /// Returns the description of the message.
     pub(super) fn summary(&self) -> &str {
         self.schema.get("description").and_then(Value::as_str).unwrap_or_default()
     }
 }
 
-/// All that both documents are made of.
+/// The schemas that both documents contain.
 #[derive(Debug)]
 pub(super) struct Wire {
-    /// Every message, those of clients first, as the types list them.
+    /// All messages in the order of the enums, client messages first.
     pub(super) messages: Vec<MessageType>,
-    /// What messages and HTTP responses refer to, by name.
+    /// Schemas that messages and HTTP responses refer to, by name.
     pub(super) parts: BTreeMap<String, Value>,
 }
 
 impl Wire {
-    /// Reads the types.
-    pub(super) fn read() -> Self {
+    /// Collects the schemas of the protocol types.
+    pub(super) fn from_types() -> Self {
         let mut parts = BTreeMap::new();
         collect::<ClientFrame>(&mut parts);
         collect::<ServerFrame>(&mut parts);
         collect::<HealthReport>(&mut parts);
-        let client = lift(Sender::Client, &plain(ClientFrame::schema()), &parts);
-        let server = lift(Sender::Server, &plain(ServerFrame::schema()), &parts);
-        // Their fields are those of messages now; an error alone is also sent as it is, in responses over HTTP.
+        let client = message_types(Sender::Client, &schema_to_json(ClientFrame::schema()), &parts);
+        let server = message_types(Sender::Server, &schema_to_json(ServerFrame::schema()), &parts);
+        // Their fields are inlined into the messages. An error also stands alone, in HTTP responses.
         let bodies = ["SessionFrame", "DeltaFrame", "DoneFrame"];
         parts.retain(|name, _| !bodies.contains(&name.as_str()));
-        parts.insert("ErrorFrame".to_owned(), plain(ErrorFrame::schema()));
-        parts.insert("HealthReport".to_owned(), plain(HealthReport::schema()));
+        parts.insert("ErrorFrame".to_owned(), schema_to_json(ErrorFrame::schema()));
+        parts.insert("HealthReport".to_owned(), schema_to_json(HealthReport::schema()));
         Self { messages: client.into_iter().chain(server).collect(), parts }
     }
 
-    /// The messages of one side.
-    pub(super) fn of(&self, sender: Sender) -> impl Iterator<Item = &MessageType> {
+    /// Returns the messages of one sender.
+    pub(super) fn messages_from(&self, sender: Sender) -> impl Iterator<Item = &MessageType> {
         self.messages.iter().filter(move |message| message.sender == sender)
     }
 
-    /// Every schema by name: messages, their parts, and for each side the choice between its messages.
+    /// Returns every schema by name: messages, their parts, and one union per sender.
     pub(super) fn schemas(&self) -> Map<String, Value> {
         let mut schemas: Map<String, Value> = self.parts.clone().into_iter().collect();
         for message in &self.messages {
@@ -85,14 +81,15 @@ impl Wire {
             schemas.insert(message.name.clone(), schema);
         }
         for (name, sender) in [("ClientFrame", Sender::Client), ("ServerFrame", Sender::Server)] {
-            let each: Vec<Value> = self.of(sender).map(|message| reference(&message.name)).collect();
+            let each: Vec<Value> =
+                self.messages_from(sender).map(|message| reference(&message.name)).collect();
             schemas.insert(name.to_owned(), json!({ "oneOf": each }));
         }
         schemas
     }
 }
 
-/// A reference to a schema.
+/// Returns a reference to a schema.
 pub(super) fn reference(name: &str) -> Value {
     json!({ "$ref": format!("{SCHEMAS}{name}") })
 }
@@ -100,14 +97,14 @@ pub(super) fn reference(name: &str) -> Value {
 fn collect<T: ToSchema>(parts: &mut BTreeMap<String, Value>) {
     let mut named = Vec::new();
     T::schemas(&mut named);
-    parts.extend(named.into_iter().map(|(name, schema)| (name, plain(schema))));
+    parts.extend(named.into_iter().map(|(name, schema)| (name, schema_to_json(schema))));
 }
 
-fn plain(schema: RefOr<Schema>) -> Value {
+fn schema_to_json(schema: RefOr<Schema>) -> Value {
     without_null(serde_json::to_value(schema).unwrap_or_default())
 }
 
-/// A field that may be absent is never `null` on this wire, which the derived schemas would allow.
+/// Removes `null` from a schema: the derived schemas allow it for optional fields, the protocol does not.
 fn without_null(value: Value) -> Value {
     match value {
         Value::Array(items) => Value::Array(items.into_iter().map(without_null).collect()),
@@ -133,22 +130,22 @@ fn without_null(value: Value) -> Value {
     }
 }
 
-/// Takes the variants of an enum of frames apart.
-fn lift(sender: Sender, frames: &Value, parts: &BTreeMap<String, Value>) -> Vec<MessageType> {
+/// Returns one message type for each variant of a frame enum.
+fn message_types(sender: Sender, frames: &Value, parts: &BTreeMap<String, Value>) -> Vec<MessageType> {
     let variants = frames.get("oneOf").and_then(Value::as_array).cloned().unwrap_or_default();
-    let lifted = variants.iter().map(|variant| {
-        let schema = flat(variant, parts);
+    let types = variants.iter().map(|variant| {
+        let schema = flatten(variant, parts);
         let kind = schema.pointer("/properties/type/enum/0").and_then(Value::as_str).unwrap_or_default();
         let kind = kind.to_owned();
-        let name = format!("{sender:?}{}", camel(&kind));
-        let examples = examples::of(sender, &kind);
+        let name = format!("{sender:?}{}", to_camel_case(&kind));
+        let examples = examples::examples_of(sender, &kind);
         MessageType { sender, kind, name, schema, examples }
     });
-    lifted.collect()
+    types.collect()
 }
 
-/// One object with all the fields that a variant has, also those of the struct inside it.
-fn flat(variant: &Value, parts: &BTreeMap<String, Value>) -> Value {
+/// Returns the schema of a variant with the fields of its inner struct inlined.
+fn flatten(variant: &Value, parts: &BTreeMap<String, Value>) -> Value {
     let Some(pieces) = variant.get("allOf").and_then(Value::as_array) else { return variant.clone() };
     let mut whole = json!({ "type": "object", "description": variant["description"] });
     let (mut properties, mut required) = (Map::new(), Vec::new());
@@ -163,15 +160,15 @@ fn flat(variant: &Value, parts: &BTreeMap<String, Value>) -> Value {
     whole
 }
 
-/// Sets a field of an object.
+/// Sets a field of a JSON object.
 pub(super) fn set(object: &mut Value, name: &str, value: Value) {
     if let Value::Object(fields) = object {
         fields.insert(name.to_owned(), value);
     }
 }
 
-/// `feedback_saved` as `FeedbackSaved`.
-fn camel(kind: &str) -> String {
+/// Converts `feedback_saved` to `FeedbackSaved`.
+fn to_camel_case(kind: &str) -> String {
     let capital = |word: &str| {
         let mut letters = word.chars();
         letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())

@@ -1,6 +1,6 @@
-//! What the server says about itself: OpenAPI, AsyncAPI, and a page to read them on.
+//! The API documents: OpenAPI, AsyncAPI, and Swagger UI to read them.
 //!
-//! Both documents are made from the Rust types of the wire, once, when the server starts; a request copies a pointer.
+//! Both documents are generated from the protocol types once, when the server starts.
 
 mod asyncapi;
 #[cfg(test)]
@@ -17,25 +17,22 @@ use actix_web::http::header::CACHE_CONTROL;
 use actix_web::web::{Bytes, ServiceConfig, get, resource};
 use serde_json::Value;
 
-/// The licence of the server, as in its manifest.
 const LICENCE: &str = env!("CARGO_PKG_LICENSE");
 
-/// Who answers for the documents.
 const CONTACT: &str = "The maintainers of Resume Chatbot";
 
-/// The version of the server.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-static OPENAPI: LazyLock<Bytes> = LazyLock::new(|| written(&openapi::document()));
-static ASYNCAPI: LazyLock<Bytes> = LazyLock::new(|| written(&asyncapi::document()));
+static OPENAPI: LazyLock<Bytes> = LazyLock::new(|| serialize(&openapi::document()));
+static ASYNCAPI: LazyLock<Bytes> = LazyLock::new(|| serialize(&asyncapi::document()));
 
-fn written(document: &Value) -> Bytes {
+fn serialize(document: &Value) -> Bytes {
     Bytes::from(document.to_string())
 }
 
 pub(super) fn routes(config: &mut ServiceConfig) {
     for (path, document) in [("/openapi.json", &OPENAPI), ("/asyncapi.json", &ASYNCAPI)] {
-        // Made now, at the start of the first worker, and not by the first who asks.
+        // Forces the lazy value at start-up instead of in the first request.
         let document = Bytes::clone(document);
         let send = move || {
             let document = document.clone();

@@ -17,25 +17,25 @@ use crate::http::static_files;
 use crate::protocol::SUBPROTOCOL;
 
 const DESCRIPTION: &str = "Visitors of a portfolio site chat with a resume over a WebSocket.\n\n\
-    This document has the HTTP endpoints, and under Schemas every message of the WebSocket: `ClientFrame` is what \
-    clients send, `ServerFrame` what they are told. Which message answers which is in \
-    [/asyncapi.json](/asyncapi.json). No field is ever `null`: one that is not required may be absent.\n\n\
-    Every response carries `X-Request-Id`, the id under which the operator finds the request in the log. Endpoints \
-    answer `GET` alone; another method is 405.";
+    This document describes the HTTP endpoints and, under Schemas, every WebSocket message: clients send \
+    `ClientFrame`, the server sends `ServerFrame`. [/asyncapi.json](/asyncapi.json) lists the replies to each \
+    message. No field is ever `null`; optional fields may be absent.\n\n\
+    Every response carries `X-Request-Id`, the id of the request in the log. Endpoints accept only `GET`; \
+    another method is 405.";
 
 const HANDSHAKE: &str = "Opens the WebSocket. Messages are text frames of one JSON object each: `ClientFrame` from \
-    the client, `ServerFrame` from the server. The least a client must do: send a `question`, append each \
+    the client, `ServerFrame` from the server. A minimal client: send a `question`, append each \
     `delta.text`, stop at `done` or `error`.";
 
-/// The names of the groups, and what is in them.
+/// The names and descriptions of the endpoint groups.
 const TAGS: [(&str, &str); 4] = [
     ("Chat", "The WebSocket"),
-    ("Health", "For orchestrators and load balancers; no probe ever costs money"),
+    ("Health", "For orchestrators and load balancers; probes never cause cost"),
     ("Page", "The chat page and its client module"),
-    ("Documents", "This description of the server"),
+    ("Documents", "The API documents"),
 ];
 
-/// The document.
+/// Returns the document.
 pub(super) fn document() -> Value {
     let info = InfoBuilder::new()
         .title("Resume Chatbot")
@@ -55,7 +55,7 @@ pub(super) fn document() -> Value {
         .tags(Some(tags))
         .build();
     let mut document = serde_json::to_value(document).unwrap_or_default();
-    set(&mut document, "components", json!({ "schemas": Wire::read().schemas() }));
+    set(&mut document, "components", json!({ "schemas": Wire::from_types().schemas() }));
     document
 }
 
@@ -71,12 +71,12 @@ fn operations() -> Vec<(&'static str, Operation)> {
         [("/openapi.json", "This document"), ("/asyncapi.json", "The WebSocket as AsyncAPI 3.0")]
     {
         let content = ContentBuilder::new().schema(Some(ObjectBuilder::new())).build();
-        let told = response(what).content("application/json", content).build();
-        all.push((path, operation("Documents", path, what).response("200", told).build()));
+        let response = response(what).content("application/json", content).build();
+        all.push((path, operation("Documents", path, what).response("200", response).build()));
     }
-    let what = "The OpenAPI document to read and to try, in Swagger UI";
-    let told = response("The page").content("text/html; charset=utf-8", text()).build();
-    all.push(("/docs", operation("Documents", "/docs", what).response("200", told).build()));
+    let what = "Swagger UI for the OpenAPI document";
+    let response = response("The page").content("text/html; charset=utf-8", text()).build();
+    all.push(("/docs", operation("Documents", "/docs", what).response("200", response).build()));
     all
 }
 
@@ -95,7 +95,7 @@ fn chat() -> Operation {
     };
     let crowded = "Too many connections are open from your address. Please close some of them.";
     let upgrade = |code: ErrorCode, status: &str, when: &str, message: &str| {
-        (status.to_owned(), refused(when, &[(code, message.to_owned())]))
+        (status.to_owned(), error(when, &[(code, message.to_owned())]))
     };
     let mut chat = operation("Chat", "/ws/chat", "Open the WebSocket")
         .description(Some(HANDSHAKE))
@@ -105,14 +105,14 @@ fn chat() -> Operation {
         upgrade(
             ErrorCode::ValidationError,
             "400",
-            "There is no `Sec-WebSocket-Key`",
+            "`Sec-WebSocket-Key` is missing",
             &handshake("unknown WebSocket key"),
         ),
         upgrade(ErrorCode::NotAuthorized, "403", "The origin is not allowed", allowed),
         upgrade(
             ErrorCode::ValidationError,
             "426",
-            "It is no WebSocket handshake, or one of another version",
+            "Not a WebSocket handshake, or an unsupported version",
             &handshake("no WebSocket UPGRADE header found"),
         ),
     ] {
@@ -121,15 +121,15 @@ fn chat() -> Operation {
     chat.response(
         "429",
         later(
-            "The client's address has as many connections open as it may",
+            "The client address has reached its connection limit",
             &[(ErrorCode::RateLimitExceeded, crowded.to_owned())],
         ),
     )
     .response(
         "503",
         later(
-            "Every place is taken, or the server is leaving",
-            &[of(ErrorCode::Overloaded), of(ErrorCode::ShuttingDown)],
+            "The server is full, or it is shutting down",
+            &[default_error(ErrorCode::Overloaded), default_error(ErrorCode::ShuttingDown)],
         ),
     )
     .build()
@@ -149,14 +149,14 @@ fn handshake_headers() -> Vec<Parameter> {
     vec![
         header("Upgrade", "Must be `websocket`", "websocket"),
         header("Sec-WebSocket-Version", "Must be 13", "13"),
-        header("Sec-WebSocket-Key", "As RFC 6455 says", "dGhlIHNhbXBsZSBub25jZQ=="),
-        header("Sec-WebSocket-Protocol", "The version of the contract; may be left out", SUBPROTOCOL),
-        header("Origin", "Browsers send it; it must be allowed", "https://ada.example"),
+        header("Sec-WebSocket-Key", "See RFC 6455", "dGhlIHNhbXBsZSBub25jZQ=="),
+        header("Sec-WebSocket-Protocol", "The protocol version; optional", SUBPROTOCOL),
+        header("Origin", "Sent by browsers; must be allowed", "https://ada.example"),
     ]
 }
 
 fn report() -> Operation {
-    let deep = "Run every check now instead of telling the newest results";
+    let deep = "Runs every check now instead of returning the latest results";
     let depth = ParameterBuilder::new()
         .name("deep")
         .parameter_in(ParameterIn::Query)
@@ -169,17 +169,17 @@ fn report() -> Operation {
             utoipa::openapi::schema::OneOf::builder().item(schema("HealthReport")).item(schema("ErrorFrame")),
         ))
         .examples_from_iter([
-            ("database", example("The database is away", health(Some("database")))),
+            ("database", example("The database is unavailable", health(Some("database")))),
             (
                 "silent",
                 example(
-                    "Nobody can tell",
+                    "The health actor does not answer",
                     error_response(ErrorCode::Overloaded, "The health actor does not answer."),
                 ),
             ),
         ]);
-    operation("Health", "/health", "How every part of the server is")
-        .description(Some("200 when every check is healthy, else 503. It never asks the model anything."))
+    operation("Health", "/health", "The health of every component")
+        .description(Some("200 if every check is healthy, else 503. Never sends a request to the model."))
         .parameter(depth)
         .response(
             "200",
@@ -189,57 +189,61 @@ fn report() -> Operation {
         )
         .response(
             "400",
-            refused(
-                "`deep` is no boolean",
+            error(
+                "`deep` is not a boolean",
                 &[(ErrorCode::ValidationError, "`deep` is `true` or `false`.".to_owned())],
             ),
         )
         .response(
             "503",
-            response("A check is not healthy").content("application/json", unhealthy.build()).build(),
+            response("A check is unhealthy").content("application/json", unhealthy.build()).build(),
         )
         .build()
 }
 
 fn live() -> Operation {
-    operation("Health", "/health/live", "Whether the process answers")
+    operation("Health", "/health/live", "Whether the process responds")
         .description(Some("Never depends on the database or the model."))
-        .response("200", response("It does").content("application/json", status("live")).build())
+        .response("200", response("The process responds").content("application/json", status("live")).build())
         .build()
 }
 
 fn ready() -> Operation {
     let not_ready = (ErrorCode::Overloaded, "Not ready; /health says why.".to_owned());
-    operation("Health", "/health/ready", "Whether new visitors should be sent here")
-        .description(Some("200 when `/health` is healthy; fails first when the server is told to leave."))
-        .response("200", response("They should").content("application/json", status("ready")).build())
-        .response("503", refused("They should not", &[not_ready, of(ErrorCode::ShuttingDown)]))
+    operation("Health", "/health/ready", "Whether the server accepts new visitors")
+        .description(Some("200 if `/health` is healthy. Fails as soon as a shutdown begins."))
+        .response("200", response("The server is ready").content("application/json", status("ready")).build())
+        .response(
+            "503",
+            error("The server is not ready", &[not_ready, default_error(ErrorCode::ShuttingDown)]),
+        )
         .build()
 }
 
 fn file(path: &'static str, kind: &str) -> Operation {
     let what = if path == "/" { "The chat page".to_owned() } else { format!("{path} of the chat page") };
-    let told = response("The file").content(kind, text()).build();
-    operation("Page", path, &what).response("200", told).build()
+    let response = response("The file").content(kind, text()).build();
+    operation("Page", path, &what).response("200", response).build()
 }
 
-/// An operation with its id, made from the path: `health_ready`.
+/// Returns an operation whose id is derived from the path, such as `health_ready`.
 fn operation(tag: &str, path: &str, summary: &str) -> OperationBuilder {
     let words: Vec<&str> =
-        path.split(|letter: char| !letter.is_alphanumeric()).filter(|it| !it.is_empty()).collect();
+        path.split(|letter: char| !letter.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
     let id = if words.is_empty() { "page".to_owned() } else { words.join("_") };
     OperationBuilder::new().tag(tag).operation_id(Some(id)).summary(Some(summary))
 }
 
-/// A response with the header that all of them have.
+/// Returns a response with the common headers.
 fn response(description: &str) -> ResponseBuilder {
     let id = ObjectBuilder::new().schema_type(Type::String).max_length(Some(128));
-    let header =
-        HeaderBuilder::new().schema(Some(id)).description(Some("Yours if it was well-formed, or a new one"));
+    let header = HeaderBuilder::new()
+        .schema(Some(id))
+        .description(Some("The id from the request if it is well-formed, otherwise a new one"));
     ResponseBuilder::new().description(description).header("X-Request-Id", header.build())
 }
 
-fn refused(description: &str, examples: &[(ErrorCode, String)]) -> Response {
+fn error(description: &str, examples: &[(ErrorCode, String)]) -> Response {
     response(description).content("application/json", error_responses(examples)).build()
 }
 
@@ -251,8 +255,8 @@ fn error_responses(examples: &[(ErrorCode, String)]) -> Content {
     ContentBuilder::new().schema(Some(schema("ErrorFrame"))).examples_from_iter(examples).build()
 }
 
-/// A code with the message of the table.
-fn of(code: ErrorCode) -> (ErrorCode, String) {
+/// Returns a code with its default message.
+fn default_error(code: ErrorCode) -> (ErrorCode, String) {
     (code, code.entry().message.to_owned())
 }
 

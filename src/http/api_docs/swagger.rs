@@ -1,4 +1,4 @@
-//! `GET /docs`: Swagger UI, from the copy that is compiled in.
+//! `GET /docs`: Swagger UI, compiled into the binary.
 
 use std::io::{Cursor, Read};
 use std::sync::LazyLock;
@@ -8,7 +8,8 @@ use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TY
 use actix_web::web::{Bytes, ServiceConfig, get, resource};
 use utoipa_swagger_ui_vendored::SWAGGER_UI_VENDORED;
 
-/// As strict as that of the chat page, but for style attributes and inline images, which Swagger UI cannot do without.
+/// The Content Security Policy of the chat page, relaxed by what Swagger UI needs: style attributes and
+/// inline images.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; \
      img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
 
@@ -16,15 +17,14 @@ const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-/// The page and what starts Swagger UI in it.
 static PAGE: LazyLock<Bytes> = LazyLock::new(|| include_str!("../../../assets/docs.html").into());
 static START: LazyLock<Bytes> = LazyLock::new(|| include_str!("../../../assets/docs.js").into());
 
-/// Unpacked when they are first asked for: most servers never are.
-static BUNDLE: LazyLock<Bytes> = LazyLock::new(|| unpacked("swagger-ui-bundle.js"));
-static STYLE: LazyLock<Bytes> = LazyLock::new(|| unpacked("swagger-ui.css"));
+/// Unpacked on first use, because most servers never serve them.
+static BUNDLE: LazyLock<Bytes> = LazyLock::new(|| unpack("swagger-ui-bundle.js"));
+static STYLE: LazyLock<Bytes> = LazyLock::new(|| unpack("swagger-ui.css"));
 
-/// Path, type and content of every file.
+/// Path, media type and content of every file.
 const FILES: [(&str, &str, &LazyLock<Bytes>); 4] = [
     ("/docs", HTML, &PAGE),
     ("/docs/start.js", SCRIPT, &START),
@@ -32,11 +32,11 @@ const FILES: [(&str, &str, &LazyLock<Bytes>); 4] = [
     ("/docs/swagger-ui.css", CSS, &STYLE),
 ];
 
-/// A file of the distribution; empty when it has none of this name, which a test rules out.
-fn unpacked(name: &str) -> Bytes {
+/// Returns a file of the distribution, or nothing if it does not exist, which a test rules out.
+fn unpack(name: &str) -> Bytes {
     let Ok(mut archive) = zip::ZipArchive::new(Cursor::new(SWAGGER_UI_VENDORED)) else { return Bytes::new() };
     let end = format!("/dist/{name}");
-    let path = archive.file_names().flatten().find(|path| path.ends_with(&end)).map(|it| it.into_owned());
+    let path = archive.file_names().flatten().find(|path| path.ends_with(&end)).map(|path| path.into_owned());
     let Some(path) = path else { return Bytes::new() };
     let mut content = Vec::new();
     let read = archive.by_name(&path).map(|mut file| file.read_to_end(&mut content));
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_file_is_there() {
+    fn every_file_has_content() {
         for (path, _, content) in FILES {
             assert!(content.len() > 100, "{path} has {} bytes", content.len());
         }

@@ -48,7 +48,7 @@ impl<S> Contained<S> {
     fn error_frame(&self) -> ServerFrame {
         let code = ErrorCode::InternalError;
         self.surroundings.metrics.session.error(code);
-        ServerFrame::Error(Box::new(ErrorFrame::of(code, Arc::clone(&self.request_id))))
+        ServerFrame::Error(Box::new(ErrorFrame::new(code, Arc::clone(&self.request_id))))
     }
 }
 

@@ -23,12 +23,12 @@ pub(crate) struct Ran {
     pub(crate) stderr: String,
 }
 
-/// The Python of an environment that has all of `tests/documents/requirements.txt`.
+/// The Python of an environment that has all of `tests/tools/requirements.txt`.
 pub(crate) fn python(test: &str) -> Option<PathBuf> {
     named_by("TEST_PYTHON", test)
 }
 
-/// A directory with all of `tests/documents/package.json`.
+/// A directory with all of `tests/tools/package.json`.
 pub(crate) fn node_modules(test: &str) -> Option<PathBuf> {
     named_by("TEST_NODE_MODULES", test)
 }

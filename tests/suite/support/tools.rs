@@ -39,7 +39,7 @@ pub(crate) fn named_by(variable: &str, test: &str) -> Option<PathBuf> {
     if path.is_none() {
         assert!(std::env::var_os("CI").is_none(), "{variable} must be set where CI is");
         let missing =
-            format!("{test} was NOT covered: {variable} is unset; `tests/run` installs what it needs");
+            format!("{test} was NOT covered: {variable} is unset; `tests/run --install` installs it");
         // Written past the harness's capture, which would hide it from a run that passes.
         let _ = writeln!(std::io::stderr(), "{missing}");
     }

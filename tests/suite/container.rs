@@ -9,7 +9,6 @@ use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Component, Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::OnceLock;
 
 /// Makes the release profile cheap. What the steps do stays the same.
 const FAST_RELEASE: [(&str, &str); 3] = [
@@ -116,34 +115,31 @@ fn shell_quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 
-/// Runs the build stage once and returns the directory that stands for its root.
-fn built() -> &'static Path {
-    static ROOT: OnceLock<PathBuf> = OnceLock::new();
-    ROOT.get_or_init(|| {
-        let scratch = Path::new(env!("CARGO_TARGET_TMPDIR")).join("container");
-        let root = scratch.join("build-stage");
-        if root.exists() {
-            fs::remove_dir_all(&root).unwrap();
-        }
-        let mut directory = root.clone();
-        for Instruction { keyword, arguments } in &stages().0 {
-            match keyword.as_str() {
-                "WORKDIR" => {
-                    directory = below(&root, Path::new(arguments));
-                    fs::create_dir_all(&directory).unwrap();
-                }
-                "COPY" => {
-                    assert_eq!(arguments, ". .", "the test copies the whole context");
-                    for entry in build_context() {
-                        copy(&repository().join(&entry), &directory.join(&entry));
-                    }
-                }
-                "RUN" => run_in_scratch(arguments, &root, &directory, &scratch.join("caches")),
-                _ => panic!("the test does not know {keyword} in the build stage"),
+/// Runs the build stage and returns the directory that stands for its root.
+fn run_build_stage(stage: &Stage) -> PathBuf {
+    let scratch = Path::new(env!("CARGO_TARGET_TMPDIR")).join("container");
+    let root = scratch.join("build-stage");
+    if root.exists() {
+        fs::remove_dir_all(&root).unwrap();
+    }
+    let mut directory = root.clone();
+    for Instruction { keyword, arguments } in stage {
+        match keyword.as_str() {
+            "WORKDIR" => {
+                directory = below(&root, Path::new(arguments));
+                fs::create_dir_all(&directory).unwrap();
             }
+            "COPY" => {
+                assert_eq!(arguments, ". .", "the test copies the whole context");
+                for entry in build_context() {
+                    copy(&repository().join(&entry), &directory.join(&entry));
+                }
+            }
+            "RUN" => run_in_scratch(arguments, &root, &directory, &scratch.join("caches")),
+            _ => panic!("the test does not know {keyword} in the build stage"),
         }
-        root
-    })
+    }
+    root
 }
 
 /// Runs a step in `directory`. Cache mounts below it become links to directories that outlive the test.
@@ -171,22 +167,8 @@ fn run_in_scratch(arguments: &str, root: &Path, directory: &Path, caches: &Path)
     assert!(output.status.success(), "{command}\n{}", String::from_utf8_lossy(&output.stderr));
 }
 
-#[test]
-fn the_build_stage_compiles_the_program_from_the_build_context() {
-    let root = built();
-    let (_, last) = stages();
-    let copied = only(&last, "COPY").strip_prefix("--from=build ").unwrap().split_once(' ').unwrap();
-    let program = below(root, Path::new(copied.0));
-    let version = Command::new(program).arg("--version").output().unwrap();
-    assert_eq!(
-        String::from_utf8_lossy(&version.stdout).trim(),
-        concat!("resume-chatbot ", env!("CARGO_PKG_VERSION"))
-    );
-}
-
-#[test]
-fn only_what_the_build_reads_enters_it() {
-    let directory = below(built(), Path::new(only(&stages().0, "WORKDIR")));
+/// Only what the build reads may enter it.
+fn check_that_the_context_is_minimal(directory: &Path) {
     // Read by Cargo itself. Of the benches it only checks that they exist.
     let mut needed: BTreeSet<PathBuf> =
         [".cargo", "Cargo.toml", "Cargo.lock", "benches"].map(PathBuf::from).into();
@@ -194,10 +176,30 @@ fn only_what_the_build_reads_enters_it() {
     let report = fs::read_to_string(directory.join("target/release/resume-chatbot.d")).unwrap();
     let (_, files) = report.split_once(": ").unwrap();
     for file in files.split_whitespace() {
-        let path = Path::new(file).strip_prefix(&directory).unwrap();
+        let path = Path::new(file).strip_prefix(directory).unwrap();
         needed.insert(path.components().next().unwrap().as_os_str().into());
     }
     assert_eq!(build_context(), needed);
+}
+
+/// One test, because a second one that waits for the build would keep another test from running.
+#[test]
+fn the_steps_of_the_containerfile_build_an_image_that_becomes_healthy() {
+    let (build, last) = stages();
+    let root = run_build_stage(&build);
+    check_that_the_context_is_minimal(&below(&root, Path::new(only(&build, "WORKDIR"))));
+    let (program, _) = copied_from_build(only(&last, "COPY"));
+    let version = Command::new(below(&root, program)).arg("--version").output().unwrap();
+    let version = String::from_utf8_lossy(&version.stdout).into_owned();
+    assert_eq!(version.trim(), concat!("resume-chatbot ", env!("CARGO_PKG_VERSION")));
+    run_final_stage(&last, &root);
+}
+
+/// Source and destination of a `COPY` from the build stage.
+fn copied_from_build(arguments: &str) -> (&Path, &str) {
+    let paths = arguments.strip_prefix("--from=build ").unwrap_or_else(|| panic!("{arguments}"));
+    let (from, to) = paths.split_once(' ').unwrap();
+    (Path::new(from), to)
 }
 
 #[test]
@@ -238,41 +240,40 @@ fn in_overlay(script: &str) -> Output {
 
 /// Serves as the image does, until the health check succeeds, and then stops it as an engine does.
 const SERVE: &str = r#"
-    as_image() { env -i $variables PATH=/usr/local/bin:/usr/bin:/bin chroot --userspec="$user" "$root" "$@"; }
-    if as_image $healthcheck; then echo "healthy before it serves" >&2; exit 1; fi
-    env -i $variables PATH=/usr/local/bin:/usr/bin:/bin chroot --userspec="$user" "$root" \
-        sh -c 'cd /data && exec "$@"' sh $command &
+    as_image="chroot --userspec=$user $root env -i PATH=/usr/local/bin:/usr/bin:/bin $variables"
+    status=0
+    $as_image $healthcheck || status=$?
+    test $status = 1
+    $as_image sh -c 'cd /data && exec "$@"' sh $command &
     server=$!
     tries=0
-    until as_image $healthcheck; do
+    until $as_image $healthcheck; do
         tries=$((tries + 1))
         if [ $tries -gt 240 ] || ! kill -0 $server; then echo "it did not become healthy" >&2; exit 1; fi
         sleep 0.5
     done
     stat -c '%u:%g %a' "$root"/data/resume-chatbot.db
-    as_image id -u
+    $as_image id -u
     kill -s "$signal" $server
     wait $server
 "#;
 
-#[test]
-fn the_final_stage_serves_as_an_unprivileged_user_and_becomes_healthy() {
+/// Runs the final stage on an overlay, then the command and the health check of the image.
+fn run_final_stage(stage: &Stage, build_root: &Path) {
     let is_root = rustix::process::geteuid().is_root();
     if !is_root || !Path::new("/etc/debian_version").exists() || !in_overlay("true").status.success() {
         let message = "the image's final stage was NOT covered: it needs root, Debian and overlay mounts";
         let _ = writeln!(std::io::stderr(), "{message}");
         return;
     }
-    let (_, last) = stages();
     let mut script = String::new();
-    for Instruction { keyword, arguments } in &last {
+    for Instruction { keyword, arguments } in stage {
         let quoted = shell_quote(arguments);
         match keyword.as_str() {
             "RUN" => script += &format!("chroot $root sh -c {quoted} >&2\n"),
             "COPY" => {
-                let (from, to) =
-                    arguments.strip_prefix("--from=build ").and_then(|paths| paths.split_once(' ')).unwrap();
-                let from = below(built(), Path::new(from));
+                let (from, to) = copied_from_build(arguments);
+                let from = below(build_root, from);
                 script += &format!("cp -p {} $root{to}\n", shell_quote(&from.display().to_string()));
             }
             "USER" => script += &format!("user={quoted}\n"),
@@ -286,10 +287,10 @@ fn the_final_stage_serves_as_an_unprivileged_user_and_becomes_healthy() {
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
     let variables = format!(
         "{} PORT={port} OPERATOR_ADDRESS=off LLM_BASE_URL=http://127.0.0.1:9/v1 RESUME_PATH=/resume.md",
-        only(&last, "ENV")
+        only(stage, "ENV")
     );
-    let command = [exec_form(only(&last, "ENTRYPOINT")), exec_form(only(&last, "CMD"))].concat().join(" ");
-    let healthcheck = exec_form(only(&last, "HEALTHCHECK")).join(" ");
+    let command = [exec_form(only(stage, "ENTRYPOINT")), exec_form(only(stage, "CMD"))].concat().join(" ");
+    let healthcheck = exec_form(only(stage, "HEALTHCHECK")).join(" ");
     script += &format!("install -m 644 {resume} $root/resume.md\n");
     script += &format!("variables={}\n", shell_quote(&variables));
     script += &format!("command={}\n", shell_quote(&command));

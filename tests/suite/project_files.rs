@@ -54,12 +54,11 @@ async fn every_just_recipe_expands_to_commands_that_exist() {
         summary.stdout.split_whitespace().filter(|recipe| *recipe != "default").collect();
     assert!(recipes.len() > 5, "{recipes:?}");
     for recipe in recipes {
-        let arguments = if recipe == "bench" {
-            ["--dry-run", recipe, "session"].as_slice()
-        } else {
-            &["--dry-run", recipe]
-        };
-        let ran = run_tool(&just, arguments).await;
+        let mut arguments = vec!["--dry-run", recipe];
+        if recipe == "bench" {
+            arguments.push("session");
+        }
+        let ran = run_tool(&just, &arguments).await;
         assert!(ran.succeeded, "{recipe}: {}", ran.stderr);
         // A dry run prints the commands on standard error.
         for command in ran.stderr.lines() {

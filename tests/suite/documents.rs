@@ -137,7 +137,7 @@ async fn the_asyncapi_document_is_valid_with_all_its_examples() {
     let server = demo().await;
     // Node looks for modules beside the script.
     let directory = modules.parent().unwrap();
-    let script = std::fs::read_to_string(in_repository("tests/documents/asyncapi.mjs")).unwrap();
+    let script = std::fs::read_to_string(in_repository("tests/tools/asyncapi.mjs")).unwrap();
     let text = document(&server, "/asyncapi.json").await;
     let ran = run(program("node", &["--input-type=module", "--eval", &script], directory), &text).await;
     assert!(ran.succeeded, "{}{}", ran.stdout, ran.stderr);

@@ -27,7 +27,7 @@ pub(crate) fn chromedriver() -> Option<OsString> {
             std::env::var_os("CI").is_none(),
             "TEST_CHROMEDRIVER must name a chromedriver where CI is set"
         );
-        let missing = "the chat page was NOT covered in a browser: TEST_CHROMEDRIVER is unset; `tests/run` installs one";
+        let missing = "the chat page was NOT covered in a browser: TEST_CHROMEDRIVER is unset; `tests/run --install` installs one";
         // Written past the harness's capture, which would hide it from a run that passes.
         let _ = writeln!(std::io::stderr(), "{missing}");
     }

@@ -23,12 +23,12 @@ pub(crate) struct Ran {
     pub(crate) stderr: String,
 }
 
-/// The Python of an environment that has all of `tests/documents/requirements.txt`.
+/// The Python of an environment that has all of `tests/tools/requirements.txt`.
 pub(crate) fn python(test: &str) -> Option<PathBuf> {
     named_by("TEST_PYTHON", test)
 }
 
-/// A directory with all of `tests/documents/package.json`.
+/// A directory with all of `tests/tools/package.json`.
 pub(crate) fn node_modules(test: &str) -> Option<PathBuf> {
     named_by("TEST_NODE_MODULES", test)
 }
@@ -39,7 +39,7 @@ pub(crate) fn named_by(variable: &str, test: &str) -> Option<PathBuf> {
     if path.is_none() {
         assert!(std::env::var_os("CI").is_none(), "{variable} must be set where CI is");
         let missing =
-            format!("{test} was NOT covered: {variable} is unset; `tests/run` installs what it needs");
+            format!("{test} was NOT covered: {variable} is unset; `tests/run --install` installs it");
         // Written past the harness's capture, which would hide it from a run that passes.
         let _ = writeln!(std::io::stderr(), "{missing}");
     }

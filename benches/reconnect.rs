@@ -20,13 +20,13 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
-use support::fake_openrouter::FakeOpenRouter;
-use support::raw_socket::RawSocket;
-use support::scrape::Scrape;
-use support::script::Script;
-use support::server::Server;
-use support::server_config::ServerConfig;
-use support::stores::Store;
+use support::client::raw_socket::RawSocket;
+use support::server::config::ServerConfig;
+use support::server::metrics_scrape::Scrape;
+use support::server::test_server::Server;
+use support::stores::fresh_store::Store;
+use support::upstream::fake_openrouter::FakeOpenRouter;
+use support::upstream::script::Script;
 
 const SESSIONS: usize = 10_000;
 

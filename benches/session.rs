@@ -11,13 +11,13 @@ mod support;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use support::chat_client::ChatClient;
-use support::fake_openrouter::FakeOpenRouter;
-use support::raw_socket::RawSocket;
-use support::script::Script;
-use support::server::Server;
-use support::server_config::ServerConfig;
-use support::stores::Store;
+use support::client::chat_client::ChatClient;
+use support::client::raw_socket::RawSocket;
+use support::server::config::ServerConfig;
+use support::server::test_server::Server;
+use support::stores::fresh_store::Store;
+use support::upstream::fake_openrouter::FakeOpenRouter;
+use support::upstream::script::Script;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 

@@ -26,7 +26,7 @@ use resume_chatbot::settings::{DatabaseSettings, DatabaseUrl};
 use resume_chatbot::spending::{Account, Amount, Budget, Ceilings, Day};
 use resume_chatbot::supervision::{Supervision, supervisor};
 use slog::{Discard, Logger, o};
-use support::stores::{FreshStore, Store};
+use support::stores::fresh_store::{FreshStore, Store};
 use tokio_postgres::NoTls;
 use uuid::Uuid;
 

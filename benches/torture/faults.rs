@@ -7,12 +7,12 @@ use std::time::Duration;
 use tokio::process::Command;
 use tokio::time::sleep;
 
-use super::judge::Violation;
+use super::oracle::Violation;
 use super::random::Random;
-use super::support::server::Server;
-use super::support::sql::on_postgres;
-use super::support::stores::{FreshStore, Store};
-use super::world::World;
+use super::run_state::World;
+use super::support::server::test_server::Server;
+use super::support::stores::fresh_store::{FreshStore, Store};
+use super::support::stores::sql::on_postgres;
 
 /// The end of a run that is left without faults, so that what they did shows.
 const QUIET: Duration = Duration::from_secs(8);

@@ -4,20 +4,20 @@
 #![expect(clippy::print_stdout, reason = "printing the report is what it is for")]
 #![expect(clippy::panic, clippy::indexing_slicing, reason = "what is not there ends the run")]
 
-mod asking;
 mod connection;
 mod faults;
-mod inspection;
+mod final_check;
 #[allow(dead_code, unused_imports, reason = "its tests, which the suite runs, are compiled here too")]
-mod judge;
-mod model;
+mod oracle;
+mod question;
 mod race;
 mod random;
+mod run_state;
+mod scripted_model;
 #[allow(dead_code, reason = "the vocabulary of the tests, of which this uses a little")]
 #[path = "../../tests/suite/support/mod.rs"]
 mod support;
 mod visitor;
-mod world;
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -26,14 +26,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
+use run_state::World;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use support::fake_openrouter::FakeOpenRouter;
-use support::server::Server;
-use support::server_config::ServerConfig;
-use support::stores::Store;
+use support::server::config::ServerConfig;
+use support::server::test_server::Server;
+use support::stores::fresh_store::Store;
+use support::upstream::fake_openrouter::FakeOpenRouter;
 use tokio::task::JoinSet;
 use visitor::Visitor;
-use world::World;
 
 /// What a run is asked to be.
 #[derive(Debug, Parser)]
@@ -122,7 +122,7 @@ async fn run(plan: Plan, kind: Kind, log: Option<File>, control: &[String]) -> (
     let mut server = Server::start(config).await;
     let world = Arc::new(World::new(plan.seed, server.address(), plan.lasts, log));
     let model = Arc::clone(&world);
-    upstream.answer_with(move |request| model::answer(&model, request));
+    upstream.answer_with(move |request| scripted_model::answer(&model, request));
     let began = Instant::now();
     let mut visits = JoinSet::new();
     for number in 0..plan.visitors {
@@ -136,13 +136,13 @@ async fn run(plan: Plan, kind: Kind, log: Option<File>, control: &[String]) -> (
     faults::terminate(&mut server, &world).await;
     let mut inspections = JoinSet::new();
     for visitor in visitors {
-        inspections.spawn(inspection::inspect(visitor, Arc::clone(&world)));
+        inspections.spawn(final_check::inspect(visitor, Arc::clone(&world)));
     }
     let turns: usize = inspections.join_all().await.into_iter().sum();
     let stored = store.number("SELECT count(*) FROM turns").await;
     if i64::try_from(turns) != Ok(stored) {
         let said = format!("{stored} turns in the store, {turns} in all histories");
-        world.report("store", &judge::Violation::new("every stored turn is a visitor's", said));
+        world.report("store", &oracle::Violation::new("every stored turn is a visitor's", said));
     }
     let (mut lines, kept) = world.told();
     lines.insert(0, format!("stayed: {:.1} minutes", stayed.as_secs_f64() / 60.0));

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::connection::{Connection, Heard};
-use super::judge::rules::{Raced, one_owner};
-use super::judge::transcript::{Place, Transcript};
+use super::oracle::rules::{Raced, one_owner};
+use super::oracle::transcript::{Place, Transcript};
 use super::visitor::{Line, Visitor, judge, resume_frame};
 
 /// How long two sockets may believe that they own a session.

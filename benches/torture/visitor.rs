@@ -6,13 +6,13 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::asking::Interruption;
 use super::connection::{Connection, Heard};
-use super::judge::Violation;
-use super::judge::transcript::{Facts, Place, Transcript};
-use super::judge::words::key;
+use super::oracle::Violation;
+use super::oracle::numbered_words::key;
+use super::oracle::transcript::{Facts, Place, Transcript};
+use super::question::Interruption;
 use super::random::Random;
-use super::world::World;
+use super::run_state::World;
 
 /// How long nothing may come while something must: longer than every fault and every timeout of the server.
 const SILENCE: Duration = Duration::from_secs(60);

@@ -14,58 +14,17 @@
 mod support;
 
 #[allow(dead_code, reason = "the suite runs the tests of the rules; `tests/torture` judges by them")]
-#[path = "../../benches/torture/judge/mod.rs"]
-mod judge;
+#[path = "../../benches/torture/oracle/mod.rs"]
+mod oracle;
 
-mod address_limits;
-mod admission;
 mod architecture;
 mod browser;
-mod browser_weather;
-mod budget;
-mod clocks;
-mod compatible_servers;
-mod configuration;
-mod container;
-mod database_away;
-mod database_link;
-mod degraded;
-mod descriptors;
-mod documents;
-mod examples;
-mod exit_codes;
-mod exports;
-mod groups;
-mod hazards;
-mod health;
-mod history_and_resume;
-mod keys;
-mod later_costs;
+mod budgets;
+mod cli;
 mod limits;
-mod logs;
-mod metrics;
-mod narrow_budgets;
-mod outages;
-mod owner_commands;
-mod panics;
-mod presence;
-mod probes;
-mod protocol_errors;
-mod pruning;
-mod question_ids;
+mod operations;
+mod prompt;
+mod protocol;
 mod recovery;
-mod regenerating;
-mod restarts;
-mod resume_formats;
-mod retries;
-mod rfc6455;
-mod safety;
-mod shutdown;
-mod slow_readers;
-mod stopping;
 mod stores;
-mod streaming;
-mod two_servers;
-mod upstream_errors;
-mod upstream_table;
-mod wishes;
+mod upstream;

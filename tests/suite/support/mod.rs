@@ -2,31 +2,11 @@
 //!
 //! Every wait has a deadline, and a missed one fails with what was awaited and what came instead.
 
-pub(crate) mod answer;
-pub(crate) mod browser;
-pub(crate) mod cable;
-pub(crate) mod chat;
-pub(crate) mod chat_client;
-pub(crate) mod contract;
-pub(crate) mod fake_openrouter;
-pub(crate) mod faults;
-pub(crate) mod gate;
-pub(crate) mod handshake;
-pub(crate) mod http;
-pub(crate) mod owner;
-pub(crate) mod piece;
-pub(crate) mod printed;
-pub(crate) mod process;
-pub(crate) mod raw_socket;
-pub(crate) mod request;
-pub(crate) mod scrape;
-pub(crate) mod script;
+pub(crate) mod client;
 pub(crate) mod server;
-pub(crate) mod server_config;
-pub(crate) mod sql;
 pub(crate) mod stores;
-pub(crate) mod stream;
 pub(crate) mod tools;
+pub(crate) mod upstream;
 
 use std::fmt::Debug;
 use std::future::Future;

@@ -1,0 +1,7 @@
+//! What an operator sees: health checks, logs, metrics, the container image.
+
+mod container;
+mod health;
+mod library_regressions;
+mod logs;
+mod metrics;

@@ -1,5 +1,6 @@
-//! What measuring a mailbox costs: `cargo bench --bench mailbox` sends the same messages to the same actor through
-//! actix alone and through [`Post`], in turns, and prints the difference for each message.
+//! What measuring a mailbox costs: `cargo bench --bench mailbox` sends the same messages to the
+//! same actor through actix alone and through [`Post`], in turns, and prints the difference for
+//! each message.
 
 #![expect(clippy::print_stdout, reason = "printing the figures is what it is for")]
 

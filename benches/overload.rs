@@ -1,5 +1,6 @@
-//! What is left of the work when twice as much is asked as the model can give: `cargo bench --bench overload` prints the
-//! answers per second at the model's capacity and at twice that, and how long visitors wait for the first word.
+//! What is left of the work when twice as much is asked as the model can give: `cargo bench --bench
+//! overload` prints the answers per second at the model's capacity and at twice that, and how long
+//! visitors wait for the first word.
 
 #![expect(clippy::print_stdout, reason = "printing the figures is what it is for")]
 #![expect(clippy::panic, clippy::indexing_slicing, reason = "a measurement that goes wrong must end")]
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 use support::client::chat_client::ChatClient;
 use support::server::config::ServerConfig;
 use support::server::test_server::Server;
-use support::stores::fresh_store::Store;
+use support::stores::fresh_store::StoreKind;
 use support::upstream::fake_openrouter::FakeOpenRouter;
 use support::upstream::script::Script;
 use tokio::sync::mpsc;
@@ -53,8 +54,8 @@ async fn main() {
 /// Asks so many questions a second, whatever becomes of them; returns the answers a second.
 async fn under(load: &str, rate: u32) -> f64 {
     let upstream = FakeOpenRouter::start().await;
-    upstream.always(Script::of_many(WORDS).every(PAUSE));
-    let store = Store::Sqlite.fresh().await;
+    upstream.always(Script::with_numbered_words(WORDS).every(PAUSE));
+    let store = StoreKind::Sqlite.create().await;
     let config = ServerConfig::serve(&store, &upstream)
         .with("LLM_MAX_CONCURRENCY", PLACES)
         .with("LLM_QUEUE_TIMEOUT", "3s")
@@ -80,14 +81,14 @@ async fn under(load: &str, rate: u32) -> f64 {
         });
     }
     drop(tell);
-    let (mut answered, mut refused, mut turned_away, mut waits) = (0.0_f64, 0, 0, Vec::new());
+    let (mut answered, mut rejected, mut turned_away, mut waits) = (0.0_f64, 0, 0, Vec::new());
     while let Some(ending) = told.recv().await {
         match ending {
             Ending::Answered { first_word } => {
                 answered += 1.0;
                 waits.push(first_word);
             }
-            Ending::Refused => refused += 1,
+            Ending::Refused => rejected += 1,
             Ending::TurnedAway => turned_away += 1,
         }
     }
@@ -96,7 +97,7 @@ async fn under(load: &str, rate: u32) -> f64 {
     let at = |share: usize| waits.get(waits.len() * share / 100).copied().unwrap_or_default();
     println!(
         "{load:<10} of the capacity, {rate:>3} questions/s: {rate_of_answers:>5.1} answers/s, first word median {:.2?}, \
-         p99 {:.2?}; {refused} refused at once, {turned_away} after waiting",
+         p99 {:.2?}; {rejected} refused at once, {turned_away} after waiting",
         at(50),
         at(99)
     );
@@ -108,7 +109,7 @@ async fn ask(visitor: &mut ChatClient) -> Ending {
     visitor.ask("What does she do?").await;
     let (mut first_word, mut accepted) = (None, false);
     loop {
-        let frame = visitor.hear().await;
+        let frame = visitor.receive().await;
         match frame["type"].as_str().unwrap_or_default() {
             "accepted" => accepted = true,
             "delta" => {

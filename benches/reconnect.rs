@@ -1,5 +1,6 @@
-//! Everybody comes back at once: `cargo bench --bench reconnect` opens 10,000 sessions that have asked something, kills the
-//! server, starts it again, and has all clients connect and resume at the same time, next to the same clients only connecting.
+//! Everybody comes back at once: `cargo bench --bench reconnect` opens 10,000 sessions that have
+//! asked something, kills the server, starts it again, and has all clients connect and resume at
+//! the same time, next to the same clients only connecting.
 
 #![expect(clippy::print_stdout, reason = "printing the figures is what it is for")]
 #![expect(
@@ -24,13 +25,14 @@ use support::client::raw_socket::RawSocket;
 use support::server::config::ServerConfig;
 use support::server::metrics_scrape::Scrape;
 use support::server::test_server::Server;
-use support::stores::fresh_store::Store;
+use support::stores::fresh_store::StoreKind;
 use support::upstream::fake_openrouter::FakeOpenRouter;
 use support::upstream::script::Script;
 
 const SESSIONS: usize = 10_000;
 
-/// Sessions made beside each other; and handshakes and resumes under way at once, which a listener's queue of 4,096 can hold.
+/// Sessions made beside each other; and handshakes and resumes under way at once, which a
+/// listener's queue of 4,096 can hold.
 const MADE_AT_ONCE: usize = 200;
 const OPENED_AT_ONCE: usize = 4_000;
 
@@ -51,18 +53,18 @@ async fn main() {
     let limit = getrlimit(Resource::Nofile);
     // Where it cannot be raised far enough, opening the connections says so.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
-    measure(Store::Sqlite, "SQLite").await;
+    measure(StoreKind::Sqlite, "SQLite").await;
     if std::env::var_os("TEST_DATABASE_URL").is_some() {
-        measure(Store::Postgres, "PostgreSQL").await;
+        measure(StoreKind::Postgres, "PostgreSQL").await;
     } else {
         println!("PostgreSQL: not measured, TEST_DATABASE_URL is not set");
     }
 }
 
-async fn measure(store: Store, name: &str) {
+async fn measure(store: StoreKind, name: &str) {
     let upstream = FakeOpenRouter::start().await;
-    upstream.always(Script::of_many(WORDS));
-    let store = store.fresh().await;
+    upstream.always(Script::with_numbered_words(WORDS));
+    let store = store.create().await;
     let config = ServerConfig::serve(&store, &upstream)
         .with("MAX_CONNECTIONS", SESSIONS)
         .with("FIRST_FRAME_TIMEOUT", "5m");
@@ -77,7 +79,7 @@ async fn measure(store: Store, name: &str) {
         bare.push(all_at_once(&server, &tickets, |_| connect_only(&server)).await);
         kill_and_start(&mut server).await;
         resumed.push(all_at_once(&server, &tickets, |ticket| come_back(&server, ticket)).await);
-        let scrape = Scrape::of(&server).await;
+        let scrape = Scrape::fetch(&server).await;
         writes = (scrape.value("store_writes_total"), scrape.value("store_commits_total"));
         assert_eq!(scrape.value("session_resumed_sessions_total"), 1e4, "sessions that came back");
     }
@@ -130,12 +132,12 @@ async fn all_at_once<'a, F>(server: &Server, tickets: &'a [Ticket], run: impl Fn
 where
     F: Future<Output = RawSocket>,
 {
-    let before = Scrape::of(server).await.value("process_cpu_seconds_total");
+    let before = Scrape::fetch(server).await.value("process_cpu_seconds_total");
     let began = Instant::now();
     let open = stream::iter(tickets).map(run).buffer_unordered(OPENED_AT_ONCE);
     let open: Vec<RawSocket> = open.collect().await;
     let took = began.elapsed().as_secs_f64();
-    let processor = Scrape::of(server).await.value("process_cpu_seconds_total") - before;
+    let processor = Scrape::fetch(server).await.value("process_cpu_seconds_total") - before;
     drop(open);
     Effort { took, processor }
 }

@@ -1,5 +1,5 @@
-//! What a session costs: `cargo bench --bench session` prints start-up time, idle memory per session, and how much later
-//! than the model's server itself the first word of an answer comes.
+//! What a session costs: `cargo bench --bench session` prints start-up time, idle memory per
+//! session, and how much later than the model's server itself the first word of an answer comes.
 
 #![expect(clippy::print_stdout, reason = "printing the figures is what it is for")]
 #![expect(clippy::panic, clippy::indexing_slicing, reason = "a measurement that goes wrong must end")]
@@ -15,7 +15,7 @@ use support::client::chat_client::ChatClient;
 use support::client::raw_socket::RawSocket;
 use support::server::config::ServerConfig;
 use support::server::test_server::Server;
-use support::stores::fresh_store::Store;
+use support::stores::fresh_store::StoreKind;
 use support::upstream::fake_openrouter::FakeOpenRouter;
 use support::upstream::script::Script;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -39,7 +39,7 @@ async fn start_up() {
     let mut times = Vec::new();
     for _ in 0..STARTS {
         let upstream = FakeOpenRouter::start().await;
-        let store = Store::Sqlite.fresh().await;
+        let store = StoreKind::Sqlite.create().await;
         let began = Instant::now();
         let server = Server::start(ServerConfig::serve(&store, &upstream)).await;
         times.push(began.elapsed());
@@ -50,7 +50,7 @@ async fn start_up() {
 
 async fn idle_memory() {
     let upstream = FakeOpenRouter::start().await;
-    let store = Store::Sqlite.fresh().await;
+    let store = StoreKind::Sqlite.create().await;
     let server = Server::start(ServerConfig::serve(&store, &upstream)).await;
     // The first sessions pay for what all of them share.
     let mut open = Vec::with_capacity(SESSIONS);
@@ -78,8 +78,8 @@ async fn open_sessions(server: &Server, open: &mut Vec<RawSocket>, count: usize)
 
 async fn first_word() {
     let upstream = FakeOpenRouter::start().await;
-    upstream.always(Script::of(&["One ", "two ", "three."]).every(Duration::from_millis(20)));
-    let store = Store::Sqlite.fresh().await;
+    upstream.always(Script::from_words(&["One ", "two ", "three."]).every(Duration::from_millis(20)));
+    let store = StoreKind::Sqlite.create().await;
     let config = ServerConfig::serve(&store, &upstream).with("RATE_LIMIT_REQUESTS_PER_MINUTE", 600);
     let server = Server::start(config).await;
     let mut visitor = ChatClient::connect(&server).await;
@@ -90,15 +90,16 @@ async fn first_word() {
         alone.push(direct.first_word().await);
         let began = Instant::now();
         visitor.ask("What does she do?").await;
-        while visitor.hear().await["type"] != "delta" {}
+        while visitor.receive().await["type"] != "delta" {}
         through.push(began.elapsed());
-        visitor.hear_until("done").await;
+        visitor.receive_until("done").await;
     }
     println!("first word, the model's server alone ({FIRST_WORDS} questions): {}", spread(&mut alone));
     println!("first word, through the server:                 {}", spread(&mut through));
 }
 
-/// The least a client of the model's server can do: one kept connection, one request, the first data line.
+/// The least a client of the model's server can do: one kept connection, one request, the first
+/// data line.
 struct Direct {
     stream: TcpStream,
     request: Vec<u8>,

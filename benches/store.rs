@@ -1,5 +1,6 @@
-//! How many questions a second can be made durable: `cargo bench --bench store` puts the same rows into the same tables through the
-//! store's actor and through the bare drivers, each in the fastest way it has, in turns.
+//! How many questions a second can be made durable: `cargo bench --bench store` puts the same rows
+//! into the same tables through the store's actor and through the bare drivers, each in the fastest
+//! way it has, in turns.
 
 #![expect(clippy::print_stdout, reason = "printing the figures is what it is for")]
 #![expect(
@@ -26,11 +27,12 @@ use resume_chatbot::settings::{DatabaseSettings, DatabaseUrl};
 use resume_chatbot::spending::{Account, Amount, Budget, Ceilings, Day};
 use resume_chatbot::supervision::{Supervision, supervisor};
 use slog::{Discard, Logger, o};
-use support::stores::fresh_store::{FreshStore, Store};
+use support::stores::fresh_store::{FreshStore, StoreKind};
 use tokio_postgres::NoTls;
 use uuid::Uuid;
 
-/// Conversations, each of which asks its questions one after the other, each when the one before is stored.
+/// Conversations, each of which asks its questions one after the other, each when the one before is
+/// stored.
 const SESSIONS: usize = 512;
 const QUESTIONS: usize = 40;
 
@@ -44,15 +46,15 @@ const TOKENS: i32 = 16;
 
 #[actix::main]
 async fn main() {
-    measure(Store::Sqlite, "SQLite").await;
+    measure(StoreKind::Sqlite, "SQLite").await;
     if std::env::var_os("TEST_DATABASE_URL").is_some() {
-        measure(Store::Postgres, "PostgreSQL").await;
+        measure(StoreKind::Postgres, "PostgreSQL").await;
     } else {
         println!("PostgreSQL: not measured, TEST_DATABASE_URL is not set");
     }
 }
 
-async fn measure(store: Store, name: &str) {
+async fn measure(store: StoreKind, name: &str) {
     let (mut bare, mut ours, mut budgeted) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         bare.push(bare_driver(&filled(store).await).await);
@@ -75,11 +77,11 @@ struct Filled {
     save: Post<SaveQuestion>,
 }
 
-async fn filled(store: Store) -> Filled {
-    let store = store.fresh().await;
-    let url = match store.store() {
-        Store::Sqlite => DatabaseUrl::Sqlite { path: path_of(&store).into() },
-        Store::Postgres => DatabaseUrl::Postgres { url: store.url().to_owned().into() },
+async fn filled(store: StoreKind) -> Filled {
+    let store = store.create().await;
+    let url = match store.kind() {
+        StoreKind::Sqlite => DatabaseUrl::Sqlite { path: path_of(&store).into() },
+        StoreKind::Postgres => DatabaseUrl::Postgres { url: store.url().to_owned().into() },
     };
     migrate(url.clone());
     let metrics = Arc::default();
@@ -122,7 +124,8 @@ fn reserve() -> Reserve {
     Reserve { accounts: vec![Account::Day(day)], amount: Amount { tokens: 1000, nanodollars: 1000 }, budget }
 }
 
-/// Questions a second. Everybody asks at once, and waits for the own question to be durable before the next.
+/// Questions a second. Everybody asks at once, and waits for the own question to be durable before
+/// the next.
 async fn through_the_actor(filled: &Filled, reserve: Option<Reserve>) -> f64 {
     let (question, answered_by): (Arc<str>, Arc<str>) = (QUESTION.into(), "bench".into());
     let began = Instant::now();
@@ -152,12 +155,12 @@ async fn through_the_actor(filled: &Filled, reserve: Option<Reserve>) -> f64 {
 
 /// Questions a second: the same rows, a question of each session in every transaction.
 async fn bare_driver(filled: &Filled) -> f64 {
-    let began = match filled.store.store() {
-        Store::Sqlite => bare_sqlite(filled),
-        Store::Postgres => bare_postgres(filled).await,
+    let began = match filled.store.kind() {
+        StoreKind::Sqlite => bare_sqlite(filled),
+        StoreKind::Postgres => bare_postgres(filled).await,
     };
     let rate = rate(began);
-    let stored = filled.store.number("SELECT count(*) FROM messages").await;
+    let stored = filled.store.query_number("SELECT count(*) FROM messages").await;
     assert_eq!(usize::try_from(stored), Ok(SESSIONS * QUESTIONS));
     rate
 }

@@ -1,5 +1,5 @@
-//! Torture: many visitors, a server and a database that are broken again and again, and an oracle that believes nothing.
-//! `tests/torture` runs it; the arguments are described there.
+//! Torture: many visitors, a server and a database that are broken again and again, and an oracle
+//! that believes nothing. `tests/torture` runs it; the arguments are described there.
 
 #![expect(clippy::print_stdout, reason = "printing the report is what it is for")]
 #![expect(clippy::panic, clippy::indexing_slicing, reason = "what is not there ends the run")]
@@ -53,7 +53,8 @@ struct Arguments {
     /// A file for the log of the server, with what was broken between its lines.
     #[arg(long)]
     log: Option<PathBuf>,
-    /// The command line of `pg_ctl` for the cluster, without its command, so that it can be killed and started.
+    /// The command line of `pg_ctl` for the cluster, without its command, so that it can be killed
+    /// and started.
     #[arg(long, default_value = "")]
     postgres_control: String,
     /// Said by `cargo bench`.

@@ -1,4 +1,5 @@
-//! A question and its answer, heard to the end unless the visitor does something else in the middle.
+//! A question and its answer, heard to the end unless the visitor does something else in the
+//! middle.
 
 use std::time::Duration;
 
@@ -107,8 +108,9 @@ impl Visitor {
         self.follow_until(on, None, Interruption::Nothing, u64::MAX).await.0
     }
 
-    /// Hears until nothing more is under way, or until it is time for an interruption that ends the connection; says
-    /// which by `true`. `awaited` is a question that was sent and not answered yet.
+    /// Hears until nothing more is under way, or until it is time for an interruption that ends the
+    /// connection; says which by `true`. `awaited` is a question that was sent and not answered
+    /// yet.
     async fn follow_until(
         &mut self,
         connection: &mut Connection,

@@ -5,7 +5,8 @@
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// The sequence of one of those who take part: each has its own, so that none depends on the order of the others.
+    /// The sequence of one of those who take part: each has its own, so that none depends on the
+    /// order of the others.
     pub(crate) fn of(seed: u64, who: &str) -> Self {
         let mixed = who.bytes().fold(seed, |state, byte| Self(state ^ u64::from(byte)).next());
         Self(mixed)

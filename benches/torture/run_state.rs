@@ -1,4 +1,5 @@
-//! What everybody in the torture shares: where the server is, what the model said, what was counted and what was broken.
+//! What everybody in the torture shares: where the server is, what the model said, what was counted
+//! and what was broken.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
@@ -88,8 +89,8 @@ impl World {
         self.losses.load(Ordering::SeqCst)
     }
 
-    /// The model is asked; returns the number of the attempt, from 1. `plan` says how many words the attempt of this number
-    /// has and whether the model's server fails in it.
+    /// The model is asked; returns the number of the attempt, from 1. `plan` says how many words
+    /// the attempt of this number has and whether the model's server fails in it.
     pub(crate) fn ask(&self, key: &str, plan: impl FnOnce(usize) -> (usize, bool)) -> usize {
         let stops =
             Stops { begun: self.stops.load(Ordering::SeqCst), over: self.continued.load(Ordering::SeqCst) };

@@ -1,4 +1,5 @@
-//! What the scripted model does with a question: it answers in words that describe themselves, or fails in one of its ways.
+//! What the scripted model does with a question: it answers in words that describe themselves, or
+//! fails in one of its ways.
 
 use std::sync::Arc;
 use std::time::Duration;

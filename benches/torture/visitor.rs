@@ -1,4 +1,5 @@
-//! A visitor: asks, interrupts, drops, stalls, comes back, and holds what is heard against the oracle.
+//! A visitor: asks, interrupts, drops, stalls, comes back, and holds what is heard against the
+//! oracle.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,8 @@ use super::question::Interruption;
 use super::random::Random;
 use super::run_state::World;
 
-/// How long nothing may come while something must: longer than every fault and every timeout of the server.
+/// How long nothing may come while something must: longer than every fault and every timeout of the
+/// server.
 const SILENCE: Duration = Duration::from_secs(60);
 
 /// After this much of it a visitor looks whether the connection is still there.
@@ -47,7 +49,8 @@ pub(crate) struct Visitor {
     pub(super) questions: usize,
     /// The newest session may not be asked any more for now.
     wants_another: bool,
-    /// The losses there were when the current connection was opened. What is heard on it, however late, was said before any other.
+    /// The losses there were when the current connection was opened. What is heard on it, however
+    /// late, was said before any other.
     pub(super) life: u64,
     /// What is to happen in the middle of the answer.
     pub(super) doing: Interruption,
@@ -140,7 +143,8 @@ impl Visitor {
         Line::Open
     }
 
-    /// Comes back, mostly with the cursor of what was shown, sometimes with an older one or with none.
+    /// Comes back, mostly with the cursor of what was shown, sometimes with an older one or with
+    /// none.
     async fn resume(&mut self, connection: &mut Connection) -> Line {
         let (stale, void) = (self.random.percent(15), self.random.percent(10));
         let place = self.random.below(1 << 20);
@@ -179,8 +183,9 @@ impl Visitor {
                 let frame = json!({"type": "question", "id": earlier, "question": "Something else?"});
                 let said = connection.say(&frame).await;
                 let mut heard = if said { self.hear(&mut connection, None).await } else { None }?;
-                // A server that is told to leave says so in between; a `cancel` that crossed the end of its answer is answered, and
-                // so is a `history` that was asked for during it.
+                // A server that is told to leave says so in between; a `cancel` that crossed the
+                // end of its answer is answered, and so is a `history` that was asked for during
+                // it.
                 while heard["type"] == "notice"
                     || heard["type"] == "history"
                     || heard["code"] == "NO_SUCH_TURN"
@@ -217,7 +222,8 @@ impl Visitor {
     pub(super) async fn hear(&mut self, connection: &mut Connection, from: Option<&Place>) -> Option<Value> {
         let mut heard = connection.hear(DOUBT).await;
         if matches!(heard, Heard::Nothing) {
-            // As every client does that waits for an answer: a connection that is gone without a word shows.
+            // As every client does that waits for an answer: a connection that is gone without a
+            // word shows.
             let _ = connection.say(&json!({"type": "ping"})).await;
             heard = connection.hear_but_pongs(SILENCE - DOUBT).await;
         }

@@ -1,19 +1,21 @@
-//! The black-box suite: the real binary, real sockets, real databases, and a model's server that misbehaves on script.
+//! The black-box test suite: the real binary, real sockets, real databases, and a scripted model
+//! server.
 //!
-//! One binary for all of it, because linking is most of a test binary's cost. `tests/run` is the one command.
+//! All tests are in one binary, because linking dominates the build time of test binaries. Run it
+//! with `tests/run`.
 
 #![expect(
     clippy::indexing_slicing,
     clippy::panic,
     clippy::string_slice,
     clippy::unwrap_used,
-    reason = "what is not there ends the test, which is what it is for"
+    reason = "a failed expectation should fail the test"
 )]
 
-#[allow(dead_code, reason = "a vocabulary: not every word is used by every version of the suite")]
+#[allow(dead_code, reason = "support code that not every binary uses in full")]
 mod support;
 
-#[allow(dead_code, reason = "the suite runs the tests of the rules; `tests/torture` judges by them")]
+#[allow(dead_code, reason = "the suite runs the unit tests of the oracle; `tests/torture` uses it")]
 #[path = "../../benches/torture/oracle/mod.rs"]
 mod oracle;
 

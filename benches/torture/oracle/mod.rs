@@ -1,4 +1,5 @@
-//! The oracle of the torture: what a visitor may be told, as plain values and rules that know neither sockets nor clocks.
+//! The oracle of the torture: what a visitor may be told, as plain values and rules that know
+//! neither sockets nor clocks.
 
 pub(crate) mod numbered_words;
 pub(crate) mod request_log;

@@ -1,4 +1,5 @@
-//! Answers that describe themselves: each word names its question, the attempt at it, and its own place.
+//! Answers that describe themselves: each word names its question, the attempt at it, and its own
+//! place.
 
 use super::Violation;
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::Violation;
 use super::rules::second_request;
 
-/// How often the server was stopped, and how many of these stops are over: one that is stopped sees its model's server as silent.
+/// How often the server was stopped, and how many of these stops are over: one that is stopped sees
+/// its model's server as silent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Stops {
     /// So many have begun.
@@ -32,7 +33,8 @@ pub(crate) struct Attempts {
     wanted: usize,
     /// How often a visitor sent the question.
     sent: usize,
-    /// How often when nobody had been told that it is stored: each may have it put to the model, and a moment may pass until it is.
+    /// How often when nobody had been told that it is stored: each may have it put to the model,
+    /// and a moment may pass until it is.
     sent_in_doubt: usize,
     /// A visitor was told that it is stored.
     durable: bool,
@@ -54,8 +56,9 @@ impl Attempts {
         self.durable = true;
     }
 
-    /// The question is put to the model so long `after` the run began; returns the number of the attempt, from 1, and whether there
-    /// may be one. `plan` says how many words the attempt of this number has and whether the model's server fails in it.
+    /// The question is put to the model so long `after` the run began; returns the number of the
+    /// attempt, from 1, and whether there may be one. `plan` says how many words the attempt of
+    /// this number has and whether the model's server fails in it.
     pub(crate) fn make(
         &mut self,
         key: &str,
@@ -130,7 +133,8 @@ mod tests {
         let mut it = Attempts::default();
         it.send();
         assert!(make(&mut it, NONE, false));
-        // The server is killed and has lost it. It is sent, stored, and sent once more, all while its request is under way.
+        // The server is killed and has lost it. It is sent, stored, and sent once more, all while
+        // its request is under way.
         it.send();
         it.is_durable();
         it.send();

@@ -78,7 +78,8 @@ pub(crate) fn within_limit(remaining: u64, limit: u64) -> Result<(), Violation> 
     Err(Violation::new("no more questions are left than the limit", format!("{remaining} of {limit}")))
 }
 
-/// The model is asked again only when its server failed, or when the question was sent again and may have been lost.
+/// The model is asked again only when its server failed, or when the question was sent again and
+/// may have been lost.
 pub(crate) fn second_request(
     earlier_was_faulty: bool,
     question_is_kept: bool,

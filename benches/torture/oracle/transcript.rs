@@ -1,4 +1,5 @@
-//! What one visitor was told of one conversation, frame by frame, held against the rules as it comes.
+//! What one visitor was told of one conversation, frame by frame, held against the rules as it
+//! comes.
 
 use serde_json::Value;
 
@@ -32,7 +33,8 @@ pub(crate) struct Transcript {
     catching_up: bool,
     /// [`Facts::losses`] when the session began.
     begun: u64,
-    /// The newest turn, shown without its answer: it may have ended at this moment, and its answer follow delta by delta.
+    /// The newest turn, shown without its answer: it may have ended at this moment, and its answer
+    /// follow delta by delta.
     may_follow: Option<String>,
 }
 
@@ -77,8 +79,8 @@ impl Transcript {
         Some((turn.id.clone(), turn.marks.last()?.0))
     }
 
-    /// Forgets what was heard after some earlier delta of the newest turn, as a page does that was loaded again, and
-    /// returns that place. `choose` picks among the deltas by their count.
+    /// Forgets what was heard after some earlier delta of the newest turn, as a page does that was
+    /// loaded again, and returns that place. `choose` picks among the deltas by their count.
     pub(crate) fn go_back(&mut self, choose: impl FnOnce(usize) -> usize) -> Option<Place> {
         let turn = self.turns.last_mut()?;
         if turn.marks.is_empty() {
@@ -158,7 +160,8 @@ impl Transcript {
         violations
     }
 
-    /// Whether the session must be in the store after so many losses: something in it is, or nothing was lost since it began.
+    /// Whether the session must be in the store after so many losses: something in it is, or
+    /// nothing was lost since it began.
     pub(crate) fn is_kept(&self, losses: u64) -> bool {
         let stored =
             |turn: &Turn| turn.question_is_durable || turn.ending.as_ref().is_some_and(|it| it.durable);
@@ -269,7 +272,8 @@ impl Transcript {
         violations
     }
 
-    /// Whatever is in the store is the model's, and the turns that it shares with what was told are the same.
+    /// Whatever is in the store is the model's, and the turns that it shares with what was told are
+    /// the same.
     fn compare(&self, stored: &[Stored]) -> Vec<Violation> {
         let keys: Vec<&str> = stored.iter().filter_map(|it| key_in(&it.question)).collect();
         let mut violations: Vec<Violation> = one_turn_a_question(&keys).err().into_iter().collect();
@@ -277,7 +281,8 @@ impl Transcript {
             violations.extend(key_in(&it.question).and_then(|key| is_of_its_question(it, key).err()));
             // An answer that follows delta by delta is left out of the history.
             let told = self.turns.iter().find(|turn| turn.id == it.turn_id && !it.answer.is_empty());
-            // So many losses that only what is durable is promised: what is not may still be on its way to the store.
+            // So many losses that only what is durable is promised: what is not may still be on its
+            // way to the store.
             violations.extend(told.and_then(|turn| kept(turn.promised(u64::MAX), Some(it)).err()));
         }
         violations

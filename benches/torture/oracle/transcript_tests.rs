@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use super::numbered_words::word;
 use super::transcript::{Facts, Place, Transcript, stored_turns};
 
-/// Hears frames in a conversation in which the model gives three words; returns the rules that were broken.
+/// Hears frames in a conversation in which the model gives three words; returns the rules that were
+/// broken.
 fn heard(
     transcript: &mut Transcript,
     frames: &[Value],

@@ -1,29 +1,30 @@
-//! The rules of the architecture, read from the source tree; each checker is shown a violation that it must find.
+//! Rules for the source tree: which modules may use what, and the form of every file. Each rule is
+//! also checked against a planted violation.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Longest source file.
+/// The maximum length of a source file.
 const MAX_LINES: usize = 450;
 
-/// A Rust file: its path from the root of the repository, and its text.
+/// A Rust file with its path relative to the repository.
 struct Source {
     path: String,
     text: String,
 }
 
-/// Words that may only stand in some files.
+/// Words that may occur only in some files.
 struct Rule {
-    says: &'static str,
+    description: &'static str,
     words: &'static [&'static str],
-    allowed: fn(&str) -> bool,
-    /// A file and a line in it that break the rule.
+    is_allowed: fn(&str) -> bool,
+    /// A file and a line that violate the rule.
     violation: (&'static str, &'static str),
 }
 
-/// Files that decide and do nothing else.
+/// Returns whether a file holds only pure logic.
 fn is_pure(path: &str) -> bool {
-    const PLAIN: [&str; 17] = [
+    const PURE: [&str; 17] = [
         "src/session/conversation.rs",
         "src/session/history.rs",
         "src/session/rate_window.rs",
@@ -42,87 +43,87 @@ fn is_pure(path: &str) -> bool {
         "src/llm/retry.rs",
         "src/persistence/suspicion.rs",
     ];
-    PLAIN.contains(&path) || path.starts_with("src/protocol/")
+    PURE.contains(&path) || path.starts_with("src/protocol/")
 }
 
 const RULES: &[Rule] = &[
     Rule {
-        says: "only persistence knows diesel",
+        description: "only persistence uses diesel",
         words: &["diesel", "diesel_async", "diesel_migrations"],
-        allowed: |path| path.starts_with("src/persistence/"),
+        is_allowed: |path| path.starts_with("src/persistence/"),
         violation: ("src/session/actor.rs", "use diesel::prelude::*;"),
     },
     Rule {
-        says: "only the upstream client knows reqwest",
+        description: "only the upstream client uses reqwest",
         words: &["reqwest"],
-        allowed: |path| path.starts_with("src/llm/upstream/"),
+        is_allowed: |path| path.starts_with("src/llm/upstream/"),
         violation: ("src/llm/actor.rs", "let client: reqwest::Client = Client::new();"),
     },
     Rule {
-        says: "TLS is set up where the process starts, and for connections to PostgreSQL",
+        description: "TLS is configured only at process start and for PostgreSQL",
         words: &["rustls"],
-        allowed: |path| path == "src/commands/mod.rs" || path == "src/persistence/postgres.rs",
+        is_allowed: |path| path == "src/commands/mod.rs" || path == "src/persistence/postgres.rs",
         violation: ("src/llm/upstream/mod.rs", "use rustls::ClientConfig;"),
     },
     Rule {
-        says: "only the session's socket knows actix-web-actors",
+        description: "only the session socket uses actix-web-actors",
         words: &["actix_web_actors"],
-        allowed: |path| path == "src/session/socket.rs",
+        is_allowed: |path| path == "src/session/socket.rs",
         violation: ("src/http/upgrade.rs", "use actix_web_actors::ws;"),
     },
     Rule {
-        says: "only the settings read the environment and the configuration",
+        description: "only the settings read the environment and the configuration file",
         words: &["std::env", "env::", "config::"],
-        // The driver of PostgreSQL calls its own options so.
-        allowed: |path| path.starts_with("src/settings/") || path == "src/persistence/postgres.rs",
+        // `config::` is also a module of the PostgreSQL driver.
+        is_allowed: |path| path.starts_with("src/settings/") || path == "src/persistence/postgres.rs",
         violation: ("src/startup.rs", "use std::{env, fs}; let home = env::var(name);"),
     },
     Rule {
-        says: "the time of day is read in one place, and by the log",
+        description: "only the clock and the logger read the time of day",
         words: &["SystemTime::now"],
-        allowed: |path| path == "src/clock.rs" || path == "src/telemetry/logger.rs",
+        is_allowed: |path| path == "src/clock.rs" || path == "src/telemetry/logger.rs",
         violation: ("src/session/conversation.rs", "let now = std::time::SystemTime::now();"),
     },
     Rule {
-        says: "no message ignores the capacity of a mailbox (hazard 8)",
+        description: "no message bypasses the mailbox capacity",
         words: &[".do_send("],
-        allowed: |_| false,
+        is_allowed: |_| false,
         violation: ("src/session/actor.rs", "self.llm.do_send(ask);"),
     },
     Rule {
-        says: "every message passes through a measured mailbox",
+        description: "every message goes through a metered mailbox",
         words: &["Handler", "Recipient", "MessageResponse"],
-        allowed: |path| path.starts_with("src/mailbox/"),
+        is_allowed: |path| path.starts_with("src/mailbox/"),
         violation: ("src/llm/actor.rs", "impl Handler<AskModel> for LlmActor {"),
     },
     Rule {
-        says: "panics are seen and caught in one place, and while a resume is read, before anything runs",
+        description: "only supervision and the resume reader catch panics",
         words: &["catch_unwind", "set_hook"],
-        allowed: |path| path.starts_with("src/supervision/") || path.starts_with("src/resume/"),
+        is_allowed: |path| path.starts_with("src/supervision/") || path.starts_with("src/resume/"),
         violation: ("src/llm/turn.rs", "let attempt = AssertUnwindSafe(attempt).catch_unwind().await;"),
     },
     Rule {
-        says: "what decides neither waits nor reads nor writes",
+        description: "pure modules use no I/O, no clock and no runtime",
         words: &["actix", "actix_web", "actix_http", "diesel", "reqwest", "tokio", "Timestamp::now"],
-        allowed: |path| !is_pure(path),
+        is_allowed: |path| !is_pure(path),
         violation: ("src/session/history.rs", "use tokio::time::Instant;"),
     },
     Rule {
-        says: "only start-up and shutdown name the model's actor",
+        description: "only startup and shutdown refer to LlmActor",
         words: &["LlmActor"],
-        allowed: |path| path.starts_with("src/llm/") || is_wiring(path),
+        is_allowed: |path| path.starts_with("src/llm/") || is_wiring(path),
         violation: ("src/session/mod.rs", "pub llm: Addr<LlmActor>,"),
     },
     Rule {
-        says: "only start-up and shutdown name the store's actor",
+        description: "only startup and shutdown refer to PersistenceActor",
         words: &["PersistenceActor"],
-        allowed: |path| path.starts_with("src/persistence/") || is_wiring(path),
+        is_allowed: |path| path.starts_with("src/persistence/") || is_wiring(path),
         violation: ("src/llm/turn.rs", "use crate::persistence::PersistenceActor;"),
     },
     Rule {
-        says: "only start-up and shutdown name the health actor",
+        description: "only startup and shutdown refer to HealthActor",
         words: &["HealthActor"],
-        allowed: |path| path.starts_with("src/health/") || is_wiring(path),
+        is_allowed: |path| path.starts_with("src/health/") || is_wiring(path),
         violation: ("src/http/health.rs", "let health: Addr<HealthActor> = health;"),
     },
 ];
@@ -132,31 +133,31 @@ fn is_wiring(path: &str) -> bool {
 }
 
 impl Rule {
-    /// The lines of a file that break the rule.
-    fn broken_in(&self, source: &Source) -> Vec<String> {
-        if (self.allowed)(&source.path) {
+    /// Returns the lines of a file that violate the rule.
+    fn violations_in(&self, source: &Source) -> Vec<String> {
+        if (self.is_allowed)(&source.path) {
             return Vec::new();
         }
         let code = code_of(&source.text);
         let lines = code.lines().enumerate();
-        let guilty = lines.filter(|(_, line)| self.words.iter().any(|word| has_word(line, word)));
-        guilty.map(|(number, line)| format!("{}:{}: {}", source.path, number + 1, line.trim())).collect()
+        let violations = lines.filter(|(_, line)| self.words.iter().any(|word| has_word(line, word)));
+        violations.map(|(number, line)| format!("{}:{}: {}", source.path, number + 1, line.trim())).collect()
     }
 }
 
-/// Whether `word` stands in `line` and is no part of a longer name.
+/// Returns whether `line` contains `word` and not just as part of a longer name.
 fn has_word(line: &str, word: &str) -> bool {
-    let in_name = |letter: Option<char>| letter.is_some_and(|it| it.is_alphanumeric() || it == '_');
+    let is_name_char = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
     line.match_indices(word).any(|(at, found)| {
         let (before, after) = line.split_at(at);
         let after = after.trim_start_matches(found).chars().next();
-        let begins = word.starts_with('.') || !in_name(before.chars().next_back());
-        let ends = word.ends_with(['(', ':']) || !in_name(after);
+        let begins = word.starts_with('.') || !is_name_char(before.chars().next_back());
+        let ends = word.ends_with(['(', ':']) || !is_name_char(after);
         begins && ends
     })
 }
 
-/// The text without comments and with empty literals; lines stay where they are.
+/// Removes comments and empties string literals. Line numbers stay the same.
 fn code_of(text: &str) -> String {
     let mut code = String::with_capacity(text.len());
     let mut rest = text;
@@ -166,7 +167,7 @@ fn code_of(text: &str) -> String {
         } else if letter == '"' {
             let end = end_of_literal(rest);
             code.push_str("\"\"");
-            code.extend(rest.get(..end).into_iter().flat_map(|it| it.chars().filter(|it| *it == '\n')));
+            code.extend(rest.get(..end).into_iter().flat_map(|text| text.chars().filter(|c| *c == '\n')));
             end
         } else if rest.starts_with("'\"'") || rest.starts_with("'\\\"'") {
             rest.find("\"'").map_or(1, |at| at + 2)
@@ -179,7 +180,7 @@ fn code_of(text: &str) -> String {
     code
 }
 
-/// Where a literal that begins with a quotation mark ends.
+/// Returns the end of the string literal at the start of `text`.
 fn end_of_literal(text: &str) -> usize {
     let mut escaped = true;
     for (at, letter) in text.char_indices() {
@@ -192,7 +193,7 @@ fn end_of_literal(text: &str) -> usize {
     text.len()
 }
 
-/// Every Rust file under `src`.
+/// Reads every Rust file under `src`.
 fn sources() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut folders: Vec<PathBuf> = vec![root.join("src")];
@@ -212,60 +213,68 @@ fn sources() -> Vec<Source> {
     sources
 }
 
-/// What is wrong with the form of a file.
-fn malformed(source: &Source) -> Option<String> {
+/// Returns what is wrong with the form of a file.
+fn form_error(source: &Source) -> Option<String> {
     let lines = source.text.lines().count();
     if !source.text.starts_with("//! ") {
-        return Some(format!("{} does not open with a sentence after //!", source.path));
+        return Some(format!("{} does not start with a //! line", source.path));
     }
     (lines > MAX_LINES).then(|| format!("{} has {lines} lines", source.path))
 }
 
 #[test]
-fn every_rule_of_the_architecture_is_kept() {
+fn source_tree_violates_no_rule() {
     let sources = sources();
-    assert!(sources.len() > 50, "the sources are somewhere else: {}", sources.len());
+    assert!(sources.len() > 50, "found only {} source files", sources.len());
+
     for rule in RULES {
-        let broken: Vec<String> = sources.iter().flat_map(|source| rule.broken_in(source)).collect();
-        assert!(broken.is_empty(), "{}:\n{}", rule.says, broken.join("\n"));
+        let broken: Vec<String> = sources.iter().flat_map(|source| rule.violations_in(source)).collect();
+        assert!(broken.is_empty(), "{}:\n{}", rule.description, broken.join("\n"));
     }
 }
 
 #[test]
-fn every_rule_finds_a_violation_and_leaves_words_alone() {
+fn every_rule_finds_a_planted_violation_and_ignores_comments_and_strings() {
     for rule in RULES {
         let (path, line) = rule.violation;
         let file = |text: String| Source { path: path.to_owned(), text };
         let planted = file(format!("//! A file.\n\nlet text = \"a \\\" quote // and\nmore\";\n{line}\n"));
-        assert_eq!(rule.broken_in(&planted), [format!("{path}:5: {line}")], "{}", rule.says);
+        assert_eq!(rule.violations_in(&planted), [format!("{path}:5: {line}")], "{}", rule.description);
         let word = rule.words[0];
         let mentioned =
             file(format!("//! About {word}.\nlet a = \"{word}\"; // {word}\nlet x_{0}_y = '\"';", "diesel"));
-        assert!(rule.broken_in(&mentioned).is_empty(), "{} is found where it is only a word", rule.says);
+        assert!(
+            rule.violations_in(&mentioned).is_empty(),
+            "a comment or string violates: {}",
+            rule.description
+        );
     }
-    // The exceptions are files that exist and need them, or the rule would have rotted.
+
+    // Some allowed file must use the word, otherwise the rule is obsolete.
     let sources = sources();
     for rule in RULES.iter().filter(|rule| !rule.words.contains(&".do_send(")) {
         let used = sources
             .iter()
-            .any(|source| (rule.allowed)(&source.path) && has_word(&code_of(&source.text), rule.words[0]));
-        assert!(used, "nobody may do what this is about: {}", rule.says);
+            .any(|source| (rule.is_allowed)(&source.path) && has_word(&code_of(&source.text), rule.words[0]));
+        assert!(used, "no allowed file uses the word: {}", rule.description);
     }
 }
 
 #[test]
-fn every_file_says_what_it_is_and_is_short() {
-    let faults: Vec<String> = sources().iter().filter_map(malformed).collect();
-    assert!(faults.is_empty(), "{}", faults.join("\n"));
+fn every_file_has_a_module_doc_and_a_bounded_length() {
+    let errors: Vec<String> = sources().iter().filter_map(form_error).collect();
+    assert!(errors.is_empty(), "{}", errors.join("\n"));
+
     let file = |text: String| Source { path: "src/x.rs".to_owned(), text };
-    assert!(malformed(&file("use std::fs;\n".to_owned())).is_some());
-    assert!(malformed(&file(format!("//! Long.\n{}", "\n".repeat(MAX_LINES)))).is_some());
-    assert!(malformed(&file(format!("//! Long.\n{}", "\n".repeat(MAX_LINES - 1)))).is_none());
+    assert!(form_error(&file("use std::fs;\n".to_owned())).is_some());
+    assert!(form_error(&file(format!("//! Long.\n{}", "\n".repeat(MAX_LINES)))).is_some());
+    assert!(form_error(&file(format!("//! Long.\n{}", "\n".repeat(MAX_LINES - 1)))).is_none());
 }
 
 #[test]
-fn debug_lines_are_compiled_into_release_builds() {
+fn release_builds_include_debug_logging() {
     let manifest = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap();
     let slog = manifest.lines().find(|line| line.starts_with("slog = ")).unwrap_or_default();
+
     assert!(slog.contains("\"release_max_level_debug\"") && slog.contains("\"max_level_trace\""), "{slog}");
 }

@@ -1,4 +1,4 @@
-//! The chat page in a real browser: what a visitor sees when the demo runs.
+//! The chat page of the demo in a real browser.
 
 use crate::support::client::chat::Chat;
 use crate::support::server::config::ServerConfig;
@@ -8,14 +8,15 @@ use crate::support::upstream::gate::Gate;
 use crate::support::upstream::script::Script;
 use crate::support::within;
 
-/// The chat page, open in a browser.
+/// The chat page in a browser.
 struct Page {
     browser: Browser,
-    /// Lives as long as the page that talks to it.
+    /// Kept alive while the page uses it.
     _server: Server,
 }
 
-/// Opens the chat page of a demo server; `None` where there is no browser, which only a developer's machine may lack.
+/// Opens the chat page of a demo server. Returns `None` without a browser, which is allowed only
+/// outside CI.
 async fn open_chat_page() -> Option<Page> {
     let chromedriver = chromedriver()?;
     let server = Server::start(ServerConfig::demo()).await;
@@ -40,43 +41,49 @@ impl Page {
         self.wait_until("a finished answer", complete).await;
     }
 
-    /// The text that a person can see in the transcript; words for screen readers alone are left out.
+    /// Returns the visible text of the transcript, without labels for screen readers.
     async fn transcript(&self) -> String {
-        let seen = "[...document.querySelectorAll('.asked, .label:not([hidden]), .text')].map((node) => node.innerText).join('\\n')";
-        self.browser.evaluate(seen).await.as_str().unwrap_or_default().to_owned()
+        let visible = "[...document.querySelectorAll('.asked, .label:not([hidden]), .text')].map((node) => node.innerText).join('\\n')";
+        self.browser.evaluate(visible).await.as_str().unwrap_or_default().to_owned()
     }
 }
 
 #[tokio::test]
-async fn the_page_shows_the_persons_name_and_the_console_stays_silent() {
+async fn page_shows_the_name_of_the_person_without_console_errors() {
     let Some(page) = open_chat_page().await else { return };
 
     let named = "/^Ask about \\S/.test(document.querySelector('h1').textContent) && document.title === document.querySelector('h1').textContent";
     page.wait_until("the person's name in the title", named).await;
     let title = page.browser.evaluate("document.title").await;
-    assert_ne!(title, "Ask about this resume", "the title names nobody");
 
-    let console = page.browser.console().await;
-    assert!(console.is_empty(), "the console was told: {console:#?}");
+    assert_ne!(title, "Ask about this resume", "the title contains no name");
+
+    let console = page.browser.console_messages().await;
+    assert!(console.is_empty(), "console messages: {console:#?}");
 }
 
 #[tokio::test]
-async fn an_answer_of_the_demo_is_labelled_as_quoted_from_the_resume() {
+async fn demo_answer_is_labelled_as_quoted_from_the_resume() {
     let Some(page) = open_chat_page().await else { return };
 
     page.ask("What is the work experience?").await;
     page.wait_for_answer().await;
 
     let transcript = page.transcript().await;
-    assert!(transcript.starts_with("What is the work experience?"), "the question comes first: {transcript}");
+    assert!(
+        transcript.starts_with("What is the work experience?"),
+        "the question is not first: {transcript}"
+    );
     assert!(transcript.contains("Quoted from the resume"), "no label: {transcript}");
+
     let answered = "document.querySelector('.turn .text').innerText.trim().length > 0";
     page.wait_until("the words of the answer", answered).await;
 }
 
 #[tokio::test]
-async fn the_transcript_is_still_there_after_a_refresh() {
+async fn transcript_survives_a_page_reload() {
     let Some(page) = open_chat_page().await else { return };
+
     page.ask("Which skills are listed?").await;
     page.wait_for_answer().await;
     let before = page.transcript().await;
@@ -88,41 +95,46 @@ async fn the_transcript_is_still_there_after_a_refresh() {
 }
 
 #[tokio::test]
-async fn an_answer_is_given_anew_in_its_place() {
+async fn regenerated_answer_replaces_the_old_one() {
     let Some(page) = open_chat_page().await else { return };
+
     page.ask("Which skills are listed?").await;
     page.wait_for_answer().await;
     let before = page.transcript().await;
     page.browser.evaluate("window.first = document.querySelector('.turn')").await;
 
-    let again =
-        "[...document.querySelectorAll('.actions button')].find((it) => it.textContent === 'Answer again')";
-    page.browser.evaluate(&format!("{again}.click()")).await;
+    let regenerate = "[...document.querySelectorAll('.actions button')].find((button) => button.textContent === 'Answer again')";
+    page.browser.evaluate(&format!("{regenerate}.click()")).await;
     page.wait_until("another turn", "document.querySelector('.turn') !== window.first").await;
     page.wait_for_answer().await;
 
-    assert_eq!(page.transcript().await, before, "one answer, in the place of the other");
+    assert_eq!(page.transcript().await, before, "the new answer did not replace the old one");
+
     page.browser.refresh().await;
     page.wait_for_answer().await;
-    assert_eq!(page.transcript().await, before, "what was replaced is not shown any more");
-    let console = page.browser.console().await;
-    assert!(console.is_empty(), "the console was told: {console:#?}");
+    assert_eq!(page.transcript().await, before, "the replaced answer is shown after a reload");
+
+    let console = page.browser.console_messages().await;
+    assert!(console.is_empty(), "console messages: {console:#?}");
 }
 
 #[tokio::test]
-async fn an_answer_is_found_helpful_or_not_and_a_conversation_deleted() {
+async fn feedback_buttons_toggle_and_delete_starts_a_new_session() {
     let Some(page) = open_chat_page().await else { return };
+
     page.ask("Which skills are listed?").await;
     page.wait_for_answer().await;
     let pressed =
-        "[...document.querySelectorAll('.thumb')].map((it) => it.getAttribute('aria-pressed')).join()";
+        "[...document.querySelectorAll('.thumb')].map((thumb) => thumb.getAttribute('aria-pressed')).join()";
+
     for (click, state) in [(1, "false,true"), (0, "true,false"), (0, "false,false")] {
         page.browser.evaluate(&format!("document.querySelectorAll('.thumb')[{click}].click()")).await;
         assert_eq!(page.browser.evaluate(pressed).await, state);
     }
+
     page.browser.evaluate("document.querySelectorAll('.thumb')[1].click()").await;
     let shown_again = async {
-        // The page does not say when it is stored.
+        // The page does not show when the feedback is stored.
         while page.browser.evaluate(pressed).await != "false,true" {
             page.browser.refresh().await;
             page.wait_for_answer().await;
@@ -130,33 +142,36 @@ async fn an_answer_is_found_helpful_or_not_and_a_conversation_deleted() {
     };
     page.browser.refresh().await;
     page.wait_for_answer().await;
-    within("the opinion to be shown after a reload", shown_again).await;
-    let kept = "Object.values(localStorage).join()";
-    let session = page.browser.evaluate(kept).await;
+    within("the feedback to be shown after a reload", shown_again).await;
+    let stored_session = "Object.values(localStorage).join()";
+    let session = page.browser.evaluate(stored_session).await;
     page.browser.evaluate("window.confirm = () => true").await;
     page.browser.evaluate("document.querySelector('[data-part=forget]').click()").await;
     page.wait_until("an empty page", "!document.querySelector('.welcome').hidden").await;
     page.wait_until("a connection", "document.querySelector('.connection').dataset.state === 'open'").await;
+
     assert_eq!(page.transcript().await, "");
-    assert_ne!(page.browser.evaluate(kept).await, session, "it is another conversation");
+    assert_ne!(page.browser.evaluate(stored_session).await, session, "the session is still the old one");
+
     let lines = page.browser.evaluate("document.querySelectorAll('.line').length").await;
-    assert_eq!(lines, 0, "nothing was refused");
+    assert_eq!(lines, 0, "the page shows an error");
 }
 
 #[tokio::test]
-async fn a_stopped_answer_stays_as_it_was_on_the_screen() {
+async fn cancelled_answer_keeps_the_text_that_was_displayed() {
     let Some(chromedriver) = chromedriver() else { return };
-    let chat = Chat::with(&[]).await;
+    let chat = Chat::new(&[]).await;
     let gate = Gate::default();
-    let many = (0..2000)
-        .fold(Script::of(&["One ", "two "]), |script, word| script.words(&[&format!("late{word} ")]));
-    chat.upstream.queue(many.hold_after(2, &gate).hang_after(2002));
+
+    let long_answer = (0..2000)
+        .fold(Script::from_words(&["One ", "two "]), |script, word| script.words(&[&format!("late{word} ")]));
+    chat.upstream.queue(long_answer.hold_after(2, &gate).hang_after(2002));
     let browser = Browser::start(&chromedriver).await;
     browser.open(&chat.server.http_url("/")).await;
     browser.type_into("#question", "Count, please.\n").await;
     let text = "document.querySelector('.turn:last-child .text')?.innerText.trim()";
     browser.wait_until("two words", &format!("{text} === 'One two'")).await;
-    // Pressed while more is on its way: what is not shown yet is not part of it.
+    // Cancel while more deltas are in flight. Deltas that are not displayed yet are not kept.
     gate.open();
     browser.evaluate("document.querySelector('[data-part=send]').click()").await;
     browser
@@ -171,11 +186,12 @@ async fn a_stopped_answer_stays_as_it_was_on_the_screen() {
             "document.querySelector('.turn:last-child')?.dataset.status === 'cancelled'",
         )
         .await;
+
     assert_eq!(browser.evaluate(text).await, shown);
 }
 
 #[tokio::test]
-async fn markup_in_a_question_is_shown_as_text() {
+async fn markup_in_a_question_is_displayed_as_text() {
     let Some(page) = open_chat_page().await else { return };
     let markup = "<img src=x onerror=\"document.title='taken over'\"><script>document.title='taken over'</script><b>skills</b>";
 
@@ -185,9 +201,11 @@ async fn markup_in_a_question_is_shown_as_text() {
     page.wait_for_answer().await;
 
     let transcript = page.transcript().await;
-    assert!(transcript.contains(markup), "the question is shown as it was written: {transcript}");
+    assert!(transcript.contains(markup), "the question is not shown literally: {transcript}");
+
     let nodes = page.browser.evaluate("document.querySelectorAll('.turns :is(img, script, b)').length").await;
-    assert_eq!(nodes, 0, "markup became nodes");
+    assert_eq!(nodes, 0, "markup became DOM nodes");
+
     let title = page.browser.evaluate("document.title").await;
     assert_ne!(title, "taken over");
 }

@@ -1,4 +1,5 @@
-//! Clients that read slowly or stop: what they keep, what they cost, and what is left of them afterwards.
+//! Clients that read slowly or not at all: they lose nothing, cost little, and are closed in the
+//! end.
 
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
@@ -15,14 +16,14 @@ use crate::support::server::test_server::Server;
 use crate::support::upstream::fake_openrouter::FakeOpenRouter;
 use crate::support::upstream::script::Script;
 
-const SMALL: &str = "A small answer.";
-const ASK_FOR_MUCH: &str = r#"{"type": "question", "question": "Say much."}"#;
+const SHORT_ANSWER: &str = "A small answer.";
+const LONG_QUESTION: &str = r#"{"type": "question", "question": "Say much."}"#;
 
-/// How long many things together may take on a shared builder.
+/// The deadline for operations on many connections on a shared machine.
 const LONG: Duration = Duration::from_secs(90);
 
-/// A text in which every word is another, so that none can be lost, doubled or moved without being missed.
-fn numbered(pieces: usize) -> (Script, String) {
+/// Creates an answer in which all words differ, so that a lost, repeated or moved word is noticed.
+fn answer_with_unique_words(pieces: usize) -> (Script, String) {
     let pieces: Vec<String> = (0..pieces)
         .map(|piece| (0..180).map(|word| format!("{} ", piece * 1_000 + word)).collect())
         .collect();
@@ -30,10 +31,14 @@ fn numbered(pieces: usize) -> (Script, String) {
     (script, pieces.concat())
 }
 
-/// Answers with `much` whoever asks for much, shortly everybody else.
-fn much_or_little(upstream: &FakeOpenRouter, much: Script) {
+/// Answers questions for "much" with `long_answer`, and others with a short one.
+fn answer_by_question(upstream: &FakeOpenRouter, long_answer: Script) {
     upstream.answer_with(move |request| {
-        if request.question().contains("much") { much.clone() } else { Script::of(&[SMALL]) }
+        if request.question().contains("much") {
+            long_answer.clone()
+        } else {
+            Script::from_words(&[SHORT_ANSWER])
+        }
     });
 }
 
@@ -44,12 +49,12 @@ async fn metric(server: &Server, name: &str) -> u64 {
     value.unwrap_or_else(|| panic!("no {name} in {}", scrape.body))
 }
 
-/// Waits for a metric to be as wanted. Nobody is told of its changes, so it is asked for again and again.
-async fn until(server: &Server, name: &str, wanted: impl Fn(u64) -> bool) -> u64 {
+/// Polls until the value of a metric satisfies `condition`.
+async fn wait_for_metric(server: &Server, name: &str, condition: impl Fn(u64) -> bool) -> u64 {
     let since = Instant::now();
     loop {
         let value = metric(server, name).await;
-        if wanted(value) {
+        if condition(value) {
             return value;
         }
         assert!(since.elapsed() < LONG, "{name} is still {value}");
@@ -57,7 +62,7 @@ async fn until(server: &Server, name: &str, wanted: impl Fn(u64) -> bool) -> u64
     }
 }
 
-async fn serve(upstream: &FakeOpenRouter, settings: &[(&str, &str)]) -> Server {
+async fn start_server(upstream: &FakeOpenRouter, settings: &[(&str, &str)]) -> Server {
     let config = ServerConfig::command(&["serve"])
         .with("LLM_BASE_URL", upstream.base_url())
         .with("RATE_LIMIT_REQUESTS_PER_MINUTE", "600");
@@ -65,18 +70,21 @@ async fn serve(upstream: &FakeOpenRouter, settings: &[(&str, &str)]) -> Server {
 }
 
 #[tokio::test]
-async fn a_reader_that_pauses_in_time_gets_every_word_once_and_in_order() {
+async fn client_that_pauses_reading_receives_every_word_once_in_order() {
     let upstream = FakeOpenRouter::start().await;
-    let (script, whole) = numbered(200);
-    much_or_little(&upstream, script);
-    let server = serve(&upstream, &[("HEARTBEAT_INTERVAL", "1s")]).await;
+
+    let (script, whole) = answer_with_unique_words(200);
+    answer_by_question(&upstream, script);
+    let server = start_server(&upstream, &[("HEARTBEAT_INTERVAL", "1s")]).await;
     let handshake = Handshake::new().receive_buffer(4 * 1024);
     let mut reader = RawSocket::connect_to(server.address(), &handshake).await;
-    reader.send_text(ASK_FOR_MUCH).await;
-    // All of it is there, several heartbeats have passed, and nobody has read a byte.
+    reader.send_text(LONG_QUESTION).await;
+    // The answer is complete and several heartbeats pass before the client reads a byte.
     server.wait_for_log("the end of the turn", |line| line["msg"] == "turn ended").await;
     tokio::time::sleep(Duration::from_secs(4)).await;
+
     assert_eq!(metric(&server, "resume_chatbot_session_open_connections").await, 1);
+
     let (mut text, mut seqs) = (String::new(), vec![0]);
     loop {
         let Some(frame) = reader.read_frame().await else { break };
@@ -90,99 +98,116 @@ async fn a_reader_that_pauses_in_time_gets_every_word_once_and_in_order() {
             _ => {}
         }
     }
+
     assert!(text == whole, "{} bytes instead of {}", text.len(), whole.len());
-    assert!(seqs.is_sorted_by(|a, b| a < b), "{seqs:?}");
+    assert!(seqs.is_sorted_by(|previous, next| previous < next), "{seqs:?}");
 }
 
 #[tokio::test]
-async fn a_reader_that_has_stopped_is_cut_with_a_reset_that_reaches_it() {
+async fn client_that_stops_reading_is_reset() {
     let upstream = FakeOpenRouter::start().await;
-    let (script, _) = numbered(200);
-    much_or_little(&upstream, script);
-    let server = serve(&upstream, &[("SLOW_READER_TIMEOUT", "1s")]).await;
-    let mut reader = RawSocket::connect_with_a_small_buffer(&server).await;
-    reader.send_text(ASK_FOR_MUCH).await;
-    // Whatever is sent in order would wait for it to read.
-    assert_eq!(reader.broken().await.kind(), ErrorKind::ConnectionReset);
-    until(&server, "resume_chatbot_session_open_connections", |open| open == 0).await;
+
+    let (script, _) = answer_with_unique_words(200);
+    answer_by_question(&upstream, script);
+    let server = start_server(&upstream, &[("SLOW_READER_TIMEOUT", "1s")]).await;
+    let mut reader = RawSocket::connect_with_small_buffer(&server).await;
+    reader.send_text(LONG_QUESTION).await;
+
+    // Only a reset reaches the client; a close frame would wait in its receive buffer.
+    assert_eq!(reader.wait_until_broken().await.kind(), ErrorKind::ConnectionReset);
+
+    wait_for_metric(&server, "resume_chatbot_session_open_connections", |open| open == 0).await;
     assert_eq!(metric(&server, "resume_chatbot_session_slow_readers_total").await, 1);
 }
 
 #[tokio::test]
-async fn a_reader_that_never_catches_up_is_told_so_and_comes_back_without_loss() {
+async fn client_that_never_catches_up_is_closed_and_resumes_without_loss() {
     let upstream = FakeOpenRouter::start().await;
-    let (script, whole) = numbered(200);
-    much_or_little(&upstream, script);
-    let server = serve(&upstream, &[("SLOW_READER_TIMEOUT", "1s"), ("HEARTBEAT_INTERVAL", "1s")]).await;
+
+    let (script, whole) = answer_with_unique_words(200);
+    answer_by_question(&upstream, script);
+    let server =
+        start_server(&upstream, &[("SLOW_READER_TIMEOUT", "1s"), ("HEARTBEAT_INTERVAL", "1s")]).await;
     let handshake = Handshake::new().receive_buffer(4 * 1024);
     let mut slow = RawSocket::connect_to(server.address(), &handshake).await;
     slow.send_text(r#"{"type": "start"}"#).await;
     let session = slow.read_frame().await.map(|frame| frame.payload).unwrap_or_default();
     let session: Value = serde_json::from_slice(&session).unwrap();
-    // It asks for more as soon as it may, so there is always more than it reads.
-    let ask = Frame::text(ASK_FOR_MUCH).bytes();
-    assert_eq!(slow.sip_to_the_close(&ask, 3_000, Duration::from_millis(50)).await, Some(4413));
-    until(&server, "resume_chatbot_session_open_connections", |open| open == 0).await;
+    // It asks again as soon as it may, so that more data arrives than it reads.
+    let ask = Frame::text(LONG_QUESTION).bytes();
+
+    assert_eq!(slow.read_slowly_until_close(&ask, 3_000, Duration::from_millis(50)).await, Some(4413));
+
+    wait_for_metric(&server, "resume_chatbot_session_open_connections", |open| open == 0).await;
     assert_eq!(metric(&server, "resume_chatbot_session_slow_readers_total").await, 1);
+
     let mut back = ChatClient::connect(&server).await;
-    let info = crate::support::client::answer::SessionInfo::of(session);
+    let info = crate::support::client::answer::SessionInfo::from_frame(session);
     let resumed = back.resume(&info, Value::Null).await;
     let history = resumed.frame["history"].as_array().cloned().unwrap_or_default();
-    let told = history.iter().find(|message| message["role"] == "assistant").cloned().unwrap_or_default();
-    assert!(told["content"] == json!(whole), "the answer is not all there");
+    let answer = history.iter().find(|message| message["role"] == "assistant").cloned().unwrap_or_default();
+
+    assert!(answer["content"] == json!(whole), "the answer is incomplete");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_stopped_readers_cost_a_bounded_amount_and_nobody_elses_time_and_leave_nothing_behind() {
-    const STOPPED: u64 = 1_000;
-    const KIB_EACH: u64 = 256;
+async fn a_thousand_stopped_clients_use_bounded_memory_and_delay_nobody() {
+    const STOPPED_CLIENTS: u64 = 1_000;
+    const MAX_KIB_EACH: u64 = 256;
     let upstream = FakeOpenRouter::start().await;
-    upstream.always(Script::of(&[SMALL]));
+    upstream.always(Script::from_words(&[SHORT_ANSWER]));
+
     let settings =
         [("SLOW_READER_TIMEOUT", "30s"), ("FIRST_FRAME_TIMEOUT", "5m"), ("HEARTBEAT_INTERVAL", "5m")];
-    let server = serve(&upstream, &settings).await;
+    let server = start_server(&upstream, &settings).await;
     let mut healthy = ChatClient::connect(&server).await;
-    let mut first_words = async |times: usize| {
-        let mut took = Vec::new();
+    let mut median_first_delta = async |times: usize| {
+        let mut latencies = Vec::new();
         for _ in 0..times {
             let asked = Instant::now();
             healthy.ask("And you?").await;
-            healthy.hear_until("delta").await;
-            took.push(asked.elapsed());
-            healthy.hear_until("done").await;
+            healthy.receive_until("delta").await;
+            latencies.push(asked.elapsed());
+            healthy.receive_until("done").await;
         }
-        took.sort_unstable();
-        took[times / 2]
+        latencies.sort_unstable();
+        latencies[times / 2]
     };
-    first_words(10).await;
-    let alone = first_words(40).await;
+    median_first_delta(10).await;
+    let alone = median_first_delta(40).await;
     let descriptors = metric(&server, "resume_chatbot_process_open_fds").await;
     let before = server.resident_kib();
 
-    // More pongs than the buffers on the way hold: the socket takes no more, and the session stands still. An answer would
-    // do the same, and costs besides what its log holds.
+    // The pongs exceed all buffers on the way, so the socket blocks and the session waits. A long
+    // answer would have the same effect but use memory for its log.
     let ping = Frame::text(json!({"type": "ping", "id": "x".repeat(64)}).to_string()).bytes();
-    let much = [Frame::text(r#"{"type": "start"}"#).bytes(), ping.repeat(900)].concat();
+    let pings = [Frame::text(r#"{"type": "start"}"#).bytes(), ping.repeat(900)].concat();
+
     let stop = async |_| {
         let handshake = Handshake::new().receive_buffer(1);
         let mut socket = RawSocket::connect_to(server.address(), &handshake).await;
-        socket.send_bytes(&much).await;
+        socket.send_bytes(&pings).await;
         socket
     };
     let mut stopped = Vec::new();
-    for _ in 0..STOPPED / 50 {
+    for _ in 0..STOPPED_CLIENTS / 50 {
         stopped.extend(join_all((0..50).map(stop)).await);
     }
-    until(&server, "resume_chatbot_session_open_sessions", |open| open == STOPPED + 1).await;
-    let beside = first_words(40).await;
-    let each = server.resident_kib().saturating_sub(before) / STOPPED;
-    // None of them was let go meanwhile.
-    assert_eq!(metric(&server, "resume_chatbot_session_open_connections").await, STOPPED + 1);
-    assert!(beside < alone * 3 + Duration::from_millis(50), "{alone:?} alone, {beside:?} beside them");
-    assert!(each < KIB_EACH, "{each} KiB each");
+    wait_for_metric(&server, "resume_chatbot_session_open_sessions", |open| open == STOPPED_CLIENTS + 1)
+        .await;
+    let beside = median_first_delta(40).await;
+    let each = server.resident_kib().saturating_sub(before) / STOPPED_CLIENTS;
 
-    until(&server, "resume_chatbot_session_open_connections", |open| open == 1).await;
-    until(&server, "resume_chatbot_session_open_sessions", |open| open == 1).await;
-    until(&server, "resume_chatbot_process_open_fds", |open| open <= descriptors + 8).await;
+    // None of them has been closed yet.
+    assert_eq!(metric(&server, "resume_chatbot_session_open_connections").await, STOPPED_CLIENTS + 1);
+    assert!(
+        beside < alone * 3 + Duration::from_millis(50),
+        "latency {alone:?} without and {beside:?} with stopped clients"
+    );
+    assert!(each < MAX_KIB_EACH, "{each} KiB each");
+
+    wait_for_metric(&server, "resume_chatbot_session_open_connections", |open| open == 1).await;
+    wait_for_metric(&server, "resume_chatbot_session_open_sessions", |open| open == 1).await;
+    wait_for_metric(&server, "resume_chatbot_process_open_fds", |open| open <= descriptors + 8).await;
     drop(stopped);
 }

@@ -1,10 +1,10 @@
-//! Every format of resume is read into the same sections, and every bad file is refused with a way out.
+//! Resume formats: all of them yield the same sections, and invalid files are rejected.
 
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "a helper that fails, fails its test"
+    reason = "a failed helper should fail the test"
 )]
 
 use std::fs;
@@ -35,21 +35,21 @@ fn every_format() -> Vec<(PathBuf, Document)> {
     paths.into_iter().map(load).collect()
 }
 
-/// A file of this content in a folder that goes away with the guard.
-fn written(name: &str, content: &[u8]) -> (tempfile::TempDir, PathBuf) {
+/// Writes a file into a temporary directory. Dropping the directory deletes it.
+fn write_file(name: &str, content: &[u8]) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(name);
     fs::write(&path, content).unwrap();
     (folder, path)
 }
 
-fn refused(name: &str, content: &[u8]) -> ResumeError {
-    let (_folder, path) = written(name, content);
+fn load_error(name: &str, content: &[u8]) -> ResumeError {
+    let (_folder, path) = write_file(name, content);
     load(&path).expect_err(name)
 }
 
 #[test]
-fn every_format_tells_the_same_person_and_the_same_facts() {
+fn every_format_yields_the_same_name_and_facts() {
     const FACTS: [&str; 16] = [
         "mara@lindqvist.example",
         "+46 31 390 06 12",
@@ -78,7 +78,7 @@ fn every_format_tells_the_same_person_and_the_same_facts() {
 }
 
 #[test]
-fn every_format_has_the_sections_of_the_resume_in_its_order() {
+fn every_format_yields_the_sections_in_order() {
     for (path, document) in every_format() {
         let titles: Vec<String> = document
             .sections
@@ -86,17 +86,17 @@ fn every_format_has_the_sections_of_the_resume_in_its_order() {
             .filter(|section| section.level == 1)
             .map(|section| section.title.to_lowercase())
             .collect();
-        let place = |name: &str| titles.iter().position(|title| title.contains(name));
-        let wanted =
+        let position = |name: &str| titles.iter().position(|title| title.contains(name));
+        let expected =
             ["about", "summary", "experience", "projects", "education", "skills", "languages", "certific"];
-        let places: Vec<Option<usize>> = wanted.iter().map(|name| place(name)).collect();
-        assert!(places.iter().all(Option::is_some), "{}: {titles:?}", path.display());
-        assert!(places.is_sorted(), "{}: {titles:?}", path.display());
+        let positions: Vec<Option<usize>> = expected.iter().map(|name| position(name)).collect();
+        assert!(positions.iter().all(Option::is_some), "{}: {titles:?}", path.display());
+        assert!(positions.is_sorted(), "{}: {titles:?}", path.display());
     }
 }
 
 #[test]
-fn employers_are_sections_of_their_own_wherever_the_format_can_tell() {
+fn employers_are_separate_sections_except_in_plain_text() {
     for (path, document) in every_format() {
         if path.extension().is_some_and(|extension| extension == "txt") {
             continue;
@@ -105,7 +105,7 @@ fn employers_are_sections_of_their_own_wherever_the_format_can_tell() {
             .sections
             .iter()
             .find(|section| section.level == 2 && section.title.contains("Halden Pay"));
-        let halden = halden.unwrap_or_else(|| panic!("{} has no section for it", path.display()));
+        let halden = halden.unwrap_or_else(|| panic!("{} has no section for the employer", path.display()));
         assert_eq!(
             halden.text.lines().filter(|line| line.starts_with("- ")).count(),
             4,
@@ -120,13 +120,13 @@ fn employers_are_sections_of_their_own_wherever_the_format_can_tell() {
 }
 
 #[test]
-fn page_footers_and_page_numbers_of_a_pdf_are_not_in_the_text() {
+fn pdf_footers_and_page_numbers_are_removed() {
     let text = load(&fixture("sample.pdf")).unwrap().to_markdown();
     assert!(!text.contains("Page 1") && !text.contains("| Resume"), "{text}");
 }
 
 #[test]
-fn every_section_of_json_resume_is_read() {
+fn json_resume_sections_are_all_read() {
     let text = load(&example("sample.json")).unwrap().to_markdown();
     for fact in [
         "- GitHub: maralindqvist, https://github.example/maralindqvist",
@@ -143,7 +143,7 @@ fn every_section_of_json_resume_is_read() {
 }
 
 #[test]
-fn loading_twice_gives_the_same_revision() {
+fn revision_depends_only_on_the_content() {
     assert_eq!(
         load(&example("sample.md")).unwrap().revision(),
         load(&example("sample.md")).unwrap().revision()
@@ -151,27 +151,30 @@ fn loading_twice_gives_the_same_revision() {
 }
 
 #[test]
-fn a_path_that_is_no_file_is_refused() {
+fn path_without_a_file_is_rejected() {
     assert!(matches!(load(&fixture("nobody.md")), Err(ResumeError::NotFound)));
     assert!(matches!(load(&fixture("sample.md/inside.md")), Err(ResumeError::NotFound)));
+
     let folder = tempfile::tempdir().unwrap();
     assert!(matches!(load(folder.path()), Err(ResumeError::IsFolder)));
 }
 
 #[cfg(unix)]
 #[test]
-fn endless_devices_and_blocking_sockets_are_refused_without_reading() {
+fn devices_and_sockets_are_rejected_without_reading() {
     let folder = tempfile::tempdir().unwrap();
+
     let zeros = folder.path().join("zeros.md");
     std::os::unix::fs::symlink("/dev/zero", &zeros).unwrap();
     assert!(matches!(load(&zeros), Err(ResumeError::NotRegular)));
+
     let socket = folder.path().join("socket.md");
     let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
     assert!(matches!(load(&socket), Err(ResumeError::NotRegular)));
 }
 
 #[test]
-fn files_without_text_are_refused() {
+fn files_without_text_are_rejected() {
     for (name, content) in [
         ("a.md", ""),
         ("a.txt", " \n\t\n"),
@@ -179,86 +182,90 @@ fn files_without_text_are_refused() {
         ("a.json", "  "),
         ("a.json", "{\"work\":[]}"),
     ] {
-        assert!(matches!(refused(name, content.as_bytes()), ResumeError::Empty), "{name} {content:?}");
+        assert!(matches!(load_error(name, content.as_bytes()), ResumeError::Empty), "{name} {content:?}");
     }
 }
 
 #[test]
-fn a_file_of_two_hundred_megabytes_is_refused_by_its_size_alone() {
-    let (_folder, path) = written("big.md", b"# Mara");
+fn large_file_is_rejected_by_its_size() {
+    let (_folder, path) = write_file("big.md", b"# Mara");
     let size = 200 * 1024 * 1024;
     fs::File::options().write(true).open(&path).unwrap().set_len(size).unwrap();
-    assert!(matches!(load(&path), Err(ResumeError::TooLarge { size: told }) if told == size));
+
+    assert!(matches!(load(&path), Err(ResumeError::TooLarge { size: reported }) if reported == size));
     assert!(size > MAX_FILE_BYTES);
 }
 
 #[test]
-fn an_unknown_extension_is_refused_with_the_list_of_the_known_ones() {
-    let message = refused("cv.odt", b"x").to_string();
+fn unknown_extension_is_rejected_with_the_supported_ones() {
+    let message = load_error("cv.odt", b"x").to_string();
     assert!(
         message.contains("`.odt`") && message.contains(".docx") && message.contains(".json"),
         "{message}"
     );
-    assert!(matches!(refused("cv", b"x"), ResumeError::UnknownExtension { .. }));
+    assert!(matches!(load_error("cv", b"x"), ResumeError::UnknownExtension { .. }));
 }
 
 #[test]
-fn text_in_another_encoding_is_refused_with_the_place_or_the_name_of_it() {
+fn text_in_another_encoding_is_rejected_with_details() {
     assert!(matches!(load(&fixture("not_utf8.md")), Err(ResumeError::NotUtf8 { offset: 52 })));
-    assert!(refused("cv.txt", b"\xFF\xFEM\0a\0").to_string().contains("UTF-16"));
-    let (_folder, path) = written("cv.md", b"\xEF\xBB\xBF# Mara\n\nhello\n");
+    assert!(load_error("cv.txt", b"\xFF\xFEM\0a\0").to_string().contains("UTF-16"));
+
+    let (_folder, path) = write_file("cv.md", b"\xEF\xBB\xBF# Mara\n\nhello\n");
     assert_eq!(load(&path).unwrap().name, "Mara");
 }
 
 #[test]
-fn json_that_is_broken_or_is_something_else_is_refused() {
+fn invalid_json_resume_is_rejected() {
     assert!(matches!(load(&fixture("not_a_resume.json")), Err(ResumeError::NotJsonResume)));
-    assert!(matches!(refused("cv.json", b"{\n\"basics\": {\n"), ResumeError::InvalidJson { line: 3, .. }));
+    assert!(matches!(load_error("cv.json", b"{\n\"basics\": {\n"), ResumeError::InvalidJson { line: 3, .. }));
     assert!(matches!(
-        refused("cv.json", &b"[".repeat(100_000)),
+        load_error("cv.json", &b"[".repeat(100_000)),
         ResumeError::InvalidJson { .. } | ResumeError::JsonShape { .. }
     ));
 }
 
 #[test]
-fn pdfs_that_cannot_be_read_say_why() {
+fn unreadable_pdfs_are_rejected_with_a_reason() {
     assert!(matches!(load(&fixture("encrypted.pdf")), Err(ResumeError::Encrypted)));
     assert!(matches!(load(&fixture("image_only.pdf")), Err(ResumeError::NoTextInPdf)));
     assert!(matches!(load(&fixture("damaged.pdf")), Err(ResumeError::Damaged { format: "PDF", .. })));
-    assert!(refused("cv.pdf", b"# Mara").to_string().contains("%PDF-"));
-    assert!(matches!(refused("cv.pdf", b"%PDF-1.7\n"), ResumeError::Damaged { .. }));
+    assert!(load_error("cv.pdf", b"# Mara").to_string().contains("%PDF-"));
+    assert!(matches!(load_error("cv.pdf", b"%PDF-1.7\n"), ResumeError::Damaged { .. }));
 }
 
 #[test]
-fn a_file_under_a_wrong_name_is_refused() {
+fn content_that_does_not_match_the_extension_is_rejected() {
     let pdf = fs::read(fixture("sample.pdf")).unwrap();
     let docx = fs::read(fixture("sample.docx")).unwrap();
+
     for (name, content) in
         [("a.md", &pdf), ("a.docx", &pdf), ("a.txt", &docx), ("a.pdf", &docx), ("a.json", &docx)]
     {
-        assert!(matches!(refused(name, content), ResumeError::WrongContent { .. }), "{name}");
+        assert!(matches!(load_error(name, content), ResumeError::WrongContent { .. }), "{name}");
     }
 }
 
 #[test]
-fn a_docx_that_is_cut_short_or_is_another_archive_is_refused() {
+fn truncated_or_foreign_docx_is_rejected() {
     let docx = fs::read(fixture("sample.docx")).unwrap();
     assert!(matches!(
-        refused("a.docx", &docx[..docx.len() / 2]),
+        load_error("a.docx", &docx[..docx.len() / 2]),
         ResumeError::Damaged { format: "DOCX", .. }
     ));
-    let message = refused("a.docx", &archive("other.txt", 10)).to_string();
+
+    let message = load_error("a.docx", &archive("other.txt", 10)).to_string();
     assert!(message.contains("word/document.xml"), "{message}");
 }
 
 #[test]
-fn a_docx_that_unpacks_without_end_is_refused() {
+fn docx_zip_bomb_is_rejected() {
     let bomb = archive("word/document.xml", 40 * 1024 * 1024);
     assert!(bomb.len() < 100_000);
-    assert!(matches!(refused("a.docx", &bomb), ResumeError::UnpacksTooLarge { format: "DOCX", .. }));
+    assert!(matches!(load_error("a.docx", &bomb), ResumeError::UnpacksTooLarge { format: "DOCX", .. }));
 }
 
-/// A ZIP archive with one entry of blanks.
+/// Creates a ZIP archive with one entry of `size` spaces.
 fn archive(entry: &str, size: usize) -> Vec<u8> {
     use std::io::Write;
     let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
@@ -268,7 +275,7 @@ fn archive(entry: &str, size: usize) -> Vec<u8> {
 }
 
 #[test]
-fn a_pdf_whose_form_draws_itself_ends() {
+fn pdf_with_a_recursive_form_is_read() {
     let stream = |dictionary: &str, content: &str| {
         format!("<<{dictionary}/Length {}>>stream\n{content}\nendstream", content.len())
     };
@@ -281,16 +288,20 @@ fn a_pdf_whose_form_draws_itself_ends() {
         stream("/Type/XObject/Subtype/Form/BBox[0 0 600 800]/Resources<</XObject<</X 5 0 R>>>>", "/X Do /X Do"),
         "<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>".to_owned(),
     ];
+
     let mut pdf = b"%PDF-1.4\n".to_vec();
     let mut offsets = Vec::new();
+
     for (index, object) in objects.iter().enumerate() {
         offsets.push(pdf.len());
         pdf.extend(format!("{} 0 obj\n{object}\nendobj\n", index + 1).bytes());
     }
+
     let start = pdf.len();
     pdf.extend(b"xref\n0 7\n0000000000 65535 f \n");
     offsets.iter().for_each(|offset| pdf.extend(format!("{offset:010} 00000 n \n").bytes()));
     pdf.extend(format!("trailer<</Size 7/Root 1 0 R>>\nstartxref\n{start}\n%%EOF\n").bytes());
-    let (_folder, path) = written("loop.pdf", &pdf);
+    let (_folder, path) = write_file("loop.pdf", &pdf);
+
     assert!(load(&path).unwrap().to_markdown().contains("Led the ledger in 2021."));
 }

@@ -1,10 +1,10 @@
-//! Answers that stream: word by word, in order, once, and kept.
+//! Streaming of answers: every delta once and in order, and the stored result.
 
 use serde_json::{Value, json};
 
 use crate::on_both_stores;
-use crate::support::client::chat::{Chat, hear_text, until_stored};
-use crate::support::stores::fresh_store::Store;
+use crate::support::client::chat::{Chat, receive_text, wait_until_stored};
+use crate::support::stores::fresh_store::StoreKind;
 use crate::support::upstream::gate::Gate;
 use crate::support::upstream::script::Script;
 use crate::support::upstream::stream_step::UsageChunk;
@@ -12,9 +12,9 @@ use crate::support::upstream::stream_step::UsageChunk;
 const WORDS: [&str; 3] = ["Sie ", "baut ", "Übersetzer 🦀."];
 const TEXT: &str = "Sie baut Übersetzer 🦀.";
 
-/// Every form in which an OpenAI-compatible server may send the same words and the same usage.
-fn every_form() -> Vec<(&'static str, Script)> {
-    let plain = || Script::of(&WORDS);
+/// Returns all forms in which an OpenAI-compatible server may send the same words and usage.
+fn every_stream_form() -> Vec<(&'static str, Script)> {
+    let plain = || Script::from_words(&WORDS);
     vec![
         ("one write an event", plain()),
         ("split at every byte", plain().split_at_every_byte()),
@@ -26,198 +26,230 @@ fn every_form() -> Vec<(&'static str, Script)> {
         ("byte order mark", plain().bom()),
         ("byte order mark, split at every byte", plain().bom().split_at_every_byte()),
         ("comments before", Script::new().keep_alive_comments(3).words(&WORDS)),
-        ("comments between", Script::of(&WORDS[..1]).keep_alive_comments(3).words(&WORDS[1..])),
+        ("comments between", Script::from_words(&WORDS[..1]).keep_alive_comments(3).words(&WORDS[1..])),
         ("a debug chunk", plain().debug_chunk()),
         ("a metadata chunk", plain().openrouter_metadata()),
-        ("a chunk that is not JSON", Script::of(&WORDS[..2]).not_json().words(&WORDS[2..])),
+        ("a chunk that is not JSON", Script::from_words(&WORDS[..2]).not_json().words(&WORDS[2..])),
         ("reasoning before", Script::new().reasoning(&["hm", "well"]).words(&WORDS)),
         ("no role", plain().no_role()),
         ("no [DONE]", plain().no_done()),
         ("usage that repeats the choice", plain().usage_chunk(UsageChunk::RepeatedChoice)),
         ("usage without an id", plain().usage_chunk(UsageChunk::NoId)),
-        ("usage with the finish", plain().usage_chunk(UsageChunk::WithTheFinish)),
+        ("usage with the finish", plain().usage_chunk(UsageChunk::WithFinishReason)),
     ]
 }
 
 #[tokio::test]
-async fn every_form_of_stream_gives_the_same_words_once_and_the_same_usage() {
-    let mut chat = Chat::with(&[("RATE_LIMIT_REQUESTS_PER_MINUTE", "100")]).await;
-    for (form, script) in every_form() {
+async fn every_stream_form_yields_the_same_text_and_usage() {
+    let mut chat = Chat::new(&[("RATE_LIMIT_REQUESTS_PER_MINUTE", "100")]).await;
+    for (form, script) in every_stream_form() {
         chat.upstream.queue(script);
-        let answer = chat.visitor.ask_and_hear(form).await;
+        let answer = chat.visitor.ask_and_wait(form).await;
         assert_eq!((answer.text.as_str(), answer.status()), (TEXT, "complete"), "{form}");
         let usage = json!({"prompt_tokens": 42, "completion_tokens": 7, "cost": 0.000_123});
         assert_eq!(answer.done["usage"], usage, "{form}");
         assert_eq!(answer.done["model"], "test/model", "{form}");
-        assert!(answer.seqs.is_sorted_by(|one, next| one < next), "{form}: {:?}", answer.seqs);
-        chat.visitor.hear_nothing_more().await;
+        assert!(answer.seqs.is_sorted_by(|previous, next| previous < next), "{form}: {:?}", answer.seqs);
+        chat.visitor.expect_no_more_frames().await;
     }
 }
 
 #[tokio::test]
-async fn the_model_that_answered_is_named_also_when_another_was_asked() {
-    let mut chat = Chat::with(&[]).await;
-    chat.upstream.queue(Script::of(&WORDS).model("other/model-2"));
-    let answer = chat.visitor.ask_and_hear("Who is it?").await;
+async fn done_names_the_model_that_answered() {
+    let mut chat = Chat::new(&[]).await;
+    chat.upstream.queue(Script::from_words(&WORDS).model("other/model-2"));
+
+    let answer = chat.visitor.ask_and_wait("Who is it?").await;
     assert_eq!(answer.done["model"], "other/model-2");
 }
 
 #[tokio::test]
-async fn the_first_word_is_shown_while_upstream_still_thinks_of_the_second() {
-    let mut chat = Chat::with(&[]).await;
+async fn first_delta_is_sent_before_the_second_one_exists() {
+    let mut chat = Chat::new(&[]).await;
     let gate = Gate::default();
-    chat.upstream.queue(Script::of(&["First ", "second."]).hold_after(1, &gate));
+    chat.upstream.queue(Script::from_words(&["First ", "second."]).hold_after(1, &gate));
+
     chat.visitor.ask("What comes first?").await;
-    let types: Vec<_> = chat.visitor.hear_until("delta").await;
-    let types: Vec<_> = types.iter().map(|frame| frame["type"].as_str().unwrap_or_default()).collect();
+    let frames: Vec<_> = chat.visitor.receive_until("delta").await;
+    let types: Vec<_> = frames.iter().map(|frame| frame["type"].as_str().unwrap_or_default()).collect();
+
     assert_eq!(types, ["session", "accepted", "delta"]);
-    assert_eq!(chat.visitor.heard()[2]["text"], "First ");
+    assert_eq!(chat.visitor.frames()[2]["text"], "First ");
+
     gate.open();
-    assert_eq!(chat.visitor.rest_of_answer().await.text, "second.");
+    assert_eq!(chat.visitor.receive_rest().await.text, "second.");
 }
 
 on_both_stores! {
-    async fn a_question_is_answered_word_by_word_and_kept(store: FreshStore) {
-        let mut chat = Chat::on(&store, &[]).await;
-        chat.upstream.queue(Script::of(&["She ", "builds ", "compilers."]));
-        let answer = chat.visitor.ask_and_hear("What does she do?").await;
+    async fn answer_is_streamed_and_stored(store: FreshStore) {
+        let mut chat = Chat::with_store(&store, &[]).await;
+        chat.upstream.queue(Script::from_words(&["She ", "builds ", "compilers."]));
+
+        let answer = chat.visitor.ask_and_wait("What does she do?").await;
         assert_eq!(answer.text, "She builds compilers.");
         assert_eq!(answer.status(), "complete");
         assert_eq!(answer.done["durable"], true);
-        assert_eq!(store.number("SELECT count(*) FROM messages").await, 2);
+        assert_eq!(store.query_number("SELECT count(*) FROM messages").await, 2);
     }
 
-    async fn an_accepted_question_is_stored_before_a_word_of_its_answer_is_there(store: FreshStore) {
-        let mut chat = Chat::on(&store, &[]).await;
+    async fn question_is_stored_before_it_is_accepted(store: FreshStore) {
+        let mut chat = Chat::with_store(&store, &[]).await;
         let gate = Gate::default();
-        chat.upstream.queue(Script::of(&WORDS).hold_before_headers(&gate));
+        chat.upstream.queue(Script::from_words(&WORDS).hold_before_headers(&gate));
+
         chat.visitor.ask("Is it stored?").await;
-        let accepted = chat.visitor.hear_until("accepted").await.pop().unwrap_or_default();
+        let accepted = chat.visitor.receive_until("accepted").await.pop().unwrap_or_default();
         assert_eq!(accepted["durable"], true);
+
         let stored = "SELECT count(*) FROM messages WHERE role = 'user' AND content = 'Is it stored?'";
-        assert_eq!(store.number(stored).await, 1);
+        assert_eq!(store.query_number(stored).await, 1);
+
         gate.open();
-        assert_eq!(chat.visitor.rest_of_answer().await.text, TEXT);
+        assert_eq!(chat.visitor.receive_rest().await.text, TEXT);
     }
 
-    async fn upstream_is_asked_while_the_store_is_away_and_all_is_stored_when_it_is_back(store: FreshStore) {
-        let mut chat = Chat::on(&store, &[]).await;
+    async fn question_during_an_outage_is_answered_and_stored_afterwards(store: FreshStore) {
+        let mut chat = Chat::with_store(&store, &[]).await;
         let session = chat.visitor.start().await;
-        let outage = store.go_away().await;
-        chat.upstream.queue(Script::of(&WORDS));
+
+        let outage = store.take_offline().await;
+        chat.upstream.queue(Script::from_words(&WORDS));
         chat.visitor.ask("Is anybody there?").await;
         chat.upstream.next_request().await;
-        let answer = chat.visitor.answer().await;
+        let answer = chat.visitor.receive_answer().await;
+
         assert_eq!((answer.text.as_str(), answer.status()), (TEXT, "complete"));
         assert_eq!(answer.accepted["durable"], false);
         assert_eq!(answer.done["durable"], false);
+
         outage.end().await;
 
-        until_stored(&store, "SELECT count(*) FROM turns WHERE status = 'complete'", 1).await;
-        let back = chat.another().await.resume(&session, json!(null)).await.frame;
-        let said = back["history"].as_array().into_iter().flatten().map(|it| &it["content"]);
-        assert_eq!(said.collect::<Vec<_>>(), ["Is anybody there?", TEXT]);
+        wait_until_stored(&store, "SELECT count(*) FROM turns WHERE status = 'complete'", 1).await;
+        let back = chat.connect().await.resume(&session, json!(null)).await.frame;
+        let contents = back["history"].as_array().into_iter().flatten().map(|message| &message["content"]);
+
+        assert_eq!(contents.collect::<Vec<_>>(), ["Is anybody there?", TEXT]);
     }
 
-    async fn nothing_is_lost_when_the_store_comes_back_just_as_it_is_looked_for(store: FreshStore) {
-        let mut chat = Chat::on(&store, &[]).await;
+    async fn outage_that_ends_during_the_write_probe_loses_nothing(store: FreshStore) {
+        let mut chat = Chat::with_store(&store, &[]).await;
         chat.visitor.start().await;
-        let outage = store.go_away().await;
+
+        let outage = store.take_offline().await;
         chat.visitor.ask("Is anybody there?").await;
-        // By now the write has failed once, and whether the database is there at all is being asked.
-        assert_eq!(chat.visitor.hear_type("accepted").await["durable"], false);
+        // The write has failed once, and the server is probing the database.
+        assert_eq!(chat.visitor.expect_frame("accepted").await["durable"], false);
+
         outage.end().await;
-        assert_eq!(chat.visitor.rest_of_answer().await.status(), "complete");
-        until_stored(&store, "SELECT count(*) FROM turns WHERE status = 'complete'", 1).await;
+        assert_eq!(chat.visitor.receive_rest().await.status(), "complete");
+
+        wait_until_stored(&store, "SELECT count(*) FROM turns WHERE status = 'complete'", 1).await;
     }
 
-    async fn a_character_that_not_every_store_takes_is_left_out_of_an_answer(store: FreshStore) {
-        let mut chat = Chat::on(&store, &[]).await;
-        chat.upstream.queue(Script::of(&["a\u{0}b", "\u{0}", "c"]));
-        let answer = chat.visitor.ask_and_hear("What is it?").await;
+    async fn nul_characters_are_removed_from_answers(store: FreshStore) {
+        let mut chat = Chat::with_store(&store, &[]).await;
+        chat.upstream.queue(Script::from_words(&["a\u{0}b", "\u{0}", "c"]));
+
+        let answer = chat.visitor.ask_and_wait("What is it?").await;
         assert_eq!((answer.text.as_str(), &answer.done["durable"]), ("abc", &json!(true)));
-        assert_eq!(store.number("SELECT count(*) FROM messages WHERE content = 'abc'").await, 1);
+        assert_eq!(store.query_number("SELECT count(*) FROM messages WHERE content = 'abc'").await, 1);
     }
 
-    async fn a_model_whose_name_no_store_takes_or_nobody_reads_is_no_reason_to_lose_its_answer(store: FreshStore) {
-        let mut chat = Chat::on(&store, &[]).await;
+    async fn invalid_model_name_is_cleaned_and_the_answer_stored(store: FreshStore) {
+        let mut chat = Chat::with_store(&store, &[]).await;
         let name = format!("good\u{0}\n/model{}", "x".repeat(10_000));
-        chat.upstream.queue(Script::of(&["Yes."]).model(&name));
-        let answer = chat.visitor.ask_and_hear("Is it?").await;
+        chat.upstream.queue(Script::from_words(&["Yes."]).model(&name));
+
+        let answer = chat.visitor.ask_and_wait("Is it?").await;
         assert_eq!((answer.status(), &answer.done["durable"]), ("complete", &json!(true)));
-        let kept = store.texts("SELECT model FROM turns").await.concat();
+
+        let kept = store.query_texts("SELECT model FROM turns").await.concat();
         assert_eq!((kept.get(..13), kept.len()), (Some("good/modelxxx"), 128));
     }
 
-    async fn a_cost_that_cannot_be_is_not_counted_and_no_reason_to_lose_the_answer(store: FreshStore) {
-        let mut chat = Chat::on(&store, &[]).await;
+    async fn impossible_cost_is_ignored_and_the_answer_stored(store: FreshStore) {
+        let mut chat = Chat::with_store(&store, &[]).await;
         for question in ["One?", "Two?"] {
-            chat.upstream.queue(Script::of(&["Yes."]).usage(40, 2, 1e15));
-            let answer = chat.visitor.ask_and_hear(question).await;
+            chat.upstream.queue(Script::from_words(&["Yes."]).usage(40, 2, 1e15));
+            let answer = chat.visitor.ask_and_wait(question).await;
             assert_eq!((answer.status(), &answer.done["durable"]), ("complete", &json!(true)));
             assert_eq!(answer.done["usage"]["cost"], json!(null));
         }
     }
 
-    async fn cancelling_stops_upstream_and_keeps_what_was_answered(store: FreshStore) {
-        let mut chat = Chat::on(&store, &[]).await;
-        chat.upstream.queue(Script::of(&["One ", "two ", "three."]).hang_after(2));
+    async fn cancel_aborts_the_upstream_request_and_stores_the_partial_answer(store: FreshStore) {
+        let mut chat = Chat::with_store(&store, &[]).await;
+        chat.upstream.queue(Script::from_words(&["One ", "two ", "three."]).hang_after(2));
+
         chat.visitor.ask("Count, please.").await;
-        hear_text(&mut chat.visitor, "One two ").await;
-        chat.visitor.say(json!({"type": "cancel"})).await;
+        receive_text(&mut chat.visitor, "One two ").await;
+        chat.visitor.send(json!({"type": "cancel"})).await;
+
         assert_eq!(chat.upstream.wait_for_abort().await.deltas, 2);
-        let answer = chat.visitor.rest_of_answer().await;
+
+        let answer = chat.visitor.receive_rest().await;
         assert_eq!((answer.text.as_str(), answer.status()), ("", "cancelled"));
         assert_eq!(answer.done["durable"], true);
+
         let kept = "SELECT count(*) FROM messages JOIN turns ON turns.id = turn_id \
              WHERE role = 'assistant' AND content = 'One two ' AND status = 'cancelled'";
-        assert_eq!(store.number(kept).await, 1);
-        chat.visitor.say(json!({"type": "cancel"})).await;
-        chat.visitor.hear_error("NO_SUCH_TURN").await;
-        assert_eq!(chat.visitor.ask_and_hear("And now?").await.status(), "complete");
+        assert_eq!(store.query_number(kept).await, 1);
+
+        chat.visitor.send(json!({"type": "cancel"})).await;
+        chat.visitor.expect_error("NO_SUCH_TURN").await;
+        assert_eq!(chat.visitor.ask_and_wait("And now?").await.status(), "complete");
     }
 
-    async fn a_visitor_who_is_cut_off_finds_the_whole_answer_kept(store: FreshStore) {
-        let mut chat = Chat::on(&store, &[]).await;
+    async fn answer_is_completed_and_stored_after_a_disconnect(store: FreshStore) {
+        let mut chat = Chat::with_store(&store, &[]).await;
         let gate = Gate::default();
-        chat.upstream.queue(Script::of(&["One ", "two."]).hold_after(1, &gate));
+        chat.upstream.queue(Script::from_words(&["One ", "two."]).hold_after(1, &gate));
+
         chat.visitor.ask("Count, please.").await;
-        hear_text(&mut chat.visitor, "One ").await;
-        let other = chat.another().await;
+        receive_text(&mut chat.visitor, "One ").await;
+        let other = chat.connect().await;
         std::mem::replace(&mut chat.visitor, other).drop_abruptly();
         chat.server.wait_for_log("the lost connection", |entry| entry["msg"] == "session closed").await;
         gate.open();
-        assert_eq!(chat.turn_ended().await["status"], "complete");
+
+        assert_eq!(chat.wait_for_turn_end().await["status"], "complete");
+
         let kept = "SELECT count(*) FROM messages WHERE role = 'assistant' AND content = 'One two.'";
-        assert_eq!(store.number(kept).await, 1);
+        assert_eq!(store.query_number(kept).await, 1);
         assert!(chat.upstream.aborts().is_empty());
     }
 
-    async fn an_answer_nobody_comes_back_for_is_stopped_and_kept_as_interrupted(store: FreshStore) {
-        let mut chat = Chat::on(&store, &[("RECONNECT_GRACE", "300ms")]).await;
-        chat.upstream.queue(Script::of(&["One ", "two."]).hang_after(1));
+    async fn answer_is_interrupted_after_the_reconnect_grace(store: FreshStore) {
+        let mut chat = Chat::with_store(&store, &[("RECONNECT_GRACE", "300ms")]).await;
+        chat.upstream.queue(Script::from_words(&["One ", "two."]).hang_after(1));
+
         chat.visitor.ask("Count, please.").await;
-        hear_text(&mut chat.visitor, "One ").await;
-        let other = chat.another().await;
+        receive_text(&mut chat.visitor, "One ").await;
+        let other = chat.connect().await;
         std::mem::replace(&mut chat.visitor, other).drop_abruptly();
+
         assert_eq!(chat.upstream.wait_for_abort().await.deltas, 1);
-        assert_eq!(chat.turn_ended().await["status"], "interrupted");
+        assert_eq!(chat.wait_for_turn_end().await["status"], "interrupted");
+
         let kept = "SELECT count(*) FROM messages JOIN turns ON turns.id = turn_id \
              WHERE role = 'assistant' AND content = 'One ' AND status = 'interrupted'";
-        assert_eq!(store.number(kept).await, 1);
+        assert_eq!(store.query_number(kept).await, 1);
     }
 }
 
 #[tokio::test]
-async fn a_database_file_that_another_process_holds_for_long_is_waited_for() {
-    let store = Store::Sqlite.fresh().await;
-    let mut chat = Chat::on(&store, &[]).await;
+async fn sqlite_file_locked_by_another_process_delays_the_write() {
+    let store = StoreKind::Sqlite.create().await;
+    let mut chat = Chat::with_store(&store, &[]).await;
     chat.visitor.start().await;
-    let outage = store.go_away().await;
+
+    let outage = store.take_offline().await;
     chat.visitor.ask("Is anybody there?").await;
-    assert_eq!(chat.visitor.answer().await.done["durable"], false);
-    let away = |entry: &Value| entry["msg"].as_str().is_some_and(|it| it.contains("database is away"));
-    chat.server.wait_for_log("that the database is away", away).await;
+
+    assert_eq!(chat.visitor.receive_answer().await.done["durable"], false);
+
+    let is_outage = |entry: &Value| entry["msg"].as_str().is_some_and(|msg| msg.contains("database is away"));
+    chat.server.wait_for_log("the start of the outage", is_outage).await;
     outage.end().await;
-    until_stored(&store, "SELECT count(*) FROM turns WHERE status = 'complete'", 1).await;
+    wait_until_stored(&store, "SELECT count(*) FROM turns WHERE status = 'complete'", 1).await;
 }

@@ -1,4 +1,4 @@
-//! Clocks that differ between servers, or that somebody has set back: a conversation keeps its order all the same.
+//! Clock skew between instances: conversations keep their order, and rate limits stay bounded.
 
 use std::time::Duration;
 
@@ -8,15 +8,15 @@ use uuid::Builder;
 
 use crate::on_both_stores;
 use crate::support::client::answer::{contents, cursor_at};
-use crate::support::client::chat::{Chat, hear_text};
+use crate::support::client::chat::{Chat, receive_text};
 use crate::support::stores::fresh_store::FreshStore;
 use crate::support::upstream::gate::Gate;
 use crate::support::upstream::script::Script;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Stores a turn as a server does whose clock is an hour ahead.
-async fn ask_an_hour_ahead(store: &FreshStore, session_id: &str, question: &str, answer: &str) {
+/// Inserts a turn as an instance with a clock one hour ahead would store it.
+async fn insert_turn_one_hour_ahead(store: &FreshStore, session_id: &str, question: &str, answer: &str) {
     let Timestamp(ms) = Timestamp::now().plus(HOUR);
     let mut random = [0; 10];
     getrandom::fill(&mut random).unwrap();
@@ -31,29 +31,35 @@ async fn ask_an_hour_ahead(store: &FreshStore, session_id: &str, question: &str,
 }
 
 on_both_stores! {
-    async fn what_is_asked_next_comes_next_at_a_server_whose_clock_is_behind(store: FreshStore) {
-        let mut chat = Chat::on(&store, &[]).await;
+    async fn turn_order_is_kept_on_an_instance_with_a_slow_clock(store: FreshStore) {
+        let mut chat = Chat::with_store(&store, &[]).await;
         let session = chat.visitor.start().await;
-        chat.upstream.queue(Script::of(&["One."]));
-        chat.visitor.ask_and_hear("First?").await;
-        ask_an_hour_ahead(&store, &session.session_id, "Second?", "Two.").await;
-        chat.visitor = chat.another().await;
+        chat.upstream.queue(Script::from_words(&["One."]));
+
+        chat.visitor.ask_and_wait("First?").await;
+        insert_turn_one_hour_ahead(&store, &session.session_id, "Second?", "Two.").await;
+        chat.visitor = chat.connect().await;
         chat.visitor.resume(&session, Value::Null).await;
         let gate = Gate::default();
-        chat.upstream.queue(Script::of(&["Three, ", "or more."]).hold_after(1, &gate));
+        chat.upstream.queue(Script::from_words(&["Three, ", "or more."]).hold_after(1, &gate));
         chat.visitor.ask("Third?").await;
-        let shown = hear_text(&mut chat.visitor, "Three, ").await;
-        chat.visitor = chat.another().await;
+        let shown = receive_text(&mut chat.visitor, "Three, ").await;
+        chat.visitor = chat.connect().await;
         let back = chat.visitor.resume(&session, cursor_at(&shown)).await.frame;
-        assert_eq!(back["recovered"], true, "the answer under way is found: {back}");
+
+        assert_eq!(back["recovered"], true, "the answer in progress was not found: {back}");
+
         gate.open();
-        let rest = chat.visitor.rest_of_answer().await;
+        let rest = chat.visitor.receive_rest().await;
         assert_eq!((rest.text.as_str(), rest.status()), ("or more.", "complete"));
-        chat.upstream.queue(Script::of(&["Three."]));
+
+        chat.upstream.queue(Script::from_words(&["Three."]));
         chat.visitor.regenerate(None).await;
         let all = chat.visitor.history(json!({})).await;
         let expected = ["First?", "One.", "Second?", "Two.", "Third?", "Three, or more.", "Third?", "Three."];
+
         assert_eq!(contents(&all["messages"]), expected);
+
         for _ in 0..2 {
             chat.upstream.next_request().await;
         }
@@ -61,16 +67,18 @@ on_both_stores! {
         assert_eq!(prompt.conversation(), ["First?", "One.", "Second?", "Two.", "Third?"]);
     }
 
-    async fn questions_of_an_hour_ahead_keep_nobody_waiting_for_an_hour(store: FreshStore) {
-        let mut chat = Chat::on(&store, &[("RATE_LIMIT_REQUESTS_PER_MINUTE", "2")]).await;
+    async fn rate_limit_wait_is_bounded_for_turns_from_the_future(store: FreshStore) {
+        let mut chat = Chat::with_store(&store, &[("RATE_LIMIT_REQUESTS_PER_MINUTE", "2")]).await;
         let session = chat.visitor.start().await;
+
         for question in ["One?", "Two?"] {
-            ask_an_hour_ahead(&store, &session.session_id, question, "Yes.").await;
+            insert_turn_one_hour_ahead(&store, &session.session_id, question, "Yes.").await;
         }
-        chat.visitor = chat.another().await;
+        chat.visitor = chat.connect().await;
         chat.visitor.resume(&session, Value::Null).await;
         chat.visitor.ask("Three?").await;
-        let refused = chat.visitor.hear_error("RATE_LIMIT_EXCEEDED").await;
-        assert!(refused["retry_after_ms"].as_u64().is_some_and(|wait| wait <= 60_000), "{refused}");
+        let rejected = chat.visitor.expect_error("RATE_LIMIT_EXCEEDED").await;
+
+        assert!(rejected["retry_after_ms"].as_u64().is_some_and(|wait| wait <= 60_000), "{rejected}");
     }
 }

@@ -1,4 +1,5 @@
-//! The database goes away in the middle: the chat goes on, says so, and nothing is lost.
+//! Database outages: the chat continues, reports that writes are not durable yet, and loses
+//! nothing.
 
 use std::time::Duration;
 
@@ -8,141 +9,162 @@ use serde_json::{Value, json};
 use crate::support::client::chat_client::ChatClient;
 use crate::support::client::raw_socket::{Frame, RawSocket};
 use crate::support::server::config::ServerConfig;
-use crate::support::server::failpoints::until_metric;
+use crate::support::server::failpoints::wait_for_metric;
 use crate::support::server::test_server::Server;
-use crate::support::stores::fresh_store::{FreshStore, Store};
-use crate::support::stores::sql::on_postgres;
+use crate::support::stores::fresh_store::{FreshStore, StoreKind};
+use crate::support::stores::sql::run_on_postgres;
 use crate::support::upstream::fake_openrouter::FakeOpenRouter;
 use crate::support::upstream::gate::Gate;
 use crate::support::upstream::script::Script;
 
-async fn fresh(store: Store, test: &str) -> Option<FreshStore> {
-    store.fresh_for(&format!("{}::{test}", module_path!())).await
+async fn create_store(store: StoreKind, test: &str) -> Option<FreshStore> {
+    store.create_for(&format!("{}::{test}", module_path!())).await
 }
 
-async fn cut_connections(store: &FreshStore) {
-    let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+async fn terminate_connections(store: &FreshStore) {
+    let terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
         WHERE application_name = 'resume-chatbot' AND datname = current_database()";
-    let cut = on_postgres(store.url(), cut).await;
-    assert!(!cut.is_empty(), "the server has no connection under its name");
+    let terminated = run_on_postgres(store.url(), terminate).await;
+    assert!(!terminated.is_empty(), "no connection has the application name of the server");
 }
 
-async fn everything_is_there(store: &FreshStore, turns: i64) {
-    assert_eq!(store.number("SELECT count(*) FROM turns WHERE status = 'complete'").await, turns);
-    assert_eq!(store.number("SELECT count(*) FROM messages").await, turns * 2);
+/// Checks that this many complete turns are stored.
+async fn assert_stored_turns(store: &FreshStore, turns: i64) {
+    assert_eq!(store.query_number("SELECT count(*) FROM turns WHERE status = 'complete'").await, turns);
+    assert_eq!(store.query_number("SELECT count(*) FROM messages").await, turns * 2);
 }
 
 #[tokio::test]
-async fn a_connection_that_is_cut_between_writes_is_replaced() {
-    let Some(store) = fresh(Store::Postgres, "a_connection_that_is_cut_between_writes").await else { return };
+async fn connection_terminated_between_writes_is_replaced() {
+    let Some(store) = create_store(StoreKind::Postgres, "connection_terminated_between_writes").await else {
+        return;
+    };
     let (upstream, gate) = (FakeOpenRouter::start().await, Gate::default());
     let server = Server::start(ServerConfig::serve(&store, &upstream)).await;
     let mut visitor = ChatClient::connect(&server).await;
-    upstream.queue(Script::of(&["Still ", "here."]).hold_after(1, &gate));
+    upstream.queue(Script::from_words(&["Still ", "here."]).hold_after(1, &gate));
+
     visitor.ask("Where?").await;
-    visitor.hear_until("delta").await;
-    cut_connections(&store).await;
+    visitor.receive_until("delta").await;
+    terminate_connections(&store).await;
     gate.open();
-    let answer = visitor.rest_of_answer().await;
+    let answer = visitor.receive_rest().await;
+
     assert_eq!((answer.status(), &answer.done["durable"]), ("complete", &json!(true)));
-    cut_connections(&store).await;
-    let answer = visitor.ask_and_hear("And now?").await;
+
+    terminate_connections(&store).await;
+    let answer = visitor.ask_and_wait("And now?").await;
     assert_eq!((&answer.accepted["durable"], &answer.done["durable"]), (&json!(true), &json!(true)));
-    everything_is_there(&store, 2).await;
+    assert_stored_turns(&store, 2).await;
 }
 
 #[tokio::test]
-async fn a_write_whose_connection_is_cut_under_it_is_written_again() {
-    let Some(store) = fresh(Store::Postgres, "a_write_whose_connection_is_cut").await else { return };
+async fn write_on_a_terminated_connection_is_retried() {
+    let Some(store) = create_store(StoreKind::Postgres, "write_on_a_terminated_connection").await else {
+        return;
+    };
     let upstream = FakeOpenRouter::start().await;
     let server = Server::start(ServerConfig::serve(&store, &upstream)).await;
     let mut visitor = ChatClient::connect(&server).await;
     visitor.start().await;
-    let lock = store.hold("BEGIN; LOCK TABLE turns IN ACCESS EXCLUSIVE MODE").await;
+
+    let lock = store.execute_and_hold("BEGIN; LOCK TABLE turns IN ACCESS EXCLUSIVE MODE").await;
     visitor.ask("Where?").await;
-    store.until_blocked().await;
-    cut_connections(&store).await;
+    store.wait_until_blocked().await;
+    terminate_connections(&store).await;
     drop(lock);
-    let answer = visitor.answer().await;
+    let answer = visitor.receive_answer().await;
+
     assert_eq!((answer.status(), &answer.done["durable"]), ("complete", &json!(true)));
-    everything_is_there(&store, 1).await;
+    assert_stored_turns(&store, 1).await;
 }
 
 #[tokio::test]
-async fn a_row_that_somebody_has_locked_is_no_fault_of_what_is_to_be_written_there() {
-    let Some(store) = fresh(Store::Postgres, "a_row_that_somebody_has_locked").await else { return };
+async fn write_blocked_by_a_row_lock_is_retried_and_not_dropped() {
+    let Some(store) = create_store(StoreKind::Postgres, "write_blocked_by_a_row_lock").await else { return };
     let upstream = FakeOpenRouter::start().await;
     let server = Server::start(ServerConfig::serve(&store, &upstream)).await;
     let mut visitor = ChatClient::connect(&server).await;
     visitor.start().await;
-    let lock = store.hold("BEGIN; SELECT 1 FROM sessions FOR UPDATE").await;
-    let answer = visitor.ask_and_hear("Where?").await;
+
+    let lock = store.execute_and_hold("BEGIN; SELECT 1 FROM sessions FOR UPDATE").await;
+    let answer = visitor.ask_and_wait("Where?").await;
     assert_eq!((answer.status(), &answer.done["durable"]), ("complete", &json!(false)));
-    let away = |line: &Value| line["msg"] == "the database is away; writes wait";
-    server.wait_for_log("that it has waited in vain, the first time", away).await;
+
+    let is_outage = |line: &Value| line["msg"] == "the database is away; writes wait";
+    server.wait_for_log("the lock timeout", is_outage).await;
     drop(lock);
-    until_metric(&server, "store_away", 0.0).await;
-    let answer = visitor.ask_and_hear("And now?").await;
+    wait_for_metric(&server, "store_away", 0.0).await;
+    let answer = visitor.ask_and_wait("And now?").await;
+
     assert_eq!((answer.status(), &answer.done["durable"]), ("complete", &json!(true)));
-    everything_is_there(&store, 2).await;
+    assert_stored_turns(&store, 2).await;
 }
 
 #[tokio::test]
-async fn a_server_that_is_away_for_a_while_gets_everything_afterwards() {
-    let Some(store) = fresh(Store::Postgres, "a_server_that_is_away").await else { return };
+async fn shutdown_waits_for_the_end_of_an_outage() {
+    let Some(store) = create_store(StoreKind::Postgres, "shutdown_waits_for_the_end").await else { return };
     let upstream = FakeOpenRouter::start().await;
     let mut server = Server::start(ServerConfig::serve(&store, &upstream)).await;
     let mut visitor = ChatClient::connect(&server).await;
     visitor.start().await;
-    let outage = store.go_away().await;
-    let answer = visitor.ask_and_hear("Where?").await;
+
+    let outage = store.take_offline().await;
+    let answer = visitor.ask_and_wait("Where?").await;
     assert_eq!(answer.status(), "complete");
     assert_eq!((&answer.accepted["durable"], &answer.done["durable"]), (&json!(false), &json!(false)));
+
     outage.end().await;
-    // Leaving waits for the store, so that a restart in bad weather loses nothing either.
+    // Shutdown waits until all writes are stored.
     server.terminate().await;
-    assert_eq!(server.wait_exit().await.code(), Some(0));
-    everything_is_there(&store, 1).await;
+    assert_eq!(server.wait_for_exit().await.code(), Some(0));
+    assert_stored_turns(&store, 1).await;
 }
 
 #[tokio::test]
-async fn a_file_that_another_process_locks_gets_everything_afterwards() {
-    let Some(store) = fresh(Store::Sqlite, "a_file_that_another_process_locks").await else { return };
+async fn writes_to_a_locked_sqlite_file_are_stored_after_the_lock() {
+    let Some(store) = create_store(StoreKind::Sqlite, "writes_to_a_locked_sqlite_file").await else { return };
     let upstream = FakeOpenRouter::start().await;
     let mut server = Server::start(ServerConfig::serve(&store, &upstream)).await;
     let mut visitor = ChatClient::connect(&server).await;
     visitor.start().await;
-    let outage = store.go_away().await;
-    let answer = visitor.ask_and_hear("Where?").await;
+
+    let outage = store.take_offline().await;
+    let answer = visitor.ask_and_wait("Where?").await;
     assert_eq!(answer.status(), "complete");
     assert_eq!((&answer.accepted["durable"], &answer.done["durable"]), (&json!(false), &json!(false)));
-    // Longer than SQLite itself waits, so that the server has to try again.
-    let away = server.wait_for_log("that the database is away", |line| {
+
+    // The lock outlasts SQLite's busy timeout, so the server has to retry.
+    let outage_entry = server.wait_for_log("the start of the outage", |line| {
         line["msg"].as_str().is_some_and(|msg| msg.contains("database is away") || msg.contains("refused"))
     });
-    assert_eq!(away.await["msg"], "the database is away; writes wait");
+    assert_eq!(outage_entry.await["msg"], "the database is away; writes wait");
+
     outage.end().await;
-    server.wait_for_log("that the database is back", |line| line["msg"] == "the database is back").await;
+    server.wait_for_log("the end of the outage", |line| line["msg"] == "the database is back").await;
     server.terminate().await;
-    assert_eq!(server.wait_exit().await.code(), Some(0));
-    everything_is_there(&store, 1).await;
+
+    assert_eq!(server.wait_for_exit().await.code(), Some(0));
+    assert_stored_turns(&store, 1).await;
 }
 
 #[tokio::test]
-async fn what_waits_for_the_database_is_bounded_and_kept() {
-    /// More than the buffer and the group in hand.
+async fn write_buffer_is_bounded_during_an_outage() {
+    /// More than the write buffer and the current batch can hold.
     const VISITORS: usize = 5000;
-    let Some(store) = fresh(Store::Postgres, "what_waits_for_the_database").await else { return };
+    let Some(store) = create_store(StoreKind::Postgres, "write_buffer_is_bounded").await else { return };
     let upstream = FakeOpenRouter::start().await;
     let mut server = Server::start(ServerConfig::serve(&store, &upstream)).await;
     let mut visitor = ChatClient::connect(&server).await;
     visitor.start().await;
+
     let before = server.resident_kib();
-    let outage = store.go_away().await;
+    let outage = store.take_offline().await;
+
     for _ in 0..VISITORS / 100 {
         let visit = async || {
             let mut socket = RawSocket::connect(&server).await;
-            // The pong tells that what came with the ping was read.
+            // The pong confirms that the server has read the frames sent with the ping.
             let ping = Frame::new(9, "read?").bytes();
             let start = Frame::text("{\"type\": \"start\"}").bytes();
             socket.send_bytes(&[ping, start].concat()).await;
@@ -150,26 +172,32 @@ async fn what_waits_for_the_database_is_bounded_and_kept() {
         };
         join_all((0..100).map(|_| visit())).await;
     }
+
     visitor.ask_with_id("too-much", "Where?").await;
-    let refused = visitor.hear_error("STORAGE_UNAVAILABLE").await;
-    assert_eq!((&refused["retryable"], &refused["id"]), (&json!(true), &json!("too-much")));
+    let rejected = visitor.expect_error("STORAGE_UNAVAILABLE").await;
+    assert_eq!((&rejected["retryable"], &rejected["id"]), (&json!(true), &json!("too-much")));
+
     let grown = server.resident_kib().saturating_sub(before);
     assert!(grown < 64 * 1024, "{grown} KiB");
+
     outage.end().await;
     let stored = async {
-        while store.number("SELECT count(*) FROM sessions").await <= 4096 {
+        while store.query_number("SELECT count(*) FROM sessions").await <= 4096 {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    // A try that has begun waits for seconds, and between two tries there are some more.
+    // A running attempt and the backoff before the next one take several seconds.
     assert!(tokio::time::timeout(Duration::from_secs(30), stored).await.is_ok(), "{:?}", problems(&server));
-    assert_eq!(visitor.ask_and_hear("And now?").await.done["durable"], true);
+    assert_eq!(visitor.ask_and_wait("And now?").await.done["durable"], true);
+
     server.terminate().await;
-    assert_eq!(server.wait_exit().await.code(), Some(0));
-    let kept = store.number("SELECT count(*) FROM sessions").await;
-    assert!((4096..=4096 + 1024).contains(&kept), "{kept} sessions were kept");
+    assert_eq!(server.wait_for_exit().await.code(), Some(0));
+
+    let stored = store.query_number("SELECT count(*) FROM sessions").await;
+    assert!((4096..=4096 + 1024).contains(&stored), "{stored} sessions are stored");
 }
 
+/// Returns the log entries that may explain a failure.
 fn problems(server: &Server) -> Vec<Value> {
     server
         .logs()

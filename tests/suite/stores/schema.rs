@@ -1,4 +1,5 @@
-//! The two stores: one schema, one commit for many, nothing lost while the database is away.
+//! The database schema: the same on both stores and in the code, reversible migrations, hashed
+//! tokens.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,36 +8,37 @@ use std::path::{Path, PathBuf};
 use futures_util::future::join_all;
 
 use crate::on_both_stores;
-use crate::support::client::chat::until_stored;
+use crate::support::client::chat::wait_until_stored;
 use crate::support::client::chat_client::ChatClient;
 use crate::support::server::config::ServerConfig;
-use crate::support::server::failpoints::{hold, release, until_metric};
-use crate::support::server::process::run_to_end;
+use crate::support::server::failpoints::{pause_at, unpause, wait_for_metric};
+use crate::support::server::process::run_command;
 use crate::support::server::test_server::Server;
-use crate::support::stores::fresh_store::{FreshStore, Store};
+use crate::support::stores::fresh_store::{FreshStore, StoreKind};
 use crate::support::upstream::fake_openrouter::FakeOpenRouter;
 use crate::support::upstream::gate::Gate;
 use crate::support::upstream::script::Script;
 
-fn here(path: &str) -> PathBuf {
+fn repository_path(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// The migrations of a store, by their folders, in order.
-pub(crate) fn migrations(store: Store) -> Vec<PathBuf> {
-    let folder = if store == Store::Sqlite { "migrations/sqlite" } else { "migrations/postgres" };
-    let mut found: Vec<_> = fs::read_dir(here(folder)).unwrap().map(|entry| entry.unwrap().path()).collect();
-    found.sort();
-    found
+/// Returns the directories of the migrations of a store, in order.
+pub(crate) fn migrations(store: StoreKind) -> Vec<PathBuf> {
+    let folder = if store == StoreKind::Sqlite { "migrations/sqlite" } else { "migrations/postgres" };
+    let mut actual_columns: Vec<_> =
+        fs::read_dir(repository_path(folder)).unwrap().map(|entry| entry.unwrap().path()).collect();
+    actual_columns.sort();
+    actual_columns
 }
 
 async fn migrate(store: &FreshStore) {
-    let migrated = run_to_end(&["migrate"], &[("DATABASE_URL", store.url())]).await;
+    let migrated = run_command(&["migrate"], &[("DATABASE_URL", store.url())]).await;
     assert_eq!(migrated.code, Some(0), "{migrated:?}");
 }
 
-/// The columns that `schema.rs` declares: `table.column type [null] [key]`, as this store should have them.
-fn declared(schema: &str, store: Store) -> BTreeSet<String> {
+/// Returns the columns that `schema.rs` declares, as `table.column type [null] [key]`.
+fn declared_columns(schema: &str, store: StoreKind) -> BTreeSet<String> {
     let mut columns = BTreeSet::new();
     for block in schema.split("diesel::table! {").skip(1) {
         let (mut table, mut keys) = (String::new(), Vec::new());
@@ -57,31 +59,31 @@ fn declared(schema: &str, store: Store) -> BTreeSet<String> {
     columns
 }
 
-fn sql_type(kind: &str, store: Store) -> &'static str {
+fn sql_type(kind: &str, store: StoreKind) -> &'static str {
     match (kind, store) {
-        ("Id", Store::Sqlite) => "TEXT",
-        ("Id", Store::Postgres) => "uuid",
-        ("Binary", Store::Sqlite) => "BLOB",
-        ("Binary", Store::Postgres) => "bytea",
-        ("BigInt" | "Integer", Store::Sqlite) => "INTEGER",
-        ("BigInt", Store::Postgres) => "bigint",
-        ("Integer", Store::Postgres) => "integer",
-        ("Text", Store::Sqlite) => "TEXT",
-        ("Text", Store::Postgres) => "text",
-        _ => panic!("what is {kind} in SQL?"),
+        ("Id", StoreKind::Sqlite) => "TEXT",
+        ("Id", StoreKind::Postgres) => "uuid",
+        ("Binary", StoreKind::Sqlite) => "BLOB",
+        ("Binary", StoreKind::Postgres) => "bytea",
+        ("BigInt" | "Integer", StoreKind::Sqlite) => "INTEGER",
+        ("BigInt", StoreKind::Postgres) => "bigint",
+        ("Integer", StoreKind::Postgres) => "integer",
+        ("Text", StoreKind::Sqlite) => "TEXT",
+        ("Text", StoreKind::Postgres) => "text",
+        _ => panic!("unknown type {kind}"),
     }
 }
 
-/// The columns that the database has, in the same words.
-async fn found(store: &FreshStore) -> BTreeSet<String> {
-    let query = match store.store() {
-        Store::Sqlite => {
+/// Returns the columns of the database, in the same format.
+async fn actual_columns(store: &FreshStore) -> BTreeSet<String> {
+    let query = match store.kind() {
+        StoreKind::Sqlite => {
             "SELECT t.name || '.' || c.name || ' ' || c.type || iif(c.\"notnull\", '', ' null')
                  || iif(c.pk > 0, ' key ' || c.pk, '')
              FROM sqlite_master t JOIN pragma_table_info(t.name) c
              WHERE t.type = 'table' AND t.name NOT LIKE '\\_\\_%' ESCAPE '\\' AND t.name NOT LIKE 'sqlite%'"
         }
-        Store::Postgres => {
+        StoreKind::Postgres => {
             "SELECT c.table_name || '.' || c.column_name || ' ' || c.data_type
                  || CASE c.is_nullable WHEN 'YES' THEN ' null' ELSE '' END
                  || coalesce(' key ' || k.ordinal_position, '')
@@ -93,115 +95,129 @@ async fn found(store: &FreshStore) -> BTreeSet<String> {
              WHERE c.table_schema = 'public' AND c.table_name NOT LIKE '\\_\\_%'"
         }
     };
-    store.texts(query).await.into_iter().collect()
+    store.query_texts(query).await.into_iter().collect()
 }
 
-/// Commits that the write-ahead log of an SQLite file holds; see "WAL File Format" in SQLite's documentation.
+/// Counts the commits in the write-ahead log of an SQLite file, see "WAL File Format" in its
+/// documentation.
 fn commits_in_wal(store: &FreshStore) -> usize {
     let wal = fs::read(format!("{}-wal", store.url().trim_start_matches("sqlite://"))).unwrap();
-    let number = |at: usize| wal.get(at..at + 4).map(|it| u32::from_be_bytes(it.try_into().unwrap()));
+    let number = |at: usize| wal.get(at..at + 4).map(|bytes| u32::from_be_bytes(bytes.try_into().unwrap()));
     let page = usize::try_from(number(8).unwrap()).unwrap();
     let frames = (32..wal.len()).step_by(24 + page);
     let current = frames.filter(|at| number(at + 8) == number(16) && number(at + 12) == number(20));
-    // The frame that ends a transaction holds the size of the database after it.
+    // The last frame of a transaction holds the database size after it.
     current.filter(|at| number(at + 4).is_some_and(|size| size > 0)).count()
 }
 
 on_both_stores! {
-    async fn the_schema_in_the_code_is_the_one_in_the_database(store: FreshStore) {
+    async fn declared_schema_matches_the_database(store: FreshStore) {
         migrate(&store).await;
-        let schema = fs::read_to_string(here("src/persistence/schema.rs")).unwrap();
-        let declared = declared(&schema, store.store());
-        assert!(declared.len() > 15, "{declared:#?}");
-        assert_eq!(declared, found(&store).await);
-        // The comparison sees a column that is missing, of another type, or nullable.
-        store.execute("ALTER TABLE messages ADD COLUMN forgotten TEXT").await;
-        assert_ne!(declared, found(&store).await);
+
+        let schema = fs::read_to_string(repository_path("src/persistence/schema.rs")).unwrap();
+        let declared_columns = declared_columns(&schema, store.kind());
+        assert!(declared_columns.len() > 15, "{declared_columns:#?}");
+        assert_eq!(declared_columns, actual_columns(&store).await);
+
+        // The comparison detects an extra column.
+        store.execute("ALTER TABLE messages ADD COLUMN extra TEXT").await;
+        assert_ne!(declared_columns, actual_columns(&store).await);
     }
 
-    async fn every_migration_can_be_undone(store: FreshStore) {
+    async fn every_migration_is_reversible(store: FreshStore) {
         for _ in 0..2 {
-            let folders = migrations(store.store());
+            let folders = migrations(store.kind());
             for folder in &folders {
                 store.execute(&fs::read_to_string(folder.join("up.sql")).unwrap()).await;
             }
-            assert!(!found(&store).await.is_empty());
+            assert!(!actual_columns(&store).await.is_empty());
             for folder in folders.iter().rev() {
                 store.execute(&fs::read_to_string(folder.join("down.sql")).unwrap()).await;
             }
-            assert_eq!(found(&store).await, BTreeSet::new());
+            assert_eq!(actual_columns(&store).await, BTreeSet::new());
         }
     }
 
-    async fn fifty_that_wait_are_all_kept_in_far_fewer_commits(store: FreshStore) {
+    async fn waiting_questions_are_stored_in_few_commits(store: FreshStore) {
         const VISITORS: usize = 50;
         let (upstream, gate) = (FakeOpenRouter::start().await, Gate::default());
-        upstream.always(Script::of(&["In Lund."]).hold_after(0, &gate));
+        upstream.always(Script::from_words(&["In Lund."]).hold_after(0, &gate));
         let server = Server::start(ServerConfig::serve(&store, &upstream)).await;
+
         let visit = async || {
             let mut visitor = ChatClient::connect(&server).await;
             visitor.start().await;
             visitor
         };
         let mut visitors = join_all((0..VISITORS).map(|_| visit())).await;
-        let before = if store.store() == Store::Sqlite { commits_in_wal(&store) } else { 0 };
-        hold(&server, "WriterGroup").await;
+        let before = if store.kind() == StoreKind::Sqlite { commits_in_wal(&store) } else { 0 };
+        pause_at(&server, "WriterGroup").await;
         for visitor in &mut visitors {
             visitor.ask("Where does she live?").await;
         }
-        let taken = "mailbox_wait_seconds_count{actor=\"persistence\",message=\"SaveQuestion\"}";
-        until_metric(&server, taken, 50.0).await;
-        release(&server, "WriterGroup").await;
-        until_stored(&store, "SELECT count(*) FROM messages WHERE role = 'user'", 50).await;
-        let commits = match store.store() {
-            Store::Sqlite => commits_in_wal(&store) - before,
-            // Every row names the transaction that wrote it.
-            Store::Postgres => {
+        let received_count = "mailbox_wait_seconds_count{actor=\"persistence\",message=\"SaveQuestion\"}";
+        wait_for_metric(&server, received_count, 50.0).await;
+        unpause(&server, "WriterGroup").await;
+        wait_until_stored(&store, "SELECT count(*) FROM messages WHERE role = 'user'", 50).await;
+        let commits = match store.kind() {
+            StoreKind::Sqlite => commits_in_wal(&store) - before,
+            // `xmin` is the transaction that wrote a row.
+            StoreKind::Postgres => {
                 let query = "SELECT count(DISTINCT xmin::text) FROM messages";
-                usize::try_from(store.number(query).await).unwrap()
+                usize::try_from(store.query_number(query).await).unwrap()
             }
         };
-        // The one in hand, the others, and what was saved of answers meanwhile.
+
+        // The paused batch, the next batch, and checkpoints of answers.
         assert!(commits > 0 && commits <= VISITORS / 5, "{commits} commits");
+
         gate.open();
-        for answer in join_all(visitors.iter_mut().map(ChatClient::answer)).await {
+        for answer in join_all(visitors.iter_mut().map(ChatClient::receive_answer)).await {
             assert_eq!((answer.status(), &answer.done["durable"]), ("complete", &true.into()));
         }
-        assert_eq!(store.number("SELECT count(*) FROM turns WHERE status = 'complete'").await, 50);
-        assert_eq!(store.number("SELECT count(*) FROM messages").await, 100);
+        assert_eq!(store.query_number("SELECT count(*) FROM turns WHERE status = 'complete'").await, 50);
+        assert_eq!(store.query_number("SELECT count(*) FROM messages").await, 100);
     }
 
-    async fn of_a_resume_token_only_the_hash_is_kept(store: FreshStore) {
+    async fn resume_tokens_are_stored_only_as_hashes(store: FreshStore) {
         let upstream = FakeOpenRouter::start().await;
         let server = Server::start(ServerConfig::serve(&store, &upstream)).await;
         let mut visitor = ChatClient::connect(&server).await;
         let session = visitor.start().await;
-        visitor.ask_and_hear("Where?").await;
+
+        visitor.ask_and_wait("Where?").await;
         let token = session.resume_token;
-        let (hex, everything) = match store.store() {
-            Store::Sqlite => ("lower(hex(token_hash))", None),
-            Store::Postgres => (
+        let (hex, all_rows) = match store.kind() {
+            StoreKind::Sqlite => ("lower(hex(token_hash))", None),
+            StoreKind::Postgres => (
                 "encode(token_hash, 'hex')",
                 Some("SELECT s::text || t::text || m::text FROM sessions s, turns t, messages m"),
             ),
         };
-        let hashes = store.texts(&format!("SELECT {hex} FROM sessions")).await;
+        let hashes = store.query_texts(&format!("SELECT {hex} FROM sessions")).await;
         let hash: String =
             <sha2::Sha256 as sha2::Digest>::digest(&token).iter().map(|byte| format!("{byte:02x}")).collect();
+
         assert_eq!(hashes, [hash]);
+
         let bits: Vec<u8> =
             (0..64).step_by(2).map(|at| u8::from_str_radix(&token[at..at + 2], 16).unwrap()).collect();
-        let kept = match everything {
-            Some(query) => store.texts(query).await.join("\n").into_bytes(),
+        let contents = match all_rows {
+            Some(query) => store.query_texts(query).await.join("\n").into_bytes(),
             None => {
                 let file = store.url().trim_start_matches("sqlite://");
                 [fs::read(file).unwrap(), fs::read(format!("{file}-wal")).unwrap()].concat()
             }
         };
+
         for secret in [token.as_bytes(), &bits] {
-            assert!(!kept.windows(secret.len()).any(|bytes| bytes == secret), "the token is in the store");
+            assert!(
+                !contents.windows(secret.len()).any(|bytes| bytes == secret),
+                "the token is in the store"
+            );
         }
-        assert!(kept.windows(6).any(|bytes| bytes == b"Where?"));
+
+        assert!(contents.windows(6).any(|bytes| bytes == b"Where?"));
     }
 }
 
@@ -210,19 +226,20 @@ fn both_stores_have_the_same_migrations() {
     let names = |store| -> Vec<_> {
         migrations(store).iter().map(|path| path.file_name().unwrap().to_owned()).collect()
     };
-    assert_eq!(names(Store::Sqlite), names(Store::Postgres));
-    for path in migrations(Store::Sqlite).iter().chain(&migrations(Store::Postgres)) {
+    assert_eq!(names(StoreKind::Sqlite), names(StoreKind::Postgres));
+    for path in migrations(StoreKind::Sqlite).iter().chain(&migrations(StoreKind::Postgres)) {
         assert!(path.join("up.sql").exists() && path.join("down.sql").exists(), "{}", path.display());
     }
 }
 
 #[tokio::test]
-async fn sqlite_checks_references_waits_its_turn_and_writes_ahead() {
-    let name = format!("{}::sqlite_checks_references", module_path!());
-    let Some(store) = Store::Sqlite.fresh_for(&name).await else { return };
+async fn sqlite_connections_use_foreign_keys_full_sync_and_wal() {
+    let name = format!("{}::sqlite_connections", module_path!());
+    let Some(store) = StoreKind::Sqlite.create_for(&name).await else { return };
     migrate(&store).await;
-    // What the server's own connection is set to, written down by a trigger that runs on it.
+    // A trigger records the settings of the connection of the server.
     let spy = "CREATE TABLE spied (keys INTEGER, sync INTEGER, patience INTEGER);
+
         CREATE TRIGGER spy AFTER INSERT ON sessions BEGIN
             INSERT INTO spied SELECT k.foreign_keys, s.synchronous, b.timeout
                 FROM pragma_foreign_keys k, pragma_synchronous s, pragma_busy_timeout b;
@@ -232,9 +249,11 @@ async fn sqlite_checks_references_waits_its_turn_and_writes_ahead() {
     upstream.always(Script::new());
     let server = Server::start(ServerConfig::serve(&store, &upstream)).await;
     ChatClient::connect(&server).await.start().await;
-    assert_eq!(store.number("SELECT keys FROM spied").await, 1);
-    assert_eq!(store.number("SELECT sync FROM spied").await, 2, "FULL");
-    assert!(store.number("SELECT patience FROM spied").await >= 1000);
+
+    assert_eq!(store.query_number("SELECT keys FROM spied").await, 1);
+    assert_eq!(store.query_number("SELECT sync FROM spied").await, 2, "FULL");
+    assert!(store.query_number("SELECT patience FROM spied").await >= 1000);
+
     let wal = "SELECT count(*) FROM pragma_journal_mode WHERE journal_mode = 'wal'";
-    assert_eq!(store.number(wal).await, 1);
+    assert_eq!(store.query_number(wal).await, 1);
 }

@@ -1,117 +1,148 @@
-//! Writes that wait are committed together, and each comes to what it would have come to alone.
+//! Write batching: waiting writes are committed together, but each succeeds or fails on its own.
 
 use serde_json::json;
 
 use crate::on_both_stores;
 use crate::support::client::answer::SessionInfo;
-use crate::support::client::chat::{Chat, until_stored};
+use crate::support::client::chat::{Chat, wait_until_stored};
 use crate::support::client::chat_client::ChatClient;
-use crate::support::server::failpoints::{hold, release, until_held, until_metric};
+use crate::support::server::failpoints::{pause_at, unpause, wait_for_metric, wait_until_paused};
 use crate::support::server::metrics_scrape::Scrape;
-use crate::support::stores::fresh_store::Store;
+use crate::support::stores::fresh_store::StoreKind;
 
-/// With a session of its own, of whose accounts the server knows what they have taken.
-async fn settled(chat: &Chat) -> (ChatClient, SessionInfo) {
-    let mut visitor = chat.another().await;
+/// Starts a session and asks one question, so that the server has loaded the budgets of the
+/// session.
+async fn start_settled_session(chat: &Chat) -> (ChatClient, SessionInfo) {
+    let mut visitor = chat.connect().await;
     let session = visitor.start().await;
-    visitor.ask_and_hear("Before?").await;
+    visitor.ask_and_wait("Before?").await;
     (visitor, session)
 }
 
 on_both_stores! {
-    async fn questions_that_are_stored_together_are_judged_one_by_one(store: FreshStore) {
-        let limits =
-            [("SESSION_TOKEN_LIMIT", "20000"), ("DAILY_TOKEN_LIMIT", "1000000")];
-        let chat = Chat::on(&store, &limits).await;
-        let (mut in_hand, _) = settled(&chat).await;
-        let (mut good, _) = settled(&chat).await;
-        let (mut too, _) = settled(&chat).await;
-        let (mut succeeded, of_another) = settled(&chat).await;
-        let (mut twice, asked_elsewhere) = settled(&chat).await;
-        let (mut spent, spent_elsewhere) = settled(&chat).await;
-        // What another server does, of which this one knows nothing.
-        store.execute(&format!(
-            "UPDATE sessions SET epoch = epoch + 1 WHERE id = '{}'", of_another.session_id
-        )).await;
-        store.execute(&format!(
-            "INSERT INTO turns (id, session_id, client_id, status, asked_at_ms)
+    async fn questions_in_one_batch_succeed_or_fail_independently(store: FreshStore) {
+        let limits = [("SESSION_TOKEN_LIMIT", "20000"), ("DAILY_TOKEN_LIMIT", "1000000")];
+        let chat = Chat::with_store(&store, &limits).await;
+        let (mut current, _) = start_settled_session(&chat).await;
+        let (mut good, _) = start_settled_session(&chat).await;
+        let (mut second, _) = start_settled_session(&chat).await;
+        let (mut superseded, superseded_session) = start_settled_session(&chat).await;
+        let (mut duplicate, duplicate_session) = start_settled_session(&chat).await;
+        let (mut over_budget, over_budget_session) = start_settled_session(&chat).await;
+
+        // Changes by another instance that this one has not seen.
+        store
+            .execute(&format!(
+                "UPDATE sessions SET epoch = epoch + 1 WHERE id = '{}'",
+                superseded_session.session_id
+            ))
+            .await;
+        store
+            .execute(&format!(
+                "INSERT INTO turns (id, session_id, client_id, status, asked_at_ms)
              VALUES ('01a21200-0000-7000-8000-000000000000', '{}', 'q1', 'complete', 1)",
-            asked_elsewhere.session_id
-        )).await;
-        store.execute(&format!(
-            "UPDATE sessions SET tokens = 19990 WHERE id = '{}'", spent_elsewhere.session_id
-        )).await;
+                duplicate_session.session_id
+            ))
+            .await;
+        store
+            .execute(&format!(
+                "UPDATE sessions SET tokens = 19990 WHERE id = '{}'",
+                over_budget_session.session_id
+            ))
+            .await;
         let day = "SELECT CAST(tokens AS BIGINT) FROM spending";
-        let before = store.number(day).await;
-        let commits = async || Scrape::of(&chat.server).await.value("store_commits_total");
+        let before = store.query_number(day).await;
+        let commits = async || Scrape::fetch(&chat.server).await.value("store_commits_total");
         let committed = commits().await;
 
-        hold(&chat.server, "WriterGroup").await;
-        in_hand.ask_with_id("q1", "In hand?").await;
-        until_held(&chat.server, "WriterGroup").await;
-        for visitor in [&mut good, &mut succeeded, &mut twice, &mut spent, &mut too] {
+        pause_at(&chat.server, "WriterGroup").await;
+        current.ask_with_id("q1", "In hand?").await;
+        wait_until_paused(&chat.server, "WriterGroup").await;
+        for visitor in [&mut good, &mut superseded, &mut duplicate, &mut over_budget, &mut second] {
             visitor.ask_with_id("q1", "And now?").await;
         }
-        let taken = "mailbox_wait_seconds_count{actor=\"persistence\",message=\"SaveQuestion\"}";
-        until_metric(&chat.server, taken, 6.0 + 6.0).await;
-        release(&chat.server, "WriterGroup").await;
+        let received_count = "mailbox_wait_seconds_count{actor=\"persistence\",message=\"SaveQuestion\"}";
+        wait_for_metric(&chat.server, received_count, 6.0 + 6.0).await;
+        unpause(&chat.server, "WriterGroup").await;
 
-        for visitor in [&mut in_hand, &mut good, &mut too] {
-            let answer = visitor.answer().await;
+        for visitor in [&mut current, &mut good, &mut second] {
+            let answer = visitor.receive_answer().await;
             assert_eq!((&answer.accepted["durable"], answer.status()), (&json!(true), "complete"));
             assert_eq!(answer.done["durable"], true);
         }
-        for (visitor, code) in
-            [(&mut succeeded, "SESSION_NOT_FOUND"), (&mut twice, "DUPLICATE_ID"), (&mut spent, "BUDGET_EXCEEDED")]
-        {
-            assert_eq!(visitor.hear_error(code).await["id"], "q1");
+
+        for (visitor, code) in [
+            (&mut superseded, "SESSION_NOT_FOUND"),
+            (&mut duplicate, "DUPLICATE_ID"),
+            (&mut over_budget, "BUDGET_EXCEEDED"),
+        ] {
+            assert_eq!(visitor.expect_error(code).await["id"], "q1");
         }
-        // Two groups of questions, and each answer at most in one of its own.
-        assert!(commits().await - committed <= 5.0, "the questions were not stored together");
-        assert_eq!(store.number("SELECT count(*) FROM turns WHERE client_id = 'q1'").await, 4);
-        assert_eq!(store.number("SELECT count(*) FROM messages WHERE role = 'user'").await, 6 + 3);
-        // Each of the three answers took as much as one of the six before.
-        assert_eq!(store.number(day).await - before, before / 2, "what was refused is not set aside");
+
+        // Two batches of questions, and at most one batch per answer.
+        assert!(commits().await - committed <= 5.0, "the questions were not stored in one batch");
+        assert_eq!(store.query_number("SELECT count(*) FROM turns WHERE client_id = 'q1'").await, 4);
+        assert_eq!(store.query_number("SELECT count(*) FROM messages WHERE role = 'user'").await, 6 + 3);
+        // Each of the three answers used as many tokens as one of the six before.
+        assert_eq!(
+            store.query_number(day).await - before,
+            before / 2,
+            "a rejected question has a reservation"
+        );
     }
 
-    async fn a_write_that_is_refused_without_a_reason_does_not_take_others_with_it_and_is_not_given_up_soon(store: FreshStore) {
-        let chat = Chat::on(&store, &[]).await;
-        let (mut in_hand, _) = settled(&chat).await;
-        let (mut good, _) = settled(&chat).await;
-        let (mut refused, _) = settled(&chat).await;
-        let [refuse, forgive] = match store.store() {
-            Store::Postgres => [
+    async fn write_with_an_unknown_error_is_retried_without_failing_its_batch(store: FreshStore) {
+        let chat = Chat::with_store(&store, &[]).await;
+        let (mut current, _) = start_settled_session(&chat).await;
+        let (mut good, _) = start_settled_session(&chat).await;
+        let (mut rejected, _) = start_settled_session(&chat).await;
+
+        let [create_trigger, drop_trigger] = match store.kind() {
+            StoreKind::Postgres => [
                 "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not this one'; END $$;
                 CREATE TRIGGER refuse BEFORE INSERT ON messages FOR EACH ROW WHEN (NEW.content = 'Never!') EXECUTE FUNCTION refuse()",
                 "DROP TRIGGER refuse ON messages",
             ],
-            Store::Sqlite => [
+            StoreKind::Sqlite => [
                 "CREATE TRIGGER refuse BEFORE INSERT ON messages WHEN NEW.content = 'Never!'
                 BEGIN SELECT RAISE(ABORT, 'not this one'); END",
                 "DROP TRIGGER refuse",
             ],
         };
-        store.execute(refuse).await;
-        hold(&chat.server, "WriterGroup").await;
-        in_hand.ask_with_id("q1", "In hand?").await;
-        until_held(&chat.server, "WriterGroup").await;
-        let taken = "mailbox_wait_seconds_count{actor=\"persistence\",message=\"SaveQuestion\"}";
-        for (number, (visitor, question)) in [(&mut good, "And now?"), (&mut refused, "Never!")].into_iter().enumerate() {
+        store.execute(create_trigger).await;
+        pause_at(&chat.server, "WriterGroup").await;
+        current.ask_with_id("q1", "In hand?").await;
+        wait_until_paused(&chat.server, "WriterGroup").await;
+        let received_count = "mailbox_wait_seconds_count{actor=\"persistence\",message=\"SaveQuestion\"}";
+
+        for (number, (visitor, question)) in
+            [(&mut good, "And now?"), (&mut rejected, "Never!")].into_iter().enumerate()
+        {
             visitor.ask_with_id("q1", question).await;
-            until_metric(&chat.server, taken, 5.0 + f64::from(u8::try_from(number).unwrap())).await;
+            wait_for_metric(&chat.server, received_count, 5.0 + f64::from(u8::try_from(number).unwrap()))
+                .await;
         }
-        release(&chat.server, "WriterGroup").await;
+
+        unpause(&chat.server, "WriterGroup").await;
         chat.server
-            .wait_for_log("that the group is parted", |line| {
+            .wait_for_log("the individual retries", |line| {
                 line["msg"] == "a group of writes was refused, trying one by one"
             })
             .await;
-        assert_eq!(good.answer().await.accepted["durable"], true);
-        let answer = refused.answer().await;
+        assert_eq!(good.receive_answer().await.accepted["durable"], true);
+
+        let answer = rejected.receive_answer().await;
         assert_eq!((answer.status(), &answer.accepted["durable"]), ("complete", &json!(false)));
-        until_metric(&chat.server, "store_away", 1.0).await;
-        store.execute(forgive).await;
-        until_stored(&store, "SELECT count(*) FROM turns WHERE client_id = 'q1' AND status = 'complete'", 3).await;
-        assert_eq!(store.number("SELECT count(*) FROM messages WHERE content = 'Never!'").await, 1);
+
+        wait_for_metric(&chat.server, "store_away", 1.0).await;
+        store.execute(drop_trigger).await;
+        wait_until_stored(
+            &store,
+            "SELECT count(*) FROM turns WHERE client_id = 'q1' AND status = 'complete'",
+            3,
+        )
+        .await;
+
+        assert_eq!(store.query_number("SELECT count(*) FROM messages WHERE content = 'Never!'").await, 1);
     }
 }

@@ -1,42 +1,43 @@
-//! The table of `docs/upstream.md`: every behaviour of a model's server, played through a visitor's socket.
+//! The tables of `docs/upstream.md`: every behaviour of a model server, observed through a
+//! visitor's socket.
 //!
-//! Each behaviour is played twice: to a server that asks once and quotes nothing, and to one with the usual second try and
-//! quotes. What happens is written as a row; the page has to have the same rows.
+//! Each behaviour is tested on two servers: one without retry and fallback, and one with the
+//! default settings. The results must equal the rows on the page.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::support::client::answer::Answer;
-use crate::support::client::chat::{AS_IT_FAILS, Chat};
+use crate::support::client::chat::{Chat, FAIL_FAST};
 use crate::support::upstream::script::Script;
 
-const PAGE: &str = include_str!("../../../docs/upstream.md");
+const UPSTREAM_PAGE: &str = include_str!("../../../docs/upstream.md");
 
-const HEAD: &str = "| the model's server | alone, the visitor gets | by default, the visitor gets | requests | the log says |";
+const TABLE_HEAD: &str = "| the model's server | alone, the visitor gets | by default, the visitor gets | requests | the log says |";
 
-/// What upstream says of itself; no visitor may ever read it.
+/// Internal details of upstream. No visitor may see them.
 const INTERNALS: &str = "backend-7.internal";
 
-const TIMES: [(&str, &str); 4] = [
+const SETTINGS: [(&str, &str); 4] = [
     ("LLM_FIRST_WORD_TIMEOUT", "700ms"),
     ("LLM_IDLE_TIMEOUT", "300ms"),
     ("RATE_LIMIT_REQUESTS_PER_MINUTE", "600"),
     ("LLM_MAX_RETRIES", "1"),
 ];
 
-/// A behaviour, and how it is played.
+/// The description of a behaviour, and its script.
 type Behaviour = (&'static str, Script);
 
 fn words() -> Script {
-    Script::of(&["Some ", "words."])
+    Script::from_words(&["Some ", "words."])
 }
 
 fn status(status: u16) -> Script {
-    Script::refusal(status, INTERNALS)
+    Script::rejection(status, INTERNALS)
 }
 
-fn refused(status: u16, error: Value) -> Script {
+fn rejected(status: u16, error: Value) -> Script {
     let mut error = error;
     error["code"] = json!(status);
     Script::new().http_error(status, json!({ "error": error }), &[])
@@ -46,35 +47,36 @@ fn ok(kind: &str, header: (&str, &str), body: &str) -> Script {
     Script::new().text(200, &[("content-type", kind), header], body)
 }
 
-/// Before the stream.
-fn refusals() -> Vec<Behaviour> {
+/// Returns the behaviours before the stream.
+fn error_responses() -> Vec<Behaviour> {
     let flagged = json!({"message": INTERNALS, "metadata": {"reasons": ["violence"], "flagged_input": "…"}});
     let typed = |kind: &str| json!({"message": INTERNALS, "metadata": {"error_type": kind}});
-    let hopeless = json!({"message": INTERNALS, "availability": {"retryable": false}});
-    let later = || Script::new().http_error(429, json!({"error": {"code": 429}}), &[("Retry-After", "7")]);
+    let not_retryable = json!({"message": INTERNALS, "availability": {"retryable": false}});
+    let rate_limited =
+        || Script::new().http_error(429, json!({"error": {"code": 429}}), &[("Retry-After", "7")]);
     vec![
         ("400", status(400)),
         (
             "400, the prompt is too long (`context_length_exceeded`)",
-            refused(400, typed("context_length_exceeded")),
+            rejected(400, typed("context_length_exceeded")),
         ),
         ("401", status(401)),
         ("402", status(402)),
         ("403", status(403)),
-        ("403, the content is refused (`metadata.reasons`)", refused(403, flagged)),
+        ("403, the content is refused (`metadata.reasons`)", rejected(403, flagged)),
         ("404", status(404)),
         ("408", status(408)),
         ("412", status(412)),
         ("413", status(413)),
         ("422", status(422)),
         ("429", status(429)),
-        ("429 with `Retry-After: 7`", later()),
-        ("429, `free-models-per-day`", Script::refusal(429, "Rate limit exceeded: free-models-per-day")),
+        ("429 with `Retry-After: 7`", rate_limited()),
+        ("429, `free-models-per-day`", Script::rejection(429, "Rate limit exceeded: free-models-per-day")),
         ("500", status(500)),
         ("502", status(502)),
-        ("502, `provider_overloaded`", refused(502, typed("provider_overloaded"))),
+        ("502, `provider_overloaded`", rejected(502, typed("provider_overloaded"))),
         ("503", status(503)),
-        ("503, `availability.retryable: false`", refused(503, hopeless)),
+        ("503, `availability.retryable: false`", rejected(503, not_retryable)),
         ("504", status(504)),
         ("524", status(524)),
         ("529", status(529)),
@@ -90,7 +92,7 @@ fn refusals() -> Vec<Behaviour> {
     ]
 }
 
-/// Within the stream.
+/// Returns the behaviours within the stream.
 fn streams() -> Vec<Behaviour> {
     let often = Duration::from_millis(20);
     let none = || Script::new().bytes(": none\n\n");
@@ -127,8 +129,8 @@ fn streams() -> Vec<Behaviour> {
     ]
 }
 
-/// What a visitor got, in a few words.
-fn told(answer: &Answer) -> String {
+/// Describes the result for the visitor, in the words of the page.
+fn describe(answer: &Answer) -> String {
     let text = match (answer.done["mode"].as_str(), answer.text.as_str()) {
         (Some("excerpts"), _) => return "quotes".to_owned(),
         (_, "") => "",
@@ -148,7 +150,7 @@ fn told(answer: &Answer) -> String {
     format!("{text}`{}`{retry}", answer.error["code"].as_str().unwrap_or_default())
 }
 
-/// The cause that the log has for the turn, without what differs from run to run.
+/// Returns the logged cause of the failure, without details that differ between runs.
 fn cause(logs: &[Value], answer: &Answer) -> String {
     let of_turn = logs.iter().filter(|line| line["turn_id"] == answer.done["turn_id"]);
     let causes: Vec<&str> = of_turn.filter_map(|line| line["cause"].as_str()).collect();
@@ -160,48 +162,56 @@ fn cause(logs: &[Value], answer: &Answer) -> String {
 }
 
 async fn play(behaviours: Vec<Behaviour>) -> Vec<String> {
-    let mut alone = Chat::with(&[&TIMES[..], &AS_IT_FAILS].concat()).await;
-    let mut usual = Chat::with(&[&TIMES[..], &[("LLM_BREAKER_FAILURES", "0")]].concat()).await;
-    // So that there is a conversation to be shortened.
-    usual.visitor.ask_and_hear("Are you there?").await;
+    let mut no_retry_chat = Chat::new(&[&SETTINGS[..], &FAIL_FAST].concat()).await;
+    let mut default_chat = Chat::new(&[&SETTINGS[..], &[("LLM_BREAKER_FAILURES", "0")]].concat()).await;
+    // A conversation that can be shortened.
+    default_chat.visitor.ask_and_wait("Are you there?").await;
     let mut rows = Vec::new();
     for (behaviour, script) in behaviours {
         let question = "What was done at Northwind Rail?";
-        alone.upstream.always(script.clone());
-        usual.upstream.always(script);
-        let asked_before = usual.upstream.requests().len();
-        let (one, other) =
-            tokio::join!(alone.visitor.ask_and_hear(question), usual.visitor.ask_and_hear(question));
-        let requests = usual.upstream.requests().len() - asked_before;
-        let ended = |entry: &Value| entry["msg"] == "turn ended" && entry["turn_id"] == one.done["turn_id"];
-        alone.server.wait_for_log("the end of the turn", ended).await;
-        let (one_told, cause) = (told(&one), cause(&alone.server.logs(), &one));
-        rows.push(format!("| {behaviour} | {one_told} | {} | {requests} | {cause} |", told(&other)));
-        for visitor in [&alone.visitor, &usual.visitor] {
-            let heard = json!(visitor.heard()).to_string();
-            assert!(!heard.contains(INTERNALS) && !heard.contains("127.0.0.2"), "{behaviour}: {heard}");
+        no_retry_chat.upstream.always(script.clone());
+        default_chat.upstream.always(script);
+        let asked_before = default_chat.upstream.requests().len();
+        let (no_retry_answer, default_answer) = tokio::join!(
+            no_retry_chat.visitor.ask_and_wait(question),
+            default_chat.visitor.ask_and_wait(question)
+        );
+        let requests = default_chat.upstream.requests().len() - asked_before;
+        let ended = |entry: &Value| {
+            entry["msg"] == "turn ended" && entry["turn_id"] == no_retry_answer.done["turn_id"]
+        };
+        no_retry_chat.server.wait_for_log("the end of the turn", ended).await;
+        let cause = cause(&no_retry_chat.server.logs(), &no_retry_answer);
+        let (no_retry, default) = (describe(&no_retry_answer), describe(&default_answer));
+        rows.push(format!("| {behaviour} | {no_retry} | {default} | {requests} | {cause} |"));
+        for visitor in [&no_retry_chat.visitor, &default_chat.visitor] {
+            let frames = json!(visitor.frames()).to_string();
+            assert!(!frames.contains(INTERNALS) && !frames.contains("127.0.0.2"), "{behaviour}: {frames}");
         }
     }
-    let still_there = alone.visitor.ask_and_hear("And after all that?");
-    alone.upstream.always(Script::new());
-    assert_eq!(still_there.await.status(), "complete");
+    let still_working = no_retry_chat.visitor.ask_and_wait("And after all that?");
+    no_retry_chat.upstream.always(Script::new());
+    assert_eq!(still_working.await.status(), "complete");
     rows
 }
 
-/// The rows under the `number`-th head of the page.
-fn listed(number: usize) -> Vec<&'static str> {
-    let table = PAGE.split(HEAD).nth(number).unwrap_or_else(|| panic!("docs/upstream.md has no {HEAD}"));
+/// Returns the rows of the `number`-th table on the page.
+fn documented_rows(number: usize) -> Vec<&'static str> {
+    let table = UPSTREAM_PAGE
+        .split(TABLE_HEAD)
+        .nth(number)
+        .unwrap_or_else(|| panic!("docs/upstream.md has no {TABLE_HEAD}"));
     table.lines().skip(2).take_while(|line| line.starts_with('|')).collect()
 }
 
 #[tokio::test]
-async fn what_a_server_does_before_the_stream_comes_to_what_the_page_says() {
-    let rows = play(refusals()).await;
-    assert_eq!(listed(1), rows, "docs/upstream.md should have:\n{}", rows.join("\n"));
+async fn behaviour_before_the_stream_matches_the_page() {
+    let rows = play(error_responses()).await;
+    assert_eq!(documented_rows(1), rows, "docs/upstream.md should have:\n{}", rows.join("\n"));
 }
 
 #[tokio::test]
-async fn what_a_server_does_within_the_stream_comes_to_what_the_page_says() {
+async fn behaviour_within_the_stream_matches_the_page() {
     let rows = play(streams()).await;
-    assert_eq!(listed(2), rows, "docs/upstream.md should have:\n{}", rows.join("\n"));
+    assert_eq!(documented_rows(2), rows, "docs/upstream.md should have:\n{}", rows.join("\n"));
 }

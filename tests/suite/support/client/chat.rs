@@ -1,4 +1,4 @@
-//! A whole scene in one step: a scripted upstream, a server that asks it, a visitor who is connected.
+//! A complete test set-up: a scripted model server, a server that uses it, and a connected client.
 
 use serde_json::Value;
 
@@ -9,101 +9,103 @@ use crate::support::stores::fresh_store::FreshStore;
 use crate::support::upstream::fake_openrouter::FakeOpenRouter;
 use crate::support::{PATIENCE, within};
 
-/// Settings under which each failure of the model's server reaches the visitor as it is: no quotes, no second try, no pause.
-pub(crate) const AS_IT_FAILS: [(&str, &str); 3] =
+/// Settings under which the visitor sees each failure of the model server: no fallback, no retry,
+/// no circuit breaker.
+pub(crate) const FAIL_FAST: [(&str, &str); 3] =
     [("DEGRADED_MODE", "off"), ("LLM_MAX_RETRIES", "0"), ("LLM_BREAKER_FAILURES", "0")];
 
-/// A visitor's chat with a server of the test's own; it all ends when dropped.
+/// A visitor, a server and a model server. All of them stop when this is dropped.
 pub(crate) struct Chat {
-    /// Connected, and has not said anything.
+    /// A connected client that has not sent anything yet.
     pub(crate) visitor: ChatClient,
-    /// Asks `upstream`.
+    /// The server under test. It uses `upstream`.
     pub(crate) server: Server,
-    /// Echoes until told otherwise.
+    /// The model server. It echoes questions until a script is set.
     pub(crate) upstream: FakeOpenRouter,
 }
 
 impl Chat {
-    /// On a database file that goes with the server, with these settings.
-    pub(crate) async fn with(settings: &[(&str, &str)]) -> Self {
+    /// Starts a server with these settings on its own SQLite file.
+    pub(crate) async fn new(settings: &[(&str, &str)]) -> Self {
         let upstream = FakeOpenRouter::start().await;
         let config = ServerConfig::command(&["serve"])
             .with("OPENROUTER_API_KEY", "sk-or-test-key")
             .with("LLM_BASE_URL", upstream.base_url())
             .with("LLM_MODEL", "test/model");
-        Self::of(config, upstream, settings).await
+        Self::from_config(config, upstream, settings).await
     }
 
-    /// As [`Chat::with`], of a server that takes the upstream for OpenRouter, which it reaches by way of a proxy.
+    /// Like [`Chat::new`], but the server believes it talks to OpenRouter, through an HTTP proxy.
     pub(crate) async fn with_openrouter(settings: &[(&str, &str)]) -> Self {
         let upstream = FakeOpenRouter::start().await;
         let config = ServerConfig::openrouter(&upstream);
-        Self::of(config, upstream, settings).await
+        Self::from_config(config, upstream, settings).await
     }
 
-    /// On this store, with these settings.
-    pub(crate) async fn on(store: &FreshStore, settings: &[(&str, &str)]) -> Self {
+    /// Starts a server with these settings on this store.
+    pub(crate) async fn with_store(store: &FreshStore, settings: &[(&str, &str)]) -> Self {
         let upstream = FakeOpenRouter::start().await;
-        Self::of(ServerConfig::serve(store, &upstream), upstream, settings).await
+        Self::from_config(ServerConfig::serve(store, &upstream), upstream, settings).await
     }
 
-    /// With a configuration of one's own; an empty setting is left out.
-    pub(crate) async fn of(
+    /// Starts a server with this configuration and these settings. An empty value removes a
+    /// setting.
+    pub(crate) async fn from_config(
         config: ServerConfig,
         upstream: FakeOpenRouter,
         settings: &[(&str, &str)],
     ) -> Self {
-        let set = |config: ServerConfig, (name, value): &(&str, &str)| match *value {
+        let apply = |config: ServerConfig, (name, value): &(&str, &str)| match *value {
             "" => config.without(name),
             value => config.with(name, value),
         };
-        let server = Server::start(settings.iter().fold(config, set)).await;
+        let server = Server::start(settings.iter().fold(config, apply)).await;
         let visitor = ChatClient::connect(&server).await;
         Self { visitor, server, upstream }
     }
 
-    /// Another connection to the same server.
-    pub(crate) async fn another(&self) -> ChatClient {
+    /// Opens another connection to the same server.
+    pub(crate) async fn connect(&self) -> ChatClient {
         ChatClient::connect(&self.server).await
     }
 
-    /// Kills the server and starts it again, and connects anew.
-    pub(crate) async fn kill_and_start_again(&mut self) {
+    /// Kills the server, starts it again and reconnects the visitor.
+    pub(crate) async fn kill_and_restart(&mut self) {
         self.server.kill().await;
         self.server.restart().await;
-        self.visitor = self.another().await;
+        self.visitor = self.connect().await;
     }
 
-    /// Waits until the server's log says that a turn has ended, and returns the entry.
-    pub(crate) async fn turn_ended(&self) -> Value {
+    /// Waits for the log entry of the first turn that ended, and returns it.
+    pub(crate) async fn wait_for_turn_end(&self) -> Value {
         self.server.wait_for_log("the end of a turn", |entry| entry["msg"] == "turn ended").await
     }
 }
 
-/// Hears deltas until they make up `text`; returns the last of them. What comes between is skipped.
-pub(crate) async fn hear_text(visitor: &mut ChatClient, text: &str) -> Value {
-    let mut heard = String::new();
+/// Receives deltas until their text equals `text`, ignoring other frames. Returns the last delta.
+pub(crate) async fn receive_text(visitor: &mut ChatClient, text: &str) -> Value {
+    let mut received = String::new();
     loop {
-        let delta = visitor.hear_until("delta").await.pop().unwrap_or_default();
-        heard.push_str(delta["text"].as_str().unwrap_or_default());
-        if heard == text {
+        let delta = visitor.receive_until("delta").await.pop().unwrap_or_default();
+        received.push_str(delta["text"].as_str().unwrap_or_default());
+        if received == text {
             return delta;
         }
-        assert!(text.starts_with(&heard), "waited for the words {text:?}; what came instead: {heard:?}");
+        assert!(text.starts_with(&received), "expected {text:?}, received {received:?}");
     }
 }
 
-/// Every question in the order in which it was stored.
+/// Selects every question, in the order of the turns.
 pub(crate) const QUESTIONS_IN_ORDER: &str =
     "SELECT messages.content FROM messages JOIN turns ON turns.id = messages.turn_id
     WHERE messages.role = 'user' ORDER BY turns.id";
 
-/// Waits until a query returns this number. Nobody is told of a commit, so it is asked for again and again.
-pub(crate) async fn until_stored(store: &FreshStore, query: &str, number: i64) {
-    let reached = async {
-        while store.number(query).await != number {
+/// Polls until a query returns this number.
+pub(crate) async fn wait_until_stored(store: &FreshStore, query: &str, number: i64) {
+    let polling = async {
+        while store.query_number(query).await != number {
             tokio::time::sleep(PATIENCE / 200).await;
         }
     };
-    within(&format!("{query:?} to return {number}"), reached).await;
+    within(&format!("{query:?} to return {number}"), polling).await;
 }

@@ -1,10 +1,10 @@
-//! What every frame of the server must keep to, checked on all that any client hears.
+//! The wire contract that every server frame must satisfy, checked on all frames of all clients.
 
 use std::collections::HashSet;
 
 use serde_json::Value;
 
-/// The fields that each type of frame always has; the last part of a dotted one is inside the object before it.
+/// The required fields of each frame type. A dot separates the levels of nested objects.
 const FIELDS: &[(&str, &[&str])] = &[
     (
         "session",
@@ -51,27 +51,27 @@ const FIELDS: &[(&str, &[&str])] = &[
     ("pong", &[]),
 ];
 
-/// What `done.status` may be.
+/// The allowed values of `done.status`.
 const STATUSES: &[&str] = &["complete", "length", "cancelled", "interrupted", "failed"];
 
-/// Follows one connection and objects to the first frame that breaks the contract.
+/// Checks the frames of one connection, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Contract {
-    /// The turn that is being answered, and the last seq of it.
+    /// The current turn and its last `seq`.
     turn: Option<(String, u64)>,
-    /// Turns that had their `done`.
+    /// Turns whose `done` has been received.
     finished: HashSet<String>,
-    /// The turn whose `error` must be followed by its `done`.
+    /// A turn whose `error` has been received, so that its `done` must follow immediately.
     failed: Option<String>,
 }
 
 impl Contract {
-    /// Takes in the next frame.
+    /// Checks the next frame.
     pub(crate) fn check(&mut self, frame: &Value) -> Result<(), String> {
         let text = |field: &str| frame.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
         let kind = text("type");
         let Some((_, fields)) = FIELDS.iter().find(|(name, _)| *name == kind) else {
-            return Err(format!("there is no type {kind:?}"));
+            return Err(format!("unknown frame type {kind:?}"));
         };
         for field in *fields {
             if frame.pointer(&format!("/{}", field.replace('.', "/"))).is_none() {
@@ -80,29 +80,31 @@ impl Contract {
         }
         let turn = text("turn_id");
         if let Some(failed) = self.failed.take() {
-            let its_end = kind == "done" && turn == failed && text("status") == "failed";
-            require(its_end, || format!("turn {failed} failed, and its done did not come right after"))?;
+            let is_its_done = kind == "done" && turn == failed && text("status") == "failed";
+            require(is_its_done, || {
+                format!("turn {failed} failed, but its done did not follow immediately")
+            })?;
         }
         match kind.as_str() {
-            // A resumed conversation may tell again how a turn ended.
+            // After a resume the server may repeat how a turn ended.
             "session" => *self = Self::default(),
             "accepted" => {
                 self.finished.remove(&turn);
                 self.turn = Some((turn, 0));
             }
             "reset" => {
-                require(!self.finished.contains(&turn), || format!("turn {turn} is reset after its done"))?;
+                require(!self.finished.contains(&turn), || format!("reset of turn {turn} after its done"))?;
                 self.turn = Some((turn, 0));
             }
             "delta" => self.delta(turn, frame.get("seq").and_then(Value::as_u64).unwrap_or(0))?,
-            // Another question may be refused while this turn goes on.
+            // Another question may be rejected during this turn.
             "error" if self.is_current(&turn) && text("code") != "TURN_IN_PROGRESS" => {
                 self.failed = Some(turn)
             }
             "done" => {
                 let status = text("status");
-                require(STATUSES.contains(&status.as_str()), || format!("there is no status {status:?}"))?;
-                require(self.finished.insert(turn.clone()), || format!("turn {turn} has two dones"))?;
+                require(STATUSES.contains(&status.as_str()), || format!("unknown status {status:?}"))?;
+                require(self.finished.insert(turn.clone()), || format!("second done of turn {turn}"))?;
                 if self.is_current(&turn) {
                     self.turn = None;
                 }
@@ -117,19 +119,19 @@ impl Contract {
     }
 
     fn delta(&mut self, turn: String, seq: u64) -> Result<(), String> {
-        require(!self.finished.contains(&turn), || format!("turn {turn} goes on after its done"))?;
+        require(!self.finished.contains(&turn), || format!("delta of turn {turn} after its done"))?;
         match &self.turn {
             Some((current, last)) => {
-                require(*current == turn, || format!("a delta of turn {turn} inside turn {current}"))?;
+                require(*current == turn, || format!("delta of turn {turn} during turn {current}"))?;
                 require(seq > *last, || format!("seq {seq} after {last}"))?;
             }
-            None => require(seq > 0, || "seq counts from 1".to_owned())?,
+            None => require(seq > 0, || "seq does not start at 1".to_owned())?,
         }
         self.turn = Some((turn, seq));
         Ok(())
     }
 }
 
-fn require(kept: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
-    if kept { Ok(()) } else { Err(otherwise()) }
+fn require(condition: bool, violation: impl FnOnce() -> String) -> Result<(), String> {
+    if condition { Ok(()) } else { Err(violation()) }
 }

@@ -1,4 +1,4 @@
-//! One HTTP request by hand, so that tests choose every header and see the response whole.
+//! A minimal HTTP client, so that tests control every header and see the whole response.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -10,42 +10,43 @@ use tokio::net::TcpStream;
 use crate::support::server::test_server::Server;
 use crate::support::within;
 
-/// A response.
+/// An HTTP response.
 #[derive(Debug)]
 pub(crate) struct HttpResponse {
-    /// The status.
+    /// The status code.
     pub(crate) status: u16,
-    /// Names in lower case.
+    /// The headers, with names in lower case.
     headers: Vec<(String, String)>,
-    /// As text.
+    /// The body as text.
     pub(crate) body: String,
-    /// From the request to the last byte.
+    /// Time from the request to the last byte of the response.
     pub(crate) took: Duration,
 }
 
 impl HttpResponse {
-    /// A header's value, by its name in lower case.
+    /// Returns the value of a header. `name` is in lower case.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(each, _)| each == name).map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str())
     }
 
-    /// The body, which must be JSON.
+    /// Parses the body, which must be JSON.
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{self:?} is not JSON: {error}"))
+        serde_json::from_str(&self.body)
+            .unwrap_or_else(|error| panic!("the body is not JSON: {error}: {self:?}"))
     }
 }
 
-/// `GET` on the public port.
+/// Sends `GET` to the public port.
 pub(crate) async fn get(server: &Server, path: &str) -> HttpResponse {
     get_with(server, path, &[]).await
 }
 
-/// `GET` with headers.
+/// Sends `GET` with extra headers to the public port.
 pub(crate) async fn get_with(server: &Server, path: &str, headers: &[(&str, &str)]) -> HttpResponse {
     request(server.address(), path, headers).await
 }
 
-/// `GET` of a whole URL, such as one on the operator's port.
+/// Sends `GET` to a complete URL, such as one on the operator port.
 pub(crate) async fn get_url(url: impl AsRef<str>) -> HttpResponse {
     let url = url.as_ref();
     let (authority, path) = url.trim_start_matches("http://").split_once('/').unwrap_or((url, ""));
@@ -54,19 +55,20 @@ pub(crate) async fn get_url(url: impl AsRef<str>) -> HttpResponse {
 }
 
 async fn request(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> HttpResponse {
-    let more: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{more}\r\n");
+    let extra_headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let request =
+        format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{extra_headers}\r\n");
     let started = Instant::now();
     let exchange = async {
         let mut stream = TcpStream::connect(address).await?;
         stream.write_all(request.as_bytes()).await?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await?;
-        Ok::<_, std::io::Error>(answer)
+        let mut response = Vec::new();
+        stream.read_to_end(&mut response).await?;
+        Ok::<_, std::io::Error>(response)
     };
-    let answer = within(&format!("the response to GET {path}"), exchange).await;
-    let answer = answer.unwrap_or_else(|error| panic!("GET {path} failed: {error}"));
-    let text = String::from_utf8_lossy(&answer).into_owned();
+    let response = within(&format!("the response to GET {path}"), exchange).await;
+    let response = response.unwrap_or_else(|error| panic!("GET {path} failed: {error}"));
+    let text = String::from_utf8_lossy(&response).into_owned();
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
     let lines = head.lines().skip(1).filter_map(|line| line.split_once(':'));

@@ -1,4 +1,5 @@
-//! A WebSocket client that may break every rule: frames are bytes, and the server's are taken apart by hand.
+//! A WebSocket client that can violate the protocol: it writes frames as raw bytes and parses by
+//! hand.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,117 +13,107 @@ use crate::support::client::handshake::Handshake;
 use crate::support::server::test_server::Server;
 use crate::support::within;
 
-/// The mask of every masked frame; which one it is does not matter, as long as it is not zero.
+/// The mask of all masked frames. Any value other than zero works.
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
-/// A frame as a client would send it, to be bent.
+/// A client frame, valid unless changed.
 #[derive(Clone, Debug)]
 pub(crate) struct Frame {
     opcode: u8,
     fin: bool,
     masked: bool,
-    reserved: u8,
-    declared: Option<u64>,
+    reserved_bits: u8,
+    declared_length: Option<u64>,
     payload: Vec<u8>,
 }
 
 impl Frame {
-    /// Any opcode: 0 continues, 1 is text, 2 binary, 8 close, 9 ping, 10 pong, the others are reserved.
+    /// Creates a frame. Opcodes: 0 continuation, 1 text, 2 binary, 8 close, 9 ping, 10 pong.
     pub(crate) fn new(opcode: u8, payload: impl Into<Vec<u8>>) -> Self {
-        Self { opcode, fin: true, masked: true, reserved: 0, declared: None, payload: payload.into() }
+        let payload = payload.into();
+        Self { opcode, fin: true, masked: true, reserved_bits: 0, declared_length: None, payload }
     }
 
-    /// A text frame, of bytes, for they need not be UTF-8.
+    /// Creates a text frame. The payload need not be UTF-8.
     pub(crate) fn text(payload: impl Into<Vec<u8>>) -> Self {
         Self::new(1, payload)
     }
 
-    /// A continuation.
+    /// Creates a continuation frame.
     pub(crate) fn continuation(payload: impl Into<Vec<u8>>) -> Self {
         Self::new(0, payload)
     }
 
-    /// A close frame with a code.
+    /// Creates a close frame with this code.
     pub(crate) fn close(code: u16) -> Self {
         Self::new(8, code.to_be_bytes())
     }
 
-    /// More of the message follows.
+    /// Clears the FIN bit: more fragments of the message follow.
     pub(crate) fn unfinished(mut self) -> Self {
         self.fin = false;
         self
     }
 
-    /// Without a mask, which clients must not do.
+    /// Leaves out the mask, which is a protocol violation.
     pub(crate) fn unmasked(mut self) -> Self {
         self.masked = false;
         self
     }
 
-    /// With these reserved bits (of `0b111`).
-    pub(crate) fn reserved(mut self, bits: u8) -> Self {
-        self.reserved = bits;
+    /// Sets the reserved bits, of `0b111`.
+    pub(crate) fn with_reserved_bits(mut self, bits: u8) -> Self {
+        self.reserved_bits = bits;
         self
     }
 
-    /// With a length in the header that is not the payload's.
-    pub(crate) fn declaring(mut self, length: u64) -> Self {
-        self.declared = Some(length);
+    /// Sets the length in the header, independently of the payload.
+    pub(crate) fn with_declared_length(mut self, length: u64) -> Self {
+        self.declared_length = Some(length);
         self
     }
 
-    /// The frame's bytes.
+    /// Encodes the frame.
     pub(crate) fn bytes(&self) -> Vec<u8> {
-        frame(self.opcode, self.fin, self.masked, self.reserved, self.declared, &self.payload)
+        let mask_bit = if self.masked { 0x80 } else { 0 };
+        let fin_bit = u8::from(self.fin) << 7;
+        let mut bytes = vec![fin_bit | ((self.reserved_bits & 0b111) << 4) | (self.opcode & 0x0f)];
+        let length = u64::try_from(self.payload.len()).unwrap_or(u64::MAX);
+        let length = self.declared_length.unwrap_or(length);
+        match (u8::try_from(length), u16::try_from(length)) {
+            (Ok(short), _) if short < 126 => bytes.push(mask_bit | short),
+            (_, Ok(medium)) => {
+                bytes.push(mask_bit | 126);
+                bytes.extend(medium.to_be_bytes());
+            }
+            _ => {
+                bytes.push(mask_bit | 127);
+                bytes.extend(length.to_be_bytes());
+            }
+        }
+        if self.masked {
+            bytes.extend(MASK);
+            bytes.extend(self.payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+        } else {
+            bytes.extend(&self.payload);
+        }
+        bytes
     }
 }
 
-/// The bytes of a frame; `declared` stands in the header in place of the payload's length.
-pub(crate) fn frame(
-    opcode: u8,
-    fin: bool,
-    masked: bool,
-    reserved: u8,
-    declared: Option<u64>,
-    payload: &[u8],
-) -> Vec<u8> {
-    let mask_bit = if masked { 0x80 } else { 0 };
-    let mut bytes = vec![(u8::from(fin) << 7) | ((reserved & 0b111) << 4) | (opcode & 0x0f)];
-    let length = declared.unwrap_or(u64::try_from(payload.len()).unwrap_or(u64::MAX));
-    match (u8::try_from(length), u16::try_from(length)) {
-        (Ok(short), _) if short < 126 => bytes.push(mask_bit | short),
-        (_, Ok(medium)) => {
-            bytes.push(mask_bit | 126);
-            bytes.extend(medium.to_be_bytes());
-        }
-        _ => {
-            bytes.push(mask_bit | 127);
-            bytes.extend(length.to_be_bytes());
-        }
-    }
-    if masked {
-        bytes.extend(MASK);
-        bytes.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
-    } else {
-        bytes.extend(payload);
-    }
-    bytes
-}
-
-/// A frame as the server sent it.
+/// A frame received from the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ServerFrame {
-    /// 1 is text, 8 close, 9 ping, 10 pong.
+    /// 1 text, 8 close, 9 ping, 10 pong.
     pub(crate) opcode: u8,
-    /// Whether it ends its message.
+    /// Whether this is the last fragment of its message.
     pub(crate) fin: bool,
-    /// Its reserved bits.
-    pub(crate) reserved: u8,
-    /// Its payload.
+    /// The three reserved bits, zero in a valid frame.
+    pub(crate) reserved_bits: u8,
     pub(crate) payload: Vec<u8>,
 }
 
-/// The socket. It answers no pings and reads only when told to.
+/// A WebSocket connection that does not answer pings and reads only on request.
 #[derive(Debug)]
 pub(crate) struct RawSocket {
     stream: TcpStream,
@@ -130,27 +121,28 @@ pub(crate) struct RawSocket {
 }
 
 impl RawSocket {
-    /// Opens a WebSocket.
+    /// Connects to `server`.
     pub(crate) async fn connect(server: &Server) -> Self {
         Self::connect_to(server.address(), &Handshake::new()).await
     }
 
-    /// Opens a WebSocket whose receive buffer is as small as the system allows: a client that stops reading.
-    pub(crate) async fn connect_with_a_small_buffer(server: &Server) -> Self {
+    /// Connects with the smallest receive buffer the system allows, for a client that stops
+    /// reading.
+    pub(crate) async fn connect_with_small_buffer(server: &Server) -> Self {
         Self::connect_to(server.address(), &Handshake::new().receive_buffer(1)).await
     }
 
-    /// Opens a WebSocket with headers of one's own.
+    /// Connects to `address` with the headers of `handshake`.
     pub(crate) async fn connect_to(address: SocketAddr, handshake: &Handshake) -> Self {
         match handshake.open(address).await {
             Ok(opened) => Self { stream: opened.stream, unread: opened.early },
-            Err(refusal) => panic!("the server refused the handshake: {refusal:?}"),
+            Err(rejection) => panic!("the server rejected the handshake: {rejection:?}"),
         }
     }
 
-    /// Waits until the system says that the connection has broken, without reading anything.
-    pub(crate) async fn broken(&self) -> io::Error {
-        let breaks = async {
+    /// Waits until the operating system reports a connection error, without reading.
+    pub(crate) async fn wait_until_broken(&self) -> io::Error {
+        let polling = async {
             loop {
                 if let Ok(Some(error)) = SockRef::from(&self.stream).take_error() {
                     return error;
@@ -158,7 +150,7 @@ impl RawSocket {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        within("the connection to break", breaks).await
+        within("the connection to break", polling).await
     }
 
     /// Sends a frame.
@@ -171,31 +163,31 @@ impl RawSocket {
         self.send(&Frame::text(text)).await;
     }
 
-    /// Sends bytes as they are. A server that has closed is noticed by who reads.
+    /// Sends raw bytes. If the server has closed, the next read reports it.
     pub(crate) async fn send_bytes(&mut self, bytes: &[u8]) {
-        let _ = within("the server to take some bytes", self.stream.write_all(bytes)).await;
+        let _ = within("bytes to be sent", self.stream.write_all(bytes)).await;
     }
 
-    /// Sends `piece` again and again, with a pause between, until `total` bytes are sent or the server has closed;
-    /// says how many it took.
-    pub(crate) async fn drip(&mut self, piece: &[u8], total: usize, every: Duration) -> usize {
+    /// Sends `chunk` repeatedly, with a pause between, until `total` bytes are sent or the server
+    /// closes. Returns the number of bytes sent.
+    pub(crate) async fn send_slowly(&mut self, chunk: &[u8], total: usize, pause: Duration) -> usize {
         let mut sent = 0;
         while sent < total {
-            let write = tokio::time::timeout(Duration::from_secs(5), self.stream.write_all(piece));
+            let write = tokio::time::timeout(Duration::from_secs(5), self.stream.write_all(chunk));
             let Ok(Ok(())) = write.await else { break };
-            sent += piece.len();
-            // What the server says in the meantime is kept; its close ends the drip.
-            let said = tokio::time::timeout(every, self.stream.read_buf(&mut self.unread)).await;
-            if matches!(said, Ok(Ok(0) | Err(_))) {
+            sent += chunk.len();
+            // Received bytes are kept for later reads; end of file ends the loop.
+            let read = tokio::time::timeout(pause, self.stream.read_buf(&mut self.unread)).await;
+            if matches!(read, Ok(Ok(0) | Err(_))) {
                 break;
             }
         }
         sent
     }
 
-    /// The next frame, or `None` when the connection has ended.
+    /// Reads the next frame. Returns `None` if the connection has ended.
     pub(crate) async fn read_frame(&mut self) -> Option<ServerFrame> {
-        within("a frame of the server, or its end", async {
+        within("a frame or the end of the connection", async {
             loop {
                 if let Some((frame, length)) = parse(&self.unread) {
                     self.unread.drain(..length);
@@ -210,8 +202,8 @@ impl RawSocket {
         .await
     }
 
-    /// The code of the server's close frame, skipping what comes before it (1005: a close frame without one), or
-    /// `None` when the connection ended without.
+    /// Skips frames until the server's close frame and returns its code, 1005 if it has none.
+    /// Returns `None` if the connection ends without a close frame.
     pub(crate) async fn read_close(&mut self) -> Option<u16> {
         loop {
             let frame = self.read_frame().await?;
@@ -222,15 +214,15 @@ impl RawSocket {
         }
     }
 
-    /// Sends `piece` and reads no more than `bytes`, again and again with a pause between, until the server closes; returns
-    /// the code.
-    pub(crate) async fn sip_to_the_close(
+    /// Sends `chunk`, reads at most `limit` bytes and pauses, repeatedly, until the server closes.
+    /// Returns the close code.
+    pub(crate) async fn read_slowly_until_close(
         &mut self,
-        piece: &[u8],
-        bytes: usize,
-        every: Duration,
+        chunk: &[u8],
+        limit: usize,
+        pause: Duration,
     ) -> Option<u16> {
-        let mut sip = vec![0; bytes];
+        let mut buffer = vec![0; limit];
         loop {
             while let Some((frame, length)) = parse(&self.unread) {
                 self.unread.drain(..length);
@@ -238,18 +230,18 @@ impl RawSocket {
                     return frame.payload.first_chunk().copied().map(u16::from_be_bytes);
                 }
             }
-            self.send_bytes(piece).await;
-            let read = within("some bytes of the server, or its end", self.stream.read(&mut sip)).await;
-            match read {
+            self.send_bytes(chunk).await;
+            let reading = self.stream.read(&mut buffer);
+            match within("bytes or the end of the connection", reading).await {
                 Ok(0) | Err(_) => return None,
-                Ok(some) => self.unread.extend_from_slice(&sip[..some]),
+                Ok(length) => self.unread.extend_from_slice(&buffer[..length]),
             }
-            tokio::time::sleep(every).await;
+            tokio::time::sleep(pause).await;
         }
     }
 
-    /// Waits until the server has ended the TCP connection, throwing away what it still sends; says how many frames.
-    pub(crate) async fn read_to_the_end(&mut self) -> usize {
+    /// Reads until the server ends the TCP connection. Returns the number of frames read.
+    pub(crate) async fn read_until_end(&mut self) -> usize {
         let mut frames = 0;
         while self.read_frame().await.is_some() {
             frames += 1;
@@ -258,10 +250,10 @@ impl RawSocket {
     }
 }
 
-/// The first frame in `bytes` and its length, if it is all there.
+/// Parses the first frame in `bytes`. Returns it with its length, or `None` if it is incomplete.
 fn parse(bytes: &[u8]) -> Option<(ServerFrame, usize)> {
     let (&[first, second], rest) = bytes.split_first_chunk()?;
-    assert!(second & 0x80 == 0, "the server masked a frame, which only clients do");
+    assert!(second & 0x80 == 0, "the server must not mask frames");
     let (length, rest) = match second & 0x7f {
         126 => {
             let (length, rest) = rest.split_first_chunk()?;
@@ -275,8 +267,11 @@ fn parse(bytes: &[u8]) -> Option<(ServerFrame, usize)> {
     };
     let payload = rest.get(..usize::try_from(length).ok()?)?.to_vec();
     let end = bytes.len() - rest.len() + payload.len();
-    Some((
-        ServerFrame { opcode: first & 0x0f, fin: first & 0x80 != 0, reserved: (first >> 4) & 0b111, payload },
-        end,
-    ))
+    let frame = ServerFrame {
+        opcode: first & 0x0f,
+        fin: first & 0x80 != 0,
+        reserved_bits: (first >> 4) & 0b111,
+        payload,
+    };
+    Some((frame, end))
 }

@@ -1,4 +1,4 @@
-//! Faults on order in the server under test, and what its metrics say of them.
+//! Control of the fail points in the server under test, and waiting for its metrics.
 
 use std::time::Duration;
 
@@ -8,54 +8,54 @@ use crate::support::client::http::get_url;
 use crate::support::server::test_server::Server;
 use crate::support::within;
 
-/// The next so many passes of this point (`src/faults.rs`) panic.
-pub(crate) async fn arm(server: &Server, point: &str, times: u32) {
+/// Makes the fail point panic on its next `times` hits.
+pub(crate) async fn panic_at(server: &Server, point: &str, times: u32) {
     let path = format!("/faults/{point}/{times}");
     let armed = get_url(server.operator_url(&path).await).await;
-    assert_eq!(armed.status, 204, "the server under test has no faults on order: {armed:?}");
+    assert_eq!(armed.status, 204, "the server is built without fail points: {armed:?}");
 }
 
-/// Whoever comes to this point waits there, until [`release`].
-pub(crate) async fn hold(server: &Server, point: &str) {
-    let held = get_url(server.operator_url(&format!("/faults/{point}/hold")).await).await;
-    assert_eq!(held.status, 204, "{held:?}");
+/// Makes tasks wait at this fail point until [`unpause`].
+pub(crate) async fn pause_at(server: &Server, point: &str) {
+    let paused = get_url(server.operator_url(&format!("/faults/{point}/hold")).await).await;
+    assert_eq!(paused.status, 204, "{paused:?}");
 }
 
-/// Waits until somebody is held up at this point.
-pub(crate) async fn until_held(server: &Server, point: &str) {
-    let reached = async {
-        let lingering = server.operator_url(&format!("/faults/{point}/lingering")).await;
-        while get_url(lingering.clone()).await.body == "0" {
+/// Waits until a task waits at this fail point.
+pub(crate) async fn wait_until_paused(server: &Server, point: &str) {
+    let polling = async {
+        let waiting_tasks = server.operator_url(&format!("/faults/{point}/lingering")).await;
+        while get_url(waiting_tasks.clone()).await.body == "0" {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    within(&format!("somebody to be held up at {point}"), reached).await;
+    within(&format!("a task to wait at {point}"), polling).await;
 }
 
-/// Lets everybody at this point go on.
-pub(crate) async fn release(server: &Server, point: &str) {
-    let released = get_url(server.operator_url(&format!("/faults/{point}/release")).await).await;
-    assert_eq!(released.status, 204, "{released:?}");
+/// Lets the tasks at this fail point continue.
+pub(crate) async fn unpause(server: &Server, point: &str) {
+    let unpaused = get_url(server.operator_url(&format!("/faults/{point}/release")).await).await;
+    assert_eq!(unpaused.status, 204, "{unpaused:?}");
 }
 
-/// The value of a series, without `resume_chatbot_`.
+/// Returns the value of a series. `series` is its name without `resume_chatbot_`.
 pub(crate) async fn metric(server: &Server, series: &str) -> f64 {
     let scrape = get_url(server.operator_url("/metrics").await).await.body;
-    let of_it = |line: &str| line.strip_prefix("resume_chatbot_")?.strip_prefix(series)?.trim().parse().ok();
-    scrape.lines().find_map(of_it).unwrap_or_else(|| panic!("no {series} in {scrape}"))
+    let value = |line: &str| line.strip_prefix("resume_chatbot_")?.strip_prefix(series)?.trim().parse().ok();
+    scrape.lines().find_map(value).unwrap_or_else(|| panic!("no {series} in {scrape}"))
 }
 
-/// Waits until a series has this value. Nobody is told of a change, so it is scraped again and again.
-pub(crate) async fn until_metric(server: &Server, series: &str, value: f64) {
-    let reached = async {
+/// Polls until a series has this value.
+pub(crate) async fn wait_for_metric(server: &Server, series: &str, value: f64) {
+    let polling = async {
         while metric(server, series).await != value {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    within(&format!("{series} to be {value}"), reached).await;
+    within(&format!("{series} to be {value}"), polling).await;
 }
 
-/// Whether a line of the log says that it panicked in this file.
-pub(crate) fn panicked_at(line: &Value, file: &str) -> bool {
-    line.get("at").and_then(Value::as_str).is_some_and(|at| at.starts_with(file))
+/// Returns whether a log entry reports a panic in this file.
+pub(crate) fn panicked_at(entry: &Value, file: &str) -> bool {
+    entry.get("at").and_then(Value::as_str).is_some_and(|at| at.starts_with(file))
 }

@@ -1,21 +1,21 @@
-//! What the operator's address says of the server's metrics.
+//! The metrics of the server, read from the operator port.
 
 use std::collections::BTreeMap;
 
 use crate::support::client::http::get_url;
 use crate::support::server::test_server::Server;
 
-/// A scrape: what it says, and the value of every series by its name with its labels.
+/// A parsed response of `/metrics`.
 pub(crate) struct Scrape {
-    /// The text as it came.
+    /// The text of the response.
     pub(crate) text: String,
-    /// The value of every series, by its name with its labels.
+    /// The value of each series, by its name including the labels.
     pub(crate) series: BTreeMap<String, f64>,
 }
 
 impl Scrape {
-    /// Asks the operator's address.
-    pub(crate) async fn of(server: &Server) -> Self {
+    /// Requests `/metrics` and parses the response.
+    pub(crate) async fn fetch(server: &Server) -> Self {
         let response = get_url(&server.operator_url("/metrics").await).await;
         assert_eq!(response.status, 200, "{response:?}");
         let kind = response.header("content-type").unwrap_or_default();
@@ -29,23 +29,24 @@ impl Scrape {
         Self { text: response.body, series }
     }
 
-    /// The value of a series, named without the prefix that all have.
+    /// Returns the value of a series. `name` is its name without `resume_chatbot_`.
     pub(crate) fn value(&self, name: &str) -> f64 {
         let value = self.series.get(&format!("resume_chatbot_{name}"));
         *value.unwrap_or_else(|| panic!("no {name} in\n{}", self.text))
     }
 
-    /// Name, type and HELP of every family.
+    /// Returns name, type and help text of each metric family.
     pub(crate) fn families(&self) -> Vec<(String, String, String)> {
-        let said = |word: &str| -> Vec<(String, String)> {
-            let lines = self.text.lines().filter_map(|line| line.strip_prefix(word));
-            lines.filter_map(|line| line.split_once(' ')).map(|(a, b)| (a.to_owned(), b.to_owned())).collect()
+        let descriptors = |prefix: &str| -> Vec<(String, String)> {
+            let lines = self.text.lines().filter_map(|line| line.strip_prefix(prefix));
+            let pairs = lines.filter_map(|line| line.split_once(' '));
+            pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
         };
-        let (helps, kinds) = (said("# HELP "), said("# TYPE "));
+        let (helps, kinds) = (descriptors("# HELP "), descriptors("# TYPE "));
         assert_eq!(helps.len(), kinds.len());
         let both = helps.into_iter().zip(kinds);
-        both.map(|((name, help), (same, kind))| {
-            assert_eq!(name, same);
+        both.map(|((name, help), (kind_name, kind))| {
+            assert_eq!(name, kind_name);
             (name, kind, help)
         })
         .collect()

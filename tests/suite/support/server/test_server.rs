@@ -1,4 +1,4 @@
-//! The real server as a process of its own: started on a free port, listened to, killed and started again.
+//! The server under test: a process with its own directory, which can be killed and restarted.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -20,7 +20,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts the server and waits until it has said where it listens.
+    /// Starts the server and waits until it listens.
     pub(crate) async fn start(config: ServerConfig) -> Self {
         let home = tempfile::tempdir().unwrap_or_else(|error| panic!("no directory for the server: {error}"));
         let resume = home.path().join("resume.md");
@@ -35,16 +35,16 @@ impl Server {
         Self { config, home, process }
     }
 
-    /// Starts the same server on the same database again, after asking it to leave if it still runs.
+    /// Starts the server again on the same database, after a graceful shutdown if it still runs.
     pub(crate) async fn restart(&mut self) {
-        if self.process.still_runs() {
+        if self.process.is_running() {
             self.terminate().await;
-            self.wait_exit().await;
+            self.wait_for_exit().await;
         }
         self.process = Process::start(&self.config, &self.home).await;
     }
 
-    /// As [`Server::restart`], and on the port it had, for clients that come back by themselves.
+    /// Like [`Server::restart`], but on the same port, for clients that reconnect by themselves.
     pub(crate) async fn restart_on_the_same_port(&mut self) {
         self.config = self.config.clone().with("PORT", self.address().port());
         self.restart().await;
@@ -55,78 +55,78 @@ impl Server {
         self.config = self.config.clone().with(name, value);
     }
 
-    /// Replaces the resume on disk, under the running server.
+    /// Replaces the resume file while the server runs.
     pub(crate) fn rewrite_resume(&self, markdown: &str) {
         fs::write(self.home.path().join("resume.md"), markdown)
             .unwrap_or_else(|error| panic!("could not rewrite the resume: {error}"));
     }
 
-    /// Where the public port is.
+    /// Returns the public address.
     pub(crate) fn address(&self) -> SocketAddr {
         self.process.address
     }
 
-    /// The chat socket.
+    /// Returns the URL of the chat WebSocket.
     pub(crate) fn ws_url(&self) -> String {
         format!("ws://{}/ws/chat", self.address())
     }
 
-    /// A path on the public port.
+    /// Returns the URL of a path on the public port.
     pub(crate) fn http_url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address())
     }
 
-    /// A path on the operator's port: the other address that the server named, on stdout or in its log.
+    /// Returns the URL of a path on the operator port, whose address is on stdout or in the log.
     pub(crate) async fn operator_url(&self, path: &str) -> String {
         let public = self.address();
-        // Only lines about the operator: others may name the addresses of visitors.
-        let operator = |line: &str| {
-            let about = line.to_lowercase().contains("operator");
-            addresses_in(line).into_iter().find(|address| about && *address != public)
+        // Other lines may contain addresses of visitors.
+        let operator_address = |line: &str| {
+            let mentions_operator = line.to_lowercase().contains("operator");
+            addresses_in(line).into_iter().find(|address| mentions_operator && *address != public)
         };
-        let on_stdout = self.stdout().iter().find_map(|line| operator(line));
+        let on_stdout = self.stdout().iter().find_map(|line| operator_address(line));
         let address = match on_stdout {
             Some(address) => address,
             None => {
-                let says = |entry: &Value| operator(&entry.to_string()).is_some();
-                let entry = self.wait_for_log("the operator's address", says).await;
-                operator(&entry.to_string()).unwrap_or(public)
+                let has_address = |entry: &Value| operator_address(&entry.to_string()).is_some();
+                let entry = self.wait_for_log("the operator address", has_address).await;
+                operator_address(&entry.to_string()).unwrap_or(public)
             }
         };
         format!("http://{address}{path}")
     }
 
-    /// The process id.
+    /// Returns the process id.
     pub(crate) fn pid(&self) -> u32 {
         self.process.pid
     }
 
-    /// What was written to stdout in this life.
+    /// Returns the lines of standard output since the last start.
     pub(crate) fn stdout(&self) -> Vec<String> {
         self.process.stdout.all()
     }
 
-    /// What was written to stderr in this life, one JSON value a line; a line that is not JSON is a string.
+    /// Returns the log entries since the last start. A line that is not JSON is a string.
     pub(crate) fn logs(&self) -> Vec<Value> {
         self.process.logs.all()
     }
 
-    /// The first log entry, past or future, that `matches`.
+    /// Waits for the first log entry, past or future, that `matches`.
     pub(crate) async fn wait_for_log(&self, what: &str, matches: impl Fn(&Value) -> bool) -> Value {
         self.process.logs.find(&format!("{what} in the server's log"), matches).await
     }
 
-    /// Ends the process at once (SIGKILL), as a power cut would.
+    /// Kills the process with SIGKILL.
     pub(crate) async fn kill(&mut self) {
         self.process.kill().await;
     }
 
-    /// Asks the process to leave (SIGTERM) without waiting for it.
+    /// Requests a graceful shutdown with SIGTERM, without waiting for it.
     pub(crate) async fn terminate(&self) {
         self.signal("TERM").await;
     }
 
-    /// Sends a signal by name: `STOP` and `CONT` make a server that hangs.
+    /// Sends a signal by name. `STOP` and `CONT` simulate a server that hangs.
     pub(crate) async fn signal(&self, name: &str) {
         let sent = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status().await;
         assert!(
@@ -135,20 +135,21 @@ impl Server {
         );
     }
 
-    /// Lets no file of the server be written beyond so many bytes; `None` lifts that. A disk that is full, without a disk.
-    pub(crate) fn limit_files(&self, bytes: Option<u64>) {
+    /// Limits the size in bytes of files the server writes, to simulate a full disk. `None` removes
+    /// the limit.
+    pub(crate) fn limit_file_size(&self, bytes: Option<u64>) {
         let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw);
         let limit = Rlimit { current: bytes, maximum: None };
         prlimit(pid, Resource::Fsize, limit)
-            .unwrap_or_else(|error| panic!("could not limit the server's files: {error}"));
+            .unwrap_or_else(|error| panic!("could not limit the file size: {error}"));
     }
 
-    /// Waits for the process to end, with all that it wrote read.
-    pub(crate) async fn wait_exit(&mut self) -> ExitStatus {
-        self.process.wait_exit().await
+    /// Waits for the process to end, and reads all of its output.
+    pub(crate) async fn wait_for_exit(&mut self) -> ExitStatus {
+        self.process.wait_for_exit().await
     }
 
-    /// Memory that the process holds, in KiB.
+    /// Returns the resident memory of the process in KiB.
     pub(crate) fn resident_kib(&self) -> u64 {
         let status = self.proc_file("status");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -156,16 +157,16 @@ impl Server {
             .unwrap_or_else(|| panic!("no VmRSS in {status}"))
     }
 
-    /// Processor time that the process has used, user and system, in clock ticks (a hundredth of a second on Linux).
+    /// Returns the CPU time of the process, user and system, in clock ticks (10 ms on Linux).
     pub(crate) fn cpu_ticks(&self) -> u64 {
         let stat = self.proc_file("stat");
-        // The command's name, in brackets, may hold spaces; the fields after it start with the third.
+        // The command name, in parentheses, may contain spaces. Field 3 follows it.
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
         let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<u64>().ok());
         ticks(11)
             .zip(ticks(12))
             .map(|(user, system)| user + system)
-            .unwrap_or_else(|| panic!("no times in {stat}"))
+            .unwrap_or_else(|| panic!("no CPU times in {stat}"))
     }
 
     fn proc_file(&self, name: &str) -> String {

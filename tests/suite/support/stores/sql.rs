@@ -1,6 +1,6 @@
-//! A test's own way into its database: to look what is there, to break it, to take it away for a while.
+//! Direct access to a test database: queries, changes, locks and outages.
 
-#![expect(clippy::unwrap_used, reason = "what is not there ends the test, which is what it is for")]
+#![expect(clippy::unwrap_used, reason = "a failed set-up should fail the test")]
 
 use std::future::Future;
 use std::time::Duration;
@@ -14,62 +14,62 @@ use tokio_postgres::{NoTls, SimpleQueryMessage};
 use crate::support::stores::fresh_store::FreshStore;
 use crate::support::within;
 
-/// A database that is away until [`Outage::end`], or until this is dropped where it is a file.
-#[must_use = "a file comes back when this is dropped"]
+/// An outage of a database. It lasts until [`Outage::end`]; SQLite recovers on drop, too.
+#[must_use = "dropping it ends the outage of a file"]
 pub(crate) struct Outage<'a> {
     store: &'a FreshStore,
-    /// SQLite: holds the lock.
+    /// The connection that holds the lock of an SQLite file.
     lock: Option<SqliteConnection>,
 }
 
 impl FreshStore {
-    /// Runs SQL that returns nothing, as often as it takes to break something.
+    /// Runs SQL statements that return no rows.
     pub(crate) async fn execute(&self, statements: &str) {
         match self.admin() {
-            Some(_) => drop(on_postgres(self.url(), statements).await),
+            Some(_) => drop(run_on_postgres(self.url(), statements).await),
             None => {
                 let statements = statements.to_owned();
-                on_sqlite(self, move |connection| connection.batch_execute(&statements)).await;
+                run_on_sqlite(self, move |connection| connection.batch_execute(&statements)).await;
             }
         }
     }
 
-    /// The one number that a query returns.
-    pub(crate) async fn number(&self, query: &str) -> i64 {
+    /// Runs a query that returns one number.
+    pub(crate) async fn query_number(&self, query: &str) -> i64 {
         match self.admin() {
             Some(_) => {
-                let rows = on_postgres(self.url(), query).await;
+                let rows = run_on_postgres(self.url(), query).await;
                 let number = rows.first().and_then(|row| row.first()?.parse().ok());
                 number.unwrap_or_else(|| panic!("{query:?} returned no number: {rows:?}"))
             }
             None => {
                 let query = query.to_owned();
-                on_sqlite(self, move |connection| sql::<BigInt>(&query).get_result(connection)).await
+                run_on_sqlite(self, move |connection| sql::<BigInt>(&query).get_result(connection)).await
             }
         }
     }
 
-    /// The one text of every row that a query returns.
-    pub(crate) async fn texts(&self, query: &str) -> Vec<String> {
+    /// Runs a query that returns one text per row.
+    pub(crate) async fn query_texts(&self, query: &str) -> Vec<String> {
         match self.admin() {
-            Some(_) => on_postgres(self.url(), query).await.into_iter().flatten().collect(),
+            Some(_) => run_on_postgres(self.url(), query).await.into_iter().flatten().collect(),
             None => {
                 let query = query.to_owned();
-                on_sqlite(self, move |connection| sql::<Text>(&query).load(connection)).await
+                run_on_sqlite(self, move |connection| sql::<Text>(&query).load(connection)).await
             }
         }
     }
 
-    /// Takes the database away. PostgreSQL cuts all connections and refuses new ones; SQLite's file is locked, so that
-    /// nothing can be written, and reading goes on if the file is in WAL mode.
-    pub(crate) async fn go_away(&self) -> Outage<'_> {
+    /// Takes the database offline. PostgreSQL ends all connections and rejects new ones. An SQLite
+    /// file is locked exclusively, so that writes fail; in WAL mode reads still work.
+    pub(crate) async fn take_offline(&self) -> Outage<'_> {
         let lock = match self.admin() {
             Some((admin, name)) => {
-                on_postgres(admin, &format!("ALTER DATABASE {name} WITH ALLOW_CONNECTIONS false")).await;
-                let cut = format!(
+                run_on_postgres(admin, &format!("ALTER DATABASE {name} WITH ALLOW_CONNECTIONS false")).await;
+                let terminate = format!(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
                 );
-                on_postgres(admin, &cut).await;
+                run_on_postgres(admin, &terminate).await;
                 None
             }
             None => {
@@ -80,58 +80,59 @@ impl FreshStore {
         Outage { store: self, lock }
     }
 
-    /// Runs SQL on a connection of its own to this PostgreSQL database that stays open, so that a lock is held until it is dropped.
-    pub(crate) async fn hold(&self, statements: &str) -> tokio_postgres::Client {
+    /// Runs SQL on a new PostgreSQL connection that stays open. Locks are held until the returned
+    /// client is dropped.
+    pub(crate) async fn execute_and_hold(&self, statements: &str) -> tokio_postgres::Client {
         let (client, connection) = tokio_postgres::connect(self.url(), NoTls).await.unwrap();
         tokio::spawn(connection);
         client.batch_execute(statements).await.unwrap();
         client
     }
 
-    /// Waits until a statement of the server waits for a lock in this PostgreSQL database.
-    pub(crate) async fn until_blocked(&self) {
+    /// Waits until a statement of the server is blocked by a lock in this PostgreSQL database.
+    pub(crate) async fn wait_until_blocked(&self) {
         let query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'resume-chatbot'
             AND datname = current_database() AND wait_event_type = 'Lock'";
-        let waiting = async {
-            while self.number(query).await == 0 {
+        let polling = async {
+            while self.query_number(query).await == 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        within("the server to wait for a lock", waiting).await;
+        within("the server to wait for a lock", polling).await;
     }
 
-    /// Connections that are open to this PostgreSQL database.
-    pub(crate) async fn connections(&self) -> i64 {
+    /// Returns the number of open connections to this PostgreSQL database.
+    pub(crate) async fn open_connections(&self) -> i64 {
         let Some((admin, name)) = self.admin() else { panic!("SQLite has no connections to count") };
         let count = format!("SELECT count(*) FROM pg_stat_activity WHERE datname = '{name}'");
-        let rows = on_postgres(admin, &count).await;
+        let rows = run_on_postgres(admin, &count).await;
         rows.first().and_then(|row| row.first()?.parse().ok()).unwrap_or_default()
     }
 }
 
 impl Outage<'_> {
-    /// Gives the database back.
+    /// Brings the database back online.
     pub(crate) async fn end(self) {
         drop(self.lock);
         if let Some((admin, name)) = self.store.admin() {
-            on_postgres(admin, &format!("ALTER DATABASE {name} WITH ALLOW_CONNECTIONS true")).await;
+            run_on_postgres(admin, &format!("ALTER DATABASE {name} WITH ALLOW_CONNECTIONS true")).await;
         }
     }
 }
 
-/// Runs SQL on a PostgreSQL database; the rows as text, NULL as nothing.
-pub(crate) async fn on_postgres(url: &str, statements: &str) -> Vec<Vec<String>> {
+/// Runs SQL on a PostgreSQL database. Returns the rows as text, with NULL as the empty string.
+pub(crate) async fn run_on_postgres(url: &str, statements: &str) -> Vec<Vec<String>> {
     let running = async {
         let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
         let connection = tokio::spawn(connection);
         let rows = client.simple_query(statements).await;
         drop(client);
-        // The connection has said goodbye when this returns, so that nobody counts it.
+        // Wait until the connection is closed, so that counts of connections do not include it.
         let _ = connection.await;
         rows
     };
-    let rows = within(&format!("PostgreSQL to do {statements:?}"), running).await;
-    let rows = rows.unwrap_or_else(|error| panic!("PostgreSQL could not do {statements:?}: {error:?}"));
+    let rows = within(&format!("PostgreSQL to run {statements:?}"), running).await;
+    let rows = rows.unwrap_or_else(|error| panic!("PostgreSQL failed to run {statements:?}: {error:?}"));
     let cells = |row: &tokio_postgres::SimpleQueryRow| {
         (0..row.len()).map(|column| row.get(column).unwrap_or_default().to_owned()).collect()
     };
@@ -140,14 +141,15 @@ pub(crate) async fn on_postgres(url: &str, statements: &str) -> Vec<Vec<String>>
         .collect()
 }
 
-async fn on_sqlite<T: Send + 'static>(
+async fn run_on_sqlite<T: Send + 'static>(
     store: &FreshStore,
     work: impl FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
 ) -> T {
     with_sqlite(store, work).await.1
 }
 
-/// Works on a connection of one's own, which waits its turn if the server is writing, and hands it back.
+/// Runs `work` on a new connection, which waits while the server is writing. Returns the
+/// connection.
 fn with_sqlite<T: Send + 'static>(
     store: &FreshStore,
     work: impl FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
@@ -156,12 +158,10 @@ fn with_sqlite<T: Send + 'static>(
     let working = tokio::task::spawn_blocking(move || {
         let mut connection = SqliteConnection::establish(&path)
             .unwrap_or_else(|error| panic!("could not open {path}: {error}"));
-        let done =
+        let result =
             connection.batch_execute("PRAGMA busy_timeout = 5000").and_then(|()| work(&mut connection));
-        let done = done.unwrap_or_else(|error| panic!("SQLite could not do what the test asked: {error}"));
-        (connection, done)
+        let result = result.unwrap_or_else(|error| panic!("SQLite failed to run the statement: {error}"));
+        (connection, result)
     });
-    async {
-        within("SQLite to do what the test asked", working).await.unwrap_or_else(|error| panic!("{error}"))
-    }
+    async { within("SQLite to run the statement", working).await.unwrap_or_else(|error| panic!("{error}")) }
 }

@@ -1,6 +1,6 @@
-//! The examples of `docs/websocket_examples.md`, taken out of it and run as a reader would.
+//! Extracts the examples of `docs/websocket_examples.md` and runs them.
 
-#![expect(clippy::unwrap_used, reason = "what is not there ends the test, which is what it is for")]
+#![expect(clippy::unwrap_used, reason = "a failed set-up should fail the test")]
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -11,89 +11,89 @@ use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 
-use crate::support::tools::external_tools::{in_repository, node_modules, program, python};
+use crate::support::tools::external_tools::{command, node_modules, python, repository_path};
 use crate::support::{Journal, within};
 
-/// Where the document is.
+/// The document, relative to the repository.
 const DOCUMENT: &str = "docs/websocket_examples.md";
 
-/// The address that the examples are printed with.
-const PRINTED: &str = "127.0.0.1:8080";
+/// The server address in the examples.
+const DOCUMENTED_ADDRESS: &str = "127.0.0.1:8080";
 
-/// The names of all examples, in the order of the document.
-pub(crate) fn names() -> Vec<String> {
-    let text = text();
+/// Returns the names of all examples, in the order of the document.
+pub(crate) fn example_names() -> Vec<String> {
+    let text = read_document();
     let fences = text.lines().filter_map(|line| line.split_once(" run=").map(|(_, name)| name.to_owned()));
     fences.collect()
 }
 
-/// The code blocks that say nothing about running.
-pub(crate) fn others() -> Vec<String> {
-    let text = text();
+/// Returns the opening fences of code blocks that are not marked as examples to run.
+pub(crate) fn other_fences() -> Vec<String> {
+    let text = read_document();
     let fences = text.lines().filter(|line| line.starts_with("```") && *line != "```");
     fences.filter(|line| !line.contains(" run=")).map(str::to_owned).collect()
 }
 
-/// The code of an example, for a server at this address.
-pub(crate) fn code(name: &str, server: SocketAddr) -> String {
-    let text = text();
+/// Returns the code of an example, for a server at this address.
+pub(crate) fn example_code(name: &str, server: SocketAddr) -> String {
+    let text = read_document();
     let after = text.split(&format!(" run={name}\n")).nth(1);
     let code = after.and_then(|rest| rest.split("\n```").next());
-    let code = code.unwrap_or_else(|| panic!("{DOCUMENT} has no {name}"));
-    assert!(code.contains(PRINTED), "{name} does not name {PRINTED}");
-    code.replace(PRINTED, &server.to_string())
+    let code = code.unwrap_or_else(|| panic!("{DOCUMENT} has no example {name}"));
+    assert!(code.contains(DOCUMENTED_ADDRESS), "{name} does not contain {DOCUMENTED_ADDRESS}");
+    code.replace(DOCUMENTED_ADDRESS, &server.to_string())
 }
 
-fn text() -> String {
-    std::fs::read_to_string(in_repository(DOCUMENT)).unwrap()
+fn read_document() -> String {
+    std::fs::read_to_string(repository_path(DOCUMENT)).unwrap()
 }
 
-/// A program of the document that runs.
-pub(crate) struct Running {
+/// A running example.
+pub(crate) struct RunningExample {
     child: Child,
-    /// Its standard output, piece by piece.
+    /// Chunks of standard output.
     stdout: Arc<Journal<String>>,
-    /// What was heard of it so far.
-    printed: String,
-    /// Its standard error.
+    /// All output that [`Self::wait_for_output`] has read.
+    output: String,
+    /// Chunks of standard error.
     pub(crate) stderr: Arc<Journal<String>>,
     _directory: TempDir,
 }
 
-/// Starts an example with what it needs; `None` where that is not there.
-pub(crate) fn start(name: &str, server: SocketAddr, arguments: &[&str]) -> Option<Running> {
+/// Starts an example. Returns `None` if the interpreter is not installed.
+pub(crate) fn start_example(name: &str, server: SocketAddr, arguments: &[&str]) -> Option<RunningExample> {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join(name);
-    std::fs::write(&file, code(name, server)).unwrap();
+    std::fs::write(&file, example_code(name, server)).unwrap();
     let file = file.display().to_string();
     let arguments: Vec<&str> = [file.as_str()].into_iter().chain(arguments.iter().copied()).collect();
-    let mut command = command(name, &arguments, directory.path())?;
+    let mut command = example_command(name, &arguments, directory.path())?;
     let mut child = command.spawn().unwrap_or_else(|error| panic!("could not start {command:?}: {error}"));
     let (stdout, stderr) = (Arc::new(Journal::default()), Arc::new(Journal::default()));
     follow(child.stdout.take(), Arc::clone(&stdout));
     follow(child.stderr.take(), Arc::clone(&stderr));
-    Some(Running { child, stdout, printed: String::new(), stderr, _directory: directory })
+    Some(RunningExample { child, stdout, output: String::new(), stderr, _directory: directory })
 }
 
-fn command(name: &str, arguments: &[&str], directory: &Path) -> Option<Command> {
+fn example_command(name: &str, arguments: &[&str], directory: &Path) -> Option<Command> {
     let modules = || node_modules(name);
     let mut command = match name.rsplit_once('.').unwrap_or_default() {
-        (_, "py") => program(python(name)?, arguments, directory),
+        (_, "py") => command(python(name)?, arguments, directory),
         (_, "mjs") => {
             // Node looks for modules beside the script.
             std::os::unix::fs::symlink(modules()?, directory.join("node_modules")).unwrap();
-            program("node", arguments, directory)
+            command("node", arguments, directory)
         }
         (_, "sh") => {
-            let beside = |path: PathBuf| path.parent().unwrap().display().to_string();
+            let parent = |path: PathBuf| path.parent().unwrap().display().to_string();
             let path = std::env::var_os("PATH").unwrap_or_default();
             let path =
-                format!("{}:{}:{}", beside(python(name)?), modules()?.join(".bin").display(), path.display());
-            let mut command = program("bash", arguments, directory);
+                format!("{}:{}:{}", parent(python(name)?), modules()?.join(".bin").display(), path.display());
+            let mut command = command("bash", arguments, directory);
             command.env("PATH", path);
             command
         }
-        other => panic!("{name}: nobody knows how to run {other:?}"),
+        other => panic!("{name}: unknown extension {other:?}"),
     };
     command.stdin(Stdio::null());
     Some(command)
@@ -109,19 +109,19 @@ fn follow(stream: Option<impl AsyncRead + Unpin + Send + 'static>, journal: Arc<
     });
 }
 
-impl Running {
-    /// Waits until it has printed this, possibly in pieces; returns all that it has printed.
-    pub(crate) async fn prints(&mut self, text: &str) -> &str {
-        while !self.printed.contains(text) {
-            self.printed += &self.stdout.next(&format!("{text:?} on stdout")).await;
+impl RunningExample {
+    /// Waits until the output contains `text`, and returns all output so far.
+    pub(crate) async fn wait_for_output(&mut self, text: &str) -> &str {
+        while !self.output.contains(text) {
+            self.output += &self.stdout.next(&format!("{text:?} on stdout")).await;
         }
-        &self.printed
+        &self.output
     }
 
-    /// Waits for its end; whether it said that it succeeded.
-    pub(crate) async fn ends(&mut self) -> bool {
+    /// Waits for the end of the program. Returns whether it succeeded.
+    pub(crate) async fn wait_for_exit(&mut self) -> bool {
         let status = within("the example to end", self.child.wait()).await;
-        // Its pipes are read to their end by tasks of their own, which may be a moment behind.
+        // The tasks that read the pipes may lag behind.
         tokio::task::yield_now().await;
         status.is_ok_and(|status| status.success())
     }

@@ -1,4 +1,4 @@
-//! Programs of others that judge what the server says: Python's and Node's, which `tests/run` installs.
+//! External validators and interpreters: Python and Node packages that `tests/run` installs.
 
 use std::ffi::OsStr;
 use std::io::Write;
@@ -9,63 +9,63 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-/// Programs that are interpreted start slowly on a busy builder; only failing tests spend all of this.
+/// The deadline for a tool. Interpreters start slowly on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What a program did.
+/// The result of running a tool.
 #[derive(Debug)]
-pub(crate) struct Ran {
-    /// Whether it ended with status 0.
+pub(crate) struct ToolOutput {
+    /// Whether the exit status is 0.
     pub(crate) succeeded: bool,
-    /// Its standard output.
+    /// Standard output.
     pub(crate) stdout: String,
-    /// Its standard error.
+    /// Standard error.
     pub(crate) stderr: String,
 }
 
-/// The Python of an environment that has all of `tests/documents/requirements.txt`.
+/// Returns the Python interpreter with the packages of `tests/documents/requirements.txt`.
 pub(crate) fn python(test: &str) -> Option<PathBuf> {
-    named_by("TEST_PYTHON", test)
+    path_from_env("TEST_PYTHON", test)
 }
 
-/// A directory with all of `tests/documents/package.json`.
+/// Returns the directory with the Node packages of `tests/documents/package.json`.
 pub(crate) fn node_modules(test: &str) -> Option<PathBuf> {
-    named_by("TEST_NODE_MODULES", test)
+    path_from_env("TEST_NODE_MODULES", test)
 }
 
-/// `None` where the tool is not there, which only a developer's machine may lack.
-pub(crate) fn named_by(variable: &str, test: &str) -> Option<PathBuf> {
+/// Returns the path in an environment variable. If it is unset: `None`, or a failure where `CI` is
+/// set.
+pub(crate) fn path_from_env(variable: &str, test: &str) -> Option<PathBuf> {
     let path = std::env::var_os(variable).filter(|path| !path.is_empty());
     if path.is_none() {
-        assert!(std::env::var_os("CI").is_none(), "{variable} must be set where CI is");
-        let missing =
-            format!("{test} was NOT covered: {variable} is unset; `tests/run` installs what it needs");
-        // Written past the harness's capture, which would hide it from a run that passes.
+        assert!(std::env::var_os("CI").is_none(), "{variable} must be set in CI");
+        let missing = format!("{test} was NOT covered: {variable} is unset; `tests/run` installs the tool");
+        // The test harness captures `eprintln!` and hides it when the test passes.
         let _ = writeln!(std::io::stderr(), "{missing}");
     }
     path.map(PathBuf::from)
 }
 
-/// A file of the repository.
-pub(crate) fn in_repository(path: &str) -> PathBuf {
+/// Returns the absolute path of a file in the repository.
+pub(crate) fn repository_path(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// A program with its arguments, ready to be run in `directory`.
-pub(crate) fn program(path: impl AsRef<OsStr>, arguments: &[&str], directory: &Path) -> Command {
+/// Creates a command that runs `path` in `directory`.
+pub(crate) fn command(path: impl AsRef<OsStr>, arguments: &[&str], directory: &Path) -> Command {
     let mut command = Command::new(path);
-    // Settings of whoever runs the tests are not the program's business; colours would be in the way.
+    // Colors would get in the way of assertions about the output.
     command.args(arguments).current_dir(directory).env("NO_COLOR", "1").env("PYTHONUNBUFFERED", "1");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command
 }
 
-/// Runs a program to its end, with this on its standard input.
-pub(crate) async fn run(mut command: Command, input: &str) -> Ran {
+/// Runs a command to its end with `input` on its standard input.
+pub(crate) async fn run_tool(mut command: Command, input: &str) -> ToolOutput {
     let mut child = command.spawn().unwrap_or_else(|error| panic!("could not start {command:?}: {error}"));
     let mut stdin = child.stdin.take().unwrap_or_else(|| panic!("{command:?} was started without a pipe"));
     let input = input.to_owned();
-    // Written beside reading, or both would wait for each other; a program may also end without reading it all.
+    // Write in a task, because a full output pipe would block the tool. It may ignore its input.
     let writing = tokio::spawn(async move {
         let _ = stdin.write_all(input.as_bytes()).await;
     });
@@ -74,5 +74,9 @@ pub(crate) async fn run(mut command: Command, input: &str) -> Ran {
     let output = output.unwrap_or_else(|error| panic!("{command:?}: {error}"));
     writing.abort();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Ran { succeeded: output.status.success(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    ToolOutput {
+        succeeded: output.status.success(),
+        stdout: text(&output.stdout),
+        stderr: text(&output.stderr),
+    }
 }

@@ -1,16 +1,16 @@
-//! A place where an answer of the fake OpenRouter stops until the test lets it go on.
+//! A gate that holds an answer of the fake OpenRouter until the test opens it.
 
 use tokio::sync::watch;
 
 use crate::support::within;
 
-/// A place where an answer stops until the test lets it go on.
+/// A point at which answers wait until the test opens the gate. Clones share their state.
 #[derive(Clone, Debug)]
 pub(crate) struct Gate(watch::Sender<GateState>);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct GateState {
-    reached: usize,
+    arrivals: usize,
     open: bool,
 }
 
@@ -21,27 +21,28 @@ impl Default for Gate {
 }
 
 impl Gate {
-    /// Lets everything pass, now and later.
+    /// Lets waiting and future answers pass.
     pub(crate) fn open(&self) {
         self.0.send_modify(|state| state.open = true);
     }
 
-    /// Waits until an answer stands at the gate, so that all before it is written.
-    pub(crate) async fn reached(&self) {
-        self.reached_by(1).await;
+    /// Waits until an answer arrives at the gate, so that everything before it is written.
+    pub(crate) async fn wait_until_reached(&self) {
+        self.wait_until_reached_by(1).await;
     }
 
-    /// Waits until this many answers came to the gate.
-    pub(crate) async fn reached_by(&self, answers: usize) {
+    /// Waits until this many answers have arrived at the gate.
+    pub(crate) async fn wait_until_reached_by(&self, answers: usize) {
         let mut state = self.0.subscribe();
         let reached =
-            within("an answer to come to the gate", state.wait_for(|state| state.reached >= answers)).await;
-        assert!(reached.is_ok(), "the gate is gone");
+            within("an answer to arrive at the gate", state.wait_for(|state| state.arrivals >= answers))
+                .await;
+        assert!(reached.is_ok(), "the gate was dropped");
     }
 
     pub(super) async fn pass(&self) {
-        self.0.send_modify(|state| state.reached += 1);
-        // The error says that the gate is gone; `self` keeps it.
+        self.0.send_modify(|state| state.arrivals += 1);
+        // Cannot fail, because `self` keeps the sender alive.
         let _ = self.0.subscribe().wait_for(|state| state.open).await;
     }
 }

@@ -1,4 +1,4 @@
-//! The requests that come to the fake OpenRouter.
+//! Requests received by the fake OpenRouter.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,51 +9,51 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::tcp::OwnedReadHalf;
 
-/// A request as it came.
+/// A received request.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
-    /// Counts from 1 over everything that was asked of this upstream.
+    /// The number of the request, from 1, across all connections.
     pub(crate) number: usize,
-    /// `POST`, ….
+    /// The HTTP method.
     pub(crate) method: String,
-    /// With the query.
+    /// The path including the query.
     pub(crate) path: String,
-    /// Names in lower case.
+    /// The headers, with names in lower case.
     pub(crate) headers: BTreeMap<String, String>,
-    /// `Null` when there was none.
+    /// The JSON body, or `Null` if there is none.
     pub(crate) body: Value,
-    /// When it had come.
-    pub(crate) at: Instant,
+    /// When the request was complete.
+    pub(crate) received_at: Instant,
 }
 
 impl Request {
-    /// The content of the last message by the user: the question, in whatever the server wraps it.
+    /// Returns the last user message: the question, possibly wrapped by the server.
     pub(crate) fn question(&self) -> &str {
         let last = self.messages().iter().rfind(|message| message.get("role") == Some(&json!("user")));
         last.and_then(|message| message.get("content")?.as_str()).unwrap_or_default()
     }
 
-    /// What the model is shown beside its instructions.
+    /// Returns the messages after the system prompt.
     pub(crate) fn conversation(&self) -> Vec<&str> {
-        self.messages().iter().skip(1).filter_map(|it| it["content"].as_str()).collect()
+        self.messages().iter().skip(1).filter_map(|message| message["content"].as_str()).collect()
     }
 
-    /// The messages of the prompt.
+    /// Returns all messages of the prompt.
     pub(crate) fn messages(&self) -> &[Value] {
         self.body.get("messages").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
     }
 }
 
-/// The next request, or `None` when the client has closed. `asked` counts the requests of all connections.
+/// Reads the next request. Returns `None` if the client has closed the connection.
 pub(crate) async fn read_request(
     reader: &mut BufReader<OwnedReadHalf>,
-    asked: &AtomicUsize,
+    request_count: &AtomicUsize,
 ) -> io::Result<Option<Request>> {
-    let mut first = String::new();
-    if reader.read_line(&mut first).await? == 0 {
+    let mut request_line = String::new();
+    if reader.read_line(&mut request_line).await? == 0 {
         return Ok(None);
     }
-    let mut words = first.split_whitespace().map(ToOwned::to_owned);
+    let mut words = request_line.split_whitespace().map(ToOwned::to_owned);
     let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let mut headers = BTreeMap::new();
     loop {
@@ -68,6 +68,6 @@ pub(crate) async fn read_request(
     let mut body = vec![0; length];
     reader.read_exact(&mut body).await?;
     let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    let number = asked.fetch_add(1, Ordering::Relaxed) + 1;
-    Ok(Some(Request { number, method, path, headers, body, at: Instant::now() }))
+    let number = request_count.fetch_add(1, Ordering::Relaxed) + 1;
+    Ok(Some(Request { number, method, path, headers, body, received_at: Instant::now() }))
 }

@@ -1,4 +1,4 @@
-//! Plays a script onto a connection: HTTP/1.1, chunked, split wherever the script says.
+//! Writes the response of a script: HTTP/1.1, chunked, split as the script says.
 
 use std::io;
 
@@ -6,52 +6,52 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use crate::support::upstream::script::{Script, echo};
-use crate::support::upstream::stream_step::{Piece, Response, UsageChunk};
+use crate::support::upstream::stream_step::{Response, StreamStep, UsageChunk};
 
-/// How a response left its connection.
+/// The state of a connection after a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Left {
-    /// Complete, so that the connection may serve again.
-    Usable,
-    /// To be closed in the middle.
+pub(crate) enum ConnectionState {
+    /// The response is complete and the connection can be reused.
+    Reusable,
+    /// The connection must be closed.
     Closed,
-    /// To be reset in the middle.
+    /// The connection must be reset.
     Reset,
 }
 
-/// One response on its way out.
-pub(crate) struct Stream<'a, W> {
+/// A response being written.
+pub(crate) struct ResponseStream<'a, W> {
     writer: W,
     script: &'a Script,
     id: String,
     model: String,
-    /// Deltas written so far: read by the one who notices that the client has gone.
+    /// The number of deltas written so far.
     pub(crate) deltas: usize,
-    /// Whether nothing is left to say but the end.
+    /// Whether everything but the end marker is written.
     pub(crate) complete: bool,
 }
 
-impl<'a, W: AsyncWrite + Unpin> Stream<'a, W> {
-    /// The answer to the `number`-th request.
+impl<'a, W: AsyncWrite + Unpin> ResponseStream<'a, W> {
+    /// Creates the response to the `number`-th request.
     pub(crate) fn new(writer: W, script: &'a Script, number: usize, body: &Value) -> Self {
         let id = script.generation.clone().unwrap_or_else(|| format!("gen-{number}"));
-        let asked = body.get("model").and_then(Value::as_str).unwrap_or("test/model");
-        let model = script.model.clone().unwrap_or_else(|| asked.to_owned());
+        let requested_model = body.get("model").and_then(Value::as_str).unwrap_or("test/model");
+        let model = script.model.clone().unwrap_or_else(|| requested_model.to_owned());
         Self { writer, script, id, model, deltas: 0, complete: false }
     }
 
-    /// Writes the whole response, echoing `question` when the script has no words of its own.
-    pub(crate) async fn play(&mut self, question: &str) -> io::Result<Left> {
+    /// Writes the whole response. A script without words echoes `question`.
+    pub(crate) async fn play(&mut self, question: &str) -> io::Result<ConnectionState> {
         let script = self.script;
         if let Some(gate) = &script.before_headers {
             gate.pass().await;
         }
         if script.hang_up {
-            return Ok(Left::Closed);
+            return Ok(ConnectionState::Closed);
         }
         if let Some(response) = &script.response {
             write_response(&mut self.writer, response).await?;
-            return Ok(Left::Usable);
+            return Ok(ConnectionState::Reusable);
         }
         self.write_head().await?;
         if script.bom {
@@ -66,65 +66,65 @@ impl<'a, W: AsyncWrite + Unpin> Stream<'a, W> {
         if script.role {
             self.choice(json!({"role": "assistant", "content": ""}), None).await?;
         }
-        let left = self.pieces(question).await?;
-        if left == Some(Left::Usable) {
+        let ended_by_step = self.run_steps(question).await?;
+        if ended_by_step == Some(ConnectionState::Reusable) {
             self.writer.write_all(b"0\r\n\r\n").await?;
         }
-        match left {
-            Some(left) => Ok(left),
+        match ended_by_step {
+            Some(state) => Ok(state),
             None => self.finish().await,
         }
     }
 
-    /// Plays the pieces; says how the connection was left if one of them ended the response.
-    async fn pieces(&mut self, question: &str) -> io::Result<Option<Left>> {
+    /// Runs all steps. Returns the state of the connection if one of them ended the response.
+    async fn run_steps(&mut self, question: &str) -> io::Result<Option<ConnectionState>> {
         let script = self.script;
-        let mut pieces = script.pieces.clone();
-        if !pieces.iter().any(|piece| matches!(piece, Piece::Delta(_) | Piece::Bytes(_))) {
-            // In front of an error, if there is one: that is where words go.
-            let end =
-                pieces.iter().position(|piece| matches!(piece, Piece::Error(_))).unwrap_or(pieces.len());
-            let words = echo(question).into_iter().map(|word| Piece::Delta(json!({"content": word})));
-            pieces.splice(end..end, words);
+        let mut steps = script.steps.clone();
+        if !steps.iter().any(|step| matches!(step, StreamStep::Delta(_) | StreamStep::Bytes(_))) {
+            // The echo goes in front of an error step, if there is one.
+            let is_error = |step: &StreamStep| matches!(step, StreamStep::Error(_));
+            let end = steps.iter().position(is_error).unwrap_or(steps.len());
+            let words = echo(question).into_iter();
+            steps.splice(end..end, words.map(|word| StreamStep::Delta(json!({"content": word}))));
         }
-        let mut after = script.after.clone();
-        after.sort_by_key(|(deltas, _)| *deltas);
-        let mut after = after.into_iter().peekable();
-        for piece in pieces.into_iter().map(Some).chain([None]) {
-            // After the last piece comes whatever waited for more deltas than there were.
-            let (deltas, last) = (self.deltas, piece.is_none());
-            while let Some((_, piece)) = after.next_if(|(wanted, _)| *wanted <= deltas || last) {
-                if let Some(left) = self.piece(piece).await? {
-                    return Ok(Some(left));
+        let mut delayed_steps = script.delayed_steps.clone();
+        delayed_steps.sort_by_key(|(after_deltas, _)| *after_deltas);
+        let mut delayed_steps = delayed_steps.into_iter().peekable();
+        for step in steps.into_iter().map(Some).chain([None]) {
+            // At the end, the steps run that wait for more deltas than the script has.
+            let (deltas, is_end) = (self.deltas, step.is_none());
+            while let Some((_, step)) = delayed_steps.next_if(|(after, _)| *after <= deltas || is_end) {
+                if let Some(state) = self.run_step(step).await? {
+                    return Ok(Some(state));
                 }
             }
-            if let Some(piece) = piece
-                && let Some(left) = self.piece(piece).await?
+            if let Some(step) = step
+                && let Some(state) = self.run_step(step).await?
             {
-                return Ok(Some(left));
+                return Ok(Some(state));
             }
         }
         Ok(None)
     }
 
-    async fn piece(&mut self, piece: Piece) -> io::Result<Option<Left>> {
-        match piece {
-            Piece::Delta(delta) => {
+    async fn run_step(&mut self, step: StreamStep) -> io::Result<Option<ConnectionState>> {
+        match step {
+            StreamStep::Delta(delta) => {
                 if !self.script.every.is_zero() {
                     tokio::time::sleep(self.script.every).await;
                 }
                 self.choice(delta, None).await?;
                 self.deltas += 1;
             }
-            Piece::Bytes(bytes) => self.write(&bytes).await?,
-            Piece::Comment => self.comment().await?,
-            Piece::CommentsForEver(every) => loop {
-                tokio::time::sleep(every).await;
+            StreamStep::Bytes(bytes) => self.write(&bytes).await?,
+            StreamStep::Comment => self.comment().await?,
+            StreamStep::EndlessComments(interval) => loop {
+                tokio::time::sleep(interval).await;
                 self.comment().await?;
             },
-            Piece::Wait(pause) => tokio::time::sleep(pause).await,
-            Piece::Hold(gate) => gate.pass().await,
-            Piece::Error(error) => {
+            StreamStep::Wait(pause) => tokio::time::sleep(pause).await,
+            StreamStep::Hold(gate) => gate.pass().await,
+            StreamStep::Error(error) => {
                 let mut chunk =
                     self.chunk(json!([{"index": 0, "delta": {"content": ""}, "finish_reason": "error"}]));
                 insert(&mut chunk, "error", error);
@@ -132,16 +132,16 @@ impl<'a, W: AsyncWrite + Unpin> Stream<'a, W> {
                 if self.script.done_after_error {
                     self.data("[DONE]").await?;
                 }
-                return Ok(Some(Left::Usable));
+                return Ok(Some(ConnectionState::Reusable));
             }
-            Piece::End => return Ok(Some(Left::Usable)),
-            Piece::Drop => return Ok(Some(Left::Closed)),
-            Piece::Reset => return Ok(Some(Left::Reset)),
+            StreamStep::End => return Ok(Some(ConnectionState::Reusable)),
+            StreamStep::Drop => return Ok(Some(ConnectionState::Closed)),
+            StreamStep::Reset => return Ok(Some(ConnectionState::Reset)),
         }
         Ok(None)
     }
 
-    async fn finish(&mut self) -> io::Result<Left> {
+    async fn finish(&mut self) -> io::Result<ConnectionState> {
         let script = self.script;
         let usage = script.usage.map(|(prompt, completion, cost)| {
             let mut usage = json!({
@@ -159,19 +159,19 @@ impl<'a, W: AsyncWrite + Unpin> Stream<'a, W> {
             "index": 0, "delta": {"role": "assistant", "content": ""},
             "finish_reason": script.finish, "native_finish_reason": script.finish,
         }]);
-        let with_the_finish = script.usage_chunk == UsageChunk::WithTheFinish;
-        if script.finish.is_some() || (with_the_finish && usage.is_some()) {
+        let with_finish_reason = script.usage_chunk == UsageChunk::WithFinishReason;
+        if script.finish.is_some() || (with_finish_reason && usage.is_some()) {
             let mut chunk = self.chunk(finished.clone());
-            if let Some(usage) = usage.clone().filter(|_| with_the_finish) {
+            if let Some(usage) = usage.clone().filter(|_| with_finish_reason) {
                 insert(&mut chunk, "usage", usage);
             }
             self.event(&chunk).await?;
         }
-        if let Some(usage) = usage.filter(|_| !with_the_finish) {
+        if let Some(usage) = usage.filter(|_| !with_finish_reason) {
             let mut chunk = match script.usage_chunk {
                 UsageChunk::RepeatedChoice => self.chunk(finished),
                 UsageChunk::NoId => json!({"choices": []}),
-                UsageChunk::EmptyChoices | UsageChunk::WithTheFinish => self.chunk(json!([])),
+                UsageChunk::EmptyChoices | UsageChunk::WithFinishReason => self.chunk(json!([])),
             };
             insert(&mut chunk, "usage", usage);
             self.event(&chunk).await?;
@@ -185,7 +185,7 @@ impl<'a, W: AsyncWrite + Unpin> Stream<'a, W> {
             self.data("[DONE]").await?;
         }
         self.writer.write_all(b"0\r\n\r\n").await?;
-        Ok(Left::Usable)
+        Ok(ConnectionState::Reusable)
     }
 
     async fn write_head(&mut self) -> io::Result<()> {
@@ -224,7 +224,7 @@ impl<'a, W: AsyncWrite + Unpin> Stream<'a, W> {
         self.write(format!("data:{space}{data}{end}{end}").as_bytes()).await
     }
 
-    /// One HTTP chunk a piece: an HTTP client hands on each by itself, however they came off the wire.
+    /// Writes each piece as one HTTP chunk, because HTTP clients deliver chunks separately.
     async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         for piece in bytes.chunks(self.script.split) {
             let mut chunk = format!("{:x}\r\n", piece.len()).into_bytes();
@@ -236,7 +236,7 @@ impl<'a, W: AsyncWrite + Unpin> Stream<'a, W> {
     }
 }
 
-/// Writes a response that is no stream.
+/// Writes a response that is not a stream.
 pub(crate) async fn write_response(
     writer: &mut (impl AsyncWrite + Unpin),
     response: &Response,

@@ -1,19 +1,20 @@
-//! What the fake OpenRouter answers: a stream written piece by piece, and every way in which one goes wrong.
+//! The answers of the fake OpenRouter: a stream of steps, and all its failures.
 //!
-//! Pieces come in the order in which they are added. What is added with `…_after(n)` comes after the n-th delta (0:
-//! before the first), wherever it is written in the chain. A script without words echoes the question.
+//! Steps run in the order in which they are added. Steps added with `…_after(n)` run after the n-th
+//! delta, or before the first one for 0, wherever they are in the chain. A script without words
+//! echoes the question.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::support::upstream::gate::Gate;
-use crate::support::upstream::stream_step::{Piece, Response, UsageChunk};
+use crate::support::upstream::stream_step::{Response, StreamStep, UsageChunk};
 
-/// How the answer to a question begins when no script says otherwise; the question follows, see [`echo`].
+/// The beginning of an echoed answer. The question follows, see [`echo`].
 pub(crate) const OPENING: &str = "The resume says, in short:";
 
-/// What a script without words answers, delta by delta.
+/// Returns the deltas of a script without words.
 pub(crate) fn echo(question: &str) -> Vec<String> {
     format!("{OPENING} {question}").split_inclusive(' ').map(ToOwned::to_owned).collect()
 }
@@ -21,13 +22,16 @@ pub(crate) fn echo(question: &str) -> Vec<String> {
 /// One answer of the fake OpenRouter.
 #[derive(Clone, Debug)]
 pub(crate) struct Script {
-    pub(super) pieces: Vec<Piece>,
-    pub(super) after: Vec<(usize, Piece)>,
-    /// Takes the place of the stream.
+    pub(super) steps: Vec<StreamStep>,
+    /// Steps that run after this many deltas.
+    pub(super) delayed_steps: Vec<(usize, StreamStep)>,
+    /// Replaces the stream.
     pub(super) response: Option<Response>,
     pub(super) before_headers: Option<Gate>,
     pub(super) hang_up: bool,
+    /// The pause before each delta.
     pub(super) every: Duration,
+    /// The size in bytes of the pieces in which the body is written.
     pub(super) split: usize,
     pub(super) line_end: &'static str,
     pub(super) space: &'static str,
@@ -47,8 +51,8 @@ pub(crate) struct Script {
 impl Default for Script {
     fn default() -> Self {
         Self {
-            pieces: Vec::new(),
-            after: Vec::new(),
+            steps: Vec::new(),
+            delayed_steps: Vec::new(),
             response: None,
             before_headers: None,
             hang_up: false,
@@ -82,29 +86,29 @@ macro_rules! switches {
 }
 
 impl Script {
-    /// An echo of the question, finished and paid as it should be.
+    /// Creates a script that echoes the question, with finish reason and usage.
     pub(crate) fn new() -> Self {
         Self::default()
     }
 
-    /// An answer in these deltas.
-    pub(crate) fn of(words: &[&str]) -> Self {
+    /// Creates an answer with these deltas.
+    pub(crate) fn from_words(words: &[&str]) -> Self {
         Self::new().words(words)
     }
 
-    /// `count` deltas `w1 `, `w2 `, ….
-    pub(crate) fn of_many(count: usize) -> Self {
+    /// Creates an answer with `count` deltas: `w1 `, `w2 ` and so on.
+    pub(crate) fn with_numbered_words(count: usize) -> Self {
         (1..=count).fold(Self::new(), |script, word| script.delta(json!({"content": format!("w{word} ")})))
     }
 
-    /// An error instead of a stream, `{"error": {"code", "message"}}`, as OpenRouter puts it.
-    pub(crate) fn refusal(status: u16, message: &str) -> Self {
+    /// Creates an error response in OpenRouter's form, `{"error": {"code", "message"}}`.
+    pub(crate) fn rejection(status: u16, message: &str) -> Self {
         Self::new().http_error(status, json!({"error": {"code": status, "message": message}}), &[])
     }
 
-    /// As a plain OpenAI-compatible server answers: no usage, no `[DONE]`, no role, `data:` without a space.
+    /// Creates the answer of a minimal OpenAI-compatible server: no usage, no `[DONE]`, no role.
     pub(crate) fn plain_server(words: &[&str]) -> Self {
-        Self::of(words).no_usage().no_done().no_role().no_space_after_data()
+        Self::from_words(words).no_usage().no_done().no_role().no_space_after_data()
     }
 
     /// Appends deltas.
@@ -117,97 +121,97 @@ impl Script {
         words.iter().fold(self, |script, word| script.delta(json!({"content": null, "reasoning": word})))
     }
 
-    /// Appends one delta as it is.
+    /// Appends one delta.
     pub(crate) fn delta(self, delta: Value) -> Self {
-        self.then(Piece::Delta(delta))
+        self.step(StreamStep::Delta(delta))
     }
 
-    /// Appends bytes to the body as they are.
+    /// Appends raw bytes to the body.
     pub(crate) fn bytes(self, bytes: impl Into<Vec<u8>>) -> Self {
-        self.then(Piece::Bytes(bytes.into()))
+        self.step(StreamStep::Bytes(bytes.into()))
     }
 
     /// Appends `: OPENROUTER PROCESSING` comments.
     pub(crate) fn keep_alive_comments(self, count: usize) -> Self {
-        (0..count).fold(self, |script, _| script.then(Piece::Comment))
+        (0..count).fold(self, |script, _| script.step(StreamStep::Comment))
     }
 
-    /// Appends a data message that is cut off in the middle of its JSON.
+    /// Appends an event with truncated JSON.
     pub(crate) fn not_json(self) -> Self {
         self.bytes("data: {\"id\": \"gen-broken\", \"choices\": [{\n\n")
     }
 
-    /// Stands still after the n-th delta until the gate is opened.
+    /// Waits after the n-th delta until the gate is opened.
     pub(crate) fn hold_after(self, deltas: usize, gate: &Gate) -> Self {
-        self.later(deltas, Piece::Hold(gate.clone()))
+        self.step_after(deltas, StreamStep::Hold(gate.clone()))
     }
 
-    /// Stands still for ever after the n-th delta.
+    /// Hangs after the n-th delta.
     pub(crate) fn hang_after(self, deltas: usize) -> Self {
         self.hold_after(deltas, &Gate::default())
     }
 
     /// Pauses after the n-th delta.
     pub(crate) fn pause_after(self, deltas: usize, pause: Duration) -> Self {
-        self.later(deltas, Piece::Wait(pause))
+        self.step_after(deltas, StreamStep::Wait(pause))
     }
 
-    /// Sends nothing but comments, for ever, after the n-th delta.
-    pub(crate) fn only_comments_after(self, deltas: usize, every: Duration) -> Self {
-        self.later(deltas, Piece::CommentsForEver(every))
+    /// Sends only comments, without end, after the n-th delta.
+    pub(crate) fn only_comments_after(self, deltas: usize, interval: Duration) -> Self {
+        self.step_after(deltas, StreamStep::EndlessComments(interval))
     }
 
-    /// Closes the connection in the middle of the body after the n-th delta.
+    /// Closes the connection within the body after the n-th delta.
     pub(crate) fn drop_connection_after(self, deltas: usize) -> Self {
-        self.later(deltas, Piece::Drop)
+        self.step_after(deltas, StreamStep::Drop)
     }
 
     /// Resets the connection after the n-th delta.
     pub(crate) fn reset_after(self, deltas: usize) -> Self {
-        self.later(deltas, Piece::Reset)
+        self.step_after(deltas, StreamStep::Reset)
     }
 
-    /// Ends the body after the n-th delta as if that were all: no finish, no usage, no `[DONE]`.
+    /// Ends the body after the n-th delta without finish reason, usage and `[DONE]`.
     pub(crate) fn end_after(self, deltas: usize) -> Self {
-        self.later(deltas, Piece::End)
+        self.step_after(deltas, StreamStep::End)
     }
 
-    /// Fails inside the stream, after all that was added so far. The code may be a string or a number.
+    /// Appends an error event. The code may be a string or a number.
     pub(crate) fn error_in_stream(self, code: impl Into<Value>, message: &str) -> Self {
-        self.then(Piece::Error(json!({"code": code.into(), "message": message})))
+        self.step(StreamStep::Error(json!({"code": code.into(), "message": message})))
     }
 
-    /// Fails inside the stream after the n-th delta.
+    /// Sends an error event after the n-th delta.
     pub(crate) fn error_in_stream_after(self, deltas: usize, code: impl Into<Value>, message: &str) -> Self {
-        self.later(deltas, Piece::Error(json!({"code": code.into(), "message": message})))
+        self.step_after(deltas, StreamStep::Error(json!({"code": code.into(), "message": message})))
     }
 
-    /// Answers with this status and JSON instead of a stream.
+    /// Responds with this status and JSON instead of a stream.
     pub(crate) fn http_error(mut self, status: u16, body: Value, headers: &[(&str, &str)]) -> Self {
         let headers = headers.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
         self.response = Some(Response { status, headers, body: body.to_string() });
         self
     }
 
-    /// Answers with this status and text instead of a stream.
+    /// Responds with this status and text instead of a stream.
     pub(crate) fn text(mut self, status: u16, headers: &[(&str, &str)], body: &str) -> Self {
         let headers = headers.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
         self.response = Some(Response { status, headers, body: body.to_owned() });
         self
     }
 
-    /// Takes the request and closes the connection without a word.
+    /// Closes the connection after the request, without a response.
     pub(crate) fn close_before_headers(mut self) -> Self {
         self.hang_up = true;
         self
     }
 
-    /// Takes the request and says nothing, for ever.
+    /// Never responds to the request.
     pub(crate) fn hang_before_headers(self) -> Self {
         self.hold_before_headers(&Gate::default())
     }
 
-    /// Takes the request and says nothing until the gate is opened.
+    /// Responds only after the gate is opened.
     pub(crate) fn hold_before_headers(mut self, gate: &Gate) -> Self {
         self.before_headers = Some(gate.clone());
         self
@@ -235,15 +239,15 @@ impl Script {
         crlf: line_end = "\r\n";
         /// Ends lines with a CR alone, which the format allows too.
         cr: line_end = "\r";
-        /// `data:{…}`.
+        /// Writes `data:{…}` without a space.
         no_space_after_data: space = "";
         /// Begins with a byte order mark.
         bom: bom = true;
-        /// Leaves out the first delta, which names the role.
+        /// Leaves out the first delta, which holds the role.
         no_role: role = false;
         /// Leaves out `data: [DONE]`.
         no_done: done = false;
-        /// Sends `data: [DONE]` even after an error in the stream.
+        /// Sends `data: [DONE]` after an error event, too.
         done_after_error: done_after_error = true;
         /// Leaves out the usage.
         no_usage: usage = None;
@@ -255,43 +259,43 @@ impl Script {
         openrouter_metadata: metadata = true;
     }
 
-    /// Finishes with this reason.
+    /// Sets the finish reason.
     pub(crate) fn finish(mut self, reason: &str) -> Self {
         self.finish = Some(reason.to_owned());
         self
     }
 
-    /// Charges this much; the cost in dollars, or `None` as servers other than OpenRouter do.
+    /// Sets the usage. The cost is in dollars, or `None` as with servers other than OpenRouter.
     pub(crate) fn usage(mut self, prompt: u64, completion: u64, cost: impl Into<Option<f64>>) -> Self {
         self.usage = Some((prompt, completion, cost.into()));
         self
     }
 
-    /// Sends the usage in this way.
+    /// Sets the form of the usage.
     pub(crate) fn usage_chunk(mut self, chunk: UsageChunk) -> Self {
         self.usage_chunk = chunk;
         self
     }
 
-    /// Names this model as the one that answered; otherwise it is the one that was asked.
+    /// Sets the model named in the response. The default is the requested model.
     pub(crate) fn model(mut self, model: &str) -> Self {
         self.model = Some(model.to_owned());
         self
     }
 
-    /// The id in `X-Generation-Id` and in the chunks; otherwise it is `gen-` and the number of the request.
+    /// Sets the generation id. The default is `gen-` and the number of the request.
     pub(crate) fn generation(mut self, id: &str) -> Self {
         self.generation = Some(id.to_owned());
         self
     }
 
-    fn then(mut self, piece: Piece) -> Self {
-        self.pieces.push(piece);
+    fn step(mut self, step: StreamStep) -> Self {
+        self.steps.push(step);
         self
     }
 
-    fn later(mut self, deltas: usize, piece: Piece) -> Self {
-        self.after.push((deltas, piece));
+    fn step_after(mut self, deltas: usize, step: StreamStep) -> Self {
+        self.delayed_steps.push((deltas, step));
         self
     }
 }

@@ -1,4 +1,4 @@
-//! The parts that scripts are put together from.
+//! The elements of a script.
 
 use std::time::Duration;
 
@@ -6,26 +6,26 @@ use serde_json::Value;
 
 use crate::support::upstream::gate::Gate;
 
-/// One thing that the stream does.
+/// One step of a response stream.
 #[derive(Clone, Debug)]
-pub(crate) enum Piece {
+pub(crate) enum StreamStep {
     Delta(Value),
     Bytes(Vec<u8>),
     Comment,
-    /// Comments for ever, one each time this long has passed.
-    CommentsForEver(Duration),
+    /// Comments without end, at this interval.
+    EndlessComments(Duration),
     Wait(Duration),
     Hold(Gate),
     Error(Value),
-    /// The body ends as it should, but nothing that belongs at its end was said.
+    /// The body ends properly, but without finish reason, usage and `[DONE]`.
     End,
-    /// The connection is closed in the middle of the body.
+    /// Closes the connection within the body.
     Drop,
-    /// The connection is reset in the middle of the body.
+    /// Resets the connection within the body.
     Reset,
 }
 
-/// How the usage is sent: OpenRouter does all of these.
+/// The forms in which OpenRouter sends the usage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum UsageChunk {
     /// A chunk with `"choices": []`.
@@ -34,11 +34,11 @@ pub(crate) enum UsageChunk {
     RepeatedChoice,
     /// `{"choices": [], "usage": {…}}` and no `id`.
     NoId,
-    /// In the chunk that finishes.
-    WithTheFinish,
+    /// In the chunk with the `finish_reason`.
+    WithFinishReason,
 }
 
-/// A whole response that is no stream.
+/// A complete response that is not a stream.
 #[derive(Clone, Debug)]
 pub(crate) struct Response {
     pub(crate) status: u16,

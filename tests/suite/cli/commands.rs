@@ -38,6 +38,28 @@ fn list_with<'a>(options: &[&'a str]) -> Vec<&'a str> {
     LIST.iter().chain(options).copied().collect()
 }
 
+/// Asks three answered questions, two days ago, and one failing question in another session.
+async fn ask_questions_with_different_usage(store: &FreshStore) -> Chat {
+    let chat = Chat::with_store(store, &FAIL_FAST).await;
+    chat.upstream.answer_with(|request| match request.question() {
+        question if question.starts_with("Big") => {
+            Script::from_words(&["Yes"]).model("test/big").usage(1000, 50, 1.5)
+        }
+        "Free?" => Script::from_words(&["No"]).usage(10, 1, None),
+        _ => fail_on_bad_question(request),
+    });
+    let id = ask_in_new_session(&chat, &["Big?", "Big again?", "Free?"]).await;
+    ask_in_new_session(&chat, &["Bad?"]).await;
+    let ended = "SELECT count(*) FROM turns WHERE status IN ('complete', 'failed')";
+    wait_until_stored(store, ended, 4).await;
+    backdate(store, &id, 2).await;
+    chat
+}
+
+fn delete_with<'a>(options: &[&'a str]) -> Vec<&'a str> {
+    ["conversations", "delete"].iter().chain(options).copied().collect()
+}
+
 on_both_stores! {
     async fn list_shows_conversations_newest_first_in_pages_without_text(store: FreshStore) {
         let chat = Chat::with_store(&store, &[]).await;
@@ -139,27 +161,21 @@ on_both_stores! {
         let session = chat.visitor.start().await;
 
         chat.visitor.ask_and_wait("Here?").await;
-        let (old, other) = (
-            ask_in_new_session(&chat, &["Old?"]).await,
-            ask_in_new_session(&chat, &["Other?", "More?"]).await,
-        );
+        let old = ask_in_new_session(&chat, &["Old?"]).await;
+        let other = ask_in_new_session(&chat, &["Other?", "More?"]).await;
         let kept = ask_in_new_session(&chat, &["Kept?"]).await;
         wait_until_stored(&store, "SELECT count(*) FROM turns WHERE status = 'complete'", 5).await;
         backdate(&store, &old, 40).await;
 
         // Nothing is deleted without `--yes` or with an unknown id.
-        let delete = ["conversations", "delete"];
-        let delete_with =
-            |options: &[&'static str]| delete.iter().chain(options).copied().collect::<Vec<_>>();
-        let error = run_failing(&store, 2, &["conversations", "delete", &other]).await;
-
+        let error = run_failing(&store, 2, &delete_with(&[&other])).await;
         assert!(error.contains("--yes"), "{error}");
 
         let unknown_id = "01900000-0000-7000-8000-000000000000";
-        let error = run_failing(&store, 1, &["conversations", "delete", "--yes", &other, unknown_id]).await;
+        let error = run_failing(&store, 1, &delete_with(&["--yes", &other, unknown_id])).await;
         assert!(error.contains(unknown_id), "{error}");
 
-        run_failing(&store, 2, &delete).await;
+        run_failing(&store, 2, &delete_with(&[])).await;
         let preview = run_ok(&store, &delete_with(&["--older-than", "30d", "--dry-run"])).await;
         assert_eq!(preview, "1 conversation with 1 question would be deleted\n");
         assert_eq!(store.query_number("SELECT count(*) FROM sessions").await, 4);
@@ -168,8 +184,7 @@ on_both_stores! {
         assert_eq!(deleted, "1 conversation with 1 question deleted\n");
 
         let open_session = session.session_id.as_str();
-        let deleted =
-            run_json(&store, &["conversations", "delete", "-y", "--json", &other, open_session]).await;
+        let deleted = run_json(&store, &delete_with(&["-y", "--json", &other, open_session])).await;
         assert_eq!(deleted, json!({"conversations": 2, "questions": 3, "dry_run": false}));
         assert_eq!(store.query_texts("SELECT CAST(id AS TEXT) FROM sessions").await, [kept.as_str()]);
         assert_eq!(store.query_number("SELECT count(*) FROM turns").await, 1);
@@ -196,25 +211,11 @@ on_both_stores! {
     }
 
     async fn usage_sums_tokens_and_cost_by_day_status_and_model(store: FreshStore) {
-        let chat = Chat::with_store(&store, &FAIL_FAST).await;
-        chat.upstream.answer_with(|request| match request.question() {
-            question if question.starts_with("Big") => {
-                Script::from_words(&["Yes"]).model("test/big").usage(1000, 50, 1.5)
-            }
-            "Free?" => Script::from_words(&["No"]).usage(10, 1, None),
-            _ => fail_on_bad_question(request),
-        });
-
-        let id = ask_in_new_session(&chat, &["Big?", "Big again?", "Free?"]).await;
-        ask_in_new_session(&chat, &["Bad?"]).await;
-        wait_until_stored(&store, "SELECT count(*) FROM turns WHERE status IN ('complete', 'failed')", 4)
-            .await;
-        backdate(&store, &id, 2).await;
+        let _chat = ask_questions_with_different_usage(&store).await;
 
         let usage_by = async |group: &str| run_json(&store, &["usage", "--json", "--by", group]).await;
         let days = usage_by("day").await;
         let groups = days["groups"].as_array().unwrap();
-
         assert_eq!(groups.len(), 2, "{days}");
         assert!(groups[0]["group"].as_str() < groups[1]["group"].as_str(), "{days}");
         assert_eq!((&groups[0]["questions"], &groups[0]["cost"]), (&json!(3), &json!(3.0)));

@@ -150,6 +150,31 @@ async fn client_that_never_catches_up_is_closed_and_resumes_without_loss() {
     assert!(answer["content"] == json!(whole), "the answer is incomplete");
 }
 
+/// Asks this many questions, and returns the median time to the first delta.
+async fn median_first_delta(visitor: &mut ChatClient, questions: usize) -> Duration {
+    let mut latencies = Vec::new();
+    for _ in 0..questions {
+        let asked_at = Instant::now();
+        visitor.ask("And you?").await;
+        visitor.receive_until("delta").await;
+        latencies.push(asked_at.elapsed());
+        visitor.receive_until("done").await;
+    }
+    latencies.sort_unstable();
+    latencies[questions / 2]
+}
+
+/// Starts a session and sends pings without reading the pongs. These exceed all buffers on the way,
+/// so the socket blocks and the session waits. A long answer would have the same effect but use
+/// memory for its log.
+async fn connect_and_stop_reading(server: &Server) -> RawSocket {
+    let ping = Frame::text(json!({"type": "ping", "id": "x".repeat(64)}).to_string()).bytes();
+    let frames = [Frame::text(r#"{"type": "start"}"#).bytes(), ping.repeat(900)].concat();
+    let mut socket = RawSocket::connect_with_small_buffer(server).await;
+    socket.send_bytes(&frames).await;
+    socket
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_stopped_clients_use_bounded_memory_and_delay_nobody() {
     const STOPPED_CLIENTS: u64 = 1_000;
@@ -161,41 +186,18 @@ async fn a_thousand_stopped_clients_use_bounded_memory_and_delay_nobody() {
         [("SLOW_READER_TIMEOUT", "30s"), ("FIRST_FRAME_TIMEOUT", "5m"), ("HEARTBEAT_INTERVAL", "5m")];
     let server = start_server(&upstream, &settings).await;
     let mut healthy = ChatClient::connect(&server).await;
-    let mut median_first_delta = async |times: usize| {
-        let mut latencies = Vec::new();
-        for _ in 0..times {
-            let asked = Instant::now();
-            healthy.ask("And you?").await;
-            healthy.receive_until("delta").await;
-            latencies.push(asked.elapsed());
-            healthy.receive_until("done").await;
-        }
-        latencies.sort_unstable();
-        latencies[times / 2]
-    };
-    median_first_delta(10).await;
-    let alone = median_first_delta(40).await;
+    median_first_delta(&mut healthy, 10).await;
+    let alone = median_first_delta(&mut healthy, 40).await;
     let descriptors = metric(&server, "resume_chatbot_process_open_fds").await;
     let before = server.resident_kib();
 
-    // The pongs exceed all buffers on the way, so the socket blocks and the session waits. A long
-    // answer would have the same effect but use memory for its log.
-    let ping = Frame::text(json!({"type": "ping", "id": "x".repeat(64)}).to_string()).bytes();
-    let pings = [Frame::text(r#"{"type": "start"}"#).bytes(), ping.repeat(900)].concat();
-
-    let stop = async |_| {
-        let handshake = Handshake::new().receive_buffer(1);
-        let mut socket = RawSocket::connect_to(server.address(), &handshake).await;
-        socket.send_bytes(&pings).await;
-        socket
-    };
     let mut stopped = Vec::new();
     for _ in 0..STOPPED_CLIENTS / 50 {
-        stopped.extend(join_all((0..50).map(stop)).await);
+        stopped.extend(join_all((0..50).map(|_| connect_and_stop_reading(&server))).await);
     }
     wait_for_metric(&server, "resume_chatbot_session_open_sessions", |open| open == STOPPED_CLIENTS + 1)
         .await;
-    let beside = median_first_delta(40).await;
+    let beside = median_first_delta(&mut healthy, 40).await;
     let each = server.resident_kib().saturating_sub(before) / STOPPED_CLIENTS;
 
     // None of them has been closed yet.

@@ -43,6 +43,24 @@ fn answer_by_question(upstream: &FakeOpenRouter) {
     });
 }
 
+/// Asks questions until the server logs that it closed a slow connection. Returns the log entry and
+/// the longest time to an answer.
+async fn ask_until_slow_consumer_is_closed(server: &Server, visitor: &mut ChatClient) -> (Value, Duration) {
+    let closed = server.wait_for_log("the closed slow connection", |line| {
+        line["msg"].as_str().is_some_and(|msg| msg.contains("their reader stopped"))
+    });
+    let mut closed = std::pin::pin!(closed);
+    let mut slowest = Duration::ZERO;
+    loop {
+        let asked_at = Instant::now();
+        tokio::select! {
+            line = &mut closed => return (line, slowest),
+            answer = visitor.ask_and_wait("And you?") => assert_eq!(answer.text, SHORT_ANSWER),
+        }
+        slowest = slowest.max(asked_at.elapsed());
+    }
+}
+
 #[tokio::test]
 async fn slow_consumer_is_closed_without_delaying_others_or_losing_answers() {
     let Some(store) = create_store(StoreKind::Sqlite, "slow_consumer_is_closed").await else { return };
@@ -62,23 +80,12 @@ async fn slow_consumer_is_closed_without_delaying_others_or_losing_answers() {
     let mut slow = RawSocket::connect_with_small_buffer(&server).await;
     let ask = Frame::text(r#"{"type": "question", "question": "Say much."}"#).bytes();
     let (max_bytes, pause) = (ask.len() * 150, Duration::from_millis(100));
-    let mut others = ChatClient::connect(&server).await;
-    let serve_others = async {
-        let mut slowest = Duration::ZERO;
-        let closed = server.wait_for_log("the closed slow connection", |line| {
-            line["msg"].as_str().is_some_and(|msg| msg.contains("their reader stopped"))
-        });
-        let mut closed = std::pin::pin!(closed);
-        loop {
-            let asked = Instant::now();
-            tokio::select! {
-                line = &mut closed => return (line, slowest),
-                answer = others.ask_and_wait("And you?") => assert_eq!(answer.text, SHORT_ANSWER),
-            }
-            slowest = slowest.max(asked.elapsed());
-        }
-    };
-    let (sent, (line, slowest)) = tokio::join!(slow.send_slowly(&ask, max_bytes, pause), serve_others);
+    let mut other = ChatClient::connect(&server).await;
+
+    let (sent, (line, slowest)) = tokio::join!(
+        slow.send_slowly(&ask, max_bytes, pause),
+        ask_until_slow_consumer_is_closed(&server, &mut other),
+    );
 
     assert!(sent < max_bytes, "the slow consumer was never closed");
     assert_eq!(line["count"], 1, "{line}");

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::on_both_stores;
+use crate::support::client::answer::SessionInfo;
 use crate::support::client::chat::FAIL_FAST;
 use crate::support::client::chat_client::ChatClient;
 use crate::support::server::config::ServerConfig;
@@ -21,6 +22,56 @@ fn all_output(server: &Server) -> String {
     [server.stdout().join("\n"), lines.join("\n")].join("\n")
 }
 
+/// Asks questions for a complete turn and for each kind of failed turn, with text close to an error
+/// message.
+async fn complete_and_fail_turns(upstream: &FakeOpenRouter, visitor: &mut ChatClient) {
+    upstream.queue(Script::from_words(&[ANSWER, " one"]));
+    visitor.ask_with_id("q-1", &format!("{QUESTION} one?")).await;
+    assert_eq!(visitor.receive_answer().await.text, format!("{ANSWER} one"));
+
+    upstream.queue(Script::from_words(&[ANSWER]).error_in_stream_after(1, 502, "upstream is unwell"));
+    assert_eq!(visitor.ask_and_wait(&format!("{QUESTION} two?")).await.status(), "failed");
+
+    upstream.queue(Script::rejection(500, "upstream refuses"));
+    assert_eq!(visitor.ask_and_wait(&format!("{QUESTION} three?")).await.status(), "failed");
+
+    upstream.queue(Script::from_words(&[ANSWER]).drop_connection_after(1));
+    visitor.ask_and_wait(&format!("{QUESTION} four?")).await;
+
+    upstream.queue(Script::new().bytes(format!("data: {{\"{ANSWER}\n\n")).no_finish());
+    visitor.ask_and_wait(&format!("{QUESTION} five?")).await;
+}
+
+/// Sends frames that are rejected, and requests the history.
+async fn send_invalid_requests(visitor: &mut ChatClient) {
+    visitor.ask_with_id("q-1", &format!("{QUESTION} other?")).await;
+    visitor.expect_error("DUPLICATE_ID").await;
+
+    visitor.send_text(&format!("{{\"type\": \"question\", \"question\": [\"{QUESTION}\"]}}")).await;
+    visitor.expect_error("VALIDATION_ERROR").await;
+
+    visitor.send_text(QUESTION).await;
+    visitor.expect_error("VALIDATION_ERROR").await;
+
+    visitor.send(json!({"type": "question", "question": QUESTION.repeat(200)})).await;
+    visitor.expect_error("MESSAGE_TOO_LONG").await;
+
+    visitor.send(json!({"type": "history"})).await;
+    visitor.expect_frame("history").await;
+}
+
+/// Resumes the session on another connection, and tries to resume it with a wrong token.
+async fn take_session_over(server: &Server, session: &SessionInfo) {
+    let mut owner = ChatClient::connect(server).await;
+    owner.resume(session, json!(null)).await;
+
+    let mut wrong = session.clone();
+    wrong.resume_token = "markertoken".repeat(4);
+    let mut thief = ChatClient::connect(server).await;
+    thief.send_resume(&wrong, json!(null)).await;
+    thief.expect_error("SESSION_NOT_FOUND").await;
+}
+
 on_both_stores! {
     async fn log_contains_no_messages_and_no_secrets(store: FreshStore) {
         let upstream = FakeOpenRouter::start().await;
@@ -32,48 +83,11 @@ on_both_stores! {
         let mut server = Server::start(config).await;
         let mut visitor = ChatClient::connect(&server).await;
         let session = visitor.start().await;
-        upstream.queue(Script::from_words(&[ANSWER, " one"]));
 
-        visitor.ask_with_id("q-1", &format!("{QUESTION} one?")).await;
-        assert_eq!(visitor.receive_answer().await.text, format!("{ANSWER} one"));
-
-        // Each kind of failed turn, with text close to an error message.
-        upstream.queue(Script::from_words(&[ANSWER]).error_in_stream_after(1, 502, "upstream is unwell"));
-        assert_eq!(visitor.ask_and_wait(&format!("{QUESTION} two?")).await.status(), "failed");
-
-        upstream.queue(Script::rejection(500, "upstream refuses"));
-        assert_eq!(visitor.ask_and_wait(&format!("{QUESTION} three?")).await.status(), "failed");
-
-        upstream.queue(Script::from_words(&[ANSWER]).drop_connection_after(1));
-        visitor.ask_and_wait(&format!("{QUESTION} four?")).await;
-        upstream.queue(Script::new().bytes(format!("data: {{\"{ANSWER}\n\n")).no_finish());
-        visitor.ask_and_wait(&format!("{QUESTION} five?")).await;
-        visitor.ask_with_id("q-1", &format!("{QUESTION} other?")).await;
-
-        visitor.expect_error("DUPLICATE_ID").await;
-
-        visitor.send_text(&format!("{{\"type\": \"question\", \"question\": [\"{QUESTION}\"]}}")).await;
-        visitor.expect_error("VALIDATION_ERROR").await;
-
-        visitor.send_text(QUESTION).await;
-        visitor.expect_error("VALIDATION_ERROR").await;
-
-        visitor.send(json!({"type": "question", "question": QUESTION.repeat(200)})).await;
-        visitor.expect_error("MESSAGE_TOO_LONG").await;
-
-        visitor.send(json!({"type": "history"})).await;
-        visitor.expect_frame("history").await;
-
-        let mut back = ChatClient::connect(&server).await;
-        back.resume(&session, json!(null)).await;
+        complete_and_fail_turns(&upstream, &mut visitor).await;
+        send_invalid_requests(&mut visitor).await;
+        take_session_over(&server, &session).await;
         assert_eq!(visitor.wait_for_close().await, 4409);
-
-        let mut wrong = session.clone();
-        wrong.resume_token = "markertoken".repeat(4);
-        let mut thief = ChatClient::connect(&server).await;
-        thief.send_resume(&wrong, json!(null)).await;
-
-        thief.expect_error("SESSION_NOT_FOUND").await;
 
         server.terminate().await;
         assert!(server.wait_for_exit().await.success());

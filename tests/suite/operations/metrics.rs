@@ -18,6 +18,33 @@ use crate::support::upstream::script::Script;
 /// The page that documents every metric.
 const METRICS_PAGE: &str = include_str!("../../../docs/metrics.md");
 
+/// The metrics after one complete turn, one failed turn, an invalid frame and a takeover.
+const EXPECTED_VALUES: [(&str, f64); 23] = [
+    ("answer_turns_total{status=\"complete\",mode=\"live\"}", 1.0),
+    ("answer_turns_total{status=\"failed\",mode=\"live\"}", 1.0),
+    ("answer_first_word_seconds_count", 1.0),
+    ("answer_duration_seconds_count", 2.0),
+    ("upstream_requests_total{outcome=\"answered\"}", 1.0),
+    ("upstream_requests_total{outcome=\"overloaded\"}", 1.0),
+    ("upstream_requests_in_flight", 0.0),
+    ("upstream_questions_waiting", 0.0),
+    ("session_connections_total", 2.0),
+    ("session_opened_sessions_total", 1.0),
+    ("session_resumed_sessions_total", 1.0),
+    ("session_open_sessions", 1.0),
+    ("session_errors_total{code=\"OVERLOADED\"}", 1.0),
+    ("session_errors_total{code=\"VALIDATION_ERROR\"}", 1.0),
+    ("session_errors_total{code=\"INTERNAL_ERROR\"}", 0.0),
+    ("mailbox_enqueued_messages_total{actor=\"llm\",message=\"AskModel\"}", 2.0),
+    ("mailbox_wait_seconds_count{actor=\"llm\",message=\"AskModel\"}", 2.0),
+    ("mailbox_service_seconds_count{actor=\"persistence\",message=\"SaveQuestion\"}", 2.0),
+    ("mailbox_enqueued_messages_total{actor=\"session\",message=\"SessionOrder\"}", 1.0),
+    ("mailbox_depth_messages{actor=\"llm\",message=\"AskModel\"}", 0.0),
+    ("mailbox_capacity_messages{actor=\"llm\"}", 4096.0),
+    ("store_away", 0.0),
+    ("log_dropped_lines_total", 0.0),
+];
+
 on_both_stores! {
     async fn metrics_count_a_conversation_without_its_content(store: FreshStore) {
         let upstream = FakeOpenRouter::start().await;
@@ -29,45 +56,20 @@ on_both_stores! {
 
         let mut visitor = ChatClient::connect(&server).await;
         let session = visitor.start().await;
-        upstream.queue(Script::from_words(&["markeranswer", " one"]));
+        upstream
+            .queue(Script::from_words(&["markeranswer", " one"]))
+            .queue(Script::rejection(429, "too much"));
 
         let answer = visitor.ask_and_wait("markerquestion one?").await;
-        upstream.queue(Script::rejection(429, "too much"));
         visitor.ask_and_wait("markerquestion two?").await;
         visitor.send_text("no JSON").await;
-
         visitor.expect_error("VALIDATION_ERROR").await;
-
         let mut back = ChatClient::connect(&server).await;
         back.resume(&session, json!(null)).await;
         assert_eq!(visitor.wait_for_close().await, 4409);
 
         let after = Scrape::fetch(&server).await;
-        for (name, value) in [
-            ("answer_turns_total{status=\"complete\",mode=\"live\"}", 1.0),
-            ("answer_turns_total{status=\"failed\",mode=\"live\"}", 1.0),
-            ("answer_first_word_seconds_count", 1.0),
-            ("answer_duration_seconds_count", 2.0),
-            ("upstream_requests_total{outcome=\"answered\"}", 1.0),
-            ("upstream_requests_total{outcome=\"overloaded\"}", 1.0),
-            ("upstream_requests_in_flight", 0.0),
-            ("upstream_questions_waiting", 0.0),
-            ("session_connections_total", 2.0),
-            ("session_opened_sessions_total", 1.0),
-            ("session_resumed_sessions_total", 1.0),
-            ("session_open_sessions", 1.0),
-            ("session_errors_total{code=\"OVERLOADED\"}", 1.0),
-            ("session_errors_total{code=\"VALIDATION_ERROR\"}", 1.0),
-            ("session_errors_total{code=\"INTERNAL_ERROR\"}", 0.0),
-            ("mailbox_enqueued_messages_total{actor=\"llm\",message=\"AskModel\"}", 2.0),
-            ("mailbox_wait_seconds_count{actor=\"llm\",message=\"AskModel\"}", 2.0),
-            ("mailbox_service_seconds_count{actor=\"persistence\",message=\"SaveQuestion\"}", 2.0),
-            ("mailbox_enqueued_messages_total{actor=\"session\",message=\"SessionOrder\"}", 1.0),
-            ("mailbox_depth_messages{actor=\"llm\",message=\"AskModel\"}", 0.0),
-            ("mailbox_capacity_messages{actor=\"llm\"}", 4096.0),
-            ("store_away", 0.0),
-            ("log_dropped_lines_total", 0.0),
-        ] {
+        for (name, value) in EXPECTED_VALUES {
             assert_eq!(after.value(name), value, "{name} in\n{}", after.text);
         }
 

@@ -13,38 +13,61 @@ use crate::support::server::test_server::Server;
 use crate::support::stores::fresh_store::StoreKind;
 use crate::support::upstream::script::Script;
 
+/// Sends feedback on a turn, and returns the reply.
+async fn send_feedback(visitor: &mut ChatClient, turn: &Value, rating: Value, comment: &str) -> Value {
+    let feedback = json!({"type": "feedback", "turn_id": turn, "rating": rating, "comment": comment});
+    visitor.send(feedback).await;
+    visitor.receive().await
+}
+
+/// Returns the rating of each message.
+fn ratings(messages: &Value) -> Vec<Option<Value>> {
+    messages.as_array().into_iter().flatten().map(|message| message.get("rating").cloned()).collect()
+}
+
 on_both_stores! {
     async fn feedback_is_stored_changed_and_withdrawn(store: FreshStore) {
         let mut chat = Chat::with_store(&store, &[]).await;
         let session = chat.visitor.start().await;
 
         let turn = chat.visitor.ask_and_wait("Helpful?").await.done["turn_id"].clone();
-        let send_feedback = async |visitor: &mut ChatClient, rating: Value, comment: &str| {
-            visitor
-                .send(json!({"type": "feedback", "turn_id": turn, "rating": rating, "comment": comment}))
-                .await;
-            visitor.receive().await
-        };
-        let saved = send_feedback(&mut chat.visitor, json!("up"), "").await;
 
+        let saved = send_feedback(&mut chat.visitor, &turn, json!("up"), "").await;
         assert_eq!(saved, json!({"type": "feedback_saved", "turn_id": turn, "rating": "up"}));
 
         let comment = format!(" \u{202e}Not# \u{7}{}\n", "é".repeat(495));
-        assert_eq!(send_feedback(&mut chat.visitor, json!("down"), &comment).await["rating"], "down");
+        let changed = send_feedback(&mut chat.visitor, &turn, json!("down"), &comment).await;
+        assert_eq!(changed["rating"], "down");
 
-        send_feedback(&mut chat.visitor, json!("down"), &comment).await;
+        send_feedback(&mut chat.visitor, &turn, json!("down"), &comment).await;
         assert_eq!(store.query_number("SELECT count(*) FROM feedback").await, 1);
 
-        let ratings = |messages: &Value| -> Vec<Option<Value>> {
-            messages.as_array().into_iter().flatten().map(|message| message.get("rating").cloned()).collect()
-        };
         let transcript = chat.visitor.history(json!({})).await;
         assert_eq!(ratings(&transcript["messages"]), [None, Some(json!("down"))], "{transcript}");
+
+        chat.kill_and_restart().await;
+        let back = chat.visitor.resume(&session, Value::Null).await.frame;
+        assert_eq!(ratings(&back["history"]), [None, Some(json!("down"))], "{back}");
+
+        let withdrawn = send_feedback(&mut chat.visitor, &turn, Value::Null, "").await;
+        assert_eq!(withdrawn, json!({"type": "feedback_saved", "turn_id": turn}));
+
+        let transcript = chat.visitor.history(json!({})).await;
+        assert_eq!(ratings(&transcript["messages"]), [None, None], "{transcript}");
+        assert_eq!(store.query_number("SELECT count(*) FROM feedback").await, 0);
+    }
+
+    async fn feedback_is_cleaned_and_shown_by_the_commands(store: FreshStore) {
+        let mut chat = Chat::with_store(&store, &[]).await;
+        let session = chat.visitor.start().await;
+        let turn = chat.visitor.ask_and_wait("Helpful?").await.done["turn_id"].clone();
+        let comment = format!(" \u{202e}Not# \u{7}{}\n", "é".repeat(495));
+        let saved = send_feedback(&mut chat.visitor, &turn, json!("down"), &comment).await;
+        assert_eq!(saved["rating"], "down");
 
         let cleaned = format!("Not# {}", "é".repeat(495));
         let shown = run_json(&store, &["conversations", "show", &session.session_id, "--json"]).await;
         let shown_turn = &shown["turns"][0];
-
         assert_eq!((&shown_turn["rating"], &shown_turn["comment"]), (&json!("down"), &json!(cleaned)));
 
         let exported = run_json(&store, &["conversations", "export", "--json"]).await;
@@ -52,8 +75,13 @@ on_both_stores! {
 
         let markdown = run_ok(&store, &["conversations", "show", &session.session_id]).await;
         assert!(markdown.contains(&format!("not helpful:\n\n> {cleaned}\n")), "{markdown}");
+    }
 
-        let rejected = send_feedback(&mut chat.visitor, json!("up"), &"x".repeat(501)).await;
+    async fn invalid_feedback_is_rejected(store: FreshStore) {
+        let mut chat = Chat::with_store(&store, &[]).await;
+        let turn = chat.visitor.ask_and_wait("Helpful?").await.done["turn_id"].clone();
+
+        let rejected = send_feedback(&mut chat.visitor, &turn, json!("up"), &"x".repeat(501)).await;
         assert_eq!(rejected["code"], "MESSAGE_TOO_LONG");
         assert!(
             rejected["message"]
@@ -61,19 +89,8 @@ on_both_stores! {
                 .is_some_and(|message| message.contains("501") && message.contains("500"))
         );
 
-        let rejected = send_feedback(&mut chat.visitor, json!("sideways"), "").await;
+        let rejected = send_feedback(&mut chat.visitor, &turn, json!("sideways"), "").await;
         assert_eq!(rejected["code"], "VALIDATION_ERROR");
-
-        chat.kill_and_restart().await;
-        let back = chat.visitor.resume(&session, Value::Null).await.frame;
-        assert_eq!(ratings(&back["history"]), [None, Some(json!("down"))], "{back}");
-
-        let withdrawn = send_feedback(&mut chat.visitor, Value::Null, "").await;
-        assert_eq!(withdrawn, json!({"type": "feedback_saved", "turn_id": turn}));
-
-        let transcript = chat.visitor.history(json!({})).await;
-        assert_eq!(ratings(&transcript["messages"]), [None, None], "{transcript}");
-        assert_eq!(store.query_number("SELECT count(*) FROM feedback").await, 0);
     }
 
     async fn feedback_requires_a_turn_of_the_own_session(store: FreshStore) {

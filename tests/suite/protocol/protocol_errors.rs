@@ -25,46 +25,47 @@ fn parse_payload(frame: Option<ServerFrame>) -> Value {
     serde_json::from_slice(&payload).unwrap_or_default()
 }
 
+const MALFORMED_MESSAGES: [&str; 28] = [
+    "",
+    "hello",
+    "{",
+    "[]",
+    "null",
+    "7",
+    r#""ping""#,
+    "{}",
+    r#"{"type":null}"#,
+    r#"{"type":7}"#,
+    r#"{"type":"dance"}"#,
+    r#"{"type":"Ping"}"#,
+    r#"{"type":"question"}"#,
+    r#"{"type":"question","question":7}"#,
+    r#"{"type":"question","question":["a"]}"#,
+    r#"{"type":"question","question":"a","id":7}"#,
+    r#"{"type":"question","question":"a","id":""}"#,
+    r#"{"type":"question","question":"a","question":"b"}"#,
+    r#"{"type":"question","question":"\ud800"}"#,
+    "{\"type\":\"question\",\"question\":\"a\u{0}\"}",
+    r#"{"type":"resume"}"#,
+    r#"{"type":"resume","session_id":"nobody","resume_token":"none"}"#,
+    r#"{"type":"cancel","turn_id":"none"}"#,
+    r#"{"type":"history","limit":0}"#,
+    r#"{"type":"history","limit":101}"#,
+    r#"{"type":"history","limit":-1}"#,
+    r#"{"type":"history","limit":1e99}"#,
+    r#"{"type":"history","before":7}"#,
+];
+
 #[tokio::test]
 async fn malformed_message_is_answered_with_an_error() {
     let mut chat = Chat::new(&[]).await;
+    let too_long_id = format!(r#"{{"type":"ping","id":"{}"}}"#, "x".repeat(65));
     let deeply_nested = format!(r#"{{"type":"ping","x":{}"#, "[".repeat(10_000));
-
     let deeply_nested_and_complete =
         format!(r#"{{"type":"ping","x":{}{}}}"#, "[".repeat(8_000), "]".repeat(8_000));
-    for text in [
-        "",
-        "hello",
-        "{",
-        "[]",
-        "null",
-        "7",
-        r#""ping""#,
-        "{}",
-        r#"{"type":null}"#,
-        r#"{"type":7}"#,
-        r#"{"type":"dance"}"#,
-        r#"{"type":"Ping"}"#,
-        r#"{"type":"question"}"#,
-        r#"{"type":"question","question":7}"#,
-        r#"{"type":"question","question":["a"]}"#,
-        r#"{"type":"question","question":"a","id":7}"#,
-        r#"{"type":"question","question":"a","id":""}"#,
-        r#"{"type":"question","question":"a","question":"b"}"#,
-        r#"{"type":"question","question":"\ud800"}"#,
-        "{\"type\":\"question\",\"question\":\"a\u{0}\"}",
-        r#"{"type":"resume"}"#,
-        r#"{"type":"resume","session_id":"nobody","resume_token":"none"}"#,
-        r#"{"type":"cancel","turn_id":"none"}"#,
-        r#"{"type":"history","limit":0}"#,
-        r#"{"type":"history","limit":101}"#,
-        r#"{"type":"history","limit":-1}"#,
-        r#"{"type":"history","limit":1e99}"#,
-        r#"{"type":"history","before":7}"#,
-        &format!(r#"{{"type":"ping","id":"{}"}}"#, "x".repeat(65)),
-        &deeply_nested,
-        &deeply_nested_and_complete,
-    ] {
+    let generated = [too_long_id.as_str(), &deeply_nested, &deeply_nested_and_complete];
+
+    for text in MALFORMED_MESSAGES.into_iter().chain(generated) {
         chat.visitor.send_text(text).await;
         let error = chat.visitor.expect_error("VALIDATION_ERROR").await;
         assert_eq!(error["retryable"], false, "{text}");
@@ -100,13 +101,11 @@ async fn ten_consecutive_malformed_messages_close_the_connection() {
     assert_eq!(chat.visitor.wait_for_close().await, 4400);
 }
 
-#[tokio::test]
-async fn protocol_violations_close_the_connection_and_leave_the_server_idle() {
-    let chat = Chat::new(&[]).await;
-
+/// Returns frame sequences that violate the protocol, with the expected close codes.
+fn protocol_violations() -> Vec<(&'static str, Vec<Frame>, u16)> {
     let big = ping_with_size(MAX_MESSAGE_BYTES + 1);
     let half = vec![b'x'; MAX_MESSAGE_BYTES / 2 + 1];
-    let violations: Vec<(&str, Vec<Frame>, u16)> = vec![
+    vec![
         ("a binary message", vec![Frame::new(2, *b"hello")], 1003),
         ("a fragmented binary message", vec![Frame::new(2, *b"hel").unfinished()], 1003),
         ("text that is not UTF-8", vec![Frame::text(*b"{\"type\xff")], 1007),
@@ -132,10 +131,15 @@ async fn protocol_violations_close_the_connection_and_leave_the_server_idle() {
         ("an unknown control opcode", vec![Frame::new(11, *b"")], 1002),
         ("a fragmented ping", vec![Frame::new(9, *b"x").unfinished()], 1002),
         ("a ping too large", vec![Frame::new(9, [b'x'; 126])], 1002),
-    ];
+    ]
+}
+
+#[tokio::test]
+async fn protocol_violations_close_the_connection_and_leave_the_server_idle() {
+    let chat = Chat::new(&[]).await;
     let mut open = Vec::new();
 
-    for (what, frames, code) in violations {
+    for (what, frames, code) in protocol_violations() {
         let mut socket = RawSocket::connect(&chat.server).await;
         for frame in &frames {
             socket.send(frame).await;

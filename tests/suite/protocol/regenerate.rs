@@ -9,6 +9,13 @@ use crate::support::server::cli::run_json;
 use crate::support::upstream::gate::Gate;
 use crate::support::upstream::script::Script;
 
+/// Returns content and `superseded_by` of each answer.
+fn answers_with_successors(messages: &[Value]) -> Vec<(&str, Option<&str>)> {
+    let answers = messages.iter().filter(|message| message["role"] == "assistant");
+    let pairs = answers.map(|message| (message["content"].as_str().unwrap(), message.get("superseded_by")));
+    pairs.map(|(content, successor)| (content, successor.and_then(Value::as_str))).collect()
+}
+
 on_both_stores! {
     async fn regenerated_answer_replaces_the_last_one_in_prompt_and_transcript(store: FreshStore) {
         let mut chat = Chat::with_store(&store, &[]).await;
@@ -41,32 +48,20 @@ on_both_stores! {
         assert_eq!(prompts[4].conversation(), ["Before?", "Zero.", "Which?", "Third.", "After?"]);
 
         // The transcript keeps all answers and links each replaced one to its successor.
+        let expected = [
+            ("Zero.", None),
+            ("First.", Some(second.turn_id())),
+            ("Second.", Some(third.turn_id())),
+            ("Third.", None),
+        ];
         for restarts in [false, true] {
             if restarts {
                 chat.kill_and_restart().await;
                 chat.visitor.resume(&session, Value::Null).await;
             }
-            let messages = chat.visitor.history(json!({})).await["messages"].clone();
-            let messages = messages.as_array().unwrap();
-            let answers: Vec<(&str, Option<&str>)> = messages
-                .iter()
-                .filter(|message| message["role"] == "assistant")
-                .map(|message| {
-                    (
-                        message["content"].as_str().unwrap(),
-                        message.get("superseded_by").and_then(Value::as_str),
-                    )
-                })
-                .collect();
-            assert_eq!(
-                answers[..4],
-                [
-                    ("Zero.", None),
-                    ("First.", Some(second.turn_id())),
-                    ("Second.", Some(third.turn_id())),
-                    ("Third.", None),
-                ]
-            );
+            let transcript = chat.visitor.history(json!({})).await;
+            let messages = transcript["messages"].as_array().unwrap();
+            assert_eq!(answers_with_successors(messages)[..4], expected);
             assert_eq!(messages[2]["superseded_by"], second.turn_id(), "the question is not replaced");
         }
 

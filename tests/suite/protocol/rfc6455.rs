@@ -193,7 +193,7 @@ async fn section_4_unknown_opcodes_and_unmasked_frames_close_the_connection() {
 }
 
 #[tokio::test]
-async fn section_5_messages_may_be_fragmented_but_control_frames_may_not() {
+async fn section_5_messages_may_be_fragmented_around_control_frames() {
     let whole = echoed_text("hello", 0);
     let (first, rest) = whole.split_at(7);
     let (second, third) = rest.split_at(9);
@@ -202,7 +202,8 @@ async fn section_5_messages_may_be_fragmented_but_control_frames_may_not() {
     let end = || Frame::continuation(third);
     let ping = |payload: &str| Frame::new(9, payload.as_bytes());
     let pong = |payload: &str| Response::Pong(payload.into());
-    let mut cases = vec![
+
+    let cases = vec![
         case("two fragments", [begin(), Frame::continuation(rest)], [echo("hello")]),
         case("three fragments", [begin(), middle(), end()], [echo("hello")]),
         case("three fragments", [begin(), middle(), end()], [echo("hello")]).octet_by_octet(),
@@ -249,7 +250,13 @@ async fn section_5_messages_may_be_fragmented_but_control_frames_may_not() {
             [echo("hello"), echo("hello")],
         ),
     ];
+    check_all(cases).await;
+}
 
+#[tokio::test]
+async fn section_5_control_frames_may_not_be_fragmented() {
+    let begin = || Frame::text(*b"{").unfinished();
+    let mut cases = Vec::new();
     for opcode in [8, 9, 10] {
         for payload in [&b""[..], b"ab"] {
             let fragment = Frame::new(opcode, payload).unfinished();
@@ -257,72 +264,84 @@ async fn section_5_messages_may_be_fragmented_but_control_frames_may_not() {
             cases.push(case(("in pieces, within a text", opcode), [begin(), fragment], closed_with_1002()));
         }
     }
+    check_all(cases).await;
+}
+
+const VALID_UTF8: [&str; 11] = [
+    "κόσμε",
+    "Hello-µ@ßöäüàá-UTF-8!!",
+    "\u{80}",
+    "\u{7ff}",
+    "\u{800}",
+    "\u{ffff}",
+    "\u{10000}",
+    "\u{10ffff}",
+    "\u{fffe}",
+    "\u{d7ff}\u{e000}",
+    "🦀",
+];
+
+const INVALID_UTF8: [&[u8]; 22] = [
+    b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xed\xa0\x80edited",
+    b"\x80",
+    b"\xbf",
+    b"\x80\xbf\x80",
+    b"\xc0\xaf",
+    b"\xe0\x80\xaf",
+    b"\xf0\x80\x80\xaf",
+    b"\xf8\x80\x80\x80\xaf",
+    b"\xfc\x80\x80\x80\x80\xaf",
+    b"\xc1\xbf",
+    b"\xe0\x9f\xbf",
+    b"\xf0\x8f\xbf\xbf",
+    b"\xc0\x80",
+    b"\xed\xa0\x80",
+    b"\xed\xbf\xbf",
+    b"\xed\xa0\x80\xed\xb0\x80",
+    b"\xf4\x90\x80\x80",
+    b"\xf7\xbf\xbf\xbf",
+    b"\xfe",
+    b"\xff",
+    b"\xce",
+    b"\xf0\x9f\xa6",
+];
+
+/// Creates a `ping` message with these bytes as id.
+fn ping_with_id(id: &[u8]) -> Vec<u8> {
+    [&br#"{"type":"ping","id":""#[..], id, br#""}"#].concat()
+}
+
+/// Splits a text message into one frame per byte.
+fn one_frame_per_byte(message: &[u8]) -> Vec<Frame> {
+    let (last, others) = message.split_last().unwrap();
+    let mut frames = Vec::new();
+    for (index, byte) in others.iter().enumerate() {
+        let opcode = if index == 0 { 1 } else { 0 };
+        frames.push(Frame::new(opcode, [*byte]).unfinished());
+    }
+    frames.push(Frame::continuation([*last]));
+    frames
+}
+
+#[tokio::test]
+async fn section_6_valid_utf8_is_accepted_across_fragments() {
+    let mut cases = Vec::new();
+    for id in VALID_UTF8 {
+        let message = ping_with_id(id.as_bytes());
+        cases.push(case(id, [Frame::text(message.clone())], [echo(id)]));
+        cases.push(case((id, "cut"), one_frame_per_byte(&message), [echo(id)]));
+    }
 
     check_all(cases).await;
 }
 
 #[tokio::test]
-async fn section_6_text_must_be_utf8_across_fragments() {
-    let message = |bytes: &[u8]| [&br#"{"type":"ping","id":""#[..], bytes, br#""}"#].concat();
-    let cut = |bytes: &[u8]| {
-        let (last, others) = bytes.split_last().unwrap();
-        let mut frames = Vec::new();
-        for (index, byte) in others.iter().enumerate() {
-            let opcode = if index == 0 { 1 } else { 0 };
-            frames.push(Frame::new(opcode, [*byte]).unfinished());
-        }
-        frames.push(Frame::continuation([*last]));
-        frames
-    };
-
+async fn section_6_invalid_utf8_closes_the_connection() {
     let mut cases = Vec::new();
-    for good in [
-        "κόσμε",
-        "Hello-µ@ßöäüàá-UTF-8!!",
-        "\u{80}",
-        "\u{7ff}",
-        "\u{800}",
-        "\u{ffff}",
-        "\u{10000}",
-        "\u{10ffff}",
-        "\u{fffe}",
-        "\u{d7ff}\u{e000}",
-        "🦀",
-    ] {
-        let bytes = message(good.as_bytes());
-        cases.push(case(good, [Frame::text(bytes.clone())], [echo(good)]));
-        cases.push(case((good, "cut"), cut(&bytes), [echo(good)]));
-    }
-
-    let bad: [&[u8]; 22] = [
-        b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xed\xa0\x80edited",
-        b"\x80",
-        b"\xbf",
-        b"\x80\xbf\x80",
-        b"\xc0\xaf",
-        b"\xe0\x80\xaf",
-        b"\xf0\x80\x80\xaf",
-        b"\xf8\x80\x80\x80\xaf",
-        b"\xfc\x80\x80\x80\x80\xaf",
-        b"\xc1\xbf",
-        b"\xe0\x9f\xbf",
-        b"\xf0\x8f\xbf\xbf",
-        b"\xc0\x80",
-        b"\xed\xa0\x80",
-        b"\xed\xbf\xbf",
-        b"\xed\xa0\x80\xed\xb0\x80",
-        b"\xf4\x90\x80\x80",
-        b"\xf7\xbf\xbf\xbf",
-        b"\xfe",
-        b"\xff",
-        b"\xce",
-        b"\xf0\x9f\xa6",
-    ];
-    for bytes in bad {
-        let whole = message(bytes);
-        cases.push(case(bytes, [Frame::text(whole.clone())], [Response::Close(1007)]));
-        cases.push(case((bytes, "cut"), cut(&whole), [Response::Close(1007)]));
-        // The invalid bytes alone are invalid, too.
+    for bytes in INVALID_UTF8 {
+        let message = ping_with_id(bytes);
+        cases.push(case(bytes, [Frame::text(message.clone())], [Response::Close(1007)]));
+        cases.push(case((bytes, "cut"), one_frame_per_byte(&message), [Response::Close(1007)]));
         cases.push(case((bytes, "alone"), [Frame::text(bytes)], [Response::Close(1007)]));
     }
 

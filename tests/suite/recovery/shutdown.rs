@@ -115,6 +115,28 @@ on_both_stores! {
     }
 }
 
+/// Lets answers to even questions complete when the gate opens. The other answers hang.
+fn complete_every_second_answer(upstream: &FakeOpenRouter, gate: &Gate) {
+    let gate = gate.clone();
+    upstream.answer_with(move |request| {
+        let script = Script::from_words(&["As far ", "as this."]);
+        if request.question().starts_with("Ends") {
+            script.hold_after(1, &gate)
+        } else {
+            script.hang_after(2)
+        }
+    });
+}
+
+/// Connects, asks the `number`-th question and waits for the first delta.
+async fn ask_in_crowd(server: &Server, number: usize) -> ChatClient {
+    let mut visitor = ChatClient::connect(server).await;
+    let question = if number % 2 == 0 { "Ends" } else { "Never ends" };
+    visitor.ask(&format!("{question}, {number}?")).await;
+    visitor.receive_until("delta").await;
+    visitor
+}
+
 on_both_stores! {
     async fn shutdown_ends_and_stores_every_turn_of_many_clients(store: FreshStore) {
         const CLIENTS: usize = 100;
@@ -122,24 +144,9 @@ on_both_stores! {
         let config = ServerConfig::serve(&store, &upstream).with("SHUTDOWN_TIMEOUT", "3s");
         let mut server = Server::start(config).await;
 
-        // Half of the answers complete when the gate opens, the others hang.
-        let script_gate = gate.clone();
-        upstream.answer_with(move |request| {
-            let script = Script::from_words(&["As far ", "as this."]);
-            if request.question().starts_with("Ends") {
-                script.hold_after(1, &script_gate)
-            } else {
-                script.hang_after(2)
-            }
-        });
-        let connecting = join_all((0..CLIENTS).map(async |number| {
-            let mut visitor = ChatClient::connect(&server).await;
-            let question = if number % 2 == 0 { "Ends" } else { "Never ends" };
-            visitor.ask(&format!("{question}, {number}?")).await;
-            visitor.receive_until("delta").await;
-            visitor
-        }));
-        let visitors = connecting.await;
+        complete_every_second_answer(&upstream, &gate);
+        let visitors = join_all((0..CLIENTS).map(|number| ask_in_crowd(&server, number))).await;
+
         let terminated_at = Instant::now();
         server.terminate().await;
         let finishing = join_all(visitors.into_iter().enumerate().map(async |(number, mut visitor)| {

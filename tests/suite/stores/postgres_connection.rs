@@ -67,6 +67,14 @@ async fn wait_for_late_log(server: &Server, message: &str) -> Value {
         .unwrap_or_else(|_| panic!("{message:?} is not in the log"))
 }
 
+/// A deferred trigger that waits for an advisory lock, so that commits of new turns take as long as
+/// the lock is held.
+const SLOW_COMMIT_TRIGGER: &str = "
+    CREATE FUNCTION wait_at_commit() RETURNS trigger LANGUAGE plpgsql AS
+        'BEGIN PERFORM pg_advisory_xact_lock_shared(7); RETURN NULL; END';
+    CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON turns DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION wait_at_commit();";
+
 #[tokio::test]
 async fn commit_with_a_lost_result_is_not_repeated() {
     let Some(store) = create_store("commit_with_a_lost_result").await else { return };
@@ -91,21 +99,17 @@ async fn check_lost_commit_result(store: &FreshStore, meanwhile: &'static str) {
     let server = Server::start(config_through(&proxy, store, &upstream)).await;
     let mut visitor = ChatClient::connect(&server).await;
     visitor.start().await;
-    // A deferred trigger waits for an advisory lock, so that the commit takes as long as the lock.
-    let slow_commit = "
-        CREATE FUNCTION wait_at_commit() RETURNS trigger LANGUAGE plpgsql AS
-            'BEGIN PERFORM pg_advisory_xact_lock_shared(7); RETURN NULL; END';
-        CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON turns DEFERRABLE INITIALLY DEFERRED
-            FOR EACH ROW EXECUTE FUNCTION wait_at_commit();";
-    store.execute(slow_commit).await;
+    store.execute(SLOW_COMMIT_TRIGGER).await;
+
     let holder = store.execute_and_hold("SELECT pg_advisory_lock(7)").await;
     visitor.ask_with_id("q-1", "Where?").await;
     let committing = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'resume-chatbot'
         AND datname = current_database() AND wait_event = 'advisory' AND query ILIKE 'COMMIT%'";
     wait_until_stored(store, committing, 1).await;
-    let queued = store.execute_and_hold("").await;
+
     // Queued for the row lock before the retry of the server, which waits for its backoff.
-    let queued = tokio::spawn(async move { queued.batch_execute(meanwhile).await });
+    let client = store.execute_and_hold("").await;
+    let queued = tokio::spawn(async move { client.batch_execute(meanwhile).await });
     if meanwhile.starts_with("UPDATE") {
         let is_queued = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
             AND wait_event_type = 'Lock' AND query ILIKE 'UPDATE sessions SET epoch = epoch + 1%'";
@@ -115,10 +119,12 @@ async fn check_lost_commit_result(store: &FreshStore, meanwhile: &'static str) {
     server
         .wait_for_log("the lost connection", |line| line["msg"] == "the database is away; writes wait")
         .await;
+
     // The interrupted commit succeeds now, but the server does not see the result.
     holder.batch_execute("SELECT pg_advisory_unlock(7)").await.unwrap();
     queued.await.unwrap().unwrap();
     let answer = visitor.receive_answer().await;
+
     assert_eq!((answer.status(), &answer.done["durable"]), ("complete", &json!(true)));
     for (query, count) in [
         ("SELECT count(*) FROM turns WHERE status = 'complete'", 1),

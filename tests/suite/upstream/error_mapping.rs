@@ -38,30 +38,35 @@ async fn expect_failure(chat: &mut Chat, what: &str, code: &str) -> Answer {
     answer
 }
 
+/// Status, `Retry-After` header and error code.
+const HTTP_ERRORS: [(u16, Option<&str>, &str); 15] = [
+    (400, None, "API_ERROR"),
+    (401, None, "API_ERROR"),
+    (402, None, "BUDGET_EXCEEDED"),
+    (403, None, "API_ERROR"),
+    (404, None, "API_ERROR"),
+    (408, None, "API_TIMEOUT"),
+    (429, Some("7"), "OVERLOADED"),
+    (429, None, "OVERLOADED"),
+    (429, Some("Fri, 31 Dec 1999 23:59:59 GMT"), "OVERLOADED"),
+    (500, None, "API_ERROR"),
+    (502, None, "API_ERROR"),
+    (503, Some("2"), "OVERLOADED"),
+    (504, None, "API_TIMEOUT"),
+    (524, None, "API_TIMEOUT"),
+    (529, None, "OVERLOADED"),
+];
+
 #[tokio::test]
 async fn every_http_error_has_its_code_and_retry_after() {
     let mut chat = start_chat(&[HIGH_RATE_LIMIT]).await;
-    for (status, retry_after, code) in [
-        (400, None, "API_ERROR"),
-        (401, None, "API_ERROR"),
-        (402, None, "BUDGET_EXCEEDED"),
-        (403, None, "API_ERROR"),
-        (404, None, "API_ERROR"),
-        (408, None, "API_TIMEOUT"),
-        (429, Some("7"), "OVERLOADED"),
-        (429, None, "OVERLOADED"),
-        (429, Some("Fri, 31 Dec 1999 23:59:59 GMT"), "OVERLOADED"),
-        (500, None, "API_ERROR"),
-        (502, None, "API_ERROR"),
-        (503, Some("2"), "OVERLOADED"),
-        (504, None, "API_TIMEOUT"),
-        (524, None, "API_TIMEOUT"),
-        (529, None, "OVERLOADED"),
-    ] {
+    for (status, retry_after, code) in HTTP_ERRORS {
         let headers: Vec<_> = retry_after.map(|seconds| ("Retry-After", seconds)).into_iter().collect();
         let body = json!({"error": {"code": status, "message": INTERNALS, "metadata": {"raw": INTERNALS}}});
         chat.upstream.queue(Script::new().http_error(status, body, &headers));
+
         let answer = expect_failure(&mut chat, &format!("Status {status}?"), code).await;
+
         assert_eq!(answer.text, "");
         let is_permanent = matches!(status, 400 | 401 | 403 | 404);
         assert_eq!(answer.error["retryable"], !is_permanent, "{status}");

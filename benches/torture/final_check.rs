@@ -6,11 +6,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::connection::{Connection, Heard};
 use super::oracle::Violation;
 use super::oracle::rules::Stored;
 use super::oracle::transcript::stored_turns;
 use super::run_state::World;
+use super::visitor::connection::{Connection, Heard};
 use super::visitor::{Session, Visitor};
 
 /// How long the server may take over an answer.

@@ -4,13 +4,10 @@
 #![expect(clippy::print_stdout, reason = "printing the report is what it is for")]
 #![expect(clippy::panic, clippy::indexing_slicing, reason = "what is not there ends the run")]
 
-mod connection;
-mod faults;
+mod fault_injection;
 mod final_check;
 #[allow(dead_code, unused_imports, reason = "its tests, which the suite runs, are compiled here too")]
 mod oracle;
-mod question;
-mod race;
 mod random;
 mod run_state;
 mod scripted_model;
@@ -30,7 +27,7 @@ use run_state::World;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use support::server::config::ServerConfig;
 use support::server::test_server::Server;
-use support::stores::fresh_store::Store;
+use support::stores::fresh_store::StoreKind;
 use support::upstream::fake_openrouter::FakeOpenRouter;
 use tokio::task::JoinSet;
 use visitor::Visitor;
@@ -104,10 +101,10 @@ struct Plan {
 
 async fn run(plan: Plan, kind: Kind, log: Option<File>, control: &[String]) -> (Vec<String>, bool) {
     let upstream = FakeOpenRouter::start().await;
-    upstream.forget_questions();
+    upstream.discard_requests();
     let store = match kind {
-        Kind::Sqlite => Store::Sqlite.fresh().await,
-        Kind::Postgres => Store::Postgres.fresh().await,
+        Kind::Sqlite => StoreKind::Sqlite.create().await,
+        Kind::Postgres => StoreKind::Postgres.create().await,
     };
     let config = ServerConfig::serve(&store, &upstream)
         .with("LOG_LEVEL", if log.is_some() { "info" } else { "error" })
@@ -129,18 +126,18 @@ async fn run(plan: Plan, kind: Kind, log: Option<File>, control: &[String]) -> (
     for number in 0..plan.visitors {
         visits.spawn(Visitor::new(number, &world).visit());
     }
-    faults::inject(&mut server, &store, &world, control).await;
+    fault_injection::inject(&mut server, &store, &world, control).await;
     let visitors = visits.join_all().await;
     let stayed = began.elapsed();
 
     // Once more from the store alone.
-    faults::terminate(&mut server, &world).await;
+    fault_injection::terminate(&mut server, &world).await;
     let mut inspections = JoinSet::new();
     for visitor in visitors {
         inspections.spawn(final_check::inspect(visitor, Arc::clone(&world)));
     }
     let turns: usize = inspections.join_all().await.into_iter().sum();
-    let stored = store.number("SELECT count(*) FROM turns").await;
+    let stored = store.query_number("SELECT count(*) FROM turns").await;
     if i64::try_from(turns) != Ok(stored) {
         let said = format!("{stored} turns in the store, {turns} in all histories");
         world.report("store", &oracle::Violation::new("every stored turn is a visitor's", said));

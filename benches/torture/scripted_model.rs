@@ -13,7 +13,7 @@ use super::support::upstream::script::Script;
 /// Chooses the script for a request, by the seed, the question and the attempt.
 pub(crate) fn answer(world: &Arc<World>, request: &Request) -> Script {
     let Some(key) = key_in(request.question()).map(ToOwned::to_owned) else {
-        return Script::refusal(400, "there is no key in this question");
+        return Script::rejection(400, "there is no key in this question");
     };
     let mut chosen = None;
     let attempt = world.ask(&key, |number| {
@@ -39,7 +39,7 @@ pub(crate) fn answer(world: &Arc<World>, request: &Request) -> Script {
         "never begun" => script.hang_before_headers(),
         "refused" => {
             let statuses = [400, 429, 500, 503];
-            Script::refusal(statuses.get(random.below(statuses.len())).copied().unwrap_or(500), "scripted")
+            Script::rejection(statuses.get(random.below(statuses.len())).copied().unwrap_or(500), "scripted")
         }
         _ => script,
     }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::connection::{Connection, Heard};
-use super::oracle::rules::{Raced, one_owner};
-use super::oracle::transcript::{Place, Transcript};
-use super::visitor::{Line, Visitor, judge, resume_frame};
+use super::state::{Line, Visitor, judge, resume_frame};
+use crate::oracle::rules::{Raced, one_owner};
+use crate::oracle::transcript::{Place, Transcript};
 
 /// How long two sockets may believe that they own a session.
 const RACE: Duration = Duration::from_secs(20);

@@ -11,8 +11,8 @@ use super::oracle::Violation;
 use super::random::Random;
 use super::run_state::World;
 use super::support::server::test_server::Server;
-use super::support::stores::fresh_store::{FreshStore, Store};
-use super::support::stores::sql::on_postgres;
+use super::support::stores::fresh_store::{FreshStore, StoreKind};
+use super::support::stores::sql::run_on_postgres;
 
 /// The end of a run that is left without faults, so that what they did shows.
 const QUIET: Duration = Duration::from_secs(8);
@@ -36,7 +36,7 @@ pub(crate) async fn inject(
             45..60 => "hang",
             60..80 => "database away",
             80..88 => "kill with the database away",
-            _ if store.store() == Store::Sqlite => "hang",
+            _ if store.kind() == StoreKind::Sqlite => "hang",
             88..94 => "database connections cut",
             _ if postgres_control.is_empty() => "database connections cut",
             _ => "database killed",
@@ -58,12 +58,12 @@ pub(crate) async fn inject(
                 world.go_on();
             }
             "database away" => {
-                let outage = store.go_away().await;
+                let outage = store.take_offline().await;
                 sleep(away).await;
                 outage.end().await;
             }
             "kill with the database away" => {
-                let outage = store.go_away().await;
+                let outage = store.take_offline().await;
                 sleep(away).await;
                 kill(server, world).await;
                 outage.end().await;
@@ -88,7 +88,7 @@ async fn kill(server: &mut Server, world: &World) {
 /// Asks the server to leave, which it must do with all written, and starts it again.
 pub(crate) async fn terminate(server: &mut Server, world: &World) {
     server.terminate().await;
-    let code = server.wait_exit().await.code();
+    let code = server.wait_for_exit().await.code();
     world.keep_log(server);
     if code != Some(0) {
         world.lose();
@@ -103,7 +103,7 @@ pub(crate) async fn terminate(server: &mut Server, world: &World) {
 async fn cut_connections(store: &FreshStore) {
     let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
         WHERE application_name = 'resume-chatbot' AND datname = current_database()";
-    on_postgres(store.url(), cut).await;
+    run_on_postgres(store.url(), cut).await;
 }
 
 /// Runs `pg_ctl`, whose command line `tests/torture` hands over.

@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::connection::{Connection, Heard};
-use super::oracle::Violation;
-use super::oracle::numbered_words::key;
-use super::oracle::transcript::{Facts, Place, Transcript};
 use super::question::Interruption;
-use super::random::Random;
-use super::run_state::World;
+use crate::oracle::Violation;
+use crate::oracle::numbered_words::key;
+use crate::oracle::transcript::{Facts, Place, Transcript};
+use crate::random::Random;
+use crate::run_state::World;
 
 /// How long nothing may come while something must: longer than every fault and every timeout of the
 /// server.

@@ -7,8 +7,8 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use super::connection::Connection;
-use super::oracle::numbered_words::key;
-use super::visitor::{Line, Visitor};
+use super::state::{Line, Visitor};
+use crate::oracle::numbered_words::key;
 
 /// What happens in the middle of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

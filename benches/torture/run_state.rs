@@ -1,5 +1,4 @@
-//! What everybody in the torture shares: where the server is, what the model said, what was counted
-//! and what was broken.
+//! The shared state of a run: the server address, the requests to the model, counts and violations.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
@@ -14,156 +13,157 @@ use resume_chatbot::clock::Timestamp;
 use serde_json::json;
 
 use super::oracle::Violation;
-use super::oracle::request_log::{Attempts, Stops};
+use super::oracle::request_log::{Pauses, PlannedAttempt, RequestLog};
 use super::support::lock;
 use super::support::server::test_server::Server;
 
-/// Most violations that are kept with their details; the others are only counted.
+/// How many violations are kept with their details. Further ones are only counted.
 const MAX_VIOLATIONS: usize = 200;
 
 /// The shared state of a run.
 #[derive(Debug)]
-pub(crate) struct World {
-    /// Decides everything that chance decides.
+pub(crate) struct RunState {
+    /// The seed of all random choices.
     pub(crate) seed: u64,
-    /// Where the server listens in all of its lives.
+    /// The address of the server, the same after every restart.
     pub(crate) address: SocketAddr,
     began: Instant,
     ends: Instant,
     losses: AtomicU64,
-    stops: AtomicU64,
-    continued: AtomicU64,
-    ledger: Mutex<HashMap<String, Attempts>>,
+    pauses_begun: AtomicU64,
+    pauses_over: AtomicU64,
+    /// The requests to the model, by the key of the question.
+    requests: Mutex<HashMap<String, RequestLog>>,
     counts: Mutex<BTreeMap<(&'static str, String), u64>>,
     violations: Mutex<Vec<String>>,
-    /// Where the server's log is kept, with the violations between.
+    /// Receives the log of the server, interleaved with the violations.
     log: Option<File>,
 }
 
-impl World {
-    /// Begins now and lasts so long.
-    pub(crate) fn new(seed: u64, address: SocketAddr, lasts: Duration, log: Option<File>) -> Self {
+impl RunState {
+    /// Creates the state of a run that begins now and lasts for `duration`.
+    pub(crate) fn new(seed: u64, address: SocketAddr, duration: Duration, log: Option<File>) -> Self {
         let began = Instant::now();
         Self {
             seed,
             address,
             began,
-            ends: began + lasts,
+            ends: began + duration,
             losses: AtomicU64::new(0),
-            stops: AtomicU64::new(0),
-            continued: AtomicU64::new(0),
-            ledger: Mutex::default(),
+            pauses_begun: AtomicU64::new(0),
+            pauses_over: AtomicU64::new(0),
+            requests: Mutex::default(),
             counts: Mutex::default(),
             violations: Mutex::default(),
             log,
         }
     }
 
-    /// Whether the time is over.
+    /// Returns whether the run is over.
     pub(crate) fn is_over(&self) -> bool {
-        self.left().is_zero()
+        self.remaining().is_zero()
     }
 
-    /// How long it still lasts.
-    pub(crate) fn left(&self) -> Duration {
+    /// Returns the remaining time.
+    pub(crate) fn remaining(&self) -> Duration {
         self.ends.saturating_duration_since(Instant::now())
     }
 
-    /// The server ended without writing all that it had to write.
-    pub(crate) fn lose(&self) {
+    /// Records that the server ended without writing everything, so that data may be lost.
+    pub(crate) fn record_loss(&self) {
         self.losses.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// The server is going to be stopped for a while.
-    pub(crate) fn stop(&self) {
-        self.stops.fetch_add(1, Ordering::SeqCst);
-    }
-
-    /// The server goes on.
-    pub(crate) fn go_on(&self) {
-        self.continued.fetch_add(1, Ordering::SeqCst);
-    }
-
-    /// How often the server ended without writing all that it had to write.
+    /// Returns how often the server has ended without writing everything.
     pub(crate) fn losses(&self) -> u64 {
         self.losses.load(Ordering::SeqCst)
     }
 
-    /// The model is asked; returns the number of the attempt, from 1. `plan` says how many words
-    /// the attempt of this number has and whether the model's server fails in it.
-    pub(crate) fn ask(&self, key: &str, plan: impl FnOnce(usize) -> (usize, bool)) -> usize {
-        let stops =
-            Stops { begun: self.stops.load(Ordering::SeqCst), over: self.continued.load(Ordering::SeqCst) };
-        let (number, verdict) = lock(&self.ledger).entry(key.to_owned()).or_default().make(
-            key,
-            self.began.elapsed(),
-            stops,
-            plan,
-        );
-        if let Err(violation) = verdict {
+    /// Records that the server process is about to be paused.
+    pub(crate) fn record_pause(&self) {
+        self.pauses_begun.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Records that the server process continues.
+    pub(crate) fn record_continue(&self) {
+        self.pauses_over.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Records a request to the model, and reports one that nothing explains. Returns the number of
+    /// the attempt, from 1. `plan` receives that number and chooses the answer.
+    pub(crate) fn record_request(&self, key: &str, plan: impl FnOnce(usize) -> PlannedAttempt) -> usize {
+        let pauses = Pauses {
+            begun: self.pauses_begun.load(Ordering::SeqCst),
+            over: self.pauses_over.load(Ordering::SeqCst),
+        };
+        let mut requests = lock(&self.requests);
+        let log = requests.entry(key.to_owned()).or_default();
+        let (number, result) = log.record_request(key, self.began.elapsed(), pauses, plan);
+        drop(requests);
+        if let Err(violation) = result {
             self.report("upstream", &violation);
         }
         number
     }
 
-    /// A visitor sends a question, perhaps once more.
-    pub(crate) fn send(&self, key: &str) {
-        lock(&self.ledger).entry(key.to_owned()).or_default().send();
+    /// Records that a visitor sends a question, possibly again.
+    pub(crate) fn record_sent_question(&self, key: &str) {
+        lock(&self.requests).entry(key.to_owned()).or_default().record_sent();
     }
 
-    /// A visitor was told that this question is stored.
-    pub(crate) fn is_durable(&self, key: &str) {
-        lock(&self.ledger).entry(key.to_owned()).or_default().is_durable();
+    /// Records that the server has confirmed the question as stored.
+    pub(crate) fn record_durable_question(&self, key: &str) {
+        lock(&self.requests).entry(key.to_owned()).or_default().record_durable();
     }
 
-    /// The words of an attempt, if the model gives them all.
-    pub(crate) fn planned(&self, key: &str, attempt: usize) -> Option<usize> {
-        lock(&self.ledger).get(key)?.planned(attempt)
+    /// Returns the number of words of an attempt, or `None` if the model fails in it.
+    pub(crate) fn planned_words(&self, key: &str, attempt: usize) -> Option<usize> {
+        lock(&self.requests).get(key)?.planned_words(attempt)
     }
 
-    /// Counts something under a heading of the report.
-    pub(crate) fn count(&self, heading: &'static str, what: &str) {
-        self.add(heading, what, 1);
+    /// Adds one to a count under a heading of the report.
+    pub(crate) fn count(&self, heading: &'static str, name: &str) {
+        self.add(heading, name, 1);
     }
 
-    /// Counts several at once.
-    pub(crate) fn add(&self, heading: &'static str, what: &str, many: usize) {
-        let many = u64::try_from(many).unwrap_or(u64::MAX);
-        *lock(&self.counts).entry((heading, what.to_owned())).or_default() += many;
+    /// Adds to a count under a heading of the report.
+    pub(crate) fn add(&self, heading: &'static str, name: &str, amount: usize) {
+        let amount = u64::try_from(amount).unwrap_or(u64::MAX);
+        *lock(&self.counts).entry((heading, name.to_owned())).or_default() += amount;
     }
 
-    /// A promise was not kept.
-    pub(crate) fn report(&self, whom: &str, violation: &Violation) {
+    /// Reports a violation, with the visitor or part of the server that it concerns.
+    pub(crate) fn report(&self, subject: &str, violation: &Violation) {
         self.count("violations", violation.rule);
         let mut violations = lock(&self.violations);
         if violations.len() < MAX_VIOLATIONS {
             let after = self.began.elapsed();
-            let line = format!("{after:.1?} {whom}: {}: {}", violation.rule, violation.detail);
-            self.write_down(&[json!({"ts": Timestamp::now(), "broken": line})]);
+            let line = format!("{after:.1?} {subject}: {}: {}", violation.rule, violation.detail);
+            self.write_log(&[json!({"ts": Timestamp::now(), "violation": line})]);
             violations.push(line);
         }
     }
 
-    /// Keeps what the server wrote in the life that has ended.
-    pub(crate) fn keep_log(&self, server: &Server) {
-        self.write_down(&server.logs());
+    /// Appends the log of the server since its last start.
+    pub(crate) fn save_server_log(&self, server: &Server) {
+        self.write_log(&server.logs());
     }
 
-    fn write_down(&self, lines: &[impl Display]) {
+    fn write_log(&self, lines: &[impl Display]) {
         let Some(mut log) = self.log.as_ref() else { return };
         for line in lines {
             writeln!(log, "{line}").unwrap_or_else(|error| panic!("the log cannot be written: {error}"));
         }
     }
 
-    /// The report in lines, and whether every promise was kept.
-    pub(crate) fn told(&self) -> (Vec<String>, bool) {
+    /// Returns the lines of the report, and whether there are no violations.
+    pub(crate) fn report_lines(&self) -> (Vec<String>, bool) {
         let counts = lock(&self.counts);
         let mut by_heading: BTreeMap<&str, (u64, Vec<String>)> = BTreeMap::new();
-        for ((heading, what), count) in &*counts {
+        for ((heading, name), count) in &*counts {
             let (sum, parts) = by_heading.entry(heading).or_default();
             *sum += count;
-            parts.push(format!("{what} {count}"));
+            parts.push(format!("{name} {count}"));
         }
         let mut lines: Vec<String> = by_heading
             .iter()

@@ -1,5 +1,5 @@
-//! The oracle of the torture: what a visitor may be told, as plain values and rules that know
-//! neither sockets nor clocks.
+//! The oracle: rules for what a visitor may receive, as pure functions and values without I/O or
+//! clocks.
 
 pub(crate) mod numbered_words;
 pub(crate) mod request_log;
@@ -8,17 +8,17 @@ pub(crate) mod transcript;
 #[cfg(test)]
 mod transcript_tests;
 
-/// A promise that was not kept.
+/// A violated rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Violation {
-    /// The promise.
+    /// The rule, as a sentence that should be true.
     pub(crate) rule: &'static str,
-    /// What was seen instead.
+    /// What was observed instead.
     pub(crate) detail: String,
 }
 
 impl Violation {
-    /// Of this rule.
+    /// Creates a violation of `rule`.
     pub(crate) fn new(rule: &'static str, detail: impl Into<String>) -> Self {
         Self { rule, detail: detail.into() }
     }

@@ -1,97 +1,108 @@
-//! What became of one question at the model: how often it was put there, and why.
+//! The requests to the model for one question, and whether each is explained by a failure or a
+//! visitor.
 
 use std::time::Duration;
 
 use super::Violation;
-use super::rules::second_request;
+use super::rules::check_repeated_request;
 
-/// How often the server was stopped, and how many of these stops are over: one that is stopped sees
-/// its model's server as silent.
+/// How often the server process has been paused. A paused server sees a silent model, so that a
+/// retry is justified.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Stops {
-    /// So many have begun.
+pub(crate) struct Pauses {
+    /// The number of pauses that have begun.
     pub(crate) begun: u64,
-    /// So many are over.
+    /// The number of pauses that are over.
     pub(crate) over: u64,
 }
 
-/// One attempt to have a question answered.
+/// The answer that the model gives to a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PlannedAttempt {
+    /// The number of words.
+    pub(crate) words: usize,
+    /// Whether the model fails before or during the answer.
+    pub(crate) fails: bool,
+}
+
+/// One request to the model.
 #[derive(Clone, Copy, Debug)]
 struct Attempt {
-    /// Since the run began.
+    /// The time since the beginning of the run.
     after: Duration,
     words: usize,
-    /// Whether the model's server fails in it.
-    faulty: bool,
+    /// Whether the model fails.
+    fails: bool,
 }
 
-/// The attempts to have one question answered.
+/// All requests for one question.
 #[derive(Debug, Default)]
-pub(crate) struct Attempts {
-    made: Vec<Attempt>,
-    /// How many of them no failure before them explains: a visitor wanted those.
-    wanted: usize,
-    /// How often a visitor sent the question.
+pub(crate) struct RequestLog {
+    attempts: Vec<Attempt>,
+    /// The number of attempts that do not follow a failure. A visitor must have caused these.
+    caused_by_visitor: usize,
+    /// How often a visitor has sent the question.
     sent: usize,
-    /// How often when nobody had been told that it is stored: each may have it put to the model,
-    /// and a moment may pass until it is.
-    sent_in_doubt: usize,
-    /// A visitor was told that it is stored.
-    durable: bool,
-    /// Stops that were over at the last attempt.
-    stops_over: u64,
+    /// How often it was sent before it was confirmed as stored. Each of these may cause one
+    /// request, possibly some time later.
+    sent_before_durable: usize,
+    /// Whether the question has been confirmed as stored.
+    is_durable: bool,
+    /// The number of pauses that were over at the last attempt.
+    pauses_over: u64,
 }
 
-impl Attempts {
-    /// A visitor sends the question, perhaps once more.
-    pub(crate) fn send(&mut self) {
+impl RequestLog {
+    /// Records that a visitor sends the question, possibly again.
+    pub(crate) fn record_sent(&mut self) {
         self.sent += 1;
-        if !self.durable {
-            self.sent_in_doubt += 1;
+        if !self.is_durable {
+            self.sent_before_durable += 1;
         }
     }
 
-    /// A visitor is told that the question is stored.
-    pub(crate) fn is_durable(&mut self) {
-        self.durable = true;
+    /// Records that the question has been confirmed as stored.
+    pub(crate) fn record_durable(&mut self) {
+        self.is_durable = true;
     }
 
-    /// The question is put to the model so long `after` the run began; returns the number of the
-    /// attempt, from 1, and whether there may be one. `plan` says how many words the attempt of
-    /// this number has and whether the model's server fails in it.
-    pub(crate) fn make(
+    /// Records a request at the time `after` the beginning of the run. Returns the number of the
+    /// attempt, from 1, and whether the request is justified. `plan` receives the number and
+    /// chooses the answer.
+    pub(crate) fn record_request(
         &mut self,
         key: &str,
         after: Duration,
-        stops: Stops,
-        plan: impl FnOnce(usize) -> (usize, bool),
+        pauses: Pauses,
+        plan: impl FnOnce(usize) -> PlannedAttempt,
     ) -> (usize, Result<(), Violation>) {
-        // A stop that had begun when the last attempt came was perhaps still to take effect.
-        let was_stopped = stops.begun > self.stops_over;
-        self.stops_over = stops.over;
-        let failed = self.made.last().is_some_and(|attempt| attempt.faulty || was_stopped);
-        if !failed {
-            self.wanted += 1;
+        // A pause counted before the last attempt may have taken effect only during it.
+        let was_paused = pauses.begun > self.pauses_over;
+        self.pauses_over = pauses.over;
+        let previous_failed = self.attempts.last().is_some_and(|attempt| attempt.fails || was_paused);
+        if !previous_failed {
+            self.caused_by_visitor += 1;
         }
-        let again = !self.made.is_empty();
-        let mut verdict = second_request(failed || !again, self.sent_in_doubt < self.wanted, key);
-        if let Err(violation) = &mut verdict {
-            let Self { made, wanted, sent, sent_in_doubt, .. } = self;
+        let is_first = self.attempts.is_empty();
+        let is_stored = self.sent_before_durable < self.caused_by_visitor;
+        let mut result = check_repeated_request(previous_failed || is_first, is_stored, key);
+        if let Err(violation) = &mut result {
+            let Self { attempts, caused_by_visitor, sent, sent_before_durable, .. } = self;
             violation.detail.push_str(&format!(
-                ": attempts so far {made:?}, {wanted} without a failure before them, sent {sent} times, {sent_in_doubt} of them \
-                 before anybody knew that it is stored"
+                ": attempts so far {attempts:?}, {caused_by_visitor} not after a failure; sent {sent} times, \
+                 {sent_before_durable} of them before it was confirmed as stored"
             ));
         }
-        let number = self.made.len() + 1;
-        let (words, faulty) = plan(number);
-        self.made.push(Attempt { after, words, faulty });
-        (number, verdict)
+        let number = self.attempts.len() + 1;
+        let PlannedAttempt { words, fails } = plan(number);
+        self.attempts.push(Attempt { after, words, fails });
+        (number, result)
     }
 
-    /// The words of an attempt, if the model gives them all.
-    pub(crate) fn planned(&self, attempt: usize) -> Option<usize> {
-        let made = self.made.get(attempt.checked_sub(1)?)?;
-        (!made.faulty).then_some(made.words)
+    /// Returns the number of words of an attempt, or `None` if the model fails in it.
+    pub(crate) fn planned_words(&self, attempt: usize) -> Option<usize> {
+        let attempt = self.attempts.get(attempt.checked_sub(1)?)?;
+        (!attempt.fails).then_some(attempt.words)
     }
 }
 
@@ -99,59 +110,64 @@ impl Attempts {
 mod tests {
     use super::*;
 
-    const NONE: Stops = Stops { begun: 0, over: 0 };
+    const NONE: Pauses = Pauses { begun: 0, over: 0 };
 
-    fn make(attempts: &mut Attempts, stops: Stops, faulty: bool) -> bool {
-        attempts.make("v1q1", Duration::ZERO, stops, |number| (10 * number, faulty)).1.is_ok()
+    fn request(log: &mut RequestLog, pauses: Pauses, fails: bool) -> bool {
+        let plan = |number| PlannedAttempt { words: 10 * number, fails };
+        log.record_request("v1q1", Duration::ZERO, pauses, plan).1.is_ok()
     }
 
     #[test]
-    fn an_attempt_is_explained_by_a_failure_before_it_or_by_a_visitor_who_asks_again() {
-        let mut it = Attempts::default();
-        it.send();
-        assert!(make(&mut it, NONE, true), "the first");
-        assert!(make(&mut it, NONE, false), "the one before failed");
-        // The server is killed, and the visitor, who never heard whether it was stored, asks again.
-        it.send();
-        assert!(make(&mut it, NONE, false), "a visitor wanted it");
-        assert!(!make(&mut it, NONE, false), "nobody did");
-        assert_eq!((it.planned(1), it.planned(2), it.planned(5)), (None, Some(20), None));
-    }
-
-    #[test]
-    fn what_is_known_to_be_stored_is_not_asked_again() {
-        let mut it = Attempts::default();
-        it.send();
-        assert!(make(&mut it, NONE, false));
-        it.is_durable();
-        it.send();
-        assert!(!make(&mut it, NONE, false));
-    }
-
-    #[test]
-    fn a_question_that_is_sent_again_before_its_request_has_arrived_is_no_reason_to_suspect_it() {
-        let mut it = Attempts::default();
-        it.send();
-        assert!(make(&mut it, NONE, false));
-        // The server is killed and has lost it. It is sent, stored, and sent once more, all while
-        // its request is under way.
-        it.send();
-        it.is_durable();
-        it.send();
-        assert!(make(&mut it, NONE, false), "the second sending wanted it");
-        assert!(!make(&mut it, NONE, false), "the third did not");
-    }
-
-    #[test]
-    fn a_stop_explains_an_attempt_only_if_it_was_in_the_one_before() {
-        let mut it = Attempts::default();
-        it.send();
-        assert!(make(&mut it, Stops { begun: 1, over: 0 }, false));
-        assert!(
-            make(&mut it, Stops { begun: 1, over: 1 }, false),
-            "it may have begun a moment after it was counted"
+    fn request_is_justified_by_a_failure_or_a_repeated_question() {
+        let mut log = RequestLog::default();
+        log.record_sent();
+        assert!(request(&mut log, NONE, true), "the first");
+        assert!(request(&mut log, NONE, false), "the previous one failed");
+        // The server is killed. The visitor does not know whether the question is stored, and
+        // repeats it.
+        log.record_sent();
+        assert!(request(&mut log, NONE, false), "caused by the visitor");
+        assert!(!request(&mut log, NONE, false), "without a cause");
+        assert_eq!(
+            (log.planned_words(1), log.planned_words(2), log.planned_words(5)),
+            (None, Some(20), None)
         );
-        assert!(!make(&mut it, Stops { begun: 1, over: 1 }, false));
-        assert!(make(&mut it, Stops { begun: 2, over: 1 }, false));
+    }
+
+    #[test]
+    fn request_for_a_stored_question_is_not_justified_by_repeating_it() {
+        let mut log = RequestLog::default();
+        log.record_sent();
+        assert!(request(&mut log, NONE, false));
+        log.record_durable();
+        log.record_sent();
+        assert!(!request(&mut log, NONE, false));
+    }
+
+    #[test]
+    fn question_repeated_before_its_request_arrives_justifies_one_request() {
+        let mut log = RequestLog::default();
+        log.record_sent();
+        assert!(request(&mut log, NONE, false));
+        // The server is killed and loses the question. It is sent, stored, and sent once more, all
+        // before its request arrives.
+        log.record_sent();
+        log.record_durable();
+        log.record_sent();
+        assert!(request(&mut log, NONE, false), "caused by the second sending");
+        assert!(!request(&mut log, NONE, false), "not caused by the third");
+    }
+
+    #[test]
+    fn pause_justifies_a_request_only_if_it_was_during_the_previous_one() {
+        let mut log = RequestLog::default();
+        log.record_sent();
+        assert!(request(&mut log, Pauses { begun: 1, over: 0 }, false));
+        assert!(
+            request(&mut log, Pauses { begun: 1, over: 1 }, false),
+            "the pause may have begun after it was counted"
+        );
+        assert!(!request(&mut log, Pauses { begun: 1, over: 1 }, false));
+        assert!(request(&mut log, Pauses { begun: 2, over: 1 }, false));
     }
 }

@@ -1,47 +1,43 @@
-//! The promises one by one, each a small function over what was seen.
+//! The rules, each a small function over observed values.
 
 use super::Violation;
-use super::numbered_words::read;
+use super::numbered_words::parse_answer;
 
-/// How a turn ended, as its `done` said.
+/// The end of a turn, from its `done` frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Ending {
+pub(crate) struct TurnEnd {
     /// `complete`, `length`, `cancelled`, `interrupted` or `failed`.
     pub(crate) status: String,
-    /// Whether the answer is committed.
+    /// Whether the answer is stored.
     pub(crate) durable: bool,
-    /// Whether a model answered.
-    pub(crate) live: bool,
+    /// Whether a model generated the answer.
+    pub(crate) is_live: bool,
 }
 
-/// A turn as the store has it.
+/// A turn in the store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Stored {
-    /// Its id.
+pub(crate) struct StoredTurn {
     pub(crate) turn_id: String,
-    /// How it ended.
     pub(crate) status: String,
-    /// The question.
     pub(crate) question: String,
-    /// The answer; empty when there is none.
+    /// The answer, or the empty string if there is none.
     pub(crate) answer: String,
 }
 
-/// What a visitor was told of a turn.
+/// What the store must hold of a turn.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Promised<'a> {
-    /// Its id.
+pub(crate) struct ExpectedTurn<'a> {
     pub(crate) turn_id: &'a str,
-    /// Its question's key.
+    /// The key of the question.
     pub(crate) key: &'a str,
-    /// Whether the question must have outlived all that happened since.
-    pub(crate) question_is_kept: bool,
-    /// Text and status that must have, if the turn ended so.
-    pub(crate) answer_is_kept: Option<(&'a str, &'a str)>,
+    /// Whether the question must be in the store.
+    pub(crate) requires_question: bool,
+    /// Text and status of the answer that must be in the store, if any.
+    pub(crate) answer: Option<(&'a str, &'a str)>,
 }
 
-/// A whole answer has all the words that the model gave.
-pub(crate) fn whole(status: &str, words: usize, planned: usize) -> Result<(), Violation> {
+/// Checks that a complete answer has all words of the model.
+pub(crate) fn check_complete(status: &str, words: usize, planned: usize) -> Result<(), Violation> {
     if matches!(status, "complete" | "length") && words != planned {
         return Err(Violation::new(
             "a complete answer has all of its words",
@@ -51,86 +47,89 @@ pub(crate) fn whole(status: &str, words: usize, planned: usize) -> Result<(), Vi
     Ok(())
 }
 
-/// A turn fails with an error, and only then has one.
-pub(crate) fn failure_is_explained(status: &str, error_came_right_before: bool) -> Result<(), Violation> {
-    if (status == "failed") == error_came_right_before {
+/// Checks that an `error` directly precedes the `done` of a failed turn, and of no other turn.
+pub(crate) fn check_error_before_failure(status: &str, has_error_before: bool) -> Result<(), Violation> {
+    if (status == "failed") == has_error_before {
         return Ok(());
     }
     Err(Violation::new(
-        "an error comes right before the end of a failed turn",
-        format!("done says {status}, error right before: {error_came_right_before}"),
+        "an error directly precedes the end of a failed turn",
+        format!("status {status}, error before it: {has_error_before}"),
     ))
 }
 
-/// Numbers of deltas grow.
-pub(crate) fn seq_grows(last: u64, seq: u64) -> Result<(), Violation> {
+/// Checks that the sequence numbers of deltas increase.
+pub(crate) fn check_seq_increases(last: u64, seq: u64) -> Result<(), Violation> {
     if seq > last {
         return Ok(());
     }
-    Err(Violation::new("the numbers of deltas grow", format!("{seq} after {last}")))
+    Err(Violation::new("sequence numbers increase", format!("{seq} after {last}")))
 }
 
-/// No more questions are left than there are.
-pub(crate) fn within_limit(remaining: u64, limit: u64) -> Result<(), Violation> {
+/// Checks that `remaining` does not exceed the rate limit.
+pub(crate) fn check_remaining(remaining: u64, limit: u64) -> Result<(), Violation> {
     if remaining <= limit {
         return Ok(());
     }
-    Err(Violation::new("no more questions are left than the limit", format!("{remaining} of {limit}")))
+    Err(Violation::new("remaining questions do not exceed the limit", format!("{remaining} of {limit}")))
 }
 
-/// The model is asked again only when its server failed, or when the question was sent again and
-/// may have been lost.
-pub(crate) fn second_request(
-    earlier_was_faulty: bool,
-    question_is_kept: bool,
+/// Checks that a repeated request to the model follows a failure, or a question that was sent again
+/// because it may have been lost.
+pub(crate) fn check_repeated_request(
+    previous_failed: bool,
+    question_is_stored: bool,
     key: &str,
 ) -> Result<(), Violation> {
-    if earlier_was_faulty || !question_is_kept {
+    if previous_failed || !question_is_stored {
         return Ok(());
     }
-    Err(Violation::new("an id never causes a second answer", format!("{key} was put to the model again")))
+    Err(Violation::new("an id never causes a second answer", format!("second request for {key}")))
 }
 
-/// What a socket that took part in a race for a session came to.
+/// The result of one connection in a race for a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Raced {
-    /// It is still open, with the session.
-    Owns,
-    /// It was closed with 4409.
-    ToldThatItLost,
-    /// It was refused, or ended without this code: by a fault, for instance.
+pub(crate) enum RaceResult {
+    /// It is open and has the session.
+    Owner,
+    /// The server closed it with 4409.
+    Superseded,
+    /// It was rejected, or ended without that code, for example because of a fault.
     Ended,
 }
 
-/// At most one of two sockets has the session, and a server that works gives it to one.
-pub(crate) fn one_owner(one: Raced, other: Raced) -> Result<(), Violation> {
-    match (one, other) {
-        (Raced::Owns, Raced::Owns) | (Raced::ToldThatItLost, Raced::ToldThatItLost) => {
-            Err(Violation::new("exactly one of two sockets wins a session", format!("{one:?} and {other:?}")))
+/// Checks that not both connections have the session, and that not both were superseded.
+pub(crate) fn check_single_owner(first: RaceResult, second: RaceResult) -> Result<(), Violation> {
+    match (first, second) {
+        (RaceResult::Owner, RaceResult::Owner) | (RaceResult::Superseded, RaceResult::Superseded) => {
+            Err(Violation::new(
+                "exactly one of two connections gets the session",
+                format!("{first:?} and {second:?}"),
+            ))
         }
         _ => Ok(()),
     }
 }
 
-/// What was promised of a turn is in the store, as it was told.
-pub(crate) fn kept(promised: Promised<'_>, stored: Option<&Stored>) -> Result<(), Violation> {
-    let Promised { turn_id, key, .. } = promised;
+/// Checks that the store holds what a visitor was promised about a turn.
+pub(crate) fn check_stored(expected: ExpectedTurn<'_>, stored: Option<&StoredTurn>) -> Result<(), Violation> {
+    let ExpectedTurn { turn_id, key, .. } = expected;
     let Some(stored) = stored else {
-        if promised.question_is_kept || promised.answer_is_kept.is_some() {
+        if expected.requires_question || expected.answer.is_some() {
             return Err(Violation::new(
-                "what is durable is in the store",
-                format!("{key} ({turn_id}) is not"),
+                "durable data is in the store",
+                format!("{key} ({turn_id}) is missing"),
             ));
         }
         return Ok(());
     };
-    if let Some((text, status)) = promised.answer_is_kept
+    if let Some((text, status)) = expected.answer
         && (stored.answer != text || stored.status != status)
     {
         return Err(Violation::new(
-            "the store has what the visitor was told",
+            "the store matches what the visitor received",
             format!(
-                "{key} ({turn_id}): told {status} with {} bytes, stored {} with {} bytes",
+                "{key} ({turn_id}): received {status} with {} bytes, stored {} with {} bytes",
                 text.len(),
                 stored.status,
                 stored.answer.len()
@@ -140,44 +139,44 @@ pub(crate) fn kept(promised: Promised<'_>, stored: Option<&Stored>) -> Result<()
     Ok(())
 }
 
-/// A stored answer belongs to its question and is its beginning.
-pub(crate) fn is_of_its_question(stored: &Stored, key: &str) -> Result<(), Violation> {
-    match read(&stored.answer)? {
-        Some(reading) if reading.key != key => Err(Violation::new(
+/// Checks that a stored answer belongs to its question, and starts with its first word.
+pub(crate) fn check_answer_matches_question(stored: &StoredTurn, key: &str) -> Result<(), Violation> {
+    match parse_answer(&stored.answer)? {
+        Some(answer) if answer.key != key => Err(Violation::new(
             "an answer belongs to its question",
-            format!("{} answers {key} ({})", reading.key, stored.turn_id),
+            format!("{} answers {key} ({})", answer.key, stored.turn_id),
         )),
         _ => Ok(()),
     }
 }
 
-/// A question said twice has one turn.
-pub(crate) fn one_turn_a_question(keys: &[&str]) -> Result<(), Violation> {
+/// Checks that no question has two turns.
+pub(crate) fn check_one_turn_per_question(keys: &[&str]) -> Result<(), Violation> {
     let mut sorted = keys.to_vec();
     sorted.sort_unstable();
     match sorted.windows(2).find(|pair| pair.first() == pair.last()) {
-        Some(pair) => Err(Violation::new("a question has one turn", format!("{pair:?} are two"))),
+        Some(pair) => Err(Violation::new("a question has one turn", format!("{pair:?}"))),
         None => Ok(()),
     }
 }
 
-/// An answer that is said again is the same.
-pub(crate) fn same_again(
-    first: (&str, &Ending),
-    again: (&str, &Ending),
+/// Checks that a replayed answer equals the durable first one.
+pub(crate) fn check_replay(
+    first: (&str, &TurnEnd),
+    replayed: (&str, &TurnEnd),
     turn_id: &str,
 ) -> Result<(), Violation> {
-    if !first.1.durable || (first.0 == again.0 && first.1.status == again.1.status) {
+    if !first.1.durable || (first.0 == replayed.0 && first.1.status == replayed.1.status) {
         return Ok(());
     }
     Err(Violation::new(
-        "an answer that is said again is the same",
+        "a replayed answer equals the first one",
         format!(
-            "{turn_id}: first {} with {} bytes, again {} with {} bytes",
+            "{turn_id}: first {} with {} bytes, replayed {} with {} bytes",
             first.1.status,
             first.0.len(),
-            again.1.status,
-            again.0.len()
+            replayed.1.status,
+            replayed.0.len()
         ),
     ))
 }
@@ -186,94 +185,94 @@ pub(crate) fn same_again(
 mod tests {
     use super::*;
 
-    fn ending(status: &str, durable: bool) -> Ending {
-        Ending { status: status.to_owned(), durable, live: true }
+    fn turn_end(status: &str, durable: bool) -> TurnEnd {
+        TurnEnd { status: status.to_owned(), durable, is_live: true }
     }
 
-    fn stored(answer: &str, status: &str) -> Stored {
-        let text = |it: &str| it.to_owned();
-        Stored { turn_id: text("t"), status: text(status), question: text("v1q1?"), answer: text(answer) }
-    }
-
-    #[test]
-    fn a_complete_answer_without_its_last_word_is_seen() {
-        assert!(whole("complete", 9, 10).is_err());
-        assert!(whole("length", 9, 10).is_err());
-        assert!(whole("complete", 10, 10).is_ok());
-        assert!(whole("interrupted", 9, 10).is_ok());
+    fn stored(answer: &str, status: &str) -> StoredTurn {
+        let text = |text: &str| text.to_owned();
+        StoredTurn { turn_id: text("t"), status: text(status), question: text("v1q1?"), answer: text(answer) }
     }
 
     #[test]
-    fn a_failure_without_an_error_and_an_error_without_a_failure_are_seen() {
-        assert!(failure_is_explained("failed", false).is_err());
-        assert!(failure_is_explained("complete", true).is_err());
-        assert!(failure_is_explained("failed", true).is_ok());
-        assert!(failure_is_explained("complete", false).is_ok());
+    fn complete_answer_without_its_last_word_is_detected() {
+        assert!(check_complete("complete", 9, 10).is_err());
+        assert!(check_complete("length", 9, 10).is_err());
+        assert!(check_complete("complete", 10, 10).is_ok());
+        assert!(check_complete("interrupted", 9, 10).is_ok());
     }
 
     #[test]
-    fn a_delta_that_comes_twice_is_seen() {
-        assert!(seq_grows(3, 3).is_err());
-        assert!(seq_grows(3, 2).is_err());
-        assert!(seq_grows(3, 7).is_ok());
+    fn failure_without_error_and_error_without_failure_are_detected() {
+        assert!(check_error_before_failure("failed", false).is_err());
+        assert!(check_error_before_failure("complete", true).is_err());
+        assert!(check_error_before_failure("failed", true).is_ok());
+        assert!(check_error_before_failure("complete", false).is_ok());
     }
 
     #[test]
-    fn more_questions_left_than_the_limit_are_seen() {
-        assert!(within_limit(21, 20).is_err());
-        assert!(within_limit(20, 20).is_ok());
+    fn repeated_delta_is_detected() {
+        assert!(check_seq_increases(3, 3).is_err());
+        assert!(check_seq_increases(3, 2).is_err());
+        assert!(check_seq_increases(3, 7).is_ok());
     }
 
     #[test]
-    fn a_second_request_for_a_stored_question_is_seen() {
-        assert!(second_request(false, true, "v1q1").is_err());
-        assert!(second_request(true, true, "v1q1").is_ok(), "the model's server may be tried again");
-        assert!(second_request(false, false, "v1q1").is_ok(), "the question may have been lost");
+    fn remaining_above_the_limit_is_detected() {
+        assert!(check_remaining(21, 20).is_err());
+        assert!(check_remaining(20, 20).is_ok());
     }
 
     #[test]
-    fn a_session_with_two_owners_or_none_is_seen() {
-        use Raced::{Ended, Owns, ToldThatItLost};
-        assert!(one_owner(Owns, Owns).is_err());
-        assert!(one_owner(ToldThatItLost, ToldThatItLost).is_err());
-        for (one, other) in [(Owns, ToldThatItLost), (Owns, Ended), (Ended, Ended), (ToldThatItLost, Ended)] {
-            assert!(one_owner(one, other).is_ok(), "{one:?} {other:?}");
+    fn repeated_request_for_a_stored_question_is_detected() {
+        assert!(check_repeated_request(false, true, "v1q1").is_err());
+        assert!(check_repeated_request(true, true, "v1q1").is_ok(), "a failed request may be repeated");
+        assert!(check_repeated_request(false, false, "v1q1").is_ok(), "the question may have been lost");
+    }
+
+    #[test]
+    fn session_with_two_owners_or_none_is_detected() {
+        use RaceResult::{Ended, Owner, Superseded};
+        assert!(check_single_owner(Owner, Owner).is_err());
+        assert!(check_single_owner(Superseded, Superseded).is_err());
+        for (first, second) in [(Owner, Superseded), (Owner, Ended), (Ended, Ended), (Superseded, Ended)] {
+            assert!(check_single_owner(first, second).is_ok(), "{first:?} {second:?}");
         }
     }
 
     #[test]
-    fn a_durable_turn_that_is_gone_or_changed_is_seen() {
-        let nothing = Promised { turn_id: "t", key: "v1q1", question_is_kept: false, answer_is_kept: None };
-        let question = Promised { question_is_kept: true, ..nothing };
-        let answer = Promised { answer_is_kept: Some(("v1q1a1:0 ", "complete")), ..question };
-        assert!(kept(nothing, None).is_ok());
-        assert!(kept(question, None).is_err());
-        assert!(kept(answer, None).is_err());
-        assert!(kept(answer, Some(&stored("v1q1a1:0 ", "complete"))).is_ok());
-        assert!(kept(answer, Some(&stored("", "complete"))).is_err());
-        assert!(kept(answer, Some(&stored("v1q1a1:0 ", "interrupted"))).is_err());
+    fn missing_or_changed_durable_turn_is_detected() {
+        let nothing = ExpectedTurn { turn_id: "t", key: "v1q1", requires_question: false, answer: None };
+        let question = ExpectedTurn { requires_question: true, ..nothing };
+        let answer = ExpectedTurn { answer: Some(("v1q1a1:0 ", "complete")), ..question };
+        assert!(check_stored(nothing, None).is_ok());
+        assert!(check_stored(question, None).is_err());
+        assert!(check_stored(answer, None).is_err());
+        assert!(check_stored(answer, Some(&stored("v1q1a1:0 ", "complete"))).is_ok());
+        assert!(check_stored(answer, Some(&stored("", "complete"))).is_err());
+        assert!(check_stored(answer, Some(&stored("v1q1a1:0 ", "interrupted"))).is_err());
     }
 
     #[test]
-    fn a_stored_answer_to_another_question_is_seen() {
-        assert!(is_of_its_question(&stored("v1q1a1:0 ", "complete"), "v1q1").is_ok());
-        assert!(is_of_its_question(&stored("", "failed"), "v1q1").is_ok());
-        assert!(is_of_its_question(&stored("v1q2a1:0 ", "complete"), "v1q1").is_err());
-        assert!(is_of_its_question(&stored("v1q1a1:0 v1q1a1:2 ", "complete"), "v1q1").is_err());
+    fn stored_answer_to_another_question_is_detected() {
+        assert!(check_answer_matches_question(&stored("v1q1a1:0 ", "complete"), "v1q1").is_ok());
+        assert!(check_answer_matches_question(&stored("", "failed"), "v1q1").is_ok());
+        assert!(check_answer_matches_question(&stored("v1q2a1:0 ", "complete"), "v1q1").is_err());
+        assert!(check_answer_matches_question(&stored("v1q1a1:0 v1q1a1:2 ", "complete"), "v1q1").is_err());
     }
 
     #[test]
-    fn a_question_with_two_turns_is_seen() {
-        assert!(one_turn_a_question(&["v1q1", "v1q2", "v1q1"]).is_err());
-        assert!(one_turn_a_question(&["v1q1", "v1q2"]).is_ok());
+    fn question_with_two_turns_is_detected() {
+        assert!(check_one_turn_per_question(&["v1q1", "v1q2", "v1q1"]).is_err());
+        assert!(check_one_turn_per_question(&["v1q1", "v1q2"]).is_ok());
     }
 
     #[test]
-    fn another_answer_the_second_time_is_seen() {
-        let (complete, failed) = (ending("complete", true), ending("failed", true));
-        assert!(same_again(("a", &complete), ("a", &complete), "t").is_ok());
-        assert!(same_again(("a", &complete), ("b", &complete), "t").is_err());
-        assert!(same_again(("a", &complete), ("a", &failed), "t").is_err());
-        assert!(same_again(("a", &ending("complete", false)), ("b", &failed), "t").is_ok());
+    fn different_replayed_answer_is_detected() {
+        let (complete, failed) = (turn_end("complete", true), turn_end("failed", true));
+        assert!(check_replay(("a", &complete), ("a", &complete), "t").is_ok());
+        assert!(check_replay(("a", &complete), ("b", &complete), "t").is_err());
+        assert!(check_replay(("a", &complete), ("a", &failed), "t").is_err());
+        assert!(check_replay(("a", &turn_end("complete", false)), ("b", &failed), "t").is_ok());
     }
 }

@@ -1,307 +1,333 @@
-//! What one visitor was told of one conversation, frame by frame, held against the rules as it
-//! comes.
+//! The frames of one session as a visitor received them, checked against the rules one by one.
 
 use serde_json::Value;
 
 use super::Violation;
-use super::numbered_words::{key_in, read};
+use super::numbered_words::{find_key, parse_answer};
 use super::rules::{
-    Ending, Promised, Stored, failure_is_explained, is_of_its_question, kept, one_turn_a_question,
-    same_again, seq_grows, whole, within_limit,
+    ExpectedTurn, StoredTurn, TurnEnd, check_answer_matches_question, check_complete,
+    check_error_before_failure, check_one_turn_per_question, check_remaining, check_replay,
+    check_seq_increases, check_stored,
 };
 
-/// Where a client goes on: the turn and the last delta it has shown.
-pub(crate) type Place = (String, u64);
+/// A resume cursor: the turn id and the sequence number of the last delta.
+pub(crate) type Cursor = (String, u64);
 
-/// What the oracle must know of the world to judge a frame.
+/// Facts about the run that the transcript itself does not contain.
 #[derive(Clone, Copy)]
 pub(crate) struct Facts<'a> {
-    /// Words of this attempt at this question, when the model gave them all.
-    pub(crate) planned: &'a dyn Fn(&str, usize) -> Option<usize>,
-    /// How often the server ended without writing what it had to write.
+    /// Returns the number of words of an attempt at a question, or `None` if the model fails in it.
+    pub(crate) planned_words: &'a dyn Fn(&str, usize) -> Option<usize>,
+    /// How often the server has ended without writing everything.
     pub(crate) losses: u64,
 }
 
-/// All that was told of a conversation.
+/// The turns of a session as received by a visitor.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Transcript {
+    /// The rate limit, from the `session` frame.
     limit: Option<u64>,
+    /// The turns, ordered by id.
     turns: Vec<Turn>,
+    /// The turn whose answer is in progress on this connection.
     following: Option<String>,
+    /// The turn whose `error` was the last frame.
     failing: Option<String>,
-    /// A `session` came back with `recovered: true`: any turn may follow.
-    catching_up: bool,
-    /// [`Facts::losses`] when the session began.
-    begun: u64,
-    /// The newest turn, shown without its answer: it may have ended at this moment, and its answer
-    /// follow delta by delta.
+    /// Whether the session was resumed with `recovered: true`, so that frames of any turn may
+    /// follow.
+    is_catching_up: bool,
+    /// [`Facts::losses`] at the start of the session.
+    losses_at_start: u64,
+    /// The newest turn, if the history shows it without an answer. It may have ended just then, so
+    /// that its answer may follow as deltas.
     may_follow: Option<String>,
 }
 
-/// One turn as it was told.
+/// One turn as received by a visitor.
 #[derive(Clone, Debug)]
 struct Turn {
     id: String,
+    /// The key of the question.
     key: Option<String>,
     text: String,
-    /// Each delta's number, and the text's length with it.
-    marks: Vec<(u64, usize)>,
+    /// The sequence number of each delta, and the length of the text up to it.
+    deltas: Vec<(u64, usize)>,
     question_is_durable: bool,
-    ending: Option<Ending>,
-    /// As it ended the time before this one.
-    earlier: Option<(String, Ending)>,
-    /// [`Facts::losses`] when it was told last.
+    end: Option<TurnEnd>,
+    /// Text and end of the turn before it was replayed.
+    earlier: Option<(String, TurnEnd)>,
+    /// [`Facts::losses`] at the last frame of the turn.
     losses: u64,
 }
 
 impl Transcript {
-    /// Whether an answer is under way on this connection.
+    /// Returns whether an answer is in progress on this connection.
     pub(crate) fn is_following(&self) -> bool {
         self.following.is_some()
     }
 
-    /// The question that is being answered.
+    /// Returns the key of the question whose answer is in progress.
     pub(crate) fn current_key(&self) -> Option<&str> {
         let id = self.following.as_ref()?;
         self.turns.iter().find(|turn| turn.id == *id)?.key.as_deref()
     }
 
-    /// The connection has ended.
-    pub(crate) fn hang_up(&mut self) {
+    /// Records the end of the connection.
+    pub(crate) fn disconnect(&mut self) {
         self.following = None;
         self.failing = None;
-        self.catching_up = false;
+        self.is_catching_up = false;
     }
 
-    /// The place of a client that has shown all it heard.
-    pub(crate) fn cursor(&self) -> Option<Place> {
+    /// Returns the cursor of the last delta received.
+    pub(crate) fn cursor(&self) -> Option<Cursor> {
         let turn = self.turns.last()?;
-        Some((turn.id.clone(), turn.marks.last()?.0))
+        Some((turn.id.clone(), turn.deltas.last()?.0))
     }
 
-    /// Forgets what was heard after some earlier delta of the newest turn, as a page does that was
-    /// loaded again, and returns that place. `choose` picks among the deltas by their count.
-    pub(crate) fn go_back(&mut self, choose: impl FnOnce(usize) -> usize) -> Option<Place> {
+    /// Discards the last deltas of the newest turn, as a page reload does, and returns the
+    /// resulting cursor. `choose` receives the number of deltas and chooses the index of the last
+    /// one to keep.
+    pub(crate) fn rewind(&mut self, choose: impl FnOnce(usize) -> usize) -> Option<Cursor> {
         let turn = self.turns.last_mut()?;
-        if turn.marks.is_empty() {
+        if turn.deltas.is_empty() {
             return None;
         }
-        let kept = choose(turn.marks.len()) + 1;
+        let kept = choose(turn.deltas.len()) + 1;
         turn.rewind(kept);
         self.cursor()
     }
 
-    /// Takes in a frame. `resumed_from` is the cursor when the frame answers `resume`.
-    pub(crate) fn hear(
+    /// Checks and records the next frame. `cursor` is the one of the `resume` request if the frame
+    /// is the reply to it.
+    pub(crate) fn observe(
         &mut self,
         frame: &Value,
-        resumed_from: Option<&Place>,
+        cursor: Option<&Cursor>,
         facts: Facts<'_>,
     ) -> Vec<Violation> {
         let kind = text(frame, "type");
         let failing = self.failing.take();
         let mut violations = match kind {
-            "session" => self.session(frame, resumed_from, facts),
-            "accepted" => self.accepted(frame, facts),
-            "delta" => self.delta(frame, facts),
-            "reset" => self.reset(frame),
-            "done" => self.done(frame, failing.as_deref(), facts),
+            "session" => self.observe_session(frame, cursor, facts),
+            "accepted" => self.observe_accepted(frame, facts),
+            "delta" => self.observe_delta(frame, facts),
+            "reset" => self.observe_reset(frame),
+            "done" => self.observe_done(frame, failing.as_deref(), facts),
             "error" => {
                 self.failing = frame.get("turn_id").and_then(Value::as_str).map(ToOwned::to_owned);
                 Vec::new()
             }
-            "history" => self.compare(&stored_turns(frame.get("messages").unwrap_or(&Value::Null))),
+            "history" => self.check_history(&stored_turns(frame.get("messages").unwrap_or(&Value::Null))),
             _ => Vec::new(),
         };
         if let Some(turn) = failing.filter(|_| kind != "done") {
             violations.push(Violation::new(
-                "an error of a turn comes right before its done",
-                format!("{turn}: {kind} came"),
+                "the error of a turn directly precedes its done",
+                format!("{turn}: received {kind}"),
             ));
         }
         if let Some(remaining) = frame.get("remaining").and_then(Value::as_u64) {
-            violations.extend(within_limit(remaining, self.limit.unwrap_or(u64::MAX)).err());
+            violations.extend(check_remaining(remaining, self.limit.unwrap_or(u64::MAX)).err());
         }
         violations
     }
 
-    fn session(&mut self, frame: &Value, from: Option<&Place>, facts: Facts<'_>) -> Vec<Violation> {
+    fn observe_session(
+        &mut self,
+        frame: &Value,
+        cursor: Option<&Cursor>,
+        facts: Facts<'_>,
+    ) -> Vec<Violation> {
         let limits = frame.get("limits").unwrap_or(&Value::Null);
         let number = |field: &str| limits.get(field).and_then(Value::as_u64).unwrap_or_default();
         self.limit = Some(number("requests_per_minute"));
         let mut violations = Vec::new();
-        violations.extend(within_limit(number("remaining"), number("requests_per_minute")).err());
-        self.hang_up();
-        if !is(frame, "resumed") {
-            self.begun = facts.losses;
+        violations.extend(check_remaining(number("remaining"), number("requests_per_minute")).err());
+        self.disconnect();
+        if !is_true(frame, "resumed") {
+            self.losses_at_start = facts.losses;
             return violations;
         }
         let stored = stored_turns(frame.get("history").unwrap_or(&Value::Null));
-        violations.extend(self.compare(&stored));
-        if is(frame, "recovered") {
-            self.catching_up = true;
-            self.following = from.map(|(turn, _)| turn.clone());
-            if from.is_none() {
-                violations.push(Violation::new("recovery starts from a cursor", "recovered without one"));
+        violations.extend(self.check_history(&stored));
+        if is_true(frame, "recovered") {
+            self.is_catching_up = true;
+            self.following = cursor.map(|(turn, _)| turn.clone());
+            if cursor.is_none() {
+                violations.push(Violation::new("recovery requires a cursor", "recovered without one"));
             }
             return violations;
         }
-        if !is(frame, "more") {
-            for turn in &self.turns {
-                let there = stored.iter().find(|stored| stored.turn_id == turn.id);
-                // An answer that follows delta by delta is left out of the history.
-                let promised = turn.promised(facts.losses);
-                let follows = there.is_some_and(|it| it.answer.is_empty() && it.status == "answering");
-                let promised = if follows { Promised { answer_is_kept: None, ..promised } } else { promised };
-                violations.extend(kept(promised, there).err());
-            }
+        if !is_true(frame, "more") {
+            violations.extend(self.check_complete_history(&stored, facts.losses));
         }
-        self.show(&stored, facts.losses);
+        self.replace_by_history(&stored, facts.losses);
         violations
     }
 
-    /// Whether the session must be in the store after so many losses: something in it is, or
-    /// nothing was lost since it began.
-    pub(crate) fn is_kept(&self, losses: u64) -> bool {
-        let stored =
-            |turn: &Turn| turn.question_is_durable || turn.ending.as_ref().is_some_and(|it| it.durable);
-        self.begun == losses || self.turns.iter().any(stored)
+    /// Checks a history that must contain all turns.
+    fn check_complete_history(&self, stored: &[StoredTurn], losses: u64) -> Vec<Violation> {
+        let check = |turn: &Turn| {
+            let stored_turn = stored.iter().find(|stored| stored.turn_id == turn.id);
+            let mut expected = turn.expected(losses);
+            // The history omits an answer that follows as deltas.
+            if stored_turn.is_some_and(|stored| stored.answer.is_empty() && stored.status == "answering") {
+                expected.answer = None;
+            }
+            check_stored(expected, stored_turn).err()
+        };
+        self.turns.iter().filter_map(check).collect()
     }
 
-    /// Whether the visitor was told that this question is stored.
-    pub(crate) fn has_stored(&self, key: &str) -> bool {
+    /// Returns whether the session must be in the store: some part of it was confirmed as stored,
+    /// or no data has been lost since its start.
+    pub(crate) fn must_exist(&self, losses: u64) -> bool {
+        let is_durable =
+            |turn: &Turn| turn.question_is_durable || turn.end.as_ref().is_some_and(|end| end.durable);
+        self.losses_at_start == losses || self.turns.iter().any(is_durable)
+    }
+
+    /// Returns whether the question was confirmed as stored.
+    pub(crate) fn is_question_stored(&self, key: &str) -> bool {
         self.turns.iter().any(|turn| turn.question_is_durable && turn.key.as_deref() == Some(key))
     }
 
-    /// What the visitor saw is void; this is the conversation now.
-    fn show(&mut self, stored: &[Stored], losses: u64) {
-        let is_newest = |it: &Stored| stored.last().is_some_and(|newest| newest.turn_id == it.turn_id);
+    /// Replaces the turns by those of a history, after a resume without recovery.
+    fn replace_by_history(&mut self, stored: &[StoredTurn], losses: u64) {
         self.may_follow = None;
-        for it in stored {
-            let turn = self.turn(&it.turn_id, losses);
+        for stored_turn in stored {
+            let is_newest = stored.last().is_some_and(|newest| newest.turn_id == stored_turn.turn_id);
+            let turn = self.turn_mut(&stored_turn.turn_id, losses);
             turn.rewind(0);
-            turn.text.clone_from(&it.answer);
-            turn.key = key_in(&it.question).map(ToOwned::to_owned);
-            if it.status == "answering" {
-                self.following = Some(it.turn_id.clone());
-            } else if it.answer.is_empty() && is_newest(it) {
-                self.may_follow = Some(it.turn_id.clone());
+            turn.text.clone_from(&stored_turn.answer);
+            turn.key = find_key(&stored_turn.question).map(ToOwned::to_owned);
+            if stored_turn.status == "answering" {
+                self.following = Some(stored_turn.turn_id.clone());
+            } else if stored_turn.answer.is_empty() && is_newest {
+                self.may_follow = Some(stored_turn.turn_id.clone());
             } else {
-                // It was read from the store.
+                // A history contains only what is in the store.
                 turn.question_is_durable = true;
-                turn.ending = Some(Ending { status: it.status.clone(), durable: true, live: true });
+                let status = stored_turn.status.clone();
+                turn.end = Some(TurnEnd { status, durable: true, is_live: true });
             }
         }
-        // What is neither stored nor still to be written was lost. Ids are in the order of time.
+        // A turn that is neither stored nor pending was lost. Ids are ordered by time.
         self.turns.retain(|turn| {
-            stored.iter().any(|it| it.turn_id == turn.id) || turn.ending.is_some() || turn.losses == losses
+            let is_stored = stored.iter().any(|stored_turn| stored_turn.turn_id == turn.id);
+            is_stored || turn.end.is_some() || turn.losses == losses
         });
-        self.turns.sort_by(|one, other| one.id.cmp(&other.id));
+        self.turns.sort_by(|first, second| first.id.cmp(&second.id));
     }
 
-    fn accepted(&mut self, frame: &Value, facts: Facts<'_>) -> Vec<Violation> {
+    fn observe_accepted(&mut self, frame: &Value, facts: Facts<'_>) -> Vec<Violation> {
         let (id, key) = (text(frame, "turn_id"), text(frame, "id"));
         let mut violations = Vec::new();
-        let is_other = |turn: &Turn| turn.key.as_deref() == Some(key) && turn.id != id;
-        if let Some(known) = self.turns.iter().find(|turn| is_other(turn)) {
+        let has_other_id = |turn: &Turn| turn.key.as_deref() == Some(key) && turn.id != id;
+        if let Some(known) = self.turns.iter().find(|turn| has_other_id(turn)) {
             if known.question_is_durable || known.losses == facts.losses {
-                let was = format!("{key} was {} and is {id}", known.id);
-                violations.push(Violation::new("an id belongs to one turn", was));
+                let detail = format!("{key} was {} and is {id}", known.id);
+                violations.push(Violation::new("an id belongs to one turn", detail));
             }
-            self.turns.retain(|turn| !is_other(turn));
+            self.turns.retain(|turn| !has_other_id(turn));
         }
         if let Some(other) = self.following.as_deref().filter(|following| *following != id) {
-            violations
-                .push(Violation::new("one turn at a time", format!("{id} was accepted during {other}")));
+            let detail = format!("{id} was accepted during {other}");
+            violations.push(Violation::new("one turn at a time", detail));
         }
-        let attached = self.following.as_deref() == Some(id);
-        let known = self.turns.iter().any(|turn| turn.id == id);
-        if known && !is(frame, "duplicate") {
+        let is_attached = self.following.as_deref() == Some(id);
+        let is_known = self.turns.iter().any(|turn| turn.id == id);
+        if is_known && !is_true(frame, "duplicate") {
             violations.push(Violation::new("a turn is accepted once", format!("{id} ({key}) again")));
         }
-        let turn = self.turn(id, facts.losses);
+        let turn = self.turn_mut(id, facts.losses);
         turn.key = Some(key.to_owned());
-        turn.question_is_durable |= is(frame, "durable");
+        turn.question_is_durable |= is_true(frame, "durable");
         turn.losses = facts.losses;
-        if !attached {
+        if !is_attached {
             turn.rewind(0);
         }
         self.following = Some(id.to_owned());
-        self.catching_up = false;
+        self.is_catching_up = false;
         violations
     }
 
-    fn delta(&mut self, frame: &Value, facts: Facts<'_>) -> Vec<Violation> {
+    fn observe_delta(&mut self, frame: &Value, facts: Facts<'_>) -> Vec<Violation> {
         let id = text(frame, "turn_id");
-        let mut violations: Vec<Violation> = self.follows(id, "delta").err().into_iter().collect();
+        let mut violations: Vec<Violation> = self.check_followed(id, "delta").err().into_iter().collect();
         let seq = frame.get("seq").and_then(Value::as_u64).unwrap_or_default();
-        let turn = self.turn(id, facts.losses);
-        let last = turn.marks.last().map_or(0, |(seq, _)| *seq);
-        violations.extend(seq_grows(last, seq).err());
+        let turn = self.turn_mut(id, facts.losses);
+        let last = turn.deltas.last().map_or(0, |(seq, _)| *seq);
+        violations.extend(check_seq_increases(last, seq).err());
         turn.text.push_str(text(frame, "text"));
-        turn.marks.push((seq, turn.text.len()));
-        violations.extend(read(&turn.text).err());
+        turn.deltas.push((seq, turn.text.len()));
+        violations.extend(parse_answer(&turn.text).err());
         violations
     }
 
-    fn reset(&mut self, frame: &Value) -> Vec<Violation> {
+    fn observe_reset(&mut self, frame: &Value) -> Vec<Violation> {
         let id = text(frame, "turn_id");
-        let violations = self.follows(id, "reset").err().into_iter().collect();
+        let violations = self.check_followed(id, "reset").err().into_iter().collect();
         if let Some(turn) = self.turns.iter_mut().find(|turn| turn.id == id) {
             turn.rewind(0);
         }
         violations
     }
 
-    fn done(&mut self, frame: &Value, failing: Option<&str>, facts: Facts<'_>) -> Vec<Violation> {
+    fn observe_done(&mut self, frame: &Value, failing: Option<&str>, facts: Facts<'_>) -> Vec<Violation> {
         let (id, status) = (text(frame, "turn_id"), text(frame, "status"));
-        let mut violations: Vec<Violation> = self.follows(id, "done").err().into_iter().collect();
-        violations.extend(failure_is_explained(status, failing == Some(id)).err());
+        let mut violations: Vec<Violation> = self.check_followed(id, "done").err().into_iter().collect();
+        violations.extend(check_error_before_failure(status, failing == Some(id)).err());
         self.following = None;
-        let live = text(frame, "mode") == "live";
-        let ending = Ending { status: status.to_owned(), durable: is(frame, "durable"), live };
-        let turn = self.turn(id, facts.losses);
+        let is_live = text(frame, "mode") == "live";
+        let end = TurnEnd { status: status.to_owned(), durable: is_true(frame, "durable"), is_live };
+        let turn = self.turn_mut(id, facts.losses);
         turn.losses = facts.losses;
         if let Some((text, first)) = turn.earlier.take() {
-            violations.extend(same_again((&text, &first), (&turn.text, &ending), id).err());
+            violations.extend(check_replay((&text, &first), (&turn.text, &end), id).err());
         }
-        if live {
-            violations.extend(turn.is_answered(status, facts).err());
+        if is_live {
+            violations.extend(turn.check_answer(status, facts).err());
         }
-        turn.ending = Some(ending);
+        turn.end = Some(end);
         violations
     }
 
-    /// Whatever is in the store is the model's, and the turns that it shares with what was told are
-    /// the same.
-    fn compare(&self, stored: &[Stored]) -> Vec<Violation> {
-        let keys: Vec<&str> = stored.iter().filter_map(|it| key_in(&it.question)).collect();
-        let mut violations: Vec<Violation> = one_turn_a_question(&keys).err().into_iter().collect();
-        for it in stored {
-            violations.extend(key_in(&it.question).and_then(|key| is_of_its_question(it, key).err()));
-            // An answer that follows delta by delta is left out of the history.
-            let told = self.turns.iter().find(|turn| turn.id == it.turn_id && !it.answer.is_empty());
-            // So many losses that only what is durable is promised: what is not may still be on its
-            // way to the store.
-            violations.extend(told.and_then(|turn| kept(turn.promised(u64::MAX), Some(it)).err()));
+    /// Checks a history: answers are from the model, and known turns match.
+    fn check_history(&self, stored: &[StoredTurn]) -> Vec<Violation> {
+        let keys: Vec<&str> = stored.iter().filter_map(|turn| find_key(&turn.question)).collect();
+        let mut violations: Vec<Violation> = check_one_turn_per_question(&keys).err().into_iter().collect();
+        for stored_turn in stored {
+            let key = find_key(&stored_turn.question);
+            violations.extend(key.and_then(|key| check_answer_matches_question(stored_turn, key).err()));
+            // The history omits an answer that follows as deltas.
+            let matches = |turn: &&Turn| turn.id == stored_turn.turn_id && !stored_turn.answer.is_empty();
+            let known = self.turns.iter().find(matches);
+            // With this number of losses only durable data is expected. Other data may still be
+            // waiting to be written.
+            let check = |turn: &Turn| check_stored(turn.expected(u64::MAX), Some(stored_turn)).err();
+            violations.extend(known.and_then(check));
         }
         violations
     }
 
-    /// Judges the whole conversation against the store, at the end of all.
-    pub(crate) fn verify(&self, stored: &[Stored], losses: u64) -> Vec<Violation> {
-        let mut violations = self.compare(stored);
+    /// Checks the whole session against the store, at the end of a run.
+    pub(crate) fn check_final_history(&self, stored: &[StoredTurn], losses: u64) -> Vec<Violation> {
+        let mut violations = self.check_history(stored);
         for turn in &self.turns {
-            let there = stored.iter().find(|stored| stored.turn_id == turn.id);
-            violations.extend(kept(turn.promised(losses), there).err());
+            let stored_turn = stored.iter().find(|stored| stored.turn_id == turn.id);
+            violations.extend(check_stored(turn.expected(losses), stored_turn).err());
         }
-        for it in stored.iter().filter(|it| it.status == "answering") {
-            violations.push(Violation::new("every turn ends", format!("{} is still answering", it.turn_id)));
+        for turn in stored.iter().filter(|turn| turn.status == "answering") {
+            violations
+                .push(Violation::new("every turn ends", format!("{} is still answering", turn.turn_id)));
         }
         violations
     }
 
-    fn follows(&mut self, id: &str, kind: &str) -> Result<(), Violation> {
+    /// Checks that a frame belongs to the turn in progress.
+    fn check_followed(&mut self, id: &str, kind: &str) -> Result<(), Violation> {
         if self.following.as_deref() == Some(id) {
             return Ok(());
         }
@@ -309,22 +335,23 @@ impl Transcript {
             self.following = Some(id.to_owned());
             return Ok(());
         }
-        if self.catching_up && self.following.is_none() && kind != "done" {
+        if self.is_catching_up && self.following.is_none() && kind != "done" {
             self.following = Some(id.to_owned());
             return Ok(());
         }
         Err(Violation::new(
-            "a turn is told between its acceptance and its one done",
+            "frames of a turn arrive between its accepted and its only done",
             format!("{kind} of {id} while following {:?}", self.following),
         ))
     }
 
-    fn turn(&mut self, id: &str, losses: u64) -> &mut Turn {
-        let at = self.turns.iter().position(|turn| turn.id == id).unwrap_or(self.turns.len());
-        if at == self.turns.len() {
+    /// Returns the turn with this id. Adds it if it is unknown.
+    fn turn_mut(&mut self, id: &str, losses: u64) -> &mut Turn {
+        let index = self.turns.iter().position(|turn| turn.id == id).unwrap_or(self.turns.len());
+        if index == self.turns.len() {
             self.turns.push(Turn::new(id, losses));
         }
-        &mut self.turns[at]
+        &mut self.turns[index]
     }
 }
 
@@ -334,57 +361,57 @@ impl Turn {
             id: id.to_owned(),
             key: None,
             text: String::new(),
-            marks: Vec::new(),
+            deltas: Vec::new(),
             question_is_durable: false,
-            ending: None,
+            end: None,
             earlier: None,
             losses,
         }
     }
 
-    /// Only the first so many deltas are shown, and the rest will be said again.
+    /// Keeps only the first deltas, because the server will send the others again.
     fn rewind(&mut self, deltas: usize) {
-        if let Some(ending) = self.ending.take() {
-            self.earlier = Some((self.text.clone(), ending));
+        if let Some(end) = self.end.take() {
+            self.earlier = Some((self.text.clone(), end));
         }
-        self.marks.truncate(deltas);
-        let length = self.marks.last().map_or(0, |(_, length)| *length);
+        self.deltas.truncate(deltas);
+        let length = self.deltas.last().map_or(0, |(_, length)| *length);
         self.text.truncate(length);
     }
 
-    /// What was heard is the model's answer to this question, and all of it if it should be.
-    fn is_answered(&self, status: &str, facts: Facts<'_>) -> Result<(), Violation> {
-        let Some(reading) = read(&self.text)? else { return whole(status, 0, 1) };
-        if let Some(key) = self.key.as_ref().filter(|key| **key != reading.key) {
-            let said = format!("{} asked {key} and heard {}", self.id, reading.key);
-            return Err(Violation::new("an answer belongs to its question", said));
+    /// Checks that the text is the answer to this question, and complete if the status requires it.
+    fn check_answer(&self, status: &str, facts: Facts<'_>) -> Result<(), Violation> {
+        let Some(answer) = parse_answer(&self.text)? else { return check_complete(status, 0, 1) };
+        if let Some(key) = self.key.as_ref().filter(|key| **key != answer.key) {
+            let detail = format!("{} asked {key} and received {}", self.id, answer.key);
+            return Err(Violation::new("an answer belongs to its question", detail));
         }
-        let planned = (facts.planned)(&reading.key, reading.attempt).unwrap_or_default();
-        whole(status, reading.words, planned)
+        let planned = (facts.planned_words)(&answer.key, answer.attempt).unwrap_or_default();
+        check_complete(status, answer.words, planned)
     }
 
-    /// What must be in the store after so many losses.
-    fn promised(&self, losses: u64) -> Promised<'_> {
-        let alive = self.losses == losses;
-        let ending = self.ending.as_ref().map(|ending| (&self.text, ending));
-        let ending = ending.or_else(|| self.earlier.as_ref().map(|(text, ending)| (text, ending)));
-        let kept = ending.filter(|(_, ending)| ending.live && (ending.durable || alive));
-        Promised {
+    /// Returns what must be in the store after this number of losses.
+    fn expected(&self, losses: u64) -> ExpectedTurn<'_> {
+        let nothing_lost = self.losses == losses;
+        let end = self.end.as_ref().map(|end| (&self.text, end));
+        let end = end.or_else(|| self.earlier.as_ref().map(|(text, end)| (text, end)));
+        let stored_end = end.filter(|(_, end)| end.is_live && (end.durable || nothing_lost));
+        ExpectedTurn {
             turn_id: &self.id,
             key: self.key.as_deref().unwrap_or("a question"),
-            question_is_kept: self.question_is_durable || (alive && self.ending.is_some()),
-            answer_is_kept: kept.map(|(text, ending)| (text.as_str(), ending.status.as_str())),
+            requires_question: self.question_is_durable || (nothing_lost && self.end.is_some()),
+            answer: stored_end.map(|(text, end)| (text.as_str(), end.status.as_str())),
         }
     }
 }
 
-/// The turns in the messages of a `history` or `session` frame.
-pub(crate) fn stored_turns(messages: &Value) -> Vec<Stored> {
-    let mut turns: Vec<Stored> = Vec::new();
+/// Groups the messages of a `history` or `session` frame into turns.
+pub(crate) fn stored_turns(messages: &Value) -> Vec<StoredTurn> {
+    let mut turns: Vec<StoredTurn> = Vec::new();
     for message in messages.as_array().into_iter().flatten() {
         let id = text(message, "turn_id");
         if turns.last().is_none_or(|turn| turn.turn_id != id) {
-            turns.push(Stored { turn_id: id.to_owned(), ..Stored::default() });
+            turns.push(StoredTurn { turn_id: id.to_owned(), ..StoredTurn::default() });
         }
         let Some(turn) = turns.last_mut() else { continue };
         text(message, "status").clone_into(&mut turn.status);
@@ -398,6 +425,6 @@ fn text<'a>(frame: &'a Value, field: &str) -> &'a str {
     frame.get(field).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn is(frame: &Value, field: &str) -> bool {
+fn is_true(frame: &Value, field: &str) -> bool {
     frame.get(field) == Some(&Value::Bool(true))
 }

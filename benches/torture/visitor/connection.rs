@@ -1,4 +1,4 @@
-//! A visitor's connection, which may be used well and ended badly.
+//! A WebSocket connection that can be ended in every way, proper or not.
 
 use std::net::{Shutdown, SocketAddr};
 use std::time::{Duration, Instant};
@@ -11,47 +11,47 @@ use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
-/// How long a connection may take to open; the server may hang for some seconds.
-const OPENING: Duration = Duration::from_secs(15);
+/// The deadline for opening a connection. The server may hang for some seconds.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How long a frame may take to leave.
-const SENDING: Duration = Duration::from_secs(10);
+/// The deadline for sending a frame.
+const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Received bytes that the system keeps for a reader who may stop.
+/// The receive buffer in bytes of a visitor who may stop reading.
 const SMALL_BUFFER: usize = 4 * 1024;
 
 /// An open WebSocket.
 #[derive(Debug)]
 pub(crate) struct Connection {
     socket: WebSocketStream<TcpStream>,
-    last: Last,
+    activity: LastActivity,
 }
 
-/// What came last, for who wonders why nothing comes any more.
+/// The last frames, to diagnose a connection on which nothing arrives.
 #[derive(Debug)]
-struct Last {
-    /// The type of the last frame.
-    kind: String,
-    at: Instant,
-    /// How many WebSocket pings came since.
+struct LastActivity {
+    /// The type of the last frame received.
+    received_type: String,
+    received_at: Instant,
+    /// The number of WebSocket pings since then.
     pings: u32,
-    /// The last frame that was sent, and when.
-    said: Option<(String, Instant)>,
+    /// The type of the last frame sent, and when.
+    sent: Option<(String, Instant)>,
 }
 
-/// What came.
+/// The result of waiting for a frame.
 #[derive(Debug)]
-pub(crate) enum Heard {
+pub(crate) enum Received {
     /// A frame.
     Frame(Value),
-    /// The end, with the close code if there was one.
+    /// The end of the connection, with the close code if there is one.
     Closed(Option<u16>),
-    /// Nothing, for as long as was waited.
-    Nothing,
+    /// Nothing within the deadline.
+    Timeout,
 }
 
 impl Connection {
-    /// Opens one; `None` when the server is away or refuses.
+    /// Opens a connection. Returns `None` if the server is unavailable or rejects it.
     pub(crate) async fn open(server: SocketAddr, small_buffer: bool) -> Option<Self> {
         let opening = async {
             let socket = TcpSocket::new_v4().ok()?;
@@ -62,71 +62,81 @@ impl Connection {
             stream.set_nodelay(true).ok()?;
             let url = format!("ws://{server}/ws/chat");
             let (socket, _) = tokio_tungstenite::client_async(url, stream).await.ok()?;
-            let last = Last { kind: "the handshake".to_owned(), at: Instant::now(), pings: 0, said: None };
-            Some(Self { socket, last })
+            let activity = LastActivity {
+                received_type: "the handshake".to_owned(),
+                received_at: Instant::now(),
+                pings: 0,
+                sent: None,
+            };
+            Some(Self { socket, activity })
         };
-        timeout(OPENING, opening).await.ok().flatten()
+        timeout(OPEN_TIMEOUT, opening).await.ok().flatten()
     }
 
-    /// Sends a frame; whether it left.
-    pub(crate) async fn say(&mut self, frame: &Value) -> bool {
-        self.last.said = Some((frame["type"].to_string(), Instant::now()));
-        matches!(timeout(SENDING, self.socket.send(Message::text(frame.to_string()))).await, Ok(Ok(())))
+    /// Sends a frame. Returns whether that succeeded.
+    pub(crate) async fn send(&mut self, frame: &Value) -> bool {
+        self.activity.sent = Some((frame["type"].to_string(), Instant::now()));
+        let sending = self.socket.send(Message::text(frame.to_string()));
+        matches!(timeout(SEND_TIMEOUT, sending).await, Ok(Ok(())))
     }
 
-    /// The next frame. Losing the wait loses no frame.
-    pub(crate) async fn hear(&mut self, patience: Duration) -> Heard {
-        let hearing = async {
+    /// Receives the next frame. Cancelling the wait loses no frame.
+    pub(crate) async fn receive(&mut self, deadline: Duration) -> Received {
+        let receiving = async {
             loop {
                 match self.socket.next().await {
                     Some(Ok(Message::Text(text))) => {
                         let frame: Value = serde_json::from_str(&text).unwrap_or_default();
-                        let last = &mut self.last;
-                        (last.kind, last.at, last.pings) = (frame["type"].to_string(), Instant::now(), 0);
-                        return Heard::Frame(frame);
+                        self.activity.received_type = frame["type"].to_string();
+                        self.activity.received_at = Instant::now();
+                        self.activity.pings = 0;
+                        return Received::Frame(frame);
                     }
-                    Some(Ok(Message::Ping(_))) => self.last.pings += 1,
+                    Some(Ok(Message::Ping(_))) => self.activity.pings += 1,
                     Some(Ok(Message::Close(close))) => {
-                        return Heard::Closed(close.map(|close| close.code.into()));
+                        return Received::Closed(close.map(|close| close.code.into()));
                     }
                     Some(Ok(_)) => {}
-                    Some(Err(_)) | None => return Heard::Closed(None),
+                    Some(Err(_)) | None => return Received::Closed(None),
                 }
             }
         };
-        timeout(patience, hearing).await.unwrap_or(Heard::Nothing)
+        timeout(deadline, receiving).await.unwrap_or(Received::Timeout)
     }
 
-    /// What came and was said last, for a report.
-    pub(crate) fn last(&self) -> String {
-        let Last { kind, at, pings, said } = &self.last;
-        let local = self.socket.get_ref().local_addr();
-        let said = said.as_ref().map(|(kind, at)| (kind, at.elapsed()));
-        format!("{local:?}: heard {kind} {:.1?} ago and {pings} pings since, said {said:?}", at.elapsed())
-    }
-
-    /// The next frame that does not only say that the server is there.
-    pub(crate) async fn hear_but_pongs(&mut self, patience: Duration) -> Heard {
-        let until = Instant::now() + patience;
+    /// Receives the next frame other than `pong`.
+    pub(crate) async fn receive_except_pongs(&mut self, deadline: Duration) -> Received {
+        let until = Instant::now() + deadline;
         loop {
-            match self.hear(until.saturating_duration_since(Instant::now())).await {
-                Heard::Frame(frame) if frame["type"] == "pong" => {}
-                heard => return heard,
+            match self.receive(until.saturating_duration_since(Instant::now())).await {
+                Received::Frame(frame) if frame["type"] == "pong" => {}
+                received => return received,
             }
         }
     }
 
-    /// Ends it as the protocol says.
-    pub(crate) async fn close(mut self) {
-        let _ = timeout(SENDING, self.socket.close(None)).await;
+    /// Describes the last frames, for the report.
+    pub(crate) fn describe_activity(&self) -> String {
+        let LastActivity { received_type, received_at, pings, sent } = &self.activity;
+        let local = self.socket.get_ref().local_addr();
+        let sent = sent.as_ref().map(|(kind, at)| (kind, at.elapsed()));
+        let elapsed = received_at.elapsed();
+        format!(
+            "{local:?}: received {received_type} {elapsed:.1?} ago and {pings} pings since, sent {sent:?}"
+        )
     }
 
-    /// Ends it with a reset.
+    /// Closes the connection with a close frame.
+    pub(crate) async fn close(mut self) {
+        let _ = timeout(SEND_TIMEOUT, self.socket.close(None)).await;
+    }
+
+    /// Resets the connection.
     pub(crate) fn reset(self) {
         let _ = SockRef::from(self.socket.get_ref()).set_linger(Some(Duration::ZERO));
     }
 
-    /// Closes one's own half, and nothing more.
+    /// Shuts down the sending half of the connection.
     pub(crate) fn half_close(&self) {
         let _ = SockRef::from(self.socket.get_ref()).shutdown(Shutdown::Write);
     }

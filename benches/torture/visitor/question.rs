@@ -1,5 +1,4 @@
-//! A question and its answer, heard to the end unless the visitor does something else in the
-//! middle.
+//! Asking a question and receiving its answer, possibly with an interruption in the middle.
 
 use std::time::Duration;
 
@@ -7,90 +6,153 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use super::connection::Connection;
-use super::state::{Line, Visitor};
-use crate::oracle::numbered_words::key;
+use super::interruption::Interruption;
+use super::state::{Visitor, is_rejection};
+use crate::oracle::numbered_words::question_key;
 
-/// What happens in the middle of an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Interruption {
-    Nothing,
-    Reset,
-    HalfClose,
-    Close,
-    Vanish,
-    Stall,
-    Cancel,
-    Repeat,
-    RepeatOtherwise,
-    AskAnother,
-    History,
-    Race,
+/// How receiving an answer ended.
+enum AnswerProgress {
+    /// No answer is in progress any more.
+    Finished,
+    /// It is time for an interruption that ends the connection.
+    Interrupted,
+    /// The connection has ended.
+    Disconnected,
 }
 
-/// A question in words that cannot be mistaken for an attempt to take over the model.
-fn question(key: &str) -> String {
+/// Creates a question that contains a key and does not look like prompt injection.
+fn question_text(key: &str) -> String {
     format!("What did she do in {key}?")
 }
 
 impl Visitor {
+    /// Asks the question with this key. Returns the connection if it is usable afterwards.
     pub(super) async fn ask(&mut self, mut connection: Connection, key: String) -> Option<Connection> {
-        use Interruption::{
-            AskAnother, Cancel, Close, HalfClose, History, Nothing, Race, Repeat, RepeatOtherwise, Reset,
-            Stall, Vanish,
-        };
-        let interruption = match self.random.between(0, 100) {
-            0..8 => Reset,
-            8..13 => HalfClose,
-            13..18 => Close,
-            18..22 => Vanish,
-            22..30 => Stall,
-            30..38 => Cancel,
-            38..43 => Repeat,
-            43..46 => RepeatOtherwise,
-            46..49 => AskAnother,
-            49..52 => History,
-            52..54 => Race,
-            _ => Nothing,
-        };
-        self.doing = interruption;
-        self.world.send(&key);
-        let asked = json!({"type": "question", "id": key, "question": question(&key)});
+        let interruption = Interruption::random(&mut self.random);
+        self.interruption = interruption;
+        self.run.record_sent_question(&key);
+        let question = json!({"type": "question", "id": key, "question": question_text(&key)});
         if let Some(session) = self.sessions.last_mut() {
-            session.pending = Some(key.clone());
+            session.pending_key = Some(key.clone());
         }
-        if !connection.say(&asked).await {
+        if !connection.send(&question).await {
             return None;
         }
-        // Some go before they know anything.
-        if interruption == Reset && self.random.percent(40) {
-            self.world.count("acts", "reset after asking");
+        // Some visitors disconnect before they receive anything.
+        if interruption == Interruption::Reset && self.random.percent(40) {
+            self.run.count("actions", "reset after asking");
             connection.reset();
             return None;
         }
         let deltas = self.random.between(0, 30);
-        match self.follow_until(&mut connection, Some(key), interruption, deltas).await {
-            (Line::Ended, _) => None,
-            (Line::Open, false) => Some(connection),
-            (Line::Open, true) => self.interrupt(connection, interruption).await,
+        match self.receive_answer(&mut connection, key, interruption, deltas).await {
+            AnswerProgress::Disconnected => None,
+            AnswerProgress::Finished => Some(connection),
+            AnswerProgress::Interrupted => self.interrupt(connection, interruption).await,
         }
     }
 
-    /// Ends or leaves the connection in the middle of an answer.
-    async fn interrupt(&mut self, mut connection: Connection, how: Interruption) -> Option<Connection> {
-        self.world.count("acts", &format!("{how:?}").to_lowercase());
-        match how {
+    /// Receives frames until no answer is in progress and the question with the key `awaited` has
+    /// been accepted or rejected. The interruption happens after `deltas` deltas.
+    async fn receive_answer(
+        &mut self,
+        connection: &mut Connection,
+        awaited: String,
+        interruption: Interruption,
+        mut deltas: u64,
+    ) -> AnswerProgress {
+        let mut awaited = Some(awaited);
+        let mut interrupted = interruption == Interruption::Nothing;
+        loop {
+            let following = self.is_following_answer();
+            if !following && awaited.is_none() {
+                return AnswerProgress::Finished;
+            }
+            if following && !interrupted && deltas == 0 {
+                interrupted = true;
+                if interruption.ends_connection() {
+                    return AnswerProgress::Interrupted;
+                }
+                if interruption == Interruption::Stall {
+                    self.run.count("actions", "stall");
+                    self.pause(500, 9000).await;
+                } else if !self.send_during_answer(connection, interruption, &mut awaited).await {
+                    return AnswerProgress::Disconnected;
+                }
+            }
+            let Some(frame) = self.receive(connection, None).await else {
+                return AnswerProgress::Disconnected;
+            };
+            let answers_awaited = awaited.is_some() && frame["id"].as_str() == awaited.as_deref();
+            if frame["type"] == "delta" {
+                deltas = deltas.saturating_sub(1);
+            } else if frame["type"] == "accepted" && answers_awaited {
+                awaited = None;
+            } else if is_rejection(&frame) {
+                self.handle_rejection(&frame);
+                if answers_awaited {
+                    awaited = None;
+                    self.pause(10, 200).await;
+                }
+            }
+        }
+    }
+
+    /// Sends a frame in the middle of an answer. Returns whether that succeeded.
+    async fn send_during_answer(
+        &mut self,
+        connection: &mut Connection,
+        interruption: Interruption,
+        awaited: &mut Option<String>,
+    ) -> bool {
+        self.run.count("actions", &interruption.name());
+        let Some(session) = self.sessions.last_mut() else { return false };
+        let current_key = session.transcript.current_key().unwrap_or_default().to_owned();
+        let frame = match interruption {
+            Interruption::Cancel => json!({"type": "cancel"}),
+            Interruption::History => json!({"type": "history"}),
+            Interruption::Repeat => {
+                self.run.record_sent_question(&current_key);
+                json!({"type": "question", "id": current_key, "question": question_text(&current_key)})
+            }
+            Interruption::ReuseId => {
+                json!({"type": "question", "id": current_key, "question": "Something else?"})
+            }
+            _ => {
+                self.questions += 1;
+                let another_key = question_key(self.number, self.questions);
+                session.pending_key = Some(another_key.clone());
+                *awaited = Some(another_key.clone());
+                self.run.record_sent_question(&another_key);
+                json!({"type": "question", "id": another_key, "question": question_text(&another_key)})
+            }
+        };
+        if matches!(interruption, Interruption::Repeat | Interruption::ReuseId) {
+            *awaited = Some(current_key);
+        }
+        connection.send(&frame).await
+    }
+
+    /// Ends the connection, or leaves it, in the middle of an answer.
+    async fn interrupt(
+        &mut self,
+        mut connection: Connection,
+        interruption: Interruption,
+    ) -> Option<Connection> {
+        self.run.count("actions", &interruption.name());
+        match interruption {
             Interruption::Reset => connection.reset(),
             Interruption::Close => connection.close().await,
             Interruption::HalfClose => {
                 connection.half_close();
-                while let Some(frame) = self.hear(&mut connection, None).await {
+                while let Some(frame) = self.receive(&mut connection, None).await {
                     if frame["type"] == "done" {
                         break;
                     }
                 }
             }
             Interruption::Vanish => {
-                // Nobody reads and nobody closes, while the visitor is back on another connection.
+                // The connection stays open without a reader while the visitor reconnects.
                 let held = Duration::from_secs(self.random.between(2, 12));
                 tokio::spawn(async move {
                     sleep(held).await;
@@ -101,97 +163,5 @@ impl Visitor {
             _ => return Some(connection),
         }
         None
-    }
-
-    /// Hears until nothing more is under way.
-    pub(super) async fn follow(&mut self, on: &mut Connection) -> Line {
-        self.follow_until(on, None, Interruption::Nothing, u64::MAX).await.0
-    }
-
-    /// Hears until nothing more is under way, or until it is time for an interruption that ends the
-    /// connection; says which by `true`. `awaited` is a question that was sent and not answered
-    /// yet.
-    async fn follow_until(
-        &mut self,
-        connection: &mut Connection,
-        mut awaited: Option<String>,
-        how: Interruption,
-        mut deltas: u64,
-    ) -> (Line, bool) {
-        let mut interrupted = how == Interruption::Nothing;
-        loop {
-            let follows = self.sessions.last().is_some_and(|session| session.transcript.is_following());
-            if !follows && awaited.is_none() {
-                return (Line::Open, false);
-            }
-            if follows && !interrupted && deltas == 0 {
-                interrupted = true;
-                match how {
-                    Interruption::Stall => {
-                        self.world.count("acts", "stall");
-                        sleep(Duration::from_millis(self.random.between(500, 9000))).await;
-                    }
-                    Interruption::Reset
-                    | Interruption::HalfClose
-                    | Interruption::Close
-                    | Interruption::Vanish
-                    | Interruption::Race => return (Line::Open, true),
-                    Interruption::Nothing => {}
-                    _ => {
-                        if !self.disturb(connection, how, &mut awaited).await {
-                            return (Line::Ended, false);
-                        }
-                    }
-                }
-            }
-            let Some(frame) = self.hear(connection, None).await else { return (Line::Ended, false) };
-            match frame["type"].as_str().unwrap_or_default() {
-                "delta" => deltas = deltas.saturating_sub(1),
-                "accepted" if frame["id"].as_str() == awaited.as_deref() => awaited = None,
-                "error" if frame.get("turn_id").is_none() => {
-                    self.refused(&frame);
-                    if awaited.is_some() && frame["id"].as_str() == awaited.as_deref() {
-                        awaited = None;
-                        sleep(Duration::from_millis(self.random.between(10, 200))).await;
-                    }
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// Says something in the middle of an answer; whether that could be said.
-    async fn disturb(
-        &mut self,
-        connection: &mut Connection,
-        how: Interruption,
-        awaited: &mut Option<String>,
-    ) -> bool {
-        self.world.count("acts", &format!("{how:?}").to_lowercase());
-        let Some(session) = self.sessions.last_mut() else { return false };
-        let key_now = session.transcript.current_key().unwrap_or_default().to_owned();
-        let frame = match how {
-            Interruption::Cancel => json!({"type": "cancel"}),
-            Interruption::History => json!({"type": "history"}),
-            Interruption::Repeat => {
-                self.world.send(&key_now);
-                json!({"type": "question", "id": key_now, "question": question(&key_now)})
-            }
-            Interruption::RepeatOtherwise => {
-                json!({"type": "question", "id": key_now, "question": "Something else?"})
-            }
-            _ => {
-                self.questions += 1;
-                let another = key(self.number, self.questions);
-                session.pending = Some(another.clone());
-                *awaited = Some(another.clone());
-                self.world.send(&another);
-                json!({"type": "question", "id": another, "question": question(&another)})
-            }
-        };
-        if matches!(how, Interruption::Repeat | Interruption::RepeatOtherwise) {
-            *awaited = Some(key_now);
-        }
-        connection.say(&frame).await
     }
 }

@@ -1,102 +1,106 @@
-//! Two sockets that want the same session at the same time: one gets it, and the other is told.
+//! Two connections that resume the same session at the same time: exactly one may get it.
 
 use std::time::Duration;
 
-use super::connection::{Connection, Heard};
-use super::state::{Line, Visitor, judge, resume_frame};
-use crate::oracle::rules::{Raced, one_owner};
-use crate::oracle::transcript::{Place, Transcript};
+use super::connection::{Connection, Received};
+use super::state::{ConnectionState, Visitor, check_frame, resume_frame};
+use crate::oracle::rules::{RaceResult, check_single_owner};
+use crate::oracle::transcript::{Cursor, Transcript};
 
-/// How long two sockets may believe that they own a session.
-const RACE: Duration = Duration::from_secs(20);
+/// How long both connections may believe that they own the session.
+const RACE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long the race waits for a frame of one connection before it turns to the other.
+const TURN: Duration = Duration::from_millis(50);
 
 impl Visitor {
-    /// Two sockets resume one session at once.
+    /// Resumes the session on two connections at once. Returns the connection that got it.
     pub(super) async fn race(&mut self, old: Connection) -> Option<Connection> {
-        self.world.count("acts", "race");
+        self.run.count("actions", "race");
         let session = self.sessions.last()?.clone();
         let cursor = session.transcript.cursor();
-        self.life = self.world.losses();
-        let (one, other) = tokio::join!(
-            Connection::open(self.world.address, false),
-            Connection::open(self.world.address, false)
+        self.losses_at_connect = self.run.losses();
+        let (first, second) = tokio::join!(
+            Connection::open(self.run.address, false),
+            Connection::open(self.run.address, false)
         );
-        let (mut one, mut other) = (one?, other?);
+        let (mut first, mut second) = (first?, second?);
         let resume = resume_frame(&session, cursor.as_ref());
-        tokio::join!(one.say(&resume), other.say(&resume));
+        tokio::join!(first.send(&resume), second.send(&resume));
         drop(old);
-        let (mut first, mut second) = (
-            Racer::new(session.transcript.clone(), cursor.clone()),
-            Racer::new(session.transcript.clone(), cursor),
-        );
+        let mut first = Racer::new(first, session.transcript.clone(), cursor.clone());
+        let mut second = Racer::new(second, session.transcript.clone(), cursor);
         let began = tokio::time::Instant::now();
-        let blink = Duration::from_millis(50);
-        while first.is_running() && second.is_running() && began.elapsed() < RACE {
-            first.hear(&mut one, blink, self).await;
-            second.hear(&mut other, blink, self).await;
+        while first.is_running() && second.is_running() && began.elapsed() < RACE_TIMEOUT {
+            first.receive(self).await;
+            second.receive(self).await;
         }
-        // The other end may be under way.
-        first.hear(&mut one, blink, self).await;
-        second.hear(&mut other, blink, self).await;
-        let (fate, other_fate) = (first.fate(), second.fate());
-        if let Err(violation) = one_owner(fate, other_fate) {
+        // The close frame of the loser may still be in flight.
+        first.receive(self).await;
+        second.receive(self).await;
+        let results = (first.result(), second.result());
+        if let Err(violation) = check_single_owner(results.0, results.1) {
             self.report(&violation);
         }
-        self.world.count("races", &format!("{fate:?} and {other_fate:?}"));
-        let (winner, mut connection) = match (fate, other_fate) {
-            (Raced::Owns, _) => (first, one),
-            (_, Raced::Owns) => (second, other),
+        self.run.count("races", &format!("{:?} and {:?}", results.0, results.1));
+        let mut winner = match results {
+            (RaceResult::Owner, _) => first,
+            (_, RaceResult::Owner) => second,
             _ => return None,
         };
         let session = self.sessions.last_mut()?;
         session.transcript = winner.transcript;
-        let line = self.follow(&mut connection).await;
-        (line == Line::Open).then_some(connection)
+        let state = self.receive_rest(&mut winner.connection).await;
+        (state == ConnectionState::Open).then_some(winner.connection)
     }
 }
 
-/// One of two sockets that want the same session, with a transcript of its own.
+/// One of the two connections, with its own copy of the transcript.
 #[derive(Debug)]
 struct Racer {
+    connection: Connection,
     transcript: Transcript,
-    cursor: Option<Place>,
+    cursor: Option<Cursor>,
     has_session: bool,
-    /// How it ended, once it has.
-    end: Option<Raced>,
+    /// The final result, if the connection has ended.
+    end: Option<RaceResult>,
 }
 
 impl Racer {
-    fn new(transcript: Transcript, cursor: Option<Place>) -> Self {
-        Self { transcript, cursor, has_session: false, end: None }
+    fn new(connection: Connection, transcript: Transcript, cursor: Option<Cursor>) -> Self {
+        Self { connection, transcript, cursor, has_session: false, end: None }
     }
 
     fn is_running(&self) -> bool {
         self.end.is_none()
     }
 
-    fn fate(&self) -> Raced {
-        self.end.unwrap_or(if self.has_session { Raced::Owns } else { Raced::Ended })
+    fn result(&self) -> RaceResult {
+        self.end.unwrap_or(if self.has_session { RaceResult::Owner } else { RaceResult::Ended })
     }
 
-    async fn hear(&mut self, connection: &mut Connection, patience: Duration, visitor: &Visitor) {
+    /// Receives and checks frames until none arrives for a moment, or an answer ends.
+    async fn receive(&mut self, visitor: &Visitor) {
         while self.is_running() {
-            match connection.hear(patience).await {
-                Heard::Frame(frame) => {
-                    let from = self.cursor.as_ref().filter(|_| !self.has_session);
-                    for violation in judge(&visitor.world, &mut self.transcript, &frame, from, visitor.life) {
+            match self.connection.receive(TURN).await {
+                Received::Frame(frame) => {
+                    let cursor = self.cursor.as_ref().filter(|_| !self.has_session);
+                    let losses = visitor.losses_at_connect;
+                    let transcript = &mut self.transcript;
+                    for violation in check_frame(&visitor.run, transcript, &frame, cursor, losses) {
                         visitor.report(&violation);
                     }
                     self.has_session |= frame["type"] == "session";
                     if frame["type"] == "error" && !self.has_session {
-                        self.end = Some(Raced::Ended);
+                        self.end = Some(RaceResult::Ended);
                     }
                     if frame["type"] == "done" {
                         break;
                     }
                 }
-                Heard::Closed(Some(4409)) => self.end = Some(Raced::ToldThatItLost),
-                Heard::Closed(_) => self.end = Some(Raced::Ended),
-                Heard::Nothing => break,
+                Received::Closed(Some(4409)) => self.end = Some(RaceResult::Superseded),
+                Received::Closed(_) => self.end = Some(RaceResult::Ended),
+                Received::Timeout => break,
             }
         }
     }

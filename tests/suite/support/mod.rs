@@ -13,17 +13,18 @@ use std::future::Future;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::watch;
 
 /// The deadline for anything that should happen immediately. It is generous because build machines
 /// are slow and shared; only a failing test waits this long.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Awaits `future` for at most [`PATIENCE`], and fails the test with `what` after that.
+/// Awaits `future` for at most [`TIMEOUT`], and fails the test with `what` after that.
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, future).await {
+    match tokio::time::timeout(TIMEOUT, future).await {
         Ok(value) => value,
-        Err(_) => panic!("timed out after {PATIENCE:?} waiting for {what}"),
+        Err(_) => panic!("timed out after {TIMEOUT:?} waiting for {what}"),
     }
 }
 
@@ -67,7 +68,7 @@ impl<T: Clone + Debug> Journal<T> {
 
     /// Waits for the oldest entry that no earlier call has returned.
     pub(crate) async fn next(&self, what: &str) -> T {
-        self.wait(PATIENCE, what, |entries| {
+        self.wait(TIMEOUT, what, |entries| {
             let entry = entries.all.get(entries.returned).cloned()?;
             entries.returned += 1;
             Some(entry)
@@ -77,7 +78,7 @@ impl<T: Clone + Debug> Journal<T> {
 
     /// Waits for the first entry, past or future, that `matches`.
     pub(crate) async fn find(&self, what: &str, matches: impl Fn(&T) -> bool) -> T {
-        self.find_within(PATIENCE, what, matches).await
+        self.find_within(TIMEOUT, what, matches).await
     }
 
     /// Like [`Journal::find`], with a longer deadline.
@@ -111,4 +112,11 @@ impl<T: Clone + Debug> Journal<T> {
             }
         }
     }
+}
+
+/// Raises the limit on open files as far as allowed, for tests with many connections. Where that is
+/// not far enough, opening connections fails visibly.
+pub(crate) fn raise_open_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::support::PATIENCE;
+use crate::support::TIMEOUT;
 use crate::support::client::chat::Chat;
 use crate::support::client::http::get;
 use crate::support::server::config::ServerConfig;
@@ -71,7 +71,7 @@ async fn failed_key_check_is_only_a_warning_and_does_not_delay_the_start() {
     let server = Server::start(ServerConfig::openrouter(&upstream).with("HTTP_PROXY", silent)).await;
     server.wait_for_log("the warning about the key", is_warning).await;
 
-    assert!(started.elapsed() < PATIENCE / 4, "{:?}", started.elapsed());
+    assert!(started.elapsed() < TIMEOUT / 4, "{:?}", started.elapsed());
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use crate::support::server::config::ServerConfig;
 use crate::support::server::test_server::Server;
 use crate::support::stores::fresh_store::FreshStore;
 use crate::support::upstream::fake_openrouter::FakeOpenRouter;
-use crate::support::{PATIENCE, within};
+use crate::support::{TIMEOUT, within};
 
 /// Settings under which the visitor sees each failure of the model server: no fallback, no retry,
 /// no circuit breaker.
@@ -104,7 +104,7 @@ pub(crate) const QUESTIONS_IN_ORDER: &str =
 pub(crate) async fn wait_until_stored(store: &FreshStore, query: &str, number: i64) {
     let polling = async {
         while store.query_number(query).await != number {
-            tokio::time::sleep(PATIENCE / 200).await;
+            tokio::time::sleep(TIMEOUT / 200).await;
         }
     };
     within(&format!("{query:?} to return {number}"), polling).await;

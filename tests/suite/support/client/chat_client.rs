@@ -14,7 +14,7 @@ use crate::support::client::answer::{Answer, SessionInfo};
 use crate::support::client::frame_contract::Contract;
 use crate::support::client::handshake::{Handshake, Rejection};
 use crate::support::server::test_server::Server;
-use crate::support::{PATIENCE, within};
+use crate::support::{TIMEOUT, within};
 
 /// A connected client.
 pub(crate) struct ChatClient {
@@ -206,7 +206,7 @@ impl ChatClient {
         self.expect_frame("pong").await;
     }
 
-    /// Receives the next frame, with a deadline other than [`PATIENCE`].
+    /// Receives the next frame, with a deadline other than [`TIMEOUT`].
     pub(crate) async fn receive_within(&mut self, timeout: Duration) -> Value {
         match self.next("a frame", timeout).await {
             Received::Frame(frame) => frame,
@@ -216,7 +216,7 @@ impl ChatClient {
 
     /// Receives the next frame, or the close code as `Err` if the server closes.
     pub(crate) async fn receive_or_close(&mut self) -> Result<Value, u16> {
-        match self.next("a frame or the server to close", PATIENCE).await {
+        match self.next("a frame or the server to close", TIMEOUT).await {
             Received::Frame(frame) => Ok(frame),
             Received::Closed(code) => Err(code),
         }
@@ -226,7 +226,7 @@ impl ChatClient {
     /// if the close frame has none and 1006 if there is no close frame.
     pub(crate) async fn wait_for_close(&mut self) -> u16 {
         loop {
-            if let Received::Closed(code) = self.next("the server to close", PATIENCE).await {
+            if let Received::Closed(code) = self.next("the server to close", TIMEOUT).await {
                 return code;
             }
         }
@@ -250,7 +250,7 @@ impl ChatClient {
     }
 
     async fn receive_expecting(&mut self, what: &str) -> Value {
-        match self.next(what, PATIENCE).await {
+        match self.next(what, TIMEOUT).await {
             Received::Frame(frame) => frame,
             Received::Closed(code) => {
                 panic!("expected {what}, but the server closed with {code}{}", self.recent_frames())

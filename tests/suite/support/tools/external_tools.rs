@@ -10,7 +10,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 /// The deadline for a tool. Interpreters start slowly on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The result of running a tool.
 #[derive(Debug)]
@@ -69,8 +69,8 @@ pub(crate) async fn run_tool(mut command: Command, input: &str) -> ToolOutput {
     let writing = tokio::spawn(async move {
         let _ = stdin.write_all(input.as_bytes()).await;
     });
-    let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await;
-    let output = output.unwrap_or_else(|_| panic!("{command:?} did not end within {PATIENCE:?}"));
+    let output = tokio::time::timeout(TIMEOUT, child.wait_with_output()).await;
+    let output = output.unwrap_or_else(|_| panic!("{command:?} did not end within {TIMEOUT:?}"));
     let output = output.unwrap_or_else(|error| panic!("{command:?}: {error}"));
     writing.abort();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

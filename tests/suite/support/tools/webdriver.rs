@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// The deadline for a command. A browser and its first page start slowly on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The polling interval for conditions on a page. WebDriver has no events to wait for.
 const POLL: Duration = Duration::from_millis(50);
@@ -101,12 +101,12 @@ impl Browser {
 
     /// Polls until a JavaScript expression is true. On timeout it fails with the text of the page.
     pub(crate) async fn wait_until(&self, what: &str, expression: &str) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let mut poll = tokio::time::interval(POLL);
         while self.evaluate(expression).await != Value::Bool(true) {
             if Instant::now() > deadline {
                 let page = self.evaluate("document.body.innerText").await;
-                panic!("timed out after {PATIENCE:?} waiting for {what}; text of the page: {page}");
+                panic!("timed out after {TIMEOUT:?} waiting for {what}; text of the page: {page}");
             }
             poll.tick().await;
         }
@@ -126,11 +126,11 @@ impl Browser {
         let path = format!("/session{}{path}", self.session);
         let body = body.to_string();
         let posting = post(self.driver.address, &path, &body);
-        let response = match tokio::time::timeout(PATIENCE, posting).await {
+        let response = match tokio::time::timeout(TIMEOUT, posting).await {
             Ok(response) => {
                 response.unwrap_or_else(|error| panic!("{path}: no response from chromedriver: {error}"))
             }
-            Err(_) => panic!("{path}: no response from chromedriver within {PATIENCE:?}"),
+            Err(_) => panic!("{path}: no response from chromedriver within {TIMEOUT:?}"),
         };
         let (head, body) = response.split_once("\r\n\r\n").unwrap_or((&response, ""));
         assert!(head.starts_with("HTTP/1.1 200"), "{path} failed: {response}");
@@ -200,7 +200,7 @@ impl Drop for Driver {
         if let Ok(mut stream) = TcpStream::connect(self.address) {
             let request = format!("GET /shutdown HTTP/1.1\r\nHost: {}\r\n\r\n", self.address);
             // An error means that the process has already ended.
-            let _ = stream.set_read_timeout(Some(PATIENCE));
+            let _ = stream.set_read_timeout(Some(TIMEOUT));
             let _ = stream.write_all(request.as_bytes()).and_then(|()| stream.read_to_end(&mut Vec::new()));
         }
         let _ = self.process.kill();

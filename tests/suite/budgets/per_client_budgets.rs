@@ -93,7 +93,7 @@ on_both_stores! {
 
         expect_budget_exceeded(&mut chat.connect().await, "tomorrow").await;
 
-        let other_address = Handshake::new().from_address("127.0.0.2");
+        let other_address = Handshake::new().with_local_address("127.0.0.2");
         let other = ChatClient::connect_with(&chat.server, &other_address).await;
         let mut other = other.unwrap_or_else(|rejection| panic!("{rejection:?}"));
 

@@ -23,7 +23,7 @@ async fn connection_limit_applies_to_each_address_separately() {
     let rejection = rejection.map(|r| (r.status, r.body["code"].clone(), r.header("retry-after").is_some()));
     assert_eq!(rejection, Some((429, "RATE_LIMIT_EXCEEDED".into(), true)));
 
-    let other_address = Handshake::new().from_address("127.0.0.2");
+    let other_address = Handshake::new().with_local_address("127.0.0.2");
     assert!(ChatClient::connect_with(&chat.server, &other_address).await.is_ok());
 
     let scrape = Scrape::fetch(&chat.server).await;

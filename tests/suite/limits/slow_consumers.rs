@@ -181,7 +181,6 @@ async fn a_thousand_stopped_clients_use_bounded_memory_and_delay_nobody() {
     const MAX_KIB_EACH: u64 = 256;
     let upstream = FakeOpenRouter::start().await;
     upstream.always(Script::from_words(&[SHORT_ANSWER]));
-
     let settings =
         [("SLOW_READER_TIMEOUT", "30s"), ("FIRST_FRAME_TIMEOUT", "5m"), ("HEARTBEAT_INTERVAL", "5m")];
     let server = start_server(&upstream, &settings).await;

@@ -105,7 +105,6 @@ on_both_stores! {
 
     async fn every_log_line_is_json_with_time_level_and_message(store: FreshStore) {
         let upstream = FakeOpenRouter::start().await;
-
         let mut server =
             Server::start(ServerConfig::serve(&store, &upstream).with("LOG_LEVEL", "trace")).await;
         let mut visitor = ChatClient::connect(&server).await;

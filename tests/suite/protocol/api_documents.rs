@@ -109,12 +109,12 @@ async fn every_handshake_rejection_is_documented_with_its_headers() {
 
     for (handshake, status) in [
         (Handshake::new(), 429),
-        (Handshake::new().from_address("127.0.0.3"), 503),
+        (Handshake::new().with_local_address("127.0.0.3"), 503),
         (Handshake::new().origin("https://evil.example"), 403),
         (Handshake::new().version("7"), 426),
     ] {
         if status == 503 {
-            let last_place = Handshake::new().from_address("127.0.0.2");
+            let last_place = Handshake::new().with_local_address("127.0.0.2");
             open.push(ChatClient::connect_with(&server, &last_place).await);
         }
         let rejected = ChatClient::connect_with(&server, &handshake).await.err().unwrap();

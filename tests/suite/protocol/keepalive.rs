@@ -181,12 +181,11 @@ async fn slow_handshake_times_out() {
 #[tokio::test]
 async fn connection_burst_is_accepted_up_to_the_limits_and_rejected_beyond() {
     const CLIENTS: usize = 300;
-
     let config =
         ServerConfig::demo().with("MAX_CONNECTIONS", "100").with("MAX_CONNECTIONS_PER_ADDRESS", "60");
     let server = Server::start(config).await;
     // Two addresses. Each may use more than half of the connections.
-    let handshakes = ["127.0.0.2", "127.0.0.3"].map(|from| Handshake::new().from_address(from));
+    let handshakes = ["127.0.0.2", "127.0.0.3"].map(|from| Handshake::new().with_local_address(from));
     let since = Instant::now();
     let connect = async |index: usize| ChatClient::connect_with(&server, &handshakes[index % 2]).await;
     let results = within("all handshakes", join_all((0..CLIENTS).map(connect))).await;

@@ -131,7 +131,7 @@ fn complete_every_second_answer(upstream: &FakeOpenRouter, gate: &Gate) {
 /// Connects, asks the `number`-th question and waits for the first delta.
 async fn ask_in_crowd(server: &Server, number: usize) -> ChatClient {
     let mut visitor = ChatClient::connect(server).await;
-    let question = if number % 2 == 0 { "Ends" } else { "Never ends" };
+    let question = if number.is_multiple_of(2) { "Ends" } else { "Never ends" };
     visitor.ask(&format!("{question}, {number}?")).await;
     visitor.receive_until("delta").await;
     visitor
@@ -161,7 +161,7 @@ on_both_stores! {
         }));
 
         for (number, (text, done, close)) in finishing.await.into_iter().enumerate() {
-            let status = if number % 2 == 0 { "complete" } else { "interrupted" };
+            let status = if number.is_multiple_of(2) { "complete" } else { "interrupted" };
             assert_eq!(
                 (&done["status"], &done["durable"], close),
                 (&json!(status), &json!(true), 1012),

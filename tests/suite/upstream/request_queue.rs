@@ -13,7 +13,7 @@ const ONE_AT_A_TIME: (&str, &str) = ("LLM_MAX_CONCURRENCY", "1");
 
 /// Connects from this local address and starts a session.
 async fn connect_from(chat: &Chat, address: &str) -> ChatClient {
-    let handshake = Handshake::new().from_address(address);
+    let handshake = Handshake::new().with_local_address(address);
     let mut visitor = ChatClient::connect_with(&chat.server, &handshake).await.unwrap();
     visitor.start().await;
     visitor
@@ -95,7 +95,6 @@ async fn question_fails_after_the_queue_timeout() {
 #[tokio::test]
 async fn question_with_too_long_an_expected_wait_is_rejected_immediately() {
     let mut chat = Chat::new(&[ONE_AT_A_TIME, ("LLM_QUEUE_TIMEOUT", "100ms")]).await;
-
     let slow =
         || Script::from_words(&["Slow ", "and ", "steady."]).every(std::time::Duration::from_millis(200));
     chat.upstream.queue(slow());

@@ -71,7 +71,6 @@ async fn retry_waits_for_retry_after() {
 #[tokio::test]
 async fn permanent_failures_are_not_retried() {
     let mut chat = Chat::new(&[NO_EXCERPTS, ("LLM_BREAKER_FAILURES", "0")]).await;
-
     let not_retryable =
         json!({"error": {"code": 503, "message": "no", "availability": {"retryable": false}}});
     let daily_limit = "Rate limit exceeded: free-models-per-day";

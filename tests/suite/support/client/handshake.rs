@@ -86,7 +86,7 @@ impl Handshake {
     }
 
     /// Binds to this local address, such as `127.0.0.2` on Linux, for limits that count by address.
-    pub(crate) fn from_address(mut self, address: &str) -> Self {
+    pub(crate) fn with_local_address(mut self, address: &str) -> Self {
         let parsed = address.parse();
         self.local_address =
             Some(parsed.unwrap_or_else(|error| panic!("invalid address {address}: {error}")));

@@ -123,7 +123,7 @@ fn an_ellipsis_matches_any_number_of_lines() {
 #[tokio::test]
 async fn the_help_of_the_command_line_is_as_shown() {
     let sample = sample_of("resume-chatbot --help");
-    sample.check(&Sandbox::new().run_tool(&arguments(&sample.command), &[]).await);
+    sample.check(&Sandbox::new().run(&arguments(&sample.command), &[]).await);
 }
 
 #[tokio::test]
@@ -145,13 +145,13 @@ async fn check_prints_what_is_shown() {
     let resume = sample_resume();
     let settings =
         [("RESUME_PATH", resume.as_str()), ("OPENROUTER_API_KEY", "sk-or-v1-0a1b2c3d4e5f60718293abcdef")];
-    sample.check(&Sandbox::new().run_tool(&arguments(&sample.command), &settings).await);
+    sample.check(&Sandbox::new().run(&arguments(&sample.command), &settings).await);
 }
 
 #[tokio::test]
 async fn migrate_prints_what_is_shown() {
     let sample = sample_of("resume-chatbot migrate");
-    sample.check(&Sandbox::new().run_tool(&arguments(&sample.command), &[HUMAN_LOG]).await);
+    sample.check(&Sandbox::new().run(&arguments(&sample.command), &[HUMAN_LOG]).await);
 }
 
 #[tokio::test]
@@ -159,7 +159,7 @@ async fn invalid_settings_are_reported_as_shown() {
     let sample = sample_of("OPENROUTER_API_KEY=");
     let words = sample.command.split_whitespace();
     let settings: Vec<(&str, &str)> = words.map_while(|word| word.split_once('=')).collect();
-    sample.check(&Sandbox::new().run_tool(&arguments(&sample.command), &settings).await);
+    sample.check(&Sandbox::new().run(&arguments(&sample.command), &settings).await);
 }
 
 /// Asks one question after another on one connection; returns all frames that the server sends.
@@ -193,12 +193,12 @@ async fn the_reports_of_the_owner_and_the_log_are_as_shown() {
     ask(&server, &[LANGUAGES, CERTIFICATIONS]).await;
     ask(&server, &[LANGUAGES]).await;
 
-    let list = sandbox.run_tool(&["conversations", "list"], &[]).await;
+    let list = sandbox.run(&["conversations", "list"], &[]).await;
     let newest = list[1].split_whitespace().next().unwrap().to_owned();
     sample_of("resume-chatbot conversations list").check(&list);
-    let show = sandbox.run_tool(&["conversations", "show", &newest], &[]).await;
+    let show = sandbox.run(&["conversations", "show", &newest], &[]).await;
     sample_of("resume-chatbot conversations show ").check(&show);
-    let usage = sandbox.run_tool(&["usage", "--by", "model"], &[]).await;
+    let usage = sandbox.run(&["usage", "--by", "model"], &[]).await;
     sample_of("resume-chatbot usage --by model").check(&usage);
 
     let blocks = page("README.md").code_blocks("json");

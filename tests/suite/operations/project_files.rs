@@ -10,7 +10,7 @@ fn tool(name: &str, test: &str) -> Option<PathBuf> {
     python(test).map(|python| python.with_file_name(name))
 }
 
-async fn run_tool(path: &Path, arguments: &[&str]) -> ToolOutput {
+async fn run_in_repository(path: &Path, arguments: &[&str]) -> ToolOutput {
     run_tool(command(path, arguments, &repository_path("")), "").await
 }
 
@@ -26,7 +26,7 @@ async fn actionlint_finds_nothing_in_the_workflows() {
         .map(|entry| entry.unwrap().path().display().to_string())
         .collect();
     let arguments: Vec<&str> = workflows.iter().map(String::as_str).collect();
-    let ran = run_tool(&actionlint, &arguments).await;
+    let ran = run_in_repository(&actionlint, &arguments).await;
     assert!(ran.succeeded, "{}{}", ran.stdout, ran.stderr);
 }
 
@@ -40,7 +40,7 @@ async fn yaml_files_match_the_schemas_of_the_programs_that_read_them() {
         ("vendor.github-issue-forms", ".github/ISSUE_TEMPLATE/bug_report.yml"),
         ("vendor.github-issue-forms", ".github/ISSUE_TEMPLATE/feature_request.yml"),
     ] {
-        let ran = run_tool(&checker, &["--builtin-schema", schema, file]).await;
+        let ran = run_in_repository(&checker, &["--builtin-schema", schema, file]).await;
         assert!(ran.succeeded, "{}{}", ran.stdout, ran.stderr);
     }
 }
@@ -48,7 +48,7 @@ async fn yaml_files_match_the_schemas_of_the_programs_that_read_them() {
 #[tokio::test]
 async fn every_just_recipe_expands_to_commands_that_exist() {
     let Some(just) = tool("just", "the justfile") else { return };
-    let summary = run_tool(&just, &["--summary"]).await;
+    let summary = run_in_repository(&just, &["--summary"]).await;
     assert!(summary.succeeded, "{}", summary.stderr);
     let recipes: Vec<&str> =
         summary.stdout.split_whitespace().filter(|recipe| *recipe != "default").collect();
@@ -58,7 +58,7 @@ async fn every_just_recipe_expands_to_commands_that_exist() {
         if recipe == "bench" {
             arguments.push("session");
         }
-        let ran = run_tool(&just, &arguments).await;
+        let ran = run_in_repository(&just, &arguments).await;
         assert!(ran.succeeded, "{recipe}: {}", ran.stderr);
         // A dry run prints the commands on standard error.
         for command in ran.stderr.lines() {

@@ -19,7 +19,7 @@
 //! the model's server, and writes what comes into a log. The session follows that log and tells the visitor.
 //!
 //! In reading order: [`protocol`] is the wire; [`session`], [`llm`], [`persistence`], [`health`] are the actors, who
-//! write to each other through [`mailbox`]; [`resume`] and [`tokens`] are what prompts are made of; [`safety`] judges what
+//! write to each other through [`mailbox`]; [`resume`] and [`tokens`] are what prompts are made of; [`input_filter`] judges what
 //! visitors send, [`limits`] how much one address may, [`spending`] what a day may cost; [`settings`], [`clock`], [`ids`],
 //! [`incarnation`], [`descriptors`] and [`telemetry`] serve them all; [`supervision`] is what a panic comes to, [`faults`] how tests have
 //! one; [`startup`] is the only place that names every actor, [`shutdown`] the order of leaving.
@@ -31,13 +31,13 @@ pub mod health;
 pub mod http;
 pub mod ids;
 pub mod incarnation;
+pub mod input_filter;
 pub mod limits;
 pub mod llm;
 pub mod mailbox;
 pub mod persistence;
 pub mod protocol;
 pub mod resume;
-pub mod safety;
 pub mod session;
 pub mod settings;
 pub mod shutdown;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use resume_chatbot::safety::injection::{Tally, measure};
+use resume_chatbot::input_filter::injection::{Tally, measure};
 use serde_json::{Value, json};
 
 use super::page::{print, print_json};

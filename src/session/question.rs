@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::conversation::Refusal;
+use crate::input_filter::injection::{Assessment, Scorer};
+use crate::input_filter::{fence, sanitise};
 use crate::persistence::messages::StoredMessage;
 use crate::protocol::MAX_QUESTION_CHARS;
 use crate::protocol::codes::ErrorCode;
-use crate::safety::injection::{Assessment, Scorer};
-use crate::safety::{fence, sanitise};
 use crate::settings::SuspiciousContent;
 use crate::tokens::TokenCounter;
 

@@ -9,6 +9,7 @@ use super::conversation::{Refusal, Wanted};
 use super::socket::SocketContext;
 use crate::clock::Timestamp;
 use crate::ids::TurnId;
+use crate::input_filter::sanitise;
 use crate::mailbox::AskError;
 use crate::persistence::messages::{ForgetSession, SaveFeedback};
 use crate::persistence::{PATIENCE, StorageError};
@@ -16,7 +17,6 @@ use crate::protocol::MAX_COMMENT_CHARS;
 use crate::protocol::client::Rating;
 use crate::protocol::codes::{CloseReason, ErrorCode};
 use crate::protocol::server::ServerFrame;
-use crate::safety::sanitise;
 use crate::supervision::Part;
 
 /// What a visitor thinks of an answer.

@@ -4,8 +4,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 
 use super::group::{Counters, metrics, zeros};
+use crate::input_filter::injection::Family;
 use crate::limits::{Limit, Occupancy};
-use crate::safety::injection::Family;
 
 metrics! {
     /// What visitors may take.

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 
 use super::*;
-use crate::safety::injection::{Family, THRESHOLD, measure};
+use crate::input_filter::injection::{Family, THRESHOLD, measure};
 
 /// One for all cases, because building it unoptimised takes its time.
 static SCORER: LazyLock<Scorer> = LazyLock::new(Scorer::new);

@@ -1,7 +1,7 @@
 //! English words for overriding, extracting, sending.
 
 use super::Entry;
-use crate::safety::injection::concepts::Concept as C;
+use crate::input_filter::injection::concepts::Concept as C;
 
 #[rustfmt::skip]
 pub(super) const ENGLISH: &[Entry] = &[

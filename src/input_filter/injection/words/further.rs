@@ -1,7 +1,7 @@
 //! Dutch, Swedish, Chinese and Russian words for the core of an injection.
 
 use super::Entry;
-use crate::safety::injection::concepts::Concept as C;
+use crate::input_filter::injection::concepts::Concept as C;
 
 #[rustfmt::skip]
 pub(super) const FURTHER: &[Entry] = &[

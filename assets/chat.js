@@ -1,10 +1,10 @@
 /** The chat page: shows a ChatClient's conversation, building every node by hand so that no text can ever become markup. */
 
 import { ChatClient } from "./client.js";
-import { make } from "./growing-text.js";
+import { make } from "./streaming-markdown.js";
 import { TurnView } from "./turn-view.js";
 
-/** @typedef {import("./turns.js").Turn} Turn */
+/** @typedef {import("./turn.js").Turn} Turn */
 
 /** Closer to the end than this counts as reading along. */
 const AT_END_PX = 48;

@@ -4,12 +4,12 @@ import { Connection } from "./connection.js";
 import { Ratings } from "./ratings.js";
 import { SessionStore } from "./session-store.js";
 import { Transcript } from "./transcript.js";
-import { beginsAnew, newId, newTurn } from "./turns.js";
+import { beginsAnew, newId, newTurn } from "./turn.js";
 
-/** @typedef {import("./turns.js").Turn} Turn */
-/** @typedef {import("./turns.js").TurnError} TurnError */
-/** @typedef {import("./turns.js").TurnStatus} TurnStatus */
-/** @typedef {import("./turns.js").HistoryMessage} HistoryMessage */
+/** @typedef {import("./turn.js").Turn} Turn */
+/** @typedef {import("./turn.js").TurnError} TurnError */
+/** @typedef {import("./turn.js").TurnStatus} TurnStatus */
+/** @typedef {import("./turn.js").HistoryMessage} HistoryMessage */
 
 /**
  * @typedef {object} Session

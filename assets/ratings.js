@@ -1,8 +1,8 @@
 /** What the person thinks of answers, until the server has said that it is kept. */
 
-import { newId } from "./turns.js";
+import { newId } from "./turn.js";
 
-/** @typedef {import("./turns.js").Turn} Turn */
+/** @typedef {import("./turn.js").Turn} Turn */
 /** @typedef {"up" | "down" | null} Rating */
 /** @typedef {{turnId: string, rating: Rating, before: Rating}} Unsaved */
 

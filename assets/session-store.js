@@ -27,7 +27,7 @@ export class SessionStore {
     }
   }
 
-  /** @param {import("./client.js").Session} session @param {string | undefined} turnId @param {import("./turns.js").Turn | null} unsent */
+  /** @param {import("./client.js").Session} session @param {string | undefined} turnId @param {import("./turn.js").Turn | null} unsent */
   begin(session, turnId, unsent) {
     this.#own = session.session_id;
     const { session_id, resume_token, expires_at } = session;

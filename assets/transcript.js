@@ -1,9 +1,9 @@
 /** The turns of a conversation as they are shown, and how they come together with what the server has of them. */
 
-import { FINAL, newId, newTurn, turnsFrom } from "./turns.js";
+import { FINAL, newId, newTurn, turnsFrom } from "./turn.js";
 
-/** @typedef {import("./turns.js").Turn} Turn */
-/** @typedef {import("./turns.js").HistoryMessage} HistoryMessage */
+/** @typedef {import("./turn.js").Turn} Turn */
+/** @typedef {import("./turn.js").HistoryMessage} HistoryMessage */
 
 /** The turns, oldest first. */
 export class Transcript {

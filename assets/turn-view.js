@@ -1,8 +1,8 @@
 /** A question and its answer on the screen, with what can be done about the answer. */
 
-import { GrowingText, make } from "./growing-text.js";
+import { GrowingText, make } from "./streaming-markdown.js";
 
-/** @typedef {import("./turns.js").Turn} Turn */
+/** @typedef {import("./turn.js").Turn} Turn */
 
 /**
  * @typedef {object} Page  what a view needs of the page around it

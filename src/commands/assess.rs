@@ -8,7 +8,7 @@ use clap::Args;
 use resume_chatbot::input_filter::injection::{Tally, measure};
 use serde_json::{Value, json};
 
-use super::page::{print, print_json};
+use super::output::{print, print_json};
 use super::{Failed, Outcome};
 
 /// Largest file that is read, in bytes.

@@ -11,7 +11,7 @@ use resume_chatbot::settings::{Purpose, Settings};
 use resume_chatbot::startup::StartupError;
 use resume_chatbot::tokens::TokenCounter;
 
-use super::page::print;
+use super::output::print;
 use super::serve::{instructions, read_resume};
 use super::{EX_CONFIG, Failed, Outcome, load, runtime};
 

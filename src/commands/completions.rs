@@ -3,7 +3,7 @@
 use clap::CommandFactory;
 use clap_complete::{Shell, generate};
 
-use super::page::print;
+use super::output::print;
 use super::{CommandLine, Failed, Outcome};
 
 /// How the generator for bash names the states within a program whose name has a hyphen, and how it looks them up

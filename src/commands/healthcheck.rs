@@ -9,8 +9,8 @@ use clap::Args;
 use resume_chatbot::settings::Purpose;
 use serde::Serialize;
 
-use super::page::{harmless, print, print_json};
-use super::{Failed, Outcome, load, span};
+use super::output::{harmless, print, print_json};
+use super::{Failed, Outcome, duration_arg, load};
 
 /// Where a server says whether it is ready.
 const READINESS: &str = "/health/ready";
@@ -24,7 +24,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     url: Option<String>,
     /// The longest wait for the answer.
-    #[arg(long, value_name = "DUR", default_value = "5s", value_parser = span::parse)]
+    #[arg(long, value_name = "DUR", default_value = "5s", value_parser = duration_arg::parse)]
     timeout: Duration,
     /// Print JSON.
     #[arg(long)]

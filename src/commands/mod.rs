@@ -4,11 +4,11 @@ mod assess;
 mod check;
 mod completions;
 mod conversations;
+mod duration_arg;
 mod healthcheck;
 mod migrate;
-mod page;
+mod output;
 mod serve;
-mod span;
 mod usage;
 
 use std::io::Write;

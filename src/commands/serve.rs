@@ -15,7 +15,7 @@ use resume_chatbot::tokens::TokenCounter;
 use slog::{Logger, info, warn};
 
 use super::migrate::bring_up_to_date;
-use super::page::print;
+use super::output::print;
 use super::{EX_CONFIG, EX_SOFTWARE, Failed, Outcome, load};
 
 /// The resume that `demo` talks about.

@@ -8,13 +8,13 @@ use resume_chatbot::persistence::reports::{Usage, UsageBy};
 use serde::Serialize;
 
 use super::conversations::failed;
-use super::page::{Align, harmless, money, print, print_json, table};
-use super::{Outcome, span, with_reports};
+use super::output::{Align, harmless, money, print, print_json, table};
+use super::{Outcome, duration_arg, with_reports};
 
 #[derive(Args)]
 pub(super) struct Arguments {
     /// Only what was asked in this last time (24h, 7d, 2w).
-    #[arg(long, value_name = "DUR", value_parser = span::parse)]
+    #[arg(long, value_name = "DUR", value_parser = duration_arg::parse)]
     since: Option<Duration>,
     /// A row for each day (UTC), model, or way in which answers ended.
     #[arg(long, value_enum)]
@@ -47,7 +47,7 @@ pub(super) fn usage(arguments: &Arguments, config: Option<&Path>) -> Outcome {
         // Any of them sums up to the total.
         None => (UsageBy::Status, ""),
     };
-    let since = span::ago(arguments.since);
+    let since = duration_arg::ago(arguments.since);
     let mut groups = with_reports(config, async |reports| reports.usage(since, by).await.map_err(failed))?;
     let total = total(&groups);
     if arguments.by.is_none() {

@@ -3,14 +3,14 @@
 //! Everything here is pure: no actor, no clock, no input or output. Every function takes time linear in its text, because
 //! visitors choose the text.
 //!
-//! In reading order: [`sanitise()`] makes a text fit to be shown, stored and sent, with `characters` as its knowledge of
+//! In reading order: [`sanitise()`] makes a text fit to be shown, stored and sent, with `char_class` as its knowledge of
 //! Unicode; [`injection`] scores it; [`fence()`] puts it between marks it cannot forge.
 
-mod characters;
+mod char_class;
 mod fence;
 pub mod injection;
 
-mod sanitise;
+mod sanitize;
 
 pub use fence::fence;
-pub use sanitise::sanitise;
+pub use sanitize::sanitise;

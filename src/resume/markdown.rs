@@ -2,8 +2,8 @@
 
 use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 
+use super::document_builder::Outline;
 use super::headings::known;
-use super::outline::Outline;
 
 /// Enclosed by the separators of a table's cells in every format.
 const CELL: &str = " | ";

@@ -9,15 +9,15 @@
 //! Nothing here is asynchronous and nothing is kept: [`load`] blocks, and is called once at start-up. No reader sees more
 //! than the capped bytes, no archive is unpacked past its own cap, and no parser's panic gets out.
 
+mod document_builder;
 mod docx;
 mod error;
 mod file;
 mod headings;
 mod json_resume;
 mod markdown;
-mod outline;
 mod pdf;
-mod plain;
+mod plain_text;
 
 use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -28,8 +28,8 @@ use sha2::{Digest, Sha256};
 pub use error::ResumeError;
 pub use file::{EXTENSIONS, MAX_FILE_BYTES};
 
+use document_builder::Outline;
 use file::Format;
-use outline::Outline;
 
 /// A resume, whatever file it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,7 +72,7 @@ pub fn load(path: &Path) -> Result<Document, ResumeError> {
 fn parse(format: Format, bytes: &[u8]) -> Result<Outline, ResumeError> {
     match format {
         Format::Markdown => Ok(markdown::parse(file::utf8(bytes)?)),
-        Format::Plain => Ok(plain::parse(file::utf8(bytes)?)),
+        Format::Plain => Ok(plain_text::parse(file::utf8(bytes)?)),
         Format::Json => json_resume::parse(file::utf8(bytes)?),
         Format::Pdf => pdf::parse(bytes),
         Format::Docx => docx::parse(bytes),

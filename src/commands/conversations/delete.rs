@@ -9,8 +9,8 @@ use resume_chatbot::ids::SessionId;
 use resume_chatbot::persistence::reports::Reports;
 use serde::Serialize;
 
-use super::super::page::{print, print_json};
-use super::super::{Failed, Outcome, span};
+use super::super::output::{print, print_json};
+use super::super::{Failed, Outcome, duration_arg};
 use super::{failed, session_id, unknown};
 
 /// Exit code of a command line that was not understood: what would be deleted was not confirmed.
@@ -22,7 +22,7 @@ pub(in super::super) struct Arguments {
     #[arg(value_name = "ID", value_parser = session_id, required_unless_present = "older_than")]
     ids: Vec<SessionId>,
     /// Instead: all conversations in which nothing happened for this time (30d, 12w).
-    #[arg(long, value_name = "DUR", value_parser = span::parse, conflicts_with = "ids")]
+    #[arg(long, value_name = "DUR", value_parser = duration_arg::parse, conflicts_with = "ids")]
     older_than: Option<Duration>,
     /// Only say what would be deleted.
     #[arg(long)]
@@ -45,7 +45,7 @@ struct Deletion {
 
 pub(super) async fn delete(arguments: &Arguments, reports: &Reports) -> Outcome {
     // The time is taken once, so that what was counted is what is deleted, however long the answer takes.
-    let unseen_since = arguments.older_than.map(|span| span::ago(Some(span)));
+    let unseen_since = arguments.older_than.map(|span| duration_arg::ago(Some(span)));
     let ids: Vec<SessionId> = arguments.ids.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
     let (conversations, questions) = match unseen_since {
         Some(before) => reports.count_unseen_since(before).await.map_err(failed)?,

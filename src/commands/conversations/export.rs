@@ -9,8 +9,8 @@ use clap::{Args, ValueEnum};
 use resume_chatbot::persistence::reports::{Conversation, Page, Reports, Selection};
 use tempfile::NamedTempFile;
 
-use super::super::{Failed, Outcome, span};
-use super::{TURNS_AT_ONCE, failed, markdown, transcript};
+use super::super::{Failed, Outcome, duration_arg};
+use super::{TURNS_AT_ONCE, failed, json, markdown};
 
 /// Conversations read at one time, without their words.
 const CONVERSATIONS_AT_ONCE: usize = 100;
@@ -21,7 +21,7 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 #[derive(Args)]
 pub(in super::super) struct Arguments {
     /// Only conversations in which something happened in this last time (24h, 7d, 2w).
-    #[arg(long, value_name = "DUR", value_parser = span::parse)]
+    #[arg(long, value_name = "DUR", value_parser = duration_arg::parse)]
     since: Option<Duration>,
     /// Only conversations with a question whose answer failed, was cut off, or has not ended.
     #[arg(long)]
@@ -48,7 +48,7 @@ pub(super) enum Format {
 pub(super) async fn export(arguments: &Arguments, reports: &Reports) -> Outcome {
     let format = if arguments.json { Format::Json } else { arguments.format };
     let selection = Selection {
-        since: span::ago(arguments.since),
+        since: duration_arg::ago(arguments.since),
         empty_ones: false,
         unanswered_only: arguments.unanswered,
     };
@@ -89,7 +89,7 @@ pub(super) async fn write_conversation(
 ) -> Outcome {
     let heading = match format {
         Format::Markdown => markdown::heading(conversation),
-        Format::Json | Format::Jsonl => transcript::beginning(conversation)?,
+        Format::Json | Format::Jsonl => json::beginning(conversation)?,
     };
     sink.write(&heading)?;
     let mut last = None;
@@ -100,7 +100,7 @@ pub(super) async fn write_conversation(
                 Format::Markdown => sink.write(&markdown::turn(turn))?,
                 Format::Json | Format::Jsonl => {
                     let comma = if last.is_some() { "," } else { "" };
-                    sink.write(&(comma.to_owned() + &transcript::turn(turn)?))?;
+                    sink.write(&(comma.to_owned() + &json::turn(turn)?))?;
                 }
             }
             last = Some(turn.turn_id);
@@ -111,8 +111,8 @@ pub(super) async fn write_conversation(
     }
     match format {
         Format::Markdown => Ok(()),
-        Format::Json => sink.write(transcript::END),
-        Format::Jsonl => sink.write(&(transcript::END.to_owned() + "\n")),
+        Format::Json => sink.write(json::END),
+        Format::Jsonl => sink.write(&(json::END.to_owned() + "\n")),
     }
 }
 

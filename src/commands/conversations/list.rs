@@ -8,14 +8,14 @@ use resume_chatbot::ids::SessionId;
 use resume_chatbot::persistence::reports::{Conversation, Page, Reports, Selection};
 use serde::Serialize;
 
-use super::super::page::{Align, money, print, print_json, table};
-use super::super::{Outcome, span};
+use super::super::output::{Align, money, print, print_json, table};
+use super::super::{Outcome, duration_arg};
 use super::{failed, session_id};
 
 #[derive(Args)]
 pub(in super::super) struct Arguments {
     /// Only conversations in which something happened in this last time (24h, 7d, 2w).
-    #[arg(long, value_name = "DUR", value_parser = span::parse)]
+    #[arg(long, value_name = "DUR", value_parser = duration_arg::parse)]
     since: Option<Duration>,
     /// The most conversations on the page, 1 to 1000.
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
@@ -44,7 +44,7 @@ struct Listing {
 
 pub(super) async fn list(arguments: &Arguments, reports: &Reports) -> Outcome {
     let selection = Selection {
-        since: span::ago(arguments.since),
+        since: duration_arg::ago(arguments.since),
         empty_ones: arguments.all,
         unanswered_only: arguments.unanswered,
     };

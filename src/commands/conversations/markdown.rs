@@ -5,7 +5,7 @@ use resume_chatbot::persistence::reports::Conversation;
 use resume_chatbot::protocol::client::Rating;
 use resume_chatbot::protocol::server::{AnswerMode, TurnStatus};
 
-use super::super::page::{harmless, money};
+use super::super::output::{harmless, money};
 
 /// What stands above a conversation.
 pub(super) fn heading(it: &Conversation) -> String {

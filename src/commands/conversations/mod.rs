@@ -2,10 +2,10 @@
 
 mod delete;
 mod export;
+mod json;
 mod list;
 mod markdown;
 mod show;
-mod transcript;
 
 use std::path::Path;
 

@@ -1,6 +1,6 @@
 //! What was found in a text, and the score that follows from it.
 
-use super::family::Family;
+use super::category::Family;
 use super::rules::Rule;
 
 /// From this score on a text is suspicious. One strong sign reaches it, of weak ones two or three are needed: each weak

@@ -1,9 +1,9 @@
 //! The table of signs: what each looks like, which family it speaks for, and its weight.
 
+use super::category::Family;
+use super::category::Family as F;
 use super::concepts::Concept;
 use super::concepts::Concept as C;
-use super::family::Family;
-use super::family::Family as F;
 use super::scorer::{CountDisguise, CountForm, hidden, styled};
 
 /// What a sign looks like.

@@ -4,10 +4,10 @@ use aho_corasick::AhoCorasick;
 
 use super::assessment::Assessment;
 use super::concepts::Concept;
-use super::folding::{Folded, Folder};
+use super::normalize::{Folded, Folder};
 use super::rules::{RULES, Rule, Sign};
-use super::structure::{Structure, StructureFinder};
-use super::words::VOCABULARY;
+use super::structural::{Structure, StructureFinder};
+use super::vocabulary::VOCABULARY;
 
 /// Words after which a third person's deeds are told: "did she ignore earlier guidelines" is a question about her.
 const REACH_OF_A_SUBJECT: usize = 2;

@@ -11,7 +11,7 @@ use crate::input_filter::injection::{Family, THRESHOLD, measure};
 static SCORER: LazyLock<Scorer> = LazyLock::new(Scorer::new);
 
 /// Questions of honest visitors, many with words that injections also use. One a line.
-const HONEST_QUESTIONS: &str = include_str!("honest_questions.txt");
+const HONEST_QUESTIONS: &str = include_str!("benign_questions.txt");
 
 fn are_suspicious(texts: &[&str], family: Family) {
     for text in texts {

@@ -1,6 +1,6 @@
 //! Reads DOCX: opens the archive within bounds and hands its parts to the reader of paragraphs.
 
-mod body;
+mod blocks;
 mod styles;
 
 use std::io::{Cursor, Read};
@@ -8,7 +8,7 @@ use std::io::{Cursor, Read};
 use zip::ZipArchive;
 
 use super::ResumeError;
-use super::outline::Outline;
+use super::document_builder::Outline;
 use styles::Styles;
 
 /// All parts read together unpack to at most this. The text of a long resume has some hundred KiB of XML.
@@ -26,7 +26,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Outline, ResumeError> {
     // Names and addresses often stand in the page header, which is a part of its own (one for each kind of page).
     for number in 1..=3 {
         if let Some(header) = parts.read(&format!("word/header{number}.xml"))? {
-            for block in body::blocks(&header, &styles).unwrap_or_default() {
+            for block in blocks::blocks(&header, &styles).unwrap_or_default() {
                 if !blocks.contains(&block) && block.text.chars().any(char::is_alphabetic) {
                     blocks.push(block);
                 }
@@ -34,9 +34,9 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Outline, ResumeError> {
         }
     }
     blocks.extend(
-        body::blocks(&body, &styles).map_err(|detail| ResumeError::Damaged { format: "DOCX", detail })?,
+        blocks::blocks(&body, &styles).map_err(|detail| ResumeError::Damaged { format: "DOCX", detail })?,
     );
-    Ok(body::outline(&blocks))
+    Ok(blocks::outline(&blocks))
 }
 
 fn damaged(error: &zip::result::ZipError) -> ResumeError {

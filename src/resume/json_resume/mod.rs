@@ -8,7 +8,7 @@ mod schema;
 use serde_json::error::Category;
 
 use super::ResumeError;
-use super::outline::Outline;
+use super::document_builder::Outline;
 use schema::Resume;
 
 pub(super) fn parse(text: &str) -> Result<Outline, ResumeError> {

@@ -3,7 +3,7 @@
 use super::dates::{date, span};
 use super::lenient::{List, Text};
 use super::schema::{Basics, Education, Project, Resume, Skill, Work};
-use crate::resume::outline::Outline;
+use crate::resume::document_builder::Outline;
 
 pub(super) fn outline(resume: &Resume) -> Outline {
     let mut out = Outline::default();

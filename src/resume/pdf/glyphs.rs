@@ -2,7 +2,7 @@
 
 use pdf_extract::{MediaBox, OutputDev, OutputError, Transform, output_doc_page};
 
-use super::flatten::{FlatPage, Style};
+use super::text_operators::{FlatPage, Style};
 
 /// A crowded page has some ten thousand.
 const MAX_GLYPHS: usize = 200_000;

@@ -7,12 +7,12 @@
 //! The library that knows fonts and encodings panics on pictures, colour spaces and forms it does not know, recurses through
 //! forms without end, and skips two operators that show text. So it is given a copy of each page with nothing but text on it.
 
-mod flatten;
+mod decompression_limit;
+mod glyph_widths;
 mod glyphs;
-mod guard;
 mod lines;
 mod sections;
-mod widths;
+mod text_operators;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use pdf_extract::{Document, Error, Object, encryption::DecryptionError};
 
-use super::outline::Outline;
+use super::document_builder::Outline;
 use super::{ResumeError, panic_message};
 use lines::Line;
 
@@ -34,7 +34,7 @@ const STACK_BYTES: usize = 16 * 1024 * 1024;
 const MAX_PAGES: usize = 200;
 
 pub(super) fn parse(bytes: &[u8]) -> Result<Outline, ResumeError> {
-    guard::check(bytes)?;
+    decompression_limit::check(bytes)?;
     let owned = bytes.to_vec();
     let (sender, receiver) = channel();
     // A thread cannot be stopped from outside: past the deadline it is left behind, and the process is about to exit anyway.
@@ -67,7 +67,7 @@ fn read(bytes: &[u8]) -> Result<Outline, ResumeError> {
         // A PDF that only restricts printing or copying opens with the empty password, as viewers do.
         document.decrypt("").map_err(|error| failed(&error))?;
     }
-    widths::normalise(&mut document);
+    glyph_widths::normalise(&mut document);
     // Pages are copied one by one below; pictures need not be copied with them.
     for object in document.objects.values_mut() {
         if let Object::Stream(stream) = object
@@ -82,7 +82,7 @@ fn read(bytes: &[u8]) -> Result<Outline, ResumeError> {
     }
     let mut all: Vec<Vec<Line>> = Vec::new();
     for page in pages.into_iter().take(MAX_PAGES) {
-        let flat = flatten::flatten(&document, page).map_err(|error| failed(&error))?;
+        let flat = text_operators::flatten(&document, page).map_err(|error| failed(&error))?;
         let glyphs = glyphs::read(&flat).map_err(|error| damaged(&error.to_string()))?;
         all.push(lines::lines(glyphs));
     }

@@ -114,7 +114,7 @@ fn rows(mut fragments: Vec<Fragment>) -> Vec<Row> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::resume::pdf::flatten::Style;
+    use crate::resume::pdf::text_operators::Style;
 
     /// Every character half as wide as it is high, a blank included.
     pub(crate) fn type_at(text: &str, x: f64, y: f64, size: f64, bold: bool) -> Vec<Glyph> {

@@ -1,11 +1,11 @@
 //! Turns the lines of all pages into sections: page numbers away, headings by size and name, broken lines joined.
 
-mod furniture;
+mod headers_footers;
 mod paragraphs;
 
 use super::lines::Line;
+use crate::resume::document_builder::Outline;
 use crate::resume::headings::{Known, after_bullet, in_capitals, known, looks_like_name};
-use crate::resume::outline::Outline;
 use paragraphs::Paragraph;
 
 /// What a line is.
@@ -19,7 +19,7 @@ enum Role {
 }
 
 pub(super) fn outline(pages: Vec<Vec<Line>>) -> Outline {
-    let pages = furniture::without(pages);
+    let pages = headers_footers::without(pages);
     let lines: Vec<&Line> = pages.iter().flatten().collect();
     let style = HeadingStyle::of(&lines);
     let mut out = Outline::default();

@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
+use crate::resume::document_builder::Outline;
 use crate::resume::headings::after_bullet;
-use crate::resume::outline::Outline;
 use crate::resume::pdf::lines::Line;
 
 /// The document's words in lower case, to tell whether a hyphen at the end of a line belongs to the word.

@@ -1,7 +1,7 @@
 //! Reads plain text: headings are guessed from capitals, underlines and well-known names.
 
+use super::document_builder::Outline;
 use super::headings::{after_bullet, in_capitals, known, looks_like_name};
-use super::outline::Outline;
 
 pub(super) fn parse(text: &str) -> Outline {
     let lines: Vec<&str> = text.lines().collect();

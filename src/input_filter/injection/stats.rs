@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::family::Family;
+use super::category::Family;
 use super::scorer::Scorer;
 
 /// How many texts of a list are suspicious.

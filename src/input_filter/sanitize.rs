@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::characters::{
+use super::char_class::{
     BLACK_FLAG, CANCEL_TAG, EMOJI_VARIANT, KEYCAP, Kind, ZERO_WIDTH_JOINER, has_emoji_variant,
     is_joining_letter, is_pictograph, is_right_to_left_letter, is_skin_tone, is_virama, joins_onwards, kind,
     takes_variation,
@@ -182,5 +182,5 @@ impl Kept {
 }
 
 #[cfg(test)]
-#[path = "sanitise_tests.rs"]
+#[path = "sanitize_tests.rs"]
 mod tests;

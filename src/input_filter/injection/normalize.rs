@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use aho_corasick::{AhoCorasick, MatchKind};
 
-use super::disguise::{
+use super::obfuscation::{
     hidden_tag, is_own_word, is_styled_letter, latin_lookalike, leet_letter, plain_letters,
 };
 

@@ -4,8 +4,8 @@ use quick_xml::events::{BytesStart, Event};
 use quick_xml::reader::Reader;
 
 use super::styles::{Role, Styles, attribute, outline_level};
+use crate::resume::document_builder::Outline;
 use crate::resume::headings::{after_bullet, in_capitals, known, looks_like_name};
-use crate::resume::outline::Outline;
 
 /// A paragraph, or a row of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,21 +1,21 @@
-//! Collects headings and lines from any format, tidies them, and closes them into a document.
+//! Builds a document from headings, paragraphs and bullets in reading order.
 
 use super::{Document, ResumeError, Section};
 
-/// The title of what stands above the first heading: usually a job title and contact details.
-const PREAMBLE: &str = "About";
+/// The title of the text before the first heading, usually a job title and contact details.
+const PREAMBLE_TITLE: &str = "About";
 
-/// What a reader of a format writes into.
+/// Collects what a format reader finds. All texts are cleaned with [`clean_line`].
 #[derive(Debug, Default)]
-pub(super) struct Outline {
+pub(super) struct DocumentBuilder {
     name: Option<String>,
     sections: Vec<Section>,
 }
 
-impl Outline {
-    /// The first name that is given stays.
-    pub(super) fn name(&mut self, name: &str) {
-        let name = tidy(name);
+impl DocumentBuilder {
+    /// Sets the person's name, unless the name is blank or already set.
+    pub(super) fn set_name(&mut self, name: &str) {
+        let name = clean_line(name);
         if self.name.is_none() && !name.is_empty() {
             self.name = Some(name);
         }
@@ -25,13 +25,14 @@ impl Outline {
         self.name.is_some()
     }
 
+    /// Returns true if there is no section yet. The name does not count.
     pub(super) fn is_empty(&self) -> bool {
         self.sections.is_empty()
     }
 
-    /// Starts a section; an empty title starts none.
-    pub(super) fn heading(&mut self, level: u8, title: &str) {
-        let title = tidy(title);
+    /// Starts a section. Ignores a blank title.
+    pub(super) fn push_heading(&mut self, level: u8, title: &str) {
+        let title = clean_line(title);
         let title = title.trim_end_matches(':').trim_end();
         if !title.is_empty() {
             self.sections.push(Section {
@@ -42,23 +43,24 @@ impl Outline {
         }
     }
 
-    /// Adds a paragraph; line feeds in it become lines of their own.
-    pub(super) fn paragraph(&mut self, text: &str) {
+    /// Adds each line of the text as a paragraph.
+    pub(super) fn push_paragraph(&mut self, text: &str) {
         for line in text.lines() {
-            self.line("", &tidy(line));
+            self.push_line("", &clean_line(line));
         }
     }
 
-    pub(super) fn bullet(&mut self, text: &str) {
-        self.line("- ", &tidy(text));
+    /// Adds the text, including any line feeds, as one bullet.
+    pub(super) fn push_bullet(&mut self, text: &str) {
+        self.push_line("- ", &clean_line(text));
     }
 
-    fn line(&mut self, prefix: &str, text: &str) {
+    fn push_line(&mut self, prefix: &str, text: &str) {
         if text.is_empty() {
             return;
         }
         if self.sections.is_empty() {
-            self.heading(1, PREAMBLE);
+            self.push_heading(1, PREAMBLE_TITLE);
         }
         if let Some(section) = self.sections.last_mut() {
             if !section.text.is_empty() {
@@ -69,42 +71,49 @@ impl Outline {
         }
     }
 
+    /// Builds the document, named `fallback_name` if neither a name nor a section title was found.
+    ///
     /// # Errors
     ///
-    /// [`ResumeError::Empty`] where no section has any text.
-    pub(super) fn finish(mut self, stem: &str) -> Result<Document, ResumeError> {
+    /// Returns [`ResumeError::Empty`] if no section has any text.
+    pub(super) fn build(mut self, fallback_name: &str) -> Result<Document, ResumeError> {
         if self.sections.iter().all(|section| section.text.is_empty()) {
             return Err(ResumeError::Empty);
         }
-        // The outermost headings are level 1, whether the file began them at `#` or at `###`.
-        let top = self
+        // Shift the levels so that the outermost headings have level 1, wherever the file starts.
+        let outermost = self
             .sections
             .iter()
-            .filter(|section| section.title != PREAMBLE)
+            .filter(|section| section.title != PREAMBLE_TITLE)
             .map(|section| section.level)
             .min();
         for section in &mut self.sections {
-            section.level = (section.level + 1).saturating_sub(top.unwrap_or(1)).max(1);
+            section.level = (section.level + 1).saturating_sub(outermost.unwrap_or(1)).max(1);
         }
         let first_title =
-            self.sections.iter().map(|section| section.title.as_str()).find(|title| *title != PREAMBLE);
-        let name =
-            self.name.take().or_else(|| first_title.map(str::to_owned)).unwrap_or_else(|| stem.to_owned());
+            self.sections.iter().map(|section| section.title.as_str()).find(|title| *title != PREAMBLE_TITLE);
+        let name = self
+            .name
+            .take()
+            .or_else(|| first_title.map(str::to_owned))
+            .unwrap_or_else(|| fallback_name.to_owned());
         Ok(Document { name, sections: self.sections })
     }
 }
 
-/// One line: no control or invisible characters, any white space as single blanks, ligatures as letters.
-pub(super) fn tidy(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
+/// Makes one line of plain text: removes control, invisible and private-use characters, replaces any
+/// run of white space by one space, and writes ligatures as letters.
+pub(super) fn clean_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
             _ if character.is_whitespace() => {
-                if !out.is_empty() && !out.ends_with(' ') {
-                    out.push(' ');
+                if !line.is_empty() && !line.ends_with(' ') {
+                    line.push(' ');
                 }
             }
-            // Zero-width spaces, byte order marks and direction overrides; joiners stay, emoji and Persian need them.
+            // Zero-width spaces, direction overrides and isolates, soft hyphens and replacement
+            // characters. Joiners stay, because emoji and Persian need them.
             '\u{200B}'
             | '\u{2060}'
             | '\u{FEFF}'
@@ -113,17 +122,17 @@ pub(super) fn tidy(text: &str) -> String {
             | '\u{AD}'
             | '\u{FFFD}' => {}
             '\u{E000}'..='\u{F8FF}' => {}
-            '\u{FB00}' => out.push_str("ff"),
-            '\u{FB01}' => out.push_str("fi"),
-            '\u{FB02}' => out.push_str("fl"),
-            '\u{FB03}' => out.push_str("ffi"),
-            '\u{FB04}' => out.push_str("ffl"),
+            '\u{FB00}' => line.push_str("ff"),
+            '\u{FB01}' => line.push_str("fi"),
+            '\u{FB02}' => line.push_str("fl"),
+            '\u{FB03}' => line.push_str("ffi"),
+            '\u{FB04}' => line.push_str("ffl"),
             _ if character.is_control() => {}
-            _ => out.push(character),
+            _ => line.push(character),
         }
     }
-    out.truncate(out.trim_end().len());
-    out
+    line.truncate(line.trim_end().len());
+    line
 }
 
 #[cfg(test)]
@@ -131,27 +140,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tidy_leaves_one_clean_line() {
-        assert_eq!(tidy("  a\u{a0}\tb\u{200B}c\u{0} \u{FB01}x \n"), "a bc fix");
+    fn clean_line_normalizes_white_space_and_ligatures_and_drops_invisible_characters() {
+        assert_eq!(clean_line("  a\u{a0}\tb\u{200B}c\u{0} \u{FB01}x \n"), "a bc fix");
     }
 
     #[test]
-    fn text_above_the_first_heading_is_titled_about() {
-        let mut outline = Outline::default();
-        outline.paragraph("mail@example.org");
-        outline.heading(2, "Skills:");
-        outline.bullet("Rust");
-        let document = outline.finish("cv").unwrap();
-        let titles: Vec<_> =
-            document.sections.iter().map(|s| (s.title.as_str(), s.level, s.text.as_str())).collect();
-        assert_eq!(titles, [("About", 1, "mail@example.org"), ("Skills", 1, "- Rust")]);
+    fn text_before_the_first_heading_is_titled_about() {
+        let mut builder = DocumentBuilder::default();
+        builder.push_paragraph("mail@example.org");
+        builder.push_heading(2, "Skills:");
+        builder.push_bullet("Rust");
+        let document = builder.build("cv").unwrap();
+        let sections: Vec<_> = document
+            .sections
+            .iter()
+            .map(|section| (section.title.as_str(), section.level, section.text.as_str()))
+            .collect();
+        assert_eq!(sections, [("About", 1, "mail@example.org"), ("Skills", 1, "- Rust")]);
         assert_eq!(document.name, "Skills");
     }
 
     #[test]
-    fn headings_without_any_text_are_no_resume() {
-        let mut outline = Outline::default();
-        outline.heading(1, "Skills");
-        assert!(matches!(outline.finish("cv"), Err(ResumeError::Empty)));
+    fn headings_without_text_are_refused_as_empty() {
+        let mut builder = DocumentBuilder::default();
+        builder.push_heading(1, "Skills");
+        assert!(matches!(builder.build("cv"), Err(ResumeError::Empty)));
     }
 }

@@ -1,209 +1,237 @@
-//! Reads the paragraphs and tables of a DOCX part in order, and writes them as an outline.
+//! Parses the paragraphs and table rows of a DOCX part and turns them into a document.
 
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::reader::Reader;
 
-use super::styles::{Role, Styles, attribute, outline_level};
-use crate::resume::document_builder::Outline;
-use crate::resume::headings::{after_bullet, in_capitals, known, looks_like_name};
+use super::styles::{ParagraphRole, Styles, attribute, outline_level};
+use crate::resume::document_builder::DocumentBuilder;
+use crate::resume::headings::{can_be_name, is_heading_in_capitals, is_section_title, strip_bullet};
 
-/// A paragraph, or a row of a table.
+/// A paragraph, or the cells of a table row joined into one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Block {
-    pub(super) role: Role,
+    pub(super) role: ParagraphRole,
     pub(super) text: String,
 }
 
-/// An open `w:p`, `w:tc` or `w:tr`, with the blocks finished inside it.
-struct Frame {
-    kind: Kind,
-    /// Of a paragraph.
-    role: Role,
+/// An open `w:p`, `w:tc` or `w:tr` element.
+struct OpenElement {
+    kind: ElementKind,
+    /// Only used for paragraphs.
+    role: ParagraphRole,
     text: String,
-    /// Of a cell and row; of a paragraph those of the text boxes anchored in it.
+    /// The finished blocks inside the element. In a paragraph, those of its text boxes.
     blocks: Vec<Block>,
-    /// Of a row: the cells so far.
+    /// Only used for rows: the blocks of each finished cell.
     cells: Vec<Vec<Block>>,
 }
 
 #[derive(PartialEq, Eq)]
-enum Kind {
+enum ElementKind {
     Paragraph,
     Cell,
     Row,
 }
 
+/// Parses the blocks of a part in reading order.
+///
 /// # Errors
 ///
-/// What is wrong with the XML.
-pub(super) fn blocks(xml: &str, styles: &Styles) -> Result<Vec<Block>, String> {
+/// Returns the message of the XML parser.
+pub(super) fn parse_blocks(xml: &str, styles: &Styles) -> Result<Vec<Block>, String> {
     let mut reader = Reader::from_str(xml);
-    let mut walk = Walk { styles, frames: Vec::new(), done: Vec::new(), in_text: false, skipping: 0 };
+    let mut parser =
+        BlockParser { styles, open: Vec::new(), finished: Vec::new(), in_text: false, skip_depth: 0 };
     loop {
         match reader.read_event().map_err(|error| error.to_string())? {
-            Event::Start(tag) => walk.open(&tag, true),
-            Event::Empty(tag) => walk.open(&tag, false),
-            Event::End(tag) => walk.close(tag.name().as_ref()),
-            Event::Text(text) if walk.in_text => walk.push(&text),
-            Event::CData(text) if walk.in_text => walk.push(&text),
-            Event::GeneralRef(reference) if walk.in_text => {
+            Event::Start(tag) => parser.start_tag(&tag, TagForm::WithEnd),
+            Event::Empty(tag) => parser.start_tag(&tag, TagForm::SelfClosing),
+            Event::End(tag) => parser.end_tag(tag.name().as_ref()),
+            Event::Text(text) if parser.in_text => parser.push_text(&text),
+            Event::CData(text) if parser.in_text => parser.push_text(&text),
+            Event::GeneralRef(reference) if parser.in_text => {
                 if let Ok(Some(character)) = reference.resolve_char_ref() {
-                    walk.push(character.encode_utf8(&mut [0; 4]));
+                    parser.push_text(character.encode_utf8(&mut [0; 4]));
                 } else if let Some(text) = quick_xml::escape::resolve_predefined_entity(&reference) {
-                    walk.push(text);
+                    parser.push_text(text);
                 }
             }
             Event::Eof => break,
             _ => {}
         }
     }
-    while !walk.frames.is_empty() {
-        walk.pop();
+    while !parser.open.is_empty() {
+        parser.close_element();
     }
-    Ok(walk.done)
+    Ok(parser.finished)
 }
 
-struct Walk<'a> {
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum TagForm {
+    WithEnd,
+    SelfClosing,
+}
+
+struct BlockParser<'a> {
     styles: &'a Styles,
-    frames: Vec<Frame>,
-    done: Vec<Block>,
+    /// From the outermost to the innermost.
+    open: Vec<OpenElement>,
+    finished: Vec<Block>,
+    /// Set inside `w:t`, the only element whose text is shown.
     in_text: bool,
-    /// How deep in elements whose content is not shown or is shown twice.
-    skipping: usize,
+    /// The number of open elements since the outermost skipped one, 0 outside of skipped elements.
+    skip_depth: usize,
 }
 
-impl Walk<'_> {
-    fn open(&mut self, tag: &BytesStart<'_>, has_end: bool) {
+impl BlockParser<'_> {
+    fn start_tag(&mut self, tag: &BytesStart<'_>, form: TagForm) {
         let name = tag.name();
         let name = name.as_ref();
-        // A fallback repeats its text box for old readers; deleted text is only kept for tracking changes.
-        if self.skipping > 0 || matches!(name, "mc:Fallback" | "w:del" | "w:moveFrom") {
-            self.skipping += usize::from(has_end);
+        let has_end = form == TagForm::WithEnd;
+        // A fallback repeats its text box for old readers. Deleted text is kept for change tracking.
+        if self.skip_depth > 0 || matches!(name, "mc:Fallback" | "w:del" | "w:moveFrom") {
+            self.skip_depth += usize::from(has_end);
             return;
         }
         match name {
-            "w:p" if has_end => self.frame(Kind::Paragraph),
-            "w:tc" if has_end => self.frame(Kind::Cell),
-            "w:tr" if has_end => self.frame(Kind::Row),
+            "w:p" if has_end => self.open_element(ElementKind::Paragraph),
+            "w:tc" if has_end => self.open_element(ElementKind::Cell),
+            "w:tr" if has_end => self.open_element(ElementKind::Row),
             "w:t" => self.in_text = has_end,
-            "w:tab" | "w:ptab" => self.push("\t"),
-            "w:br" | "w:cr" => self.push("\n"),
-            "w:noBreakHyphen" => self.push("-"),
+            // The definition of a tab stop is also a `w:tab`. It comes before any text and is
+            // trimmed.
+            "w:tab" | "w:ptab" => self.push_text("\t"),
+            "w:br" | "w:cr" => self.push_text("\n"),
+            "w:noBreakHyphen" => self.push_text("-"),
             "w:pStyle" => {
                 let role = self.styles.role(&attribute(tag, "w:val").unwrap_or_default());
-                self.role(role);
+                self.set_role(role);
             }
-            // 0 takes the number of the style away.
-            "w:numId" if attribute(tag, "w:val").is_some_and(|id| id != "0") => self.role(Role::Bullet),
-            "w:outlineLvl" => self.role(outline_level(tag).map_or(Role::Plain, Role::Heading)),
+            // The value 0 removes the numbering that the style has.
+            "w:numId" if attribute(tag, "w:val").is_some_and(|id| id != "0") => {
+                self.set_role(ParagraphRole::Bullet);
+            }
+            "w:outlineLvl" => {
+                self.set_role(outline_level(tag).map_or(ParagraphRole::Plain, ParagraphRole::Heading));
+            }
             _ => {}
         }
     }
 
-    fn close(&mut self, name: &str) {
-        if self.skipping > 0 {
-            self.skipping -= 1;
+    fn end_tag(&mut self, name: &str) {
+        if self.skip_depth > 0 {
+            self.skip_depth -= 1;
             return;
         }
         match name {
             "w:t" => self.in_text = false,
-            "w:p" | "w:tc" | "w:tr" => self.pop(),
+            "w:p" | "w:tc" | "w:tr" => self.close_element(),
             _ => {}
         }
     }
 
-    fn frame(&mut self, kind: Kind) {
-        self.frames.push(Frame {
+    fn open_element(&mut self, kind: ElementKind) {
+        self.open.push(OpenElement {
             kind,
-            role: Role::Plain,
+            role: ParagraphRole::Plain,
             text: String::new(),
             blocks: Vec::new(),
             cells: Vec::new(),
         });
     }
 
-    fn push(&mut self, text: &str) {
-        if let Some(frame) = self.frames.last_mut() {
-            frame.text.push_str(text);
+    fn push_text(&mut self, text: &str) {
+        if let Some(element) = self.open.last_mut() {
+            element.text.push_str(text);
         }
     }
 
-    /// A heading with a number is a heading, and tab stops (`w:tab` in `w:tabs`) come before any text.
-    fn role(&mut self, role: Role) {
-        if let Some(frame) =
-            self.frames.last_mut().filter(|frame| matches!(frame.role, Role::Plain | Role::Bullet))
-        {
-            frame.role = if role == Role::Plain { frame.role } else { role };
+    /// Sets the role of the paragraph. A title or heading keeps its role, even if it is numbered.
+    fn set_role(&mut self, role: ParagraphRole) {
+        let Some(element) = self.open.last_mut() else { return };
+        let is_final = !matches!(element.role, ParagraphRole::Plain | ParagraphRole::Bullet);
+        if !is_final && role != ParagraphRole::Plain {
+            element.role = role;
         }
     }
 
-    fn pop(&mut self) {
-        let Some(mut frame) = self.frames.pop() else { return };
-        let mut blocks = std::mem::take(&mut frame.blocks);
-        match frame.kind {
-            Kind::Paragraph => {
-                let text = lines(&frame.text);
+    fn close_element(&mut self) {
+        let Some(mut element) = self.open.pop() else { return };
+        let mut blocks = std::mem::take(&mut element.blocks);
+        match element.kind {
+            ElementKind::Paragraph => {
+                let text = separate_tabs(&element.text);
                 if !text.is_empty() {
-                    blocks.push(Block { role: frame.role, text });
+                    blocks.push(Block { role: element.role, text });
                 }
             }
-            Kind::Row => blocks.extend(row(frame.cells)),
-            Kind::Cell => {
-                if let Some(row) = self.frames.last_mut().filter(|frame| frame.kind == Kind::Row) {
+            ElementKind::Row => blocks.extend(row_blocks(element.cells)),
+            ElementKind::Cell => {
+                if let Some(row) = self.open.last_mut().filter(|parent| parent.kind == ElementKind::Row) {
                     row.cells.push(blocks);
                     return;
                 }
             }
         }
-        match self.frames.last_mut() {
+        match self.open.last_mut() {
             Some(parent) => parent.blocks.append(&mut blocks),
-            None => self.done.append(&mut blocks),
+            None => self.finished.append(&mut blocks),
         }
     }
 }
 
-/// Tabs set pieces of a line apart, as cells do.
-fn lines(text: &str) -> String {
-    let line = |line: &str| {
+/// Writes ` | ` for tabs, as between table cells, and removes empty lines.
+fn separate_tabs(text: &str) -> String {
+    let separate_line = |line: &str| {
         line.split('\t').map(str::trim).filter(|piece| !piece.is_empty()).collect::<Vec<_>>().join(" | ")
     };
-    text.lines().map(line).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
+    text.lines().map(separate_line).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
 }
 
-/// Cells of one short paragraph each are a row of data; anything else is a table used for layout, read cell by cell.
-fn row(cells: Vec<Vec<Block>>) -> Vec<Block> {
-    let data = cells.iter().all(|cell| match cell.as_slice() {
+/// Joins the cells into one block if the row holds data, that is at most one short paragraph per
+/// cell. Any other table is used for layout and is read cell by cell.
+fn row_blocks(cells: Vec<Vec<Block>>) -> Vec<Block> {
+    let is_data = cells.iter().all(|cell| match cell.as_slice() {
         [] => true,
-        [only] => only.role == Role::Plain && !only.text.contains('\n') && known(&only.text).is_none(),
+        [block] => {
+            block.role == ParagraphRole::Plain && !block.text.contains('\n') && !is_section_title(&block.text)
+        }
         _ => false,
     });
-    if !data {
+    if !is_data {
         return cells.into_iter().flatten().collect();
     }
     let text = cells.iter().flatten().map(|block| block.text.as_str()).collect::<Vec<_>>().join(" | ");
-    if text.is_empty() { Vec::new() } else { vec![Block { role: Role::Plain, text }] }
+    if text.is_empty() { Vec::new() } else { vec![Block { role: ParagraphRole::Plain, text }] }
 }
 
-pub(super) fn outline(blocks: &[Block]) -> Outline {
-    let mut out = Outline::default();
-    let styled = blocks.iter().any(|block| matches!(block.role, Role::Heading(_)));
+pub(super) fn build_document(blocks: &[Block]) -> DocumentBuilder {
+    let mut builder = DocumentBuilder::default();
+    // In a document without heading styles, lines in capitals are headings.
+    let has_heading_styles = blocks.iter().any(|block| matches!(block.role, ParagraphRole::Heading(_)));
     for block in blocks {
         let text = block.text.as_str();
+        let is_first = !builder.has_name() && builder.is_empty();
         match block.role {
-            Role::Title if !out.has_name() && known(text).is_none() => out.name(text),
-            Role::Title => out.heading(1, text),
-            Role::Heading(1) if !out.has_name() && out.is_empty() && looks_like_name(text) => out.name(text),
-            Role::Heading(level) => out.heading(level, text),
-            Role::Bullet => out.bullet(&text.replace('\n', " ")),
-            Role::Plain if !out.has_name() && out.is_empty() && looks_like_name(text) => out.name(text),
-            Role::Plain if known(text).is_some() || (!styled && in_capitals(text)) => out.heading(1, text),
-            Role::Plain => match after_bullet(text) {
-                Some(rest) => out.bullet(rest),
-                None => out.paragraph(text),
+            ParagraphRole::Title if !builder.has_name() && !is_section_title(text) => builder.set_name(text),
+            ParagraphRole::Title => builder.push_heading(1, text),
+            ParagraphRole::Heading(1) | ParagraphRole::Plain if is_first && can_be_name(text) => {
+                builder.set_name(text);
+            }
+            ParagraphRole::Heading(level) => builder.push_heading(level, text),
+            ParagraphRole::Bullet => builder.push_bullet(&text.replace('\n', " ")),
+            ParagraphRole::Plain
+                if is_section_title(text) || (!has_heading_styles && is_heading_in_capitals(text)) =>
+            {
+                builder.push_heading(1, text);
+            }
+            ParagraphRole::Plain => match strip_bullet(text) {
+                Some(text) => builder.push_bullet(text),
+                None => builder.push_paragraph(text),
             },
         }
     }
-    out
+    builder
 }
 
 #[cfg(test)]
@@ -211,17 +239,17 @@ mod tests {
     use super::*;
 
     fn texts(xml: &str) -> Vec<String> {
-        blocks(xml, &Styles::default()).unwrap().into_iter().map(|block| block.text).collect()
+        parse_blocks(xml, &Styles::default()).unwrap().into_iter().map(|block| block.text).collect()
     }
 
     #[test]
-    fn runs_tabs_breaks_and_references_make_lines() {
+    fn runs_tabs_breaks_and_character_references_become_text() {
         let xml = "<w:p><w:r><w:t>R&amp;D </w:t><w:t>le</w:t></w:r><w:r><w:t>ad</w:t><w:tab/><w:t>2021</w:t><w:br/><w:t>x&#8211;y</w:t></w:r></w:p>";
         assert_eq!(texts(xml), ["R&D lead | 2021\nx–y"]);
     }
 
     #[test]
-    fn tables_go_row_by_row_and_layout_tables_cell_by_cell() {
+    fn data_tables_are_read_by_row_and_layout_tables_by_cell() {
         let cell = |text: &str| format!("<w:tc><w:p><w:r><w:t>{text}</w:t></w:r></w:p></w:tc>");
         assert_eq!(
             texts(&format!("<w:tr>{}{}</w:tr>", cell("Swedish"), cell("native"))),
@@ -231,10 +259,10 @@ mod tests {
     }
 
     #[test]
-    fn text_boxes_are_read_once_and_deleted_text_is_not_read() {
-        let inner = "<w:p><w:r><w:t>box</w:t></w:r></w:p>";
+    fn text_boxes_are_read_once_and_deleted_text_is_skipped() {
+        let text_box = "<w:p><w:r><w:t>box</w:t></w:r></w:p>";
         let xml = format!(
-            "<w:p><mc:Choice>{inner}</mc:Choice><mc:Fallback>{inner}</mc:Fallback><w:del><w:t>no</w:t></w:del><w:r><w:t>own</w:t></w:r></w:p>"
+            "<w:p><mc:Choice>{text_box}</mc:Choice><mc:Fallback>{text_box}</mc:Fallback><w:del><w:t>no</w:t></w:del><w:r><w:t>own</w:t></w:r></w:p>"
         );
         assert_eq!(texts(&xml), ["box", "own"]);
     }

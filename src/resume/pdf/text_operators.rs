@@ -1,53 +1,73 @@
-//! Makes a PDF page with nothing but text on it: forms drawn in place, everything else left out.
+//! Copies a PDF page with only its text operators. Expands forms in place and drops everything else.
 
 use std::collections::BTreeMap;
 
 use pdf_extract::content::{Content, Operation};
 use pdf_extract::{Dictionary, Document, Error, Object, ObjectId, Stream, dictionary};
 
-/// Forms within forms go deeper than this only to exhaust a reader.
-const MAX_DEPTH: usize = 12;
+/// The deepest nesting of forms that is expanded. Real documents nest a few levels.
+const MAX_FORM_DEPTH: usize = 12;
 
-/// Kept operations of one page, and form drawings of one page. A page crowded with text has a few thousand.
+/// The most operations kept of one page. A crowded page has a few thousand.
 const MAX_OPERATIONS: usize = 200_000;
+
+/// The most forms expanded on one page, counted with repetition.
 const MAX_FORMS: usize = 2_000;
 
-/// A document of one page, and what is known about each string shown on it, in order.
-pub(super) struct FlatPage {
+/// The most ancestors of a page that are searched for an inherited attribute.
+const MAX_PAGE_TREE_DEPTH: usize = 64;
+
+/// A page reduced to its text.
+pub(super) struct TextPage {
+    /// A document that has only this page.
     pub(super) document: Document,
-    pub(super) strings: Vec<Style>,
+    /// The style of each string, in the order in which the page shows the strings.
+    pub(super) string_styles: Vec<TextStyle>,
 }
 
-/// How a string is shown, as far as the font's name tells.
+/// The style of a string, as far as the name of its font tells.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Style {
-    pub(super) bold: bool,
-    /// From a font of pictures, whose glyphs carry names such as `GITHUB-SQUARE` as text.
-    pub(super) icon: bool,
+pub(super) struct TextStyle {
+    pub(super) is_bold: bool,
+    /// True for an icon font. Its glyphs have names such as `GITHUB-SQUARE` as their text.
+    pub(super) is_icon: bool,
 }
 
-pub(super) fn flatten(document: &Document, page: ObjectId) -> Result<FlatPage, Error> {
-    let mut walk = Walk {
+impl TextStyle {
+    fn from_font_name(name: &[u8]) -> Self {
+        const BOLD_NAMES: [&str; 5] = ["bold", "black", "heavy", "-semibold", "medi"];
+        const ICON_NAMES: [&str; 2] = ["awesome", "icon"];
+        let name = String::from_utf8_lossy(name).to_lowercase();
+        let contains_any = |parts: &[&str]| parts.iter().any(|part| name.contains(part));
+        Self { is_bold: contains_any(&BOLD_NAMES), is_icon: contains_any(&ICON_NAMES) }
+    }
+}
+
+/// Copies the text of a page.
+pub(super) fn extract_page(document: &Document, page: ObjectId) -> Result<TextPage, Error> {
+    let mut extractor = TextExtractor {
         document,
         operations: Vec::new(),
         fonts: BTreeMap::new(),
-        strings: Vec::new(),
-        forms: 0,
-        open: Vec::new(),
+        string_styles: Vec::new(),
+        form_count: 0,
+        open_forms: Vec::new(),
     };
     let empty = Dictionary::new();
-    let resources =
-        inherited(document, page, b"Resources").and_then(|object| dict(document, object)).unwrap_or(&empty);
-    walk.content(&document.get_page_content(page)?, resources)?;
-    Ok(walk.finish())
+    let resources = inherited_attribute(document, page, b"Resources")
+        .and_then(|object| as_dictionary(document, object))
+        .unwrap_or(&empty);
+    extractor.copy_content(&document.get_page_content(page)?, resources)?;
+    Ok(extractor.into_page())
 }
 
-/// The value of a page or of the nearest node above it that has one.
-fn inherited<'a>(document: &'a Document, mut node: ObjectId, key: &[u8]) -> Option<&'a Object> {
-    for _ in 0..64 {
+/// Returns the attribute of the page or of the nearest ancestor that has it.
+fn inherited_attribute<'a>(document: &'a Document, page: ObjectId, key: &[u8]) -> Option<&'a Object> {
+    let mut node = page;
+    for _ in 0..MAX_PAGE_TREE_DEPTH {
         let dictionary = document.get_dictionary(node).ok()?;
-        if let Ok(found) = dictionary.get(key) {
-            return Some(found);
+        if let Ok(value) = dictionary.get(key) {
+            return Some(value);
         }
         node = dictionary.get(b"Parent").and_then(Object::as_reference).ok()?;
     }
@@ -58,149 +78,175 @@ fn resolve<'a>(document: &'a Document, object: &'a Object) -> Option<&'a Object>
     document.dereference(object).ok().map(|(_, object)| object)
 }
 
-fn dict<'a>(document: &'a Document, object: &'a Object) -> Option<&'a Dictionary> {
+fn as_dictionary<'a>(document: &'a Document, object: &'a Object) -> Option<&'a Dictionary> {
     resolve(document, object)?.as_dict().ok()
 }
 
-fn entry<'a>(document: &'a Document, dictionary: &'a Dictionary, key: &[u8]) -> Option<&'a Object> {
+fn dictionary_value<'a>(
+    document: &'a Document,
+    dictionary: &'a Dictionary,
+    key: &[u8],
+) -> Option<&'a Object> {
     resolve(document, dictionary.get(key).ok()?)
 }
 
-struct Walk<'a> {
+struct TextExtractor<'a> {
     document: &'a Document,
     operations: Vec<Operation>,
-    /// Fonts under new names, because each form has names of its own.
+    /// Fonts by new names, because forms can use the same name for different fonts.
     fonts: BTreeMap<Vec<u8>, &'a Object>,
-    strings: Vec<Style>,
-    forms: usize,
-    /// The forms being drawn, to notice one that draws itself.
-    open: Vec<ObjectId>,
+    string_styles: Vec<TextStyle>,
+    form_count: usize,
+    /// The forms being expanded, to detect a form that contains itself.
+    open_forms: Vec<ObjectId>,
 }
 
-impl<'a> Walk<'a> {
-    fn content(&mut self, content: &[u8], resources: &'a Dictionary) -> Result<(), Error> {
-        // The font belongs to the graphics state, so it is saved and restored with it.
-        let (mut font, mut saved): (Option<Style>, Vec<Option<Style>>) = (None, Vec::new());
-        for operation in Content::decode(content)?.operations {
+/// The part of the graphics state that is tracked: the style of the current font, if it is known.
+///
+/// Like the whole graphics state, it is saved by `q` and restored by `Q`.
+#[derive(Default)]
+struct FontState {
+    current: Option<TextStyle>,
+    saved: Vec<Option<TextStyle>>,
+}
+
+impl<'a> TextExtractor<'a> {
+    /// Copies the text operators of a content stream and expands its forms.
+    fn copy_content(&mut self, content: &[u8], resources: &'a Dictionary) -> Result<(), Error> {
+        let mut font = FontState::default();
+        for Operation { operator, operands } in Content::decode(content)?.operations {
             if self.operations.len() > MAX_OPERATIONS {
                 return Ok(());
             }
-            let Operation { operator, operands } = operation;
             match (operator.as_str(), operands.as_slice()) {
                 ("q", _) => {
-                    saved.push(font);
-                    self.keep("q", Vec::new());
+                    font.saved.push(font.current);
+                    self.push("q", Vec::new());
                 }
-                // One more than was saved would end the state around a form.
+                // An unmatched `Q` would restore the state from before the form.
                 ("Q", _) => {
-                    if let Some(before) = saved.pop() {
-                        font = before;
-                        self.keep("Q", Vec::new());
+                    if let Some(saved) = font.saved.pop() {
+                        font.current = saved;
+                        self.push("Q", Vec::new());
                     }
                 }
-                ("BT" | "ET" | "T*", _) => self.keep(&operator, Vec::new()),
-                ("cm" | "Tm", numbers) if all_numbers(numbers, 6) => self.keep(&operator, operands),
-                ("Td" | "TD", numbers) if all_numbers(numbers, 2) => self.keep(&operator, operands),
-                ("Tc" | "Tw" | "Tz" | "TL" | "Ts", numbers) if all_numbers(numbers, 1) => {
-                    self.keep(&operator, operands)
-                }
-                ("Tf", [Object::Name(name), size]) => font = self.font(resources, name, size),
-                ("Tj", [string @ Object::String(..)]) => self.show(font, std::slice::from_ref(string)),
-                ("TJ", [Object::Array(pieces)]) => self.show(font, pieces),
-                ("'", [string @ Object::String(..)]) => {
-                    self.keep("T*", Vec::new());
-                    self.show(font, std::slice::from_ref(string));
-                }
-                (
-                    "\"",
-                    [word @ (Object::Integer(_) | Object::Real(_)), character, string @ Object::String(..)],
-                ) => {
-                    self.keep("Tw", vec![word.clone()]);
-                    if all_numbers(std::slice::from_ref(character), 1) {
-                        self.keep("Tc", vec![character.clone()]);
-                    }
-                    self.keep("T*", Vec::new());
-                    self.show(font, std::slice::from_ref(string));
-                }
-                ("Do", [Object::Name(name)]) => self.form(resources, name)?,
-                _ => {}
+                ("Do", [Object::Name(name)]) => self.expand_form(resources, name)?,
+                ("Tf", [Object::Name(name), size]) => font.current = self.select_font(resources, name, size),
+                _ => self.copy_text_operator(&operator, operands, font.current),
             }
         }
-        saved.iter().for_each(|_| self.keep("Q", Vec::new()));
+        font.saved.iter().for_each(|_| self.push("Q", Vec::new()));
         Ok(())
     }
 
-    fn keep(&mut self, operator: &str, operands: Vec<Object>) {
+    /// Copies an operator that positions or shows text. Drops any other, and any with wrong operands.
+    fn copy_text_operator(&mut self, operator: &str, operands: Vec<Object>, style: Option<TextStyle>) {
+        match (operator, operands.as_slice()) {
+            ("BT" | "ET" | "T*", _) => self.push(operator, Vec::new()),
+            ("cm" | "Tm", numbers) if are_numbers(numbers, 6) => self.push(operator, operands),
+            ("Td" | "TD", numbers) if are_numbers(numbers, 2) => self.push(operator, operands),
+            ("Tc" | "Tw" | "Tz" | "TL" | "Ts", numbers) if are_numbers(numbers, 1) => {
+                self.push(operator, operands);
+            }
+            ("Tj", [string @ Object::String(..)]) => self.show_text(style, std::slice::from_ref(string)),
+            ("TJ", [Object::Array(pieces)]) => self.show_text(style, pieces),
+            ("'", [string @ Object::String(..)]) => {
+                self.push("T*", Vec::new());
+                self.show_text(style, std::slice::from_ref(string));
+            }
+            (
+                "\"",
+                [
+                    word_spacing @ (Object::Integer(_) | Object::Real(_)),
+                    character_spacing,
+                    string @ Object::String(..),
+                ],
+            ) => {
+                self.push("Tw", vec![word_spacing.clone()]);
+                if are_numbers(std::slice::from_ref(character_spacing), 1) {
+                    self.push("Tc", vec![character_spacing.clone()]);
+                }
+                self.push("T*", Vec::new());
+                self.show_text(style, std::slice::from_ref(string));
+            }
+            _ => {}
+        }
+    }
+
+    fn push(&mut self, operator: &str, operands: Vec<Object>) {
         self.operations.push(Operation::new(operator, operands));
     }
 
-    fn font(&mut self, resources: &'a Dictionary, name: &[u8], size: &Object) -> Option<Style> {
-        let object = entry(self.document, resources, b"Font")?.as_dict().ok()?.get(name).ok()?;
-        let dictionary = dict(self.document, object)?;
-        if !all_numbers(std::slice::from_ref(size), 1) {
+    /// Copies a `Tf` operator. Returns `None` if the font is missing.
+    fn select_font(&mut self, resources: &'a Dictionary, name: &[u8], size: &Object) -> Option<TextStyle> {
+        let font = dictionary_value(self.document, resources, b"Font")?.as_dict().ok()?.get(name).ok()?;
+        let dictionary = as_dictionary(self.document, font)?;
+        if !are_numbers(std::slice::from_ref(size), 1) {
             return None;
         }
-        let known = self.fonts.iter().find(|(_, font)| **font == object).map(|(name, _)| name.clone());
-        let new_name = known.unwrap_or_else(|| format!("F{}", self.fonts.len()).into_bytes());
-        self.fonts.insert(new_name.clone(), object);
-        self.keep("Tf", vec![Object::Name(new_name), size.clone()]);
-        let base = entry(self.document, dictionary, b"BaseFont")
-            .and_then(|base| base.as_name().ok())
+        let known_name = self.fonts.iter().find(|(_, other)| **other == font).map(|(name, _)| name.clone());
+        let new_name = known_name.unwrap_or_else(|| format!("F{}", self.fonts.len()).into_bytes());
+        self.fonts.insert(new_name.clone(), font);
+        self.push("Tf", vec![Object::Name(new_name), size.clone()]);
+        let base_font = dictionary_value(self.document, dictionary, b"BaseFont")
+            .and_then(|name| name.as_name().ok())
             .unwrap_or_default();
-        let base = String::from_utf8_lossy(base).to_lowercase();
-        let bold = ["bold", "black", "heavy", "-semibold", "medi"].iter().any(|weight| base.contains(weight));
-        Some(Style { bold, icon: base.contains("awesome") || base.contains("icon") })
+        Some(TextStyle::from_font_name(base_font))
     }
 
-    /// Without a font there is nothing to read the string with.
-    fn show(&mut self, font: Option<Style>, pieces: &[Object]) {
-        let Some(style) = font else { return };
+    /// Shows strings and the gaps between them. Without a font the strings cannot be decoded.
+    fn show_text(&mut self, style: Option<TextStyle>, pieces: &[Object]) {
+        let Some(style) = style else { return };
         let mut array = Vec::with_capacity(pieces.len());
         for piece in pieces {
             match piece {
-                Object::String(..) => self.strings.push(style),
+                Object::String(..) => self.string_styles.push(style),
                 Object::Integer(_) | Object::Real(_) => {}
                 _ => continue,
             }
             array.push(piece.clone());
         }
-        self.keep("TJ", vec![Object::Array(array)]);
+        self.push("TJ", vec![Object::Array(array)]);
     }
 
-    fn form(&mut self, resources: &'a Dictionary, name: &[u8]) -> Result<(), Error> {
-        self.forms += 1;
-        if self.forms > MAX_FORMS || self.open.len() >= MAX_DEPTH {
+    /// Copies the content of a form in place of the `Do` operator that draws it.
+    fn expand_form(&mut self, resources: &'a Dictionary, name: &[u8]) -> Result<(), Error> {
+        self.form_count += 1;
+        if self.form_count > MAX_FORMS || self.open_forms.len() >= MAX_FORM_DEPTH {
             return Ok(());
         }
         let document = self.document;
-        let objects = entry(document, resources, b"XObject").and_then(|objects| objects.as_dict().ok());
-        let Some(id) = objects.and_then(|objects| objects.get(name).and_then(Object::as_reference).ok())
-        else {
-            return Ok(());
-        };
-        let Ok(stream) = document.get_object(id).and_then(Object::as_stream) else { return Ok(()) };
-        let is_form =
-            entry(document, &stream.dict, b"Subtype").and_then(|kind| kind.as_name().ok()) == Some(b"Form");
-        if !is_form || self.open.contains(&id) {
+        let Some((id, stream)) = self.find_form(resources, name) else { return Ok(()) };
+        if self.open_forms.contains(&id) {
             return Ok(());
         }
-        self.open.push(id);
-        self.keep("q", Vec::new());
+        self.open_forms.push(id);
+        self.push("q", Vec::new());
         if let Some(matrix) =
-            entry(document, &stream.dict, b"Matrix").and_then(|matrix| matrix.as_array().ok())
-            && all_numbers(matrix, 6)
+            dictionary_value(document, &stream.dict, b"Matrix").and_then(|matrix| matrix.as_array().ok())
+            && are_numbers(matrix, 6)
         {
-            self.keep("cm", matrix.clone());
+            self.push("cm", matrix.clone());
         }
-        let own = entry(document, &stream.dict, b"Resources").and_then(|own| own.as_dict().ok());
-        self.content(&stream.get_plain_content()?, own.unwrap_or(resources))?;
-        self.keep("Q", Vec::new());
-        self.open.pop();
+        let own_resources = dictionary_value(document, &stream.dict, b"Resources")
+            .and_then(|resources| resources.as_dict().ok());
+        self.copy_content(&stream.get_plain_content()?, own_resources.unwrap_or(resources))?;
+        self.push("Q", Vec::new());
+        self.open_forms.pop();
         Ok(())
     }
 
-    /// The new page stands in a copy of the document's objects, because the fonts refer to them.
-    fn finish(self) -> FlatPage {
+    /// Returns `None` if the name belongs to an image or to nothing.
+    fn find_form(&self, resources: &'a Dictionary, name: &[u8]) -> Option<(ObjectId, &'a Stream)> {
+        let objects = dictionary_value(self.document, resources, b"XObject")?.as_dict().ok()?;
+        let id = objects.get(name).and_then(Object::as_reference).ok()?;
+        let stream = self.document.get_object(id).and_then(Object::as_stream).ok()?;
+        let subtype = dictionary_value(self.document, &stream.dict, b"Subtype")?.as_name().ok()?;
+        (subtype == b"Form").then_some((id, stream))
+    }
+
+    /// Builds the page in a copy of all objects of the document, because fonts refer to them.
+    fn into_page(self) -> TextPage {
         let mut document = Document::with_version("1.7");
         document.objects = self.document.objects.clone();
         document.max_id = self.document.max_id;
@@ -208,7 +254,7 @@ impl<'a> Walk<'a> {
             fonts.set(name, font.clone());
             fonts
         });
-        // Writing numbers, names and strings into memory does not fail.
+        // Encoding numbers, names and strings does not fail.
         let content = Content { operations: self.operations }.encode().unwrap_or_default();
         let content = document.add_object(Stream::new(Dictionary::new(), content));
         let page = document.add_object(dictionary! {
@@ -221,11 +267,12 @@ impl<'a> Walk<'a> {
             document.add_object(dictionary! { "Type" => "Pages", "Kids" => vec![page.into()], "Count" => 1 });
         let catalog = document.add_object(dictionary! { "Type" => "Catalog", "Pages" => pages });
         document.trailer.set("Root", catalog);
-        FlatPage { document, strings: self.strings }
+        TextPage { document, string_styles: self.string_styles }
     }
 }
 
-fn all_numbers(operands: &[Object], count: usize) -> bool {
+/// Returns true if the operands are exactly `count` numbers.
+fn are_numbers(operands: &[Object], count: usize) -> bool {
     operands.len() == count
         && operands.iter().all(|operand| matches!(operand, Object::Integer(_) | Object::Real(_)))
 }

@@ -1,89 +1,115 @@
-//! Takes page numbers and running headers and footers off the pages.
+//! Removes page numbers and running headers and footers.
 
 use std::collections::HashMap;
 
 use crate::resume::pdf::lines::Line;
 
-/// How many lines at either end of a page can be furniture.
-const AT_EITHER_END: usize = 2;
+/// Headers and footers are at most this many lines.
+const MAX_LINES: usize = 2;
 
-pub(super) fn without(pages: Vec<Vec<Line>>) -> Vec<Vec<Line>> {
-    let mut seen: HashMap<String, usize> = HashMap::new();
-    for page in &pages {
-        let (top, bottom) = ends(page);
-        let mut on_this: Vec<String> =
-            page.iter().filter(|line| line.y >= top || line.y <= bottom).map(pattern).collect();
-        on_this.sort();
-        on_this.dedup();
-        for pattern in on_this {
-            *seen.entry(pattern).or_default() += 1;
+/// Words that can be in a page number, in English and German.
+const PAGE_NUMBER_WORDS: [&str; 5] = ["page", "of", "seite", "von", "p"];
+
+/// Removes the headers and footers of all pages.
+pub(super) fn remove(pages: Vec<Vec<Line>>) -> Vec<Vec<Line>> {
+    let page_counts = count_pages_by_key(&pages);
+    let is_running = |line: &Line| {
+        page_counts.get(&repetition_key(line)).is_some_and(|count| *count > 1) || is_page_number(&line.text)
+    };
+    let remove_from = |(index, page): (usize, Vec<Line>)| {
+        let margins = Margins::of_page(&page);
+        let is_header_or_footer = |line: &Line| {
+            // The first page has the name at its top. Headers of later pages repeat it.
+            let is_in_margin = line.baseline <= margins.bottom || (index > 0 && line.baseline >= margins.top);
+            is_in_margin && is_running(line)
+        };
+        page.into_iter().filter(|line| !is_header_or_footer(line)).collect()
+    };
+    pages.into_iter().enumerate().map(remove_from).collect()
+}
+
+/// Counts on how many pages each line occurs at the top or bottom.
+fn count_pages_by_key(pages: &[Vec<Line>]) -> HashMap<String, usize> {
+    let mut page_counts: HashMap<String, usize> = HashMap::new();
+    for page in pages {
+        let margins = Margins::of_page(page);
+        let mut keys: Vec<String> = page
+            .iter()
+            .filter(|line| line.baseline >= margins.top || line.baseline <= margins.bottom)
+            .map(repetition_key)
+            .collect();
+        keys.sort();
+        keys.dedup();
+        for key in keys {
+            *page_counts.entry(key).or_default() += 1;
         }
     }
-    let repeats = |line: &Line| seen.get(&pattern(line)).is_some_and(|count| *count > 1);
-    let clean = |(index, page): (usize, Vec<Line>)| {
-        let (top, bottom) = ends(&page);
-        let keep = |line: &Line| {
-            let furniture = line.y <= bottom && (repeats(line) || is_page_number(&line.text));
-            // At the top of the first page stands the name itself, not its repetition.
-            !(furniture || (index > 0 && line.y >= top && (repeats(line) || is_page_number(&line.text))))
-        };
-        page.into_iter().filter(keep).collect()
-    };
-    pages.into_iter().enumerate().map(clean).collect()
+    page_counts
 }
 
-/// Baselines at or above the first are at the top of the page, at or below the second at its end.
-fn ends(page: &[Line]) -> (f64, f64) {
-    let mut heights: Vec<f64> = page.iter().map(|line| line.y).collect();
-    heights.sort_by(f64::total_cmp);
-    heights.dedup_by(|a, b| (*a - *b).abs() < 1.0);
-    let bottom = heights.get(AT_EITHER_END - 1).or(heights.last()).copied().unwrap_or_default();
-    let top = heights.iter().rev().nth(AT_EITHER_END - 1).or(heights.first()).copied().unwrap_or_default();
-    (top, bottom)
+/// The areas of a page in which headers and footers are.
+struct Margins {
+    /// Baselines at this height or above are in the top margin.
+    top: f64,
+    /// Baselines at this height or below are in the bottom margin.
+    bottom: f64,
 }
 
-/// The line without what changes from page to page, and its place.
-fn pattern(line: &Line) -> String {
-    let words: String = line.text.chars().filter(|character| !character.is_ascii_digit()).collect();
-    format!("{:.0} {:.0} {words}", line.y, line.size)
+impl Margins {
+    fn of_page(page: &[Line]) -> Self {
+        let mut baselines: Vec<f64> = page.iter().map(|line| line.baseline).collect();
+        baselines.sort_by(f64::total_cmp);
+        baselines.dedup_by(|a, b| (*a - *b).abs() < 1.0);
+        let bottom = baselines.get(MAX_LINES - 1).or(baselines.last());
+        let top = baselines.iter().rev().nth(MAX_LINES - 1).or(baselines.first());
+        Self { top: top.copied().unwrap_or_default(), bottom: bottom.copied().unwrap_or_default() }
+    }
 }
 
-/// `3`, `- 3 -`, `3/4`, `Page 3 of 4`, with whatever stands on the line before it if that is only the page's label.
+/// Returns a key that is the same for repetitions of a line: position, size, and text without digits.
+fn repetition_key(line: &Line) -> String {
+    let text: String = line.text.chars().filter(|character| !character.is_ascii_digit()).collect();
+    format!("{:.0} {:.0} {text}", line.baseline, line.size)
+}
+
+/// Recognizes `3`, `- 3 -`, `3/4` and `Page 3 of 4`, the last also after other text in the line.
 fn is_page_number(text: &str) -> bool {
-    let last = text.rsplit(" | ").next().unwrap_or(text).to_lowercase();
-    let words: Vec<&str> = last
+    let last_piece = text.rsplit(" | ").next().unwrap_or(text).to_lowercase();
+    let words: Vec<&str> = last_piece
         .split(|character: char| !character.is_alphanumeric())
-        .filter(|word| !word.is_empty() && !["page", "of", "seite", "von", "p"].contains(word))
+        .filter(|word| !word.is_empty() && !PAGE_NUMBER_WORDS.contains(word))
         .collect();
-    let numbers = words.iter().all(|word| word.len() <= 3 && word.bytes().all(|byte| byte.is_ascii_digit()));
-    let labelled = last.contains("page") || last.contains("seite");
-    numbers && (1..=2).contains(&words.len()) && (labelled || !text.contains(" | "))
+    let are_numbers =
+        words.iter().all(|word| word.len() <= 3 && word.bytes().all(|byte| byte.is_ascii_digit()));
+    let is_labelled = last_piece.contains("page") || last_piece.contains("seite");
+    are_numbers && (1..=2).contains(&words.len()) && (is_labelled || !text.contains(" | "))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resume::pdf::lines::Column;
 
     fn page(lines: &[(&str, f64)]) -> Vec<Line> {
-        let line = |&(text, y): &(&str, f64)| Line {
+        let line = |&(text, baseline): &(&str, f64)| Line {
             text: text.into(),
-            lead: text.into(),
-            bold: false,
-            pieces: 1,
-            x: 0.0,
-            end: 100.0,
-            y,
+            first_piece: text.into(),
+            is_bold: false,
+            piece_count: 1,
+            left: 0.0,
+            right: 100.0,
+            baseline,
             size: 10.0,
-            column: (0.0, 100.0),
+            column: Column { left: 0.0, right: 100.0 },
         };
         lines.iter().map(line).collect()
     }
 
     #[test]
-    fn what_repeats_at_the_ends_of_pages_is_left_out_but_the_name_stays() {
-        let one = page(&[("Mara", 800.0), ("Work", 700.0), ("Acme", 600.0), ("2026 Mara 1", 20.0)]);
-        let two = page(&[("Mara", 800.0), ("Skills", 700.0), ("Acme", 590.0), ("2026 Mara 2", 20.0)]);
-        let texts: Vec<Vec<String>> = without(vec![one, two])
+    fn repeated_headers_and_footers_are_removed_except_the_name_on_the_first_page() {
+        let first = page(&[("Mara", 800.0), ("Work", 700.0), ("Acme", 600.0), ("2026 Mara 1", 20.0)]);
+        let second = page(&[("Mara", 800.0), ("Skills", 700.0), ("Acme", 590.0), ("2026 Mara 2", 20.0)]);
+        let texts: Vec<Vec<String>> = remove(vec![first, second])
             .into_iter()
             .map(|page| page.into_iter().map(|line| line.text).collect())
             .collect();
@@ -91,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn page_numbers_are_known_on_a_single_page_too() {
+    fn page_numbers_are_recognized_without_repetition() {
         for text in ["3", "- 3 -", "Page 1 of 2", "Mara | Resume | Page 1 of 1", "1/2"] {
             assert!(is_page_number(text), "{text}");
         }

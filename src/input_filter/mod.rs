@@ -1,10 +1,13 @@
-//! What a visitor's text may contain, and how much it looks like an attempt to take over the model.
+//! Cleans the text of visitors and detects prompt injection in it.
 //!
-//! Everything here is pure: no actor, no clock, no input or output. Every function takes time linear in its text, because
-//! visitors choose the text.
+//! Everything here is a pure function of the text, without actors, clocks or I/O. Visitors choose the
+//! text, so every function takes linear time.
 //!
-//! In reading order: [`sanitise()`] makes a text fit to be shown, stored and sent, with `char_class` as its knowledge of
-//! Unicode; [`injection`] scores it; [`fence()`] puts it between marks it cannot forge.
+//! | item | purpose |
+//! |---|---|
+//! | [`sanitize()`] | removes what must not be shown, stored or sent; `char_class` classifies the characters |
+//! | [`injection`] | scores how much a text looks like prompt injection |
+//! | [`fence()`] | encloses a suspicious question in delimiters that it cannot forge |
 
 mod char_class;
 mod fence;
@@ -13,4 +16,4 @@ pub mod injection;
 mod sanitize;
 
 pub use fence::fence;
-pub use sanitize::sanitise;
+pub use sanitize::sanitize;

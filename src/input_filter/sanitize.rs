@@ -1,80 +1,92 @@
-//! Makes a visitor's text fit to be shown, stored and sent: nothing in it is invisible, and nothing visible is lost.
+//! Removes invisible characters from a text, without losing anything visible.
 
 use std::borrow::Cow;
 
 use super::char_class::{
-    BLACK_FLAG, CANCEL_TAG, EMOJI_VARIANT, KEYCAP, Kind, ZERO_WIDTH_JOINER, has_emoji_variant,
-    is_joining_letter, is_pictograph, is_right_to_left_letter, is_skin_tone, is_virama, joins_onwards, kind,
-    takes_variation,
+    BLACK_FLAG, CANCEL_TAG, COMBINING_KEYCAP, CharClass, EMOJI_SELECTOR, TEXT_SELECTOR, ZERO_WIDTH_JOINER,
+    has_emoji_form, has_variation, is_joining_letter, is_pictograph, is_right_to_left_letter, is_skin_tone,
+    is_virama, joins_next_letter,
 };
 
-/// Marks that stay on one base character. The deepest stacks in use (Tibetan, pointed and chanted Hebrew) reach it; text
-/// made to spill over its neighbours has dozens.
+/// The most combining marks on one base character.
+///
+/// The deepest stacks in use (Tibetan, pointed and cantillated Hebrew) have as many. Text that is made
+/// to overflow into other lines has dozens.
 const MAX_MARKS: usize = 8;
 
-/// Line ends in a row that stay: one empty line separates paragraphs, more only push text out of sight.
-const MAX_LINE_ENDS: usize = 2;
+/// The most line breaks in a row. More than one empty line only pushes text out of sight.
+const MAX_LINE_BREAKS: usize = 2;
 
-/// The lengths of a region's name in a flag, in tags: a country and one to four characters of its part.
+/// The number of tags in the name of a region: a country and one to four characters for its part.
 const REGION_TAGS: std::ops::RangeInclusive<usize> = 3..=6;
 
-/// The text without what cannot be seen, and with plain white space.
+/// Removes invisible characters and normalizes white space.
 ///
-/// - Control, format and other invisible characters go, as do embeddings, overrides and isolates of direction.
-/// - Zero-width joiners, variation selectors and tags stay where they make up an emoji, a letter's form or a flag. The
-///   marks of direction U+200E, U+200F and U+061C stay beside punctuation and spaces in a text with right-to-left
-///   letters, where they are needed to place it, and never between two letters.
-/// - A base character keeps at most eight combining marks. Nothing is composed, decomposed or otherwise replaced.
-/// - Runs of spaces of any width become one space, line ends become `\n`, at most two in a row; the ends are trimmed.
+/// - Removes control, format and other invisible characters, including the embeddings, overrides and
+///   isolates of text direction.
+/// - Keeps zero-width joiners, variation selectors and tags where they form an emoji, a letter form or
+///   a flag. Keeps the direction marks U+200E, U+200F and U+061C next to punctuation and spaces in a
+///   text with right-to-left letters, which need them, but never between two letters.
+/// - Keeps at most eight combining marks on a base character. Does not compose, decompose or replace
+///   any character.
+/// - Replaces runs of spaces of any width by one space, and line breaks by `\n`, at most two in a row.
+///   Trims the text.
 ///
-/// Takes linear time. The result is never longer than the text, in bytes and in characters, and is its own result.
+/// Takes linear time. The function is idempotent, and the result is never longer than the text, in
+/// bytes and in characters.
 #[must_use]
-pub fn sanitise(text: &str) -> Cow<'_, str> {
-    if is_already_plain(text) {
+pub fn sanitize(text: &str) -> Cow<'_, str> {
+    if is_clean_ascii(text) {
         return Cow::Borrowed(text);
     }
-    let right_to_left = text.chars().any(is_right_to_left_letter);
-    let mut kept = Kept { text: String::with_capacity(text.len()), ..Kept::default() };
-    // What never stays is left out before anything looks at its neighbours, so that it cannot take an emoji apart.
-    let mut rest = text.chars().filter(|it| kind(*it) != Kind::Refused);
-    while let Some(it) = rest.next() {
+    let has_right_to_left = text.chars().any(is_right_to_left_letter);
+    let mut output = Output { text: String::with_capacity(text.len()), ..Output::default() };
+    // Forbidden characters are skipped here and not in the match, because they must not separate the
+    // parts of an emoji.
+    let mut rest = text.chars().filter(|character| CharClass::from_char(*character) != CharClass::Forbidden);
+    while let Some(character) = rest.next() {
         let next = || rest.clone().next();
-        match kind(it) {
-            Kind::Refused | Kind::Tag => {}
-            Kind::Plain => {
-                kept.base(it);
-                if it == BLACK_FLAG {
-                    let tags = region_tags(rest.clone());
-                    rest.by_ref().take(tags).for_each(|tag| kept.attach(tag));
+        match CharClass::from_char(character) {
+            CharClass::Forbidden | CharClass::Tag => {}
+            CharClass::Visible => {
+                output.push_base(character);
+                if character == BLACK_FLAG {
+                    let tags = count_region_tags(rest.clone());
+                    rest.by_ref().take(tags).for_each(|tag| output.append(tag));
                 }
             }
-            Kind::Mark => kept.mark(it),
-            Kind::Space => kept.space = true,
-            Kind::LineEnd if it == '\r' && next() == Some('\n') => {}
-            Kind::LineEnd => kept.line_ends += 1,
-            Kind::Joiner if kept.joins(it, next()) => kept.attach(it),
-            Kind::Variation if kept.varies(it, next()) => kept.attach(it),
-            Kind::Direction if right_to_left && kept.directs(next()) => kept.base(it),
-            Kind::Joiner | Kind::Variation | Kind::Direction => {}
+            CharClass::CombiningMark => output.push_mark(character),
+            CharClass::Space => output.pending_space = true,
+            CharClass::LineBreak if character == '\r' && next() == Some('\n') => {}
+            CharClass::LineBreak => output.pending_line_breaks += 1,
+            CharClass::Joiner if output.needs_joiner(character, next()) => output.append(character),
+            CharClass::VariationSelector if output.needs_selector(character, next()) => {
+                output.append(character);
+            }
+            CharClass::DirectionMark if has_right_to_left && output.needs_direction_mark(next()) => {
+                output.push_base(character);
+            }
+            CharClass::Joiner | CharClass::VariationSelector | CharClass::DirectionMark => {}
         }
     }
-    if kept.text == text { Cow::Borrowed(text) } else { Cow::Owned(kept.text) }
+    if output.text == text { Cow::Borrowed(text) } else { Cow::Owned(output.text) }
 }
 
-/// The usual case at the price of one look: printable ASCII with single spaces.
-fn is_already_plain(text: &str) -> bool {
+/// Returns true for printable ASCII with single spaces: the usual case, which needs no changes.
+fn is_clean_ascii(text: &str) -> bool {
     let bytes = text.as_bytes();
-    bytes.iter().all(|it| matches!(it, b' '..=b'~'))
+    bytes.iter().all(|byte| matches!(byte, b' '..=b'~'))
         && !bytes.windows(2).any(|pair| pair == b"  ")
         && bytes.first() != Some(&b' ')
         && bytes.last() != Some(&b' ')
 }
 
-/// How many of the characters after a black flag spell a region, its end included; none if they are no region.
-fn region_tags(after: impl Iterator<Item = char>) -> usize {
+/// Counts the tags, including the last one, that name a region after a black flag. Returns 0 if the
+/// characters are not the name of a region.
+fn count_region_tags(after_flag: impl Iterator<Item = char>) -> usize {
     let mut tags = 0;
-    for it in after.take(REGION_TAGS.end() + 1) {
-        match it {
+    for character in after_flag.take(REGION_TAGS.end() + 1) {
+        match character {
             '\u{E0030}'..='\u{E0039}' | '\u{E0061}'..='\u{E007A}' => tags += 1,
             CANCEL_TAG if REGION_TAGS.contains(&tags) => return tags + 1,
             _ => return 0,
@@ -83,100 +95,110 @@ fn region_tags(after: impl Iterator<Item = char>) -> usize {
     0
 }
 
-/// What is kept so far, and what deciding on the next character takes.
+/// The sanitized text so far, with the state for the decision about the next character.
 ///
-/// Decisions look back at what was kept and ahead at most at the very next character, which only counts if it stays in
-/// any case. That is what makes a second run decide the same.
+/// A decision depends on the sanitized text and on the next character at most, and on the latter only
+/// if it stays in any case. This makes the function idempotent.
 #[derive(Default)]
-struct Kept {
+struct Output {
     text: String,
     last: Option<char>,
-    /// The last base character: `last` without the marks on it.
+    /// The last base character, which is `last` unless marks or selectors follow it.
     base: Option<char>,
+    /// The number of marks on `base`.
     marks: usize,
-    space: bool,
-    line_ends: usize,
+    pending_space: bool,
+    pending_line_breaks: usize,
 }
 
-impl Kept {
-    fn base(&mut self, it: char) {
-        self.separate();
-        self.base = Some(it);
+impl Output {
+    fn push_base(&mut self, character: char) {
+        self.flush_white_space();
+        self.base = Some(character);
         self.marks = 0;
-        self.attach(it);
+        self.append(character);
     }
 
-    fn mark(&mut self, it: char) {
-        self.separate();
+    fn push_mark(&mut self, mark: char) {
+        self.flush_white_space();
         if self.marks < MAX_MARKS {
             self.marks += 1;
-            self.attach(it);
+            self.append(mark);
         }
     }
 
-    fn attach(&mut self, it: char) {
-        self.text.push(it);
-        self.last = Some(it);
+    /// Appends a character that belongs to the base character.
+    fn append(&mut self, character: char) {
+        self.text.push(character);
+        self.last = Some(character);
     }
 
-    /// Writes the white space before a character that stays.
-    fn separate(&mut self) {
-        let (space, line_ends) = (std::mem::take(&mut self.space), std::mem::take(&mut self.line_ends));
-        if self.text.is_empty() || !(space || line_ends > 0) {
+    /// Writes the pending white space, unless it is at the start of the text.
+    fn flush_white_space(&mut self) {
+        let has_space = std::mem::take(&mut self.pending_space);
+        let line_breaks = std::mem::take(&mut self.pending_line_breaks);
+        if self.text.is_empty() || !(has_space || line_breaks > 0) {
             return;
         }
         self.marks = 0;
-        if line_ends == 0 {
+        if line_breaks == 0 {
             self.base = Some(' ');
-            self.attach(' ');
+            self.append(' ');
         } else {
             self.base = Some('\n');
-            (0..line_ends.min(MAX_LINE_ENDS)).for_each(|_| self.attach('\n'));
+            (0..line_breaks.min(MAX_LINE_BREAKS)).for_each(|_| self.append('\n'));
         }
     }
 
-    /// The character a joiner or selector would follow.
-    fn before(&self) -> Option<char> {
-        self.last.filter(|_| !self.space && self.line_ends == 0)
+    /// Returns the character directly before the next one, or `None` if white space is pending.
+    fn preceding(&self) -> Option<char> {
+        self.last.filter(|_| !self.pending_space && self.pending_line_breaks == 0)
     }
 
-    fn joins(&self, joiner: char, next: Option<char>) -> bool {
-        let (Some(before), Some(base)) = (self.before(), self.base) else { return false };
+    fn needs_joiner(&self, joiner: char, next: Option<char>) -> bool {
+        let (Some(preceding), Some(base)) = (self.preceding(), self.base) else { return false };
         let next_is = |property: fn(char) -> bool| next.is_some_and(property);
-        // Bengali writes the joiner before the virama, where ya follows ra.
-        if is_virama(before) || (before == base && base.is_alphabetic() && next_is(is_virama)) {
+        let follows_base = preceding == base;
+        // Bengali has the joiner before the virama when the letter ya follows ra.
+        if is_virama(preceding) || (follows_base && base.is_alphabetic() && next_is(is_virama)) {
             return true;
         }
         if joiner == ZERO_WIDTH_JOINER && (is_pictograph(base) || is_skin_tone(base)) {
-            let ends_an_emoji = before == base || before == EMOJI_VARIANT;
-            return ends_an_emoji && next_is(is_pictograph);
+            let follows_emoji = follows_base || preceding == EMOJI_SELECTOR;
+            return follows_emoji && next_is(is_pictograph);
         }
-        // One joiner a letter: two would be a way to hide something.
-        let after_a_letter = before == base || kind(before) == Kind::Mark;
-        after_a_letter
+        // At most one joiner per letter, because sequences of joiners could hide data.
+        let follows_letter = follows_base || CharClass::from_char(preceding) == CharClass::CombiningMark;
+        follows_letter
             && match joiner {
-                ZERO_WIDTH_JOINER => joins_onwards(base),
+                ZERO_WIDTH_JOINER => joins_next_letter(base),
                 _ => is_joining_letter(base) && next_is(is_joining_letter),
             }
     }
 
-    fn varies(&self, selector: char, next: Option<char>) -> bool {
-        let Some(before) = self.before() else { return false };
-        let emoji = matches!(selector, '\u{FE0E}' | EMOJI_VARIANT)
-            && has_emoji_variant(before)
-            && (!before.is_ascii() || next == Some(KEYCAP));
-        emoji || takes_variation(before, selector)
+    fn needs_selector(&self, selector: char, next: Option<char>) -> bool {
+        let Some(preceding) = self.preceding() else { return false };
+        // ASCII digits have an emoji form only as keycaps.
+        let selects_emoji_form = matches!(selector, TEXT_SELECTOR | EMOJI_SELECTOR)
+            && has_emoji_form(preceding)
+            && (!preceding.is_ascii() || next == Some(COMBINING_KEYCAP));
+        selects_emoji_form || has_variation(preceding, selector)
     }
 
-    fn directs(&self, next: Option<char>) -> bool {
-        let before_punctuation = next.is_none_or(|it| {
-            matches!(kind(it), Kind::Space | Kind::LineEnd)
-                || (kind(it) == Kind::Plain && !it.is_alphabetic())
-        });
-        match self.before() {
-            Some(before) if before.is_alphabetic() || kind(before) != Kind::Plain => before_punctuation,
-            // A mark of direction must not become the base of a combining mark after it. Of several in a row the last stays.
-            _ => next.is_none_or(|it| matches!(kind(it), Kind::Plain | Kind::Space | Kind::LineEnd)),
+    fn needs_direction_mark(&self, next: Option<char>) -> bool {
+        let is_next_of =
+            |classes: &[CharClass]| next.is_none_or(|next| classes.contains(&CharClass::from_char(next)));
+        match self.preceding() {
+            Some(preceding)
+                if preceding.is_alphabetic() || CharClass::from_char(preceding) != CharClass::Visible =>
+            {
+                let is_next_letter = next.is_some_and(char::is_alphabetic);
+                is_next_of(&[CharClass::Space, CharClass::LineBreak])
+                    || (is_next_of(&[CharClass::Visible]) && !is_next_letter)
+            }
+            // A direction mark must not become the base of a combining mark. Of several in a row,
+            // the last one stays.
+            _ => is_next_of(&[CharClass::Visible, CharClass::Space, CharClass::LineBreak]),
         }
     }
 }

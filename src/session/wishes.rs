@@ -9,7 +9,7 @@ use super::conversation::{Refusal, Wanted};
 use super::socket::SocketContext;
 use crate::clock::Timestamp;
 use crate::ids::TurnId;
-use crate::input_filter::sanitise;
+use crate::input_filter::sanitize;
 use crate::mailbox::AskError;
 use crate::persistence::messages::{ForgetSession, SaveFeedback};
 use crate::persistence::{PATIENCE, StorageError};
@@ -57,7 +57,7 @@ impl SessionActor {
         let Some(open) = &self.open else {
             return self.refuse(&Refusal::new(ErrorCode::NoSuchTurn), id, ctx);
         };
-        let comment = comment.map(|it| sanitise(&it).into_owned()).filter(|it| !it.is_empty());
+        let comment = comment.map(|it| sanitize(&it).into_owned()).filter(|it| !it.is_empty());
         let length = comment.as_ref().map_or(0, |comment| comment.chars().count());
         if length > MAX_COMMENT_CHARS {
             let refusal = Refusal::new(ErrorCode::MessageTooLong).saying(format!(

@@ -72,7 +72,7 @@ async fn an_attack_is_logged_by_what_it_looks_like_and_not_by_its_words() {
     let mut chat = Chat::with(&[("SUSPICIOUS_CONTENT", "flag")]).await;
     chat.visitor.ask_and_hear(ATTACK).await;
     assert_eq!(shown(chat.upstream.next_request().await.messages()), ATTACK);
-    let noted = |line: &Value| line["families"].as_str().is_some_and(|it| it.contains("instruction"));
+    let noted = |line: &Value| line["categories"].as_str().is_some_and(|it| it.contains("instruction"));
     chat.server.wait_for_log("a line about the attack", noted).await;
     assert!(!json!(chat.server.logs()).to_string().contains("word for word"));
 }
@@ -87,10 +87,10 @@ async fn an_attack_can_be_refused_and_costs_nothing_then() {
     assert_eq!(chat.visitor.ask_and_hear("What does she do?").await.accepted["remaining"], 19);
     assert_eq!(chat.upstream.requests().len(), 1);
     // Who is refused is counted and logged like everybody else.
-    let noted = |line: &Value| line["families"].as_str().is_some_and(|it| it.contains("instruction"));
+    let noted = |line: &Value| line["categories"].as_str().is_some_and(|it| it.contains("instruction"));
     chat.server.wait_for_log("a line about the attack", noted).await;
     let scrape = Scrape::of(&chat.server).await;
-    let suspicious = "limits_suspicious_questions_total{family=\"instruction_override\"}";
+    let suspicious = "limits_suspicious_questions_total{category=\"instruction_override\"}";
     assert_eq!(scrape.value(suspicious), 1.0, "{}", scrape.text);
 }
 

@@ -1,55 +1,35 @@
-//! The families of prompt injection that are told apart.
+//! The categories of prompt injection.
 
-/// What an attempt tries to do, or how it hides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Family {
-    /// Tells the model to drop or replace the instructions it has.
+use strum::{IntoStaticStr, VariantArray};
+
+/// What an injection tries to do, or how it hides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, VariantArray, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub enum Category {
+    /// Tells the model to drop or replace its instructions.
     InstructionOverride,
-    /// Gives the model another identity, or rules for all its further answers.
+    /// Gives the model another identity, or rules for all further answers.
     RoleChange,
-    /// Wants to read the model's instructions.
+    /// Asks for the model's instructions.
     PromptExtraction,
-    /// Imitates the marks that separate a prompt's parts.
+    /// Imitates the delimiters between the parts of a prompt.
     DelimiterForgery,
-    /// Carries text in an encoding that only the model will read.
+    /// Contains text in an encoding that filters do not read.
     EncodedPayload,
-    /// Writes words so that people read them and filters do not.
+    /// Writes words so that people can read them and filters cannot.
     ObfuscatedText,
-    /// Has the answer carry the conversation to another server.
+    /// Makes the answer send the conversation to another server.
     DataExfiltration,
-    /// Declares the model free of restrictions, refusals and scruples.
+    /// Frees the model from restrictions, refusals and ethics.
     PolicyBypass,
     /// Claims an authority over the model that no visitor has.
     AuthorityClaim,
 }
 
-impl Family {
-    /// Every family, in the order of the table of signs.
-    pub const ALL: [Self; 9] = [
-        Self::InstructionOverride,
-        Self::RoleChange,
-        Self::PromptExtraction,
-        Self::DelimiterForgery,
-        Self::EncodedPayload,
-        Self::ObfuscatedText,
-        Self::DataExfiltration,
-        Self::PolicyBypass,
-        Self::AuthorityClaim,
-    ];
-
-    /// The name in logs, metrics and reports.
+impl Category {
+    /// Returns the name used in logs, metrics and reports, such as `instruction_override`.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::InstructionOverride => "instruction_override",
-            Self::RoleChange => "role_change",
-            Self::PromptExtraction => "prompt_extraction",
-            Self::DelimiterForgery => "delimiter_forgery",
-            Self::EncodedPayload => "encoded_payload",
-            Self::ObfuscatedText => "obfuscated_text",
-            Self::DataExfiltration => "data_exfiltration",
-            Self::PolicyBypass => "policy_bypass",
-            Self::AuthorityClaim => "authority_claim",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }

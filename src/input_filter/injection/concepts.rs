@@ -1,11 +1,11 @@
-//! The concepts the vocabulary's words stand for, and the rules are made of.
+//! The concepts that phrases of all languages are mapped to, and that rules match.
 
-/// What a word or phrase means to the scorer, in whatever language.
+/// The meaning of a phrase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Concept {
-    /// She, the candidate: what follows is told of a person and not asked of the model.
+    /// She, the candidate: the words after it say what a person does.
     ThirdPerson,
-    /// To ignore, forget, override.
+    /// Ignore, forget, override.
     Override,
     /// Previous, above, initial.
     Earlier,
@@ -13,82 +13,82 @@ pub(super) enum Concept {
     All,
     /// Instructions, rules, prompt.
     Rules,
-    /// Your, you were told.
+    /// Your; also "you were" and "you have been", for "the rules you have been given".
     Your,
-    /// New, real, updated, of instructions.
-    Fresh,
+    /// New, updated, real (instructions).
+    New,
     /// Stop everything, start over.
-    Halt,
-    /// The resume as what answers rest on.
+    StopEverything,
+    /// The resume, the facts.
     Resume,
-    /// Whatever the resume says: an answer that need not be true.
-    Untruth,
+    /// Whatever the resume says: asks for an answer that need not be true.
+    RegardlessOfResume,
     /// Just print, only say.
-    JustSay,
+    SayOnly,
     /// Show, repeat, print, tell.
     Reveal,
-    /// Repeat or print word for word.
+    /// Repeat, copy, print: verbs that reproduce a text.
     Recite,
-    /// What, which.
+    /// What, which, how.
     What,
-    /// The model's instructions under a name nothing else has.
+    /// The instructions of the model, by a name that means nothing else.
     SystemPrompt,
-    /// The first or earlier instructions, which may be the model's or a colleague's.
+    /// The initial or previous instructions, which can be the model's or those of a colleague.
     EarlyInstructions,
-    /// A system's settings, which may be the model's or a machine's.
+    /// System settings, which can be the model's or those of a machine.
     Configuration,
-    /// What the model was told.
-    Given,
-    /// The text before the question, the beginning of the conversation.
+    /// You were told, you were given.
+    ToldToModel,
+    /// The text above, the start of the conversation.
     TextAbove,
-    /// Sentences in which the model would quote its instructions.
-    OwnWords,
-    /// Not supposed to tell.
+    /// Sentences in which a model quotes its instructions, such as "my instructions are".
+    QuotedInstructions,
+    /// You are not supposed to tell.
     Secrecy,
-    /// Word for word, verbatim.
+    /// Verbatim, word for word.
     Verbatim,
-    /// Base64, rot13, translate, opposite: detours to a copy.
-    Detour,
-    /// To decode.
+    /// Base64, rot13, translate, backwards: asks for a transformed copy.
+    Transform,
+    /// Decode, decipher.
     Decode,
     /// From now on.
-    Henceforth,
-    /// You (will).
+    FromNowOn,
+    /// You, respond, answer.
     You,
     /// Act as, pretend to be.
     Act,
-    /// Act as, at the beginning of a sentence or after "you will".
-    ActNow,
+    /// Act as, at the start of a sentence or after "you will".
+    ActCommand,
     /// You are now.
     YouAreNow,
     /// An AI, a chatbot, a character.
     Persona,
-    /// How each further answer must be.
+    /// Always answer, never say: a rule for all further answers.
     AnswerRule,
-    /// In character, the persona's mode.
+    /// In character, persona mode.
     InCharacter,
     /// The names of well-known jailbreaks.
     Jailbreak,
-    /// Without restrictions, filters, ethics.
+    /// Without restrictions, filters or ethics.
     Unrestricted,
-    /// Unfiltered, amoral, illegal: words honest questions use too.
-    Unscrupulous,
+    /// Unfiltered, illegal, bomb: words that benign questions use too.
+    Harmful,
     /// Never refuse, no warnings.
     NoRefusal,
-    /// To bypass, disable.
+    /// Bypass, disable.
     Bypass,
-    /// Safety, filters, content policy.
+    /// Safety filters, content policy.
     Safety,
-    /// The maker or model of chatbots by name.
+    /// The names of chatbots and their vendors.
     Vendor,
-    /// Override by an administrator, maintenance mode.
-    Authority,
+    /// Administrator override, maintenance mode.
+    PrivilegedMode,
     /// I am your developer.
-    IAmYour,
+    DeveloperClaim,
     /// Send, append, post.
     Send,
     /// The conversation, secrets.
     Secret,
-    /// An address.
+    /// A URL or server.
     Address,
 }

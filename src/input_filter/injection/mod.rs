@@ -1,10 +1,16 @@
-//! How much a question looks like an attempt to take over the model (prompt injection).
+//! Scores how much a question looks like prompt injection, an attempt to take over the model.
 //!
-//! A [`Scorer`] folds the text to plain words (`normalize`, which sees through disguises), finds the `concepts` those
-//! words stand for (`vocabulary` lists them), and looks for concepts that follow one another (`rules`). What is not words
-//! but form (forged marks, encoded payloads, links that carry data away) is found by `structural`. Each sign found has a
-//! weight in one table; the score is the chance that not all of them are accidents. It is a first filter and no proof: the
-//! model's own instructions and the policy on what is flagged are the defence, this decides whom to be careful with.
+//! A [`Scorer`] works in these steps:
+//!
+//! 1. `normalize` reduces the text to plain words, and `obfuscation` undoes the usual disguises.
+//! 2. `vocabulary` maps phrases in ten languages to `concepts`, and `rules` match sequences of
+//!    concepts.
+//! 3. `structural` counts signals that are not words: forged delimiters, encoded data, and links that
+//!    can leak data.
+//! 4. [`Assessment`] combines the weights of the matched rules into a score.
+//!
+//! The score is a first filter, not a proof. The defence is the model's own instructions and the
+//! owner's policy for suspicious questions.
 
 mod assessment;
 mod category;
@@ -18,6 +24,6 @@ mod structural;
 mod vocabulary;
 
 pub use assessment::{Assessment, Evidence, THRESHOLD};
-pub use category::Family;
+pub use category::Category;
 pub use scorer::Scorer;
-pub use stats::{Tally, measure};
+pub use stats::{DetectionStats, measure};

@@ -1,140 +1,163 @@
-//! Folds a text to plain words: one case, one alphabet, no accents, no punctuation.
+//! Normalizes a text to plain words: one case, one alphabet, no accents and no punctuation.
 
 use std::collections::HashSet;
 
 use aho_corasick::{AhoCorasick, MatchKind};
 
 use super::obfuscation::{
-    hidden_tag, is_own_word, is_styled_letter, latin_lookalike, leet_letter, plain_letters,
+    for_each_plain_letter, homoglyph_to_latin, is_leet, is_standalone_word, is_styled_letter, leet_to_letter,
+    tag_to_ascii,
 };
 
-/// The word that stands for the beginning of the text and the end of each sentence.
-pub(super) const SENTENCE: &str = ".";
+/// The word that stands for the start of the text and for the end of each sentence.
+pub(super) const SENTENCE_BREAK: &str = ".";
 
-/// Single letters in a row that are read as a word written with gaps. Honest lists of letters are shorter.
-const SPACED_LETTERS: usize = 6;
+/// The least number of single letters in a row that are read as spaced-out words. Lists of letters in
+/// benign questions are shorter.
+const MIN_SPACED_LETTERS: usize = 6;
 
-/// Words at least this long are searched for known words written without spaces, in letters.
-const GLUED_LETTERS: usize = 16;
+/// The least length, in letters, of a word that is searched for known words without spaces between
+/// them.
+const MIN_JOINED_LETTERS: usize = 16;
 
-/// The longest name of a region after a black flag, as in 🏴󠁧󠁢󠁥󠁮󠁧󠁿: tags that hide nothing.
-const REGION_TAGS: usize = 6;
+/// The least length of a word that is recognized in disguise. Shorter words occur in others by chance.
+const MIN_KNOWN_WORD_LETTERS: usize = 4;
 
-/// The shortest word that is looked for in disguise: shorter ones occur in others by chance.
-const LEAST_DISGUISED: usize = 4;
+/// The most tags that name a region after a black flag, as in 🏴󠁧󠁢󠁥󠁮󠁧󠁿. These tags hide nothing.
+const MAX_REGION_TAGS: usize = 6;
 
 const BLACK_FLAG: char = '\u{1F3F4}';
 
-/// A folded text.
+/// The words of a text, and the number of disguises that were undone.
 #[derive(Debug, Default)]
-pub(super) struct Folded {
-    /// The words with one space before, between and after them.
+pub(super) struct NormalizedText {
+    /// The words, with one space before, between and after them.
     pub(super) words: String,
-    /// Known words that were written with digits or signs for letters.
-    pub(super) leet: usize,
-    /// Known words that were written with gaps between the letters.
-    pub(super) spaced: usize,
-    /// Words that mix the Latin alphabet with letters of another one that look like it.
-    pub(super) mixed: usize,
-    /// Letters of styled alphabets.
-    pub(super) styled: usize,
-    /// Tags outside of flags' names.
-    pub(super) hidden: usize,
+    /// Known words with digits or signs for letters.
+    pub(super) leet_words: usize,
+    /// Known words with spaces between their letters.
+    pub(super) spaced_words: usize,
+    /// Words with Latin letters and similar letters of another alphabet.
+    pub(super) mixed_alphabet_words: usize,
+    /// Letters in mathematical, enclosed or full-width forms.
+    pub(super) styled_letters: usize,
+    /// Invisible tags, except in the names of flags.
+    pub(super) hidden_tags: usize,
 }
 
-/// The words worth recognising in disguise.
-pub(super) struct Folder {
-    known: HashSet<String>,
-    within: Option<AhoCorasick>,
+/// Normalizes texts and recognizes known words in disguise.
+pub(super) struct Normalizer {
+    known_words: HashSet<String>,
+    /// Finds known words inside other text. `None` if there are too many words to build it, which
+    /// does not happen; then joined and spaced-out words are not recognized.
+    known_word_finder: Option<AhoCorasick>,
 }
 
-impl Folder {
-    /// A folder that recognises the words of these folded phrases in disguise.
+impl Normalizer {
+    /// Creates a normalizer that recognizes the words of these normalized phrases in disguise.
     pub(super) fn new<'a>(phrases: impl Iterator<Item = &'a str>) -> Self {
-        let long_enough =
-            |it: &&str| it.len() >= LEAST_DISGUISED && it.bytes().all(|it| it.is_ascii_lowercase());
-        let known: HashSet<String> =
-            phrases.flat_map(str::split_whitespace).filter(long_enough).map(Into::into).collect();
-        // Without it (too many words, which cannot be) glued and spaced words stay unread, and the rest works.
-        let within = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&known).ok();
-        Self { known, within }
+        let is_recognizable = |word: &&str| {
+            word.len() >= MIN_KNOWN_WORD_LETTERS && word.bytes().all(|byte| byte.is_ascii_lowercase())
+        };
+        let known_words: HashSet<String> =
+            phrases.flat_map(str::split_whitespace).filter(is_recognizable).map(Into::into).collect();
+        let known_word_finder =
+            AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&known_words).ok();
+        Self { known_words, known_word_finder }
     }
 
-    /// Folds a text, in linear time.
-    pub(super) fn fold(&self, text: &str) -> Folded {
-        let mut folding =
-            Folding { folder: self, folded: Folded::default(), word: String::new(), single: 0, letters: 0 };
-        folding.folded.words.push(' ');
-        folding.sentence();
-        let mut before = [' '; 2];
-        let mut flag_tags = 0;
-        for it in text.chars() {
-            let folded = &mut folding.folded;
-            folded.styled += usize::from(is_styled_letter(it));
-            if hidden_tag(it).is_none() {
-                flag_tags = if it == BLACK_FLAG { REGION_TAGS } else { 0 };
-            } else if flag_tags > 0 {
-                flag_tags -= 1;
+    /// Normalizes a text in linear time.
+    pub(super) fn normalize(&self, text: &str) -> NormalizedText {
+        let mut builder = WordBuilder::new(self);
+        let mut previous = [' '; 2];
+        let mut remaining_flag_tags = 0;
+        for character in text.chars() {
+            let counts = &mut builder.normalized;
+            counts.styled_letters += usize::from(is_styled_letter(character));
+            if tag_to_ascii(character).is_none() {
+                remaining_flag_tags = if character == BLACK_FLAG { MAX_REGION_TAGS } else { 0 };
+            } else if remaining_flag_tags > 0 {
+                remaining_flag_tags -= 1;
                 continue;
             } else {
-                folded.hidden += 1;
+                counts.hidden_tags += 1;
             }
-            // systemPrompt is two words, iGnOrE is one.
-            if it.is_ascii_uppercase() && before.iter().all(char::is_ascii_lowercase) {
-                folding.end_word();
+            // `systemPrompt` is two words, but `iGnOrE` is one.
+            if character.is_ascii_uppercase() && previous.iter().all(char::is_ascii_lowercase) {
+                builder.end_word();
             }
-            before = [before[1], it];
-            plain_letters(it, |plain| folding.take(plain));
+            previous = [previous[1], character];
+            for_each_plain_letter(character, |letter| builder.push_letter(letter));
         }
-        folding.end_word();
-        folding.end_spaced();
-        folding.sentence();
-        folding.folded
+        builder.finish()
     }
 
-    fn known_words<'a>(&'a self, glued: &'a str) -> impl Iterator<Item = &'a str> {
-        self.within
+    fn find_known_words<'a>(&'a self, text: &'a str) -> impl Iterator<Item = &'a str> {
+        self.known_word_finder
             .iter()
-            .flat_map(move |within| within.find_iter(glued))
-            .filter_map(|it| glued.get(it.range()))
+            .flat_map(move |finder| finder.find_iter(text))
+            .filter_map(|found| text.get(found.range()))
     }
 }
 
-struct Folding<'a> {
-    folder: &'a Folder,
-    folded: Folded,
+/// Collects plain letters into words and sentences.
+struct WordBuilder<'a> {
+    normalizer: &'a Normalizer,
+    normalized: NormalizedText,
+    /// The letters of the current word.
     word: String,
-    /// Where the current row of single letters begins in the words.
-    single: usize,
-    letters: usize,
+    /// The number of one-letter words since the last longer word.
+    single_letters: usize,
+    /// The offset in the words at which these one-letter words start.
+    single_letters_start: usize,
 }
 
-impl Folding<'_> {
-    fn take(&mut self, it: char) {
-        match it {
+impl<'a> WordBuilder<'a> {
+    fn new(normalizer: &'a Normalizer) -> Self {
+        let mut builder = Self {
+            normalizer,
+            normalized: NormalizedText::default(),
+            word: String::new(),
+            single_letters: 0,
+            single_letters_start: 0,
+        };
+        builder.normalized.words.push(' ');
+        builder.end_sentence();
+        builder
+    }
+
+    fn finish(mut self) -> NormalizedText {
+        self.end_word();
+        self.end_single_letters();
+        self.end_sentence();
+        self.normalized
+    }
+
+    fn push_letter(&mut self, letter: char) {
+        match letter {
             // "don't" is one word.
             '\'' | '’' => {}
-            it if is_own_word(it) => {
+            _ if is_standalone_word(letter) => {
                 self.end_word();
-                self.word.push(it);
+                self.word.push(letter);
                 self.end_word();
             }
-            it if it.is_alphanumeric() || matches!(it, '@' | '$') => self.word.push(it),
+            _ if letter.is_alphanumeric() || is_leet(letter) => self.word.push(letter),
             '.' | '!' | '?' | '\n' | ':' | ';' | '"' | '“' | '”' | '。' => {
                 self.end_word();
-                // Gaps between letters may be dots; that they end no sentence shows at the next long word.
-                if self.letters == 0 {
-                    self.sentence();
+                // After a single letter, a dot may be a gap inside a spaced-out word.
+                if self.single_letters == 0 {
+                    self.end_sentence();
                 }
             }
             _ => self.end_word(),
         }
     }
 
-    fn sentence(&mut self) {
-        let words = &mut self.folded.words;
+    fn end_sentence(&mut self) {
+        let words = &mut self.normalized.words;
         if !words.ends_with(" . ") {
-            words.push_str(SENTENCE);
+            words.push_str(SENTENCE_BREAK);
             words.push(' ');
         }
     }
@@ -144,67 +167,71 @@ impl Folding<'_> {
             return;
         }
         let word = std::mem::take(&mut self.word);
-        if word.len() == 1 && word.bytes().all(|it| it.is_ascii_alphabetic()) {
-            if self.letters == 0 {
-                self.single = self.folded.words.len();
+        if word.len() == 1 && word.bytes().all(|byte| byte.is_ascii_alphabetic()) {
+            if self.single_letters == 0 {
+                self.single_letters_start = self.normalized.words.len();
             }
-            self.letters += 1;
-            self.push(&word);
+            self.single_letters += 1;
+            self.push_word(&word);
         } else {
-            self.end_spaced();
-            self.push_unmasked(&word);
+            self.end_single_letters();
+            self.push_deobfuscated(&word);
         }
+        // Keep the allocation.
         self.word = word;
         self.word.clear();
     }
 
-    /// Reads a row of single letters as the words it spells, if it spells any.
-    fn end_spaced(&mut self) {
-        if std::mem::take(&mut self.letters) < SPACED_LETTERS {
+    /// Adds the known words that a long row of single letters spells.
+    fn end_single_letters(&mut self) {
+        if std::mem::take(&mut self.single_letters) < MIN_SPACED_LETTERS {
             return;
         }
-        let row: String = self
-            .folded
+        let letters: String = self
+            .normalized
             .words
-            .get(self.single..)
+            .get(self.single_letters_start..)
             .into_iter()
             .flat_map(str::chars)
-            .filter(|it| *it != ' ')
+            .filter(|letter| *letter != ' ')
             .collect();
-        for word in self.folder.known_words(&row) {
-            self.folded.spaced += 1;
-            self.push(word);
+        for word in self.normalizer.find_known_words(&letters) {
+            self.normalized.spaced_words += 1;
+            self.push_word(word);
         }
     }
 
-    fn push_unmasked(&mut self, word: &str) {
-        let has_latin = word.bytes().any(|it| it.is_ascii_lowercase());
-        if has_latin && word.chars().any(|it| latin_lookalike(it).is_some()) {
-            self.folded.mixed += 1;
-            let latin: String = word.chars().map(|it| latin_lookalike(it).unwrap_or(it)).collect();
-            return self.push(&latin);
+    /// Adds a word without homoglyphs and leetspeak, or the known words that it consists of.
+    fn push_deobfuscated(&mut self, word: &str) {
+        let has_latin = word.bytes().any(|byte| byte.is_ascii_lowercase());
+        if has_latin && word.chars().any(|letter| homoglyph_to_latin(letter).is_some()) {
+            self.normalized.mixed_alphabet_words += 1;
+            let latin: String =
+                word.chars().map(|letter| homoglyph_to_latin(letter).unwrap_or(letter)).collect();
+            return self.push_word(&latin);
         }
-        let is_masked = |it: char| it.is_ascii_digit() || matches!(it, '@' | '$');
-        if has_latin && word.chars().any(is_masked) {
-            for one in ['i', 'l'] {
-                let read: String = word.chars().map(|it| leet_letter(it, one)).collect();
-                if self.folder.known.contains(&read) {
-                    self.folded.leet += 1;
-                    return self.push(&read);
+        if has_latin && word.chars().any(is_leet) {
+            for letter_for_one in ['i', 'l'] {
+                let plain: String =
+                    word.chars().map(|letter| leet_to_letter(letter, letter_for_one)).collect();
+                if self.normalizer.known_words.contains(&plain) {
+                    self.normalized.leet_words += 1;
+                    return self.push_word(&plain);
                 }
             }
         }
-        for part in word.split(['@', '$']).filter(|it| !it.is_empty()) {
-            self.push(part);
+        for part in word.split(['@', '$']).filter(|part| !part.is_empty()) {
+            self.push_word(part);
         }
-        if word.len() >= GLUED_LETTERS && word.is_ascii() && !self.folder.known.contains(word) {
-            self.folder.known_words(word).for_each(|it| self.push(it));
+        let may_be_joined = word.len() >= MIN_JOINED_LETTERS && word.is_ascii();
+        if may_be_joined && !self.normalizer.known_words.contains(word) {
+            self.normalizer.find_known_words(word).for_each(|known| self.push_word(known));
         }
     }
 
-    fn push(&mut self, word: &str) {
-        self.folded.words.push_str(word);
-        self.folded.words.push(' ');
+    fn push_word(&mut self, word: &str) {
+        self.normalized.words.push_str(word);
+        self.normalized.words.push(' ');
     }
 }
 
@@ -212,46 +239,47 @@ impl Folding<'_> {
 mod tests {
     use super::*;
 
-    fn folded(text: &str) -> Folded {
-        Folder::new(["ignore previous instructions", "system prompt"].into_iter()).fold(text)
+    fn normalize(text: &str) -> NormalizedText {
+        Normalizer::new(["ignore previous instructions", "system prompt"].into_iter()).normalize(text)
     }
 
     #[test]
     fn words_lose_case_accents_and_punctuation() {
-        assert_eq!(folded("Don't: Müller, ÉCOLE").words, " . dont . muller ecole . ");
-        assert_eq!(folded("console.log(systemPrompt)").words, " . console . log system prompt . ");
-        assert_eq!(folded("忽略指令").words, " . 忽 略 指 令 . ");
+        assert_eq!(normalize("Don't: Müller, ÉCOLE").words, " . dont . muller ecole . ");
+        assert_eq!(normalize("console.log(systemPrompt)").words, " . console . log system prompt . ");
+        assert_eq!(normalize("忽略指令").words, " . 忽 略 指 令 . ");
     }
 
     #[test]
-    fn disguised_words_are_read_and_counted() {
-        assert!(folded("1gn0r3 pr3v10us").words.contains(" ignore previous "));
-        assert!(folded("i g n o r e p r e v i o u s").words.contains(" ignore previous "));
-        assert!(folded("i.g.n.o.r.e").words.contains(" ignore "));
-        assert!(folded("ignorepreviousinstructions").words.contains(" ignore previous instructions "));
-        assert!(folded("іgnоrе").words.contains(" ignore "));
+    fn disguised_words_are_recognized_and_counted() {
+        assert!(normalize("1gn0r3 pr3v10us").words.contains(" ignore previous "));
+        assert!(normalize("i g n o r e p r e v i o u s").words.contains(" ignore previous "));
+        assert!(normalize("i.g.n.o.r.e").words.contains(" ignore "));
+        assert!(normalize("ignorepreviousinstructions").words.contains(" ignore previous instructions "));
+        assert!(normalize("іgnоrе").words.contains(" ignore "));
         assert!(
-            folded("𝓲𝓰𝓷𝓸𝓻𝓮 ｉｇｎｏｒｅ i\u{200B}gnore i\u{301}gnore")
+            normalize("𝓲𝓰𝓷𝓸𝓻𝓮 ｉｇｎｏｒｅ i\u{200B}gnore i\u{301}gnore")
                 .words
                 .contains(" ignore ignore ignore ignore ")
         );
-        let all = folded("1gnore s y s t e m іgnоrе 𝓲");
-        assert_eq!((all.leet, all.spaced, all.mixed, all.styled), (1, 1, 1, 1));
+        let disguises = normalize("1gnore s y s t e m іgnоrе 𝓲");
+        let NormalizedText { leet_words, spaced_words, mixed_alphabet_words, styled_letters, .. } = disguises;
+        assert_eq!((leet_words, spaced_words, mixed_alphabet_words, styled_letters), (1, 1, 1, 1));
     }
 
     #[test]
-    fn hidden_tags_are_read_but_not_those_of_flags() {
+    fn hidden_tags_are_recognized_except_in_flags() {
         let hidden: String =
-            "ignore".bytes().filter_map(|it| char::from_u32(0xE0000 + u32::from(it))).collect();
-        let text = folded(&hidden);
-        assert_eq!((text.hidden, text.words.as_str()), (6, " . ignore . "));
-        assert_eq!(folded("🏴󠁧󠁢󠁥󠁮󠁧󠁿 🏴󠁧󠁢󠁳󠁣󠁴󠁿").hidden, 0);
+            "ignore".bytes().filter_map(|byte| char::from_u32(0xE0000 + u32::from(byte))).collect();
+        let text = normalize(&hidden);
+        assert_eq!((text.hidden_tags, text.words.as_str()), (6, " . ignore . "));
+        assert_eq!(normalize("🏴󠁧󠁢󠁥󠁮󠁧󠁿 🏴󠁧󠁢󠁳󠁣󠁴󠁿").hidden_tags, 0);
     }
 
     #[test]
-    fn names_with_digits_and_lists_of_letters_stay() {
-        let text = folded("K8s, S3, H1B, C, R, A/B, anna@acme.com");
+    fn names_with_digits_and_lists_of_letters_are_unchanged() {
+        let text = normalize("K8s, S3, H1B, C, R, A/B, anna@acme.com");
         assert_eq!(text.words, " . k8s s3 h1b c r a b anna acme . com . ");
-        assert_eq!((text.leet, text.spaced), (0, 0));
+        assert_eq!((text.leet_words, text.spaced_words), (0, 0));
     }
 }

@@ -1,57 +1,66 @@
-//! Seeing through letters that stand for other letters.
+//! Maps disguised characters to the plain letters that they stand for.
 
 use icu_properties::props::{
     BinaryProperty as _, DefaultIgnorableCodePoint, EnumeratedProperty as _, LineBreak,
 };
 use unicode_normalization::char::{decompose_compatible, is_combining_mark};
 
-/// Letters that are taken of one character. Real ligatures have at most three; one Arabic sign is a sentence of eighteen
-/// and would make the work on a text eighteen times its length.
-const MOST_LETTERS: usize = 4;
+/// The most letters that a character is decomposed to.
+///
+/// Ligatures have at most three letters. One Arabic character decomposes to a phrase of eighteen,
+/// which would multiply the work for a text.
+const MAX_LETTERS: usize = 4;
 
-/// Calls `emit` with the plain lower-case letters `it` shows as: none for marks and invisible characters, several for
-/// ligatures. Tags, which nobody sees, are read as the ASCII they repeat.
-pub(super) fn plain_letters(it: char, mut emit: impl FnMut(char)) {
-    if it.is_ascii() {
-        return emit(it.to_ascii_lowercase());
+/// Calls `emit` with each plain lower-case letter that the character looks like: none for marks and
+/// invisible characters, several for ligatures. Invisible tag characters count as the ASCII
+/// characters they encode.
+pub(super) fn for_each_plain_letter(character: char, mut emit: impl FnMut(char)) {
+    if character.is_ascii() {
+        return emit(character.to_ascii_lowercase());
     }
-    if let Some(hidden) = hidden_tag(it) {
-        return emit(hidden.to_ascii_lowercase());
+    if let Some(ascii) = tag_to_ascii(character) {
+        return emit(ascii.to_ascii_lowercase());
     }
-    if DefaultIgnorableCodePoint::for_char(it) {
+    if DefaultIgnorableCodePoint::for_char(character) {
         return;
     }
     let mut letters = 0;
-    decompose_compatible(it, |part| {
+    decompose_compatible(character, |part| {
         letters += 1;
-        if letters <= MOST_LETTERS && !is_combining_mark(part) {
-            part.to_lowercase().filter(|it| !is_combining_mark(*it)).for_each(&mut emit);
+        if letters <= MAX_LETTERS && !is_combining_mark(part) {
+            part.to_lowercase().filter(|letter| !is_combining_mark(*letter)).for_each(&mut emit);
         }
     });
 }
 
-/// The ASCII character a tag repeats.
-pub(super) fn hidden_tag(it: char) -> Option<char> {
-    matches!(it, '\u{E0020}'..='\u{E007E}').then(|| char::from_u32(u32::from(it) - 0xE0000)).flatten()
+/// Returns the ASCII character that an invisible tag character encodes.
+pub(super) fn tag_to_ascii(character: char) -> Option<char> {
+    matches!(character, '\u{E0020}'..='\u{E007E}')
+        .then(|| char::from_u32(u32::from(character) - 0xE0000))
+        .flatten()
 }
 
-/// A letter or digit of an alphabet made for formulas or wide columns, which shows as ASCII without being it.
-pub(super) fn is_styled_letter(it: char) -> bool {
-    matches!(it, '\u{1D400}'..='\u{1D7FF}' | '\u{1F130}'..='\u{1F189}' | '\u{FF21}'..='\u{FF5A}' | '\u{24B6}'..='\u{24E9}')
+/// Returns true for a letter or digit in a mathematical, enclosed or full-width form, which looks like
+/// ASCII.
+pub(super) fn is_styled_letter(character: char) -> bool {
+    matches!(
+        character,
+        '\u{1D400}'..='\u{1D7FF}' | '\u{1F130}'..='\u{1F189}' | '\u{FF21}'..='\u{FF5A}' | '\u{24B6}'..='\u{24E9}'
+    )
 }
 
-/// A character that is a word by itself, in scripts that put no spaces between words.
-pub(super) fn is_own_word(it: char) -> bool {
-    it >= '\u{2E80}'
+/// Returns true for a character of a script without spaces between words. It counts as one word.
+pub(super) fn is_standalone_word(character: char) -> bool {
+    character >= '\u{2E80}'
         && matches!(
-            LineBreak::for_char(it),
+            LineBreak::for_char(character),
             LineBreak::Ideographic | LineBreak::ConditionalJapaneseStarter | LineBreak::Nonstarter
         )
 }
 
-/// The Latin letter a Cyrillic or Greek one is drawn like.
-pub(super) const fn latin_lookalike(it: char) -> Option<char> {
-    Some(match it {
+/// Returns the Latin letter that a Cyrillic or Greek letter looks like.
+pub(super) const fn homoglyph_to_latin(character: char) -> Option<char> {
+    Some(match character {
         'а' | 'α' => 'a',
         'в' | 'β' => 'b',
         'с' | 'ϲ' => 'c',
@@ -78,11 +87,17 @@ pub(super) const fn latin_lookalike(it: char) -> Option<char> {
     })
 }
 
-/// The letter a digit or sign stands for in `1gn0r3`; `one` is what 1 stands for, since it is both i and l.
-pub(super) const fn leet_letter(it: char, one: char) -> char {
-    match it {
+/// Returns true for a digit or sign that can replace a letter in leetspeak.
+pub(super) const fn is_leet(character: char) -> bool {
+    character.is_ascii_digit() || matches!(character, '@' | '$')
+}
+
+/// Returns the letter that a leetspeak character replaces, as in `1gn0r3`. `letter_for_one` is the
+/// letter for `1`, which can be i or l.
+pub(super) const fn leet_to_letter(character: char, letter_for_one: char) -> char {
+    match character {
         '0' => 'o',
-        '1' => one,
+        '1' => letter_for_one,
         '3' => 'e',
         '4' | '@' => 'a',
         '5' | '$' => 's',

@@ -1,133 +1,201 @@
-//! The table of signs: what each looks like, which family it speaks for, and its weight.
+//! The table of rules: what each one matches, its category and its weight.
 
-use super::category::Family;
-use super::category::Family as F;
+use super::category::Category;
+use super::category::Category::{
+    AuthorityClaim, DataExfiltration, DelimiterForgery, EncodedPayload, InstructionOverride, ObfuscatedText,
+    PolicyBypass, PromptExtraction, RoleChange,
+};
 use super::concepts::Concept;
 use super::concepts::Concept as C;
-use super::scorer::{CountDisguise, CountForm, hidden, styled};
+use super::normalize::NormalizedText;
+use super::rules::Signal::{Mention, Obfuscation, Request, Structure};
+use super::structural::StructuralCounts;
 
-/// What a sign looks like.
+/// The most concepts in a sequence.
+pub(super) const MAX_CONCEPTS: usize = 3;
+
+/// Fewer styled letters are an ornament.
+const MIN_STYLED_LETTERS: usize = 8;
+
+/// Fewer hidden tags are too short for a word.
+const MIN_HIDDEN_TAGS: usize = 4;
+
+/// What a rule matches.
 #[derive(Clone, Copy)]
-pub(super) enum Sign {
-    /// Up to three concepts, one after the other.
-    Sequence(&'static [Concept]),
-    /// Something about the text's form.
-    Form(CountForm),
-    /// Something about how words are disguised.
-    Disguise(CountDisguise),
+pub(super) enum Signal {
+    /// A sequence of concepts that asks the model for something. Does not match if the text says that
+    /// another person does it ("did she ignore earlier guidelines").
+    Request {
+        concepts: &'static [Concept],
+        /// The most words from one concept to the next. Chinese characters are words.
+        max_distance: usize,
+    },
+    /// A sequence of concepts in any sentence, at most [`Signal::MENTION_DISTANCE`] words apart.
+    Mention { concepts: &'static [Concept] },
+    /// A property of the form of the text. The function returns the number of matches.
+    Structure(fn(&StructuralCounts) -> usize),
+    /// A disguise of words. The function returns the number of matches.
+    Obfuscation(fn(&NormalizedText) -> usize),
 }
 
-/// One row of the table.
+impl Signal {
+    pub(super) const MENTION_DISTANCE: usize = 5;
+}
+
 pub(super) struct Rule {
-    /// The family it speaks for.
-    pub(super) family: Family,
-    /// Its name in reports.
-    pub(super) sign: &'static str,
-    /// What it looks like.
-    pub(super) sign_of: Sign,
-    /// The distance of two concepts that follow one another, in words. Chinese characters are a word each.
-    pub(super) within: usize,
-    /// Whether it asks the model for something, so that it is none when it is told of a third person.
-    pub(super) is_request: bool,
-    /// What one occurrence adds to the score. From 0.5 on it suffices by itself; see [`super::THRESHOLD`].
+    pub(super) category: Category,
+    /// The name in the evidence.
+    pub(super) name: &'static str,
+    /// The score of one match, between 0 and 1. From [`super::THRESHOLD`] on, one match makes a text
+    /// suspicious.
     pub(super) weight: f32,
+    pub(super) signal: Signal,
 }
 
-const fn request(
-    family: Family,
-    sign: &'static str,
-    steps: &'static [Concept],
-    within: usize,
-    weight: f32,
-) -> Rule {
-    Rule { family, sign, sign_of: Sign::Sequence(steps), within, is_request: true, weight }
+/// Returns 1 if the text has so many styled letters that they are not an ornament.
+fn count_styled_text(text: &NormalizedText) -> usize {
+    usize::from(text.styled_letters >= MIN_STYLED_LETTERS)
 }
 
-const fn mention(family: Family, sign: &'static str, steps: &'static [Concept], weight: f32) -> Rule {
-    Rule { family, sign, sign_of: Sign::Sequence(steps), within: 5, is_request: false, weight }
+/// Returns 1 if the text has enough hidden tags for a word.
+fn count_hidden_text(text: &NormalizedText) -> usize {
+    usize::from(text.hidden_tags >= MIN_HIDDEN_TAGS)
 }
 
-const fn form(family: Family, sign: &'static str, count: CountForm, weight: f32) -> Rule {
-    Rule { family, sign, sign_of: Sign::Form(count), within: 0, is_request: false, weight }
-}
-
-const fn disguise(sign: &'static str, count: CountDisguise, weight: f32) -> Rule {
-    let family = Family::ObfuscatedText;
-    Rule { family, sign, sign_of: Sign::Disguise(count), within: 0, is_request: false, weight }
-}
-
-/// The signs and their weights.
 #[rustfmt::skip]
 pub(super) static RULES: [Rule; 63] = [
-    request(F::InstructionOverride, "ignore earlier rules", &[C::Override, C::Earlier, C::Rules], 7, 0.75),
-    request(F::InstructionOverride, "ignore rules given earlier", &[C::Override, C::Rules, C::Earlier], 5, 0.6),
-    request(F::InstructionOverride, "ignore your rules", &[C::Override, C::Your, C::Rules], 5, 0.65),
-    request(F::InstructionOverride, "ignore all rules", &[C::Override, C::All, C::Rules], 4, 0.6),
-    request(F::InstructionOverride, "forget all you were told", &[C::Override, C::All, C::Given], 5, 0.6),
-    request(F::InstructionOverride, "forget all before", &[C::Override, C::All, C::Earlier], 5, 0.4),
-    request(F::InstructionOverride, "ignore rules", &[C::Override, C::Rules], 2, 0.35),
-    request(F::InstructionOverride, "ignore the system prompt", &[C::Override, C::SystemPrompt], 5, 0.6),
-    mention(F::InstructionOverride, "your new rules", &[C::Your, C::Fresh, C::Rules], 0.45),
-    mention(F::InstructionOverride, "new rules", &[C::Fresh, C::Rules], 0.25),
-    request(F::InstructionOverride, "ignore the resume", &[C::Override, C::Resume], 2, 0.4),
-    mention(F::InstructionOverride, "whatever the resume says", &[C::Untruth], 0.5),
-    mention(F::InstructionOverride, "stop everything", &[C::Halt], 0.35),
-    mention(F::InstructionOverride, "only say", &[C::JustSay], 0.3),
+    Rule { category: InstructionOverride, name: "ignore earlier rules", weight: 0.75,
+        signal: Request { concepts: &[C::Override, C::Earlier, C::Rules], max_distance: 7 } },
+    Rule { category: InstructionOverride, name: "ignore rules given earlier", weight: 0.6,
+        signal: Request { concepts: &[C::Override, C::Rules, C::Earlier], max_distance: 5 } },
+    Rule { category: InstructionOverride, name: "ignore your rules", weight: 0.65,
+        signal: Request { concepts: &[C::Override, C::Your, C::Rules], max_distance: 5 } },
+    Rule { category: InstructionOverride, name: "ignore all rules", weight: 0.6,
+        signal: Request { concepts: &[C::Override, C::All, C::Rules], max_distance: 4 } },
+    Rule { category: InstructionOverride, name: "forget everything told to the model", weight: 0.6,
+        signal: Request { concepts: &[C::Override, C::All, C::ToldToModel], max_distance: 5 } },
+    Rule { category: InstructionOverride, name: "forget everything earlier", weight: 0.4,
+        signal: Request { concepts: &[C::Override, C::All, C::Earlier], max_distance: 5 } },
+    Rule { category: InstructionOverride, name: "ignore rules", weight: 0.35,
+        signal: Request { concepts: &[C::Override, C::Rules], max_distance: 2 } },
+    Rule { category: InstructionOverride, name: "ignore the system prompt", weight: 0.6,
+        signal: Request { concepts: &[C::Override, C::SystemPrompt], max_distance: 5 } },
+    Rule { category: InstructionOverride, name: "your new rules", weight: 0.45,
+        signal: Mention { concepts: &[C::Your, C::New, C::Rules] } },
+    Rule { category: InstructionOverride, name: "new rules", weight: 0.25,
+        signal: Mention { concepts: &[C::New, C::Rules] } },
+    Rule { category: InstructionOverride, name: "ignore the resume", weight: 0.4,
+        signal: Request { concepts: &[C::Override, C::Resume], max_distance: 2 } },
+    Rule { category: InstructionOverride, name: "regardless of the resume", weight: 0.5,
+        signal: Mention { concepts: &[C::RegardlessOfResume] } },
+    Rule { category: InstructionOverride, name: "stop everything", weight: 0.35,
+        signal: Mention { concepts: &[C::StopEverything] } },
+    Rule { category: InstructionOverride, name: "say only", weight: 0.3,
+        signal: Mention { concepts: &[C::SayOnly] } },
 
-    mention(F::RoleChange, "from now on you", &[C::Henceforth, C::You], 0.4),
-    mention(F::RoleChange, "you are now", &[C::YouAreNow], 0.35),
-    mention(F::RoleChange, "act as a persona", &[C::Act, C::Persona], 0.3),
-    mention(F::RoleChange, "act now", &[C::ActNow], 0.35),
-    mention(F::RoleChange, "rule for every answer", &[C::AnswerRule], 0.25),
-    mention(F::RoleChange, "in character", &[C::InCharacter], 0.35),
-    mention(F::RoleChange, "persona", &[C::Persona], 0.05),
+    Rule { category: RoleChange, name: "from now on you", weight: 0.4,
+        signal: Mention { concepts: &[C::FromNowOn, C::You] } },
+    Rule { category: RoleChange, name: "you are now", weight: 0.35,
+        signal: Mention { concepts: &[C::YouAreNow] } },
+    Rule { category: RoleChange, name: "act as a persona", weight: 0.3,
+        signal: Mention { concepts: &[C::Act, C::Persona] } },
+    Rule { category: RoleChange, name: "act now", weight: 0.35,
+        signal: Mention { concepts: &[C::ActCommand] } },
+    Rule { category: RoleChange, name: "rule for every answer", weight: 0.25,
+        signal: Mention { concepts: &[C::AnswerRule] } },
+    Rule { category: RoleChange, name: "in character", weight: 0.35,
+        signal: Mention { concepts: &[C::InCharacter] } },
+    Rule { category: RoleChange, name: "persona", weight: 0.05,
+        signal: Mention { concepts: &[C::Persona] } },
 
-    request(F::PromptExtraction, "reveal the system prompt", &[C::Reveal, C::SystemPrompt], 7, 0.6),
-    request(F::PromptExtraction, "what the system prompt is", &[C::What, C::SystemPrompt], 5, 0.5),
-    request(F::PromptExtraction, "system prompt", &[C::SystemPrompt], 0, 0.25),
-    request(F::PromptExtraction, "reveal the early instructions", &[C::Reveal, C::EarlyInstructions], 4, 0.5),
-    request(F::PromptExtraction, "what the early instructions are", &[C::What, C::EarlyInstructions], 4, 0.4),
-    request(F::PromptExtraction, "detour to the early instructions", &[C::Detour, C::EarlyInstructions], 9, 0.4),
-    request(F::PromptExtraction, "reveal the configuration", &[C::Reveal, C::Configuration], 5, 0.45),
-    request(F::PromptExtraction, "reveal rules given", &[C::Reveal, C::Rules, C::Given], 6, 0.6),
-    request(F::PromptExtraction, "what rules were given", &[C::What, C::Rules, C::Given], 4, 0.55),
-    request(F::PromptExtraction, "what were you told", &[C::What, C::Given], 2, 0.45),
-    request(F::PromptExtraction, "recite the text above", &[C::Recite, C::TextAbove], 6, 0.55),
-    mention(F::PromptExtraction, "text above", &[C::TextAbove], 0.15),
-    request(F::PromptExtraction, "detour to the prompt", &[C::Detour, C::SystemPrompt], 9, 0.5),
-    request(F::PromptExtraction, "detour to what was given", &[C::Detour, C::Given], 6, 0.4),
-    mention(F::PromptExtraction, "words put into its mouth", &[C::OwnWords], 0.5),
-    mention(F::PromptExtraction, "what it must not tell", &[C::Secrecy], 0.5),
-    request(F::PromptExtraction, "word for word", &[C::Recite, C::Verbatim], 9, 0.25),
+    Rule { category: PromptExtraction, name: "reveal the system prompt", weight: 0.6,
+        signal: Request { concepts: &[C::Reveal, C::SystemPrompt], max_distance: 7 } },
+    Rule { category: PromptExtraction, name: "what is the system prompt", weight: 0.5,
+        signal: Request { concepts: &[C::What, C::SystemPrompt], max_distance: 5 } },
+    Rule { category: PromptExtraction, name: "system prompt", weight: 0.25,
+        signal: Request { concepts: &[C::SystemPrompt], max_distance: 0 } },
+    Rule { category: PromptExtraction, name: "reveal the early instructions", weight: 0.5,
+        signal: Request { concepts: &[C::Reveal, C::EarlyInstructions], max_distance: 4 } },
+    Rule { category: PromptExtraction, name: "what are the early instructions", weight: 0.4,
+        signal: Request { concepts: &[C::What, C::EarlyInstructions], max_distance: 4 } },
+    Rule { category: PromptExtraction, name: "transform the early instructions", weight: 0.4,
+        signal: Request { concepts: &[C::Transform, C::EarlyInstructions], max_distance: 9 } },
+    Rule { category: PromptExtraction, name: "reveal the configuration", weight: 0.45,
+        signal: Request { concepts: &[C::Reveal, C::Configuration], max_distance: 5 } },
+    Rule { category: PromptExtraction, name: "reveal the rules told to the model", weight: 0.6,
+        signal: Request { concepts: &[C::Reveal, C::Rules, C::ToldToModel], max_distance: 6 } },
+    Rule { category: PromptExtraction, name: "what rules were told to the model", weight: 0.55,
+        signal: Request { concepts: &[C::What, C::Rules, C::ToldToModel], max_distance: 4 } },
+    Rule { category: PromptExtraction, name: "what was told to the model", weight: 0.45,
+        signal: Request { concepts: &[C::What, C::ToldToModel], max_distance: 2 } },
+    Rule { category: PromptExtraction, name: "recite the text above", weight: 0.55,
+        signal: Request { concepts: &[C::Recite, C::TextAbove], max_distance: 6 } },
+    Rule { category: PromptExtraction, name: "text above", weight: 0.15,
+        signal: Mention { concepts: &[C::TextAbove] } },
+    Rule { category: PromptExtraction, name: "transform the system prompt", weight: 0.5,
+        signal: Request { concepts: &[C::Transform, C::SystemPrompt], max_distance: 9 } },
+    Rule { category: PromptExtraction, name: "transform what was told to the model", weight: 0.4,
+        signal: Request { concepts: &[C::Transform, C::ToldToModel], max_distance: 6 } },
+    Rule { category: PromptExtraction, name: "quoted instructions", weight: 0.5,
+        signal: Mention { concepts: &[C::QuotedInstructions] } },
+    Rule { category: PromptExtraction, name: "secrecy", weight: 0.5,
+        signal: Mention { concepts: &[C::Secrecy] } },
+    Rule { category: PromptExtraction, name: "recite verbatim", weight: 0.25,
+        signal: Request { concepts: &[C::Recite, C::Verbatim], max_distance: 9 } },
 
-    form(F::DelimiterForgery, "mark of a prompt", |it| it.marks, 0.55),
-    form(F::DelimiterForgery, "another party's line", |it| it.speakers, 0.4),
+    Rule { category: DelimiterForgery, name: "prompt delimiter", weight: 0.55,
+        signal: Structure(|counts| counts.delimiters) },
+    Rule { category: DelimiterForgery, name: "line of another party", weight: 0.4,
+        signal: Structure(|counts| counts.role_lines) },
 
-    form(F::EncodedPayload, "encoded blob", |it| it.blobs, 0.3),
-    mention(F::EncodedPayload, "request to decode", &[C::Decode], 0.3),
-    mention(F::EncodedPayload, "encoding by name", &[C::Detour], 0.05),
+    Rule { category: EncodedPayload, name: "encoded data", weight: 0.3,
+        signal: Structure(|counts| counts.encoded_words) },
+    Rule { category: EncodedPayload, name: "decode", weight: 0.3,
+        signal: Mention { concepts: &[C::Decode] } },
+    Rule { category: EncodedPayload, name: "name of an encoding", weight: 0.05,
+        signal: Mention { concepts: &[C::Transform] } },
 
-    disguise("digits for letters", |it| it.leet, 0.3),
-    disguise("gaps between letters", |it| it.spaced, 0.35),
-    disguise("two alphabets in a word", |it| it.mixed, 0.3),
-    disguise("styled letters", styled, 0.25),
-    disguise("hidden tags", hidden, 0.6),
+    Rule { category: ObfuscatedText, name: "leetspeak", weight: 0.3,
+        signal: Obfuscation(|text| text.leet_words) },
+    Rule { category: ObfuscatedText, name: "spaced-out letters", weight: 0.35,
+        signal: Obfuscation(|text| text.spaced_words) },
+    Rule { category: ObfuscatedText, name: "mixed alphabets", weight: 0.3,
+        signal: Obfuscation(|text| text.mixed_alphabet_words) },
+    Rule { category: ObfuscatedText, name: "styled letters", weight: 0.25,
+        signal: Obfuscation(count_styled_text) },
+    Rule { category: ObfuscatedText, name: "hidden tags", weight: 0.6,
+        signal: Obfuscation(count_hidden_text) },
 
-    form(F::DataExfiltration, "image from the network", |it| it.images, 0.5),
-    form(F::DataExfiltration, "link with a query", |it| it.queries, 0.35),
-    mention(F::DataExfiltration, "send secrets to an address", &[C::Send, C::Secret, C::Address], 0.5),
-    mention(F::DataExfiltration, "send to an address", &[C::Send, C::Address], 0.1),
+    Rule { category: DataExfiltration, name: "remote image", weight: 0.5,
+        signal: Structure(|counts| counts.remote_images) },
+    Rule { category: DataExfiltration, name: "link with a query", weight: 0.35,
+        signal: Structure(|counts| counts.query_links) },
+    Rule { category: DataExfiltration, name: "send secrets to an address", weight: 0.5,
+        signal: Mention { concepts: &[C::Send, C::Secret, C::Address] } },
+    Rule { category: DataExfiltration, name: "send to an address", weight: 0.1,
+        signal: Mention { concepts: &[C::Send, C::Address] } },
 
-    mention(F::PolicyBypass, "well-known jailbreak", &[C::Jailbreak], 0.45),
-    mention(F::PolicyBypass, "no restrictions", &[C::Unrestricted], 0.4),
-    mention(F::PolicyBypass, "unscrupulous words", &[C::Unscrupulous], 0.2),
-    mention(F::PolicyBypass, "no refusals", &[C::NoRefusal], 0.35),
-    mention(F::PolicyBypass, "bypass the safety", &[C::Bypass, C::Safety], 0.45),
-    mention(F::PolicyBypass, "content policy", &[C::Safety], 0.2),
-    mention(F::PolicyBypass, "chatbot by name", &[C::Vendor], 0.15),
+    Rule { category: PolicyBypass, name: "well-known jailbreak", weight: 0.45,
+        signal: Mention { concepts: &[C::Jailbreak] } },
+    Rule { category: PolicyBypass, name: "no restrictions", weight: 0.4,
+        signal: Mention { concepts: &[C::Unrestricted] } },
+    Rule { category: PolicyBypass, name: "harmful content", weight: 0.2,
+        signal: Mention { concepts: &[C::Harmful] } },
+    Rule { category: PolicyBypass, name: "no refusals", weight: 0.35,
+        signal: Mention { concepts: &[C::NoRefusal] } },
+    Rule { category: PolicyBypass, name: "bypass the safety", weight: 0.45,
+        signal: Mention { concepts: &[C::Bypass, C::Safety] } },
+    Rule { category: PolicyBypass, name: "content policy", weight: 0.2,
+        signal: Mention { concepts: &[C::Safety] } },
+    Rule { category: PolicyBypass, name: "name of a chatbot", weight: 0.15,
+        signal: Mention { concepts: &[C::Vendor] } },
 
-    mention(F::AuthorityClaim, "override by authority", &[C::Authority], 0.4),
-    mention(F::AuthorityClaim, "I am your developer", &[C::IAmYour], 0.35),
-    mention(F::AuthorityClaim, "authority asks for the prompt", &[C::IAmYour, C::SystemPrompt], 0.4),
-    mention(F::AuthorityClaim, "authority drops the rules", &[C::Authority, C::Rules], 0.3),
+    Rule { category: AuthorityClaim, name: "privileged mode", weight: 0.4,
+        signal: Mention { concepts: &[C::PrivilegedMode] } },
+    Rule { category: AuthorityClaim, name: "developer claim", weight: 0.35,
+        signal: Mention { concepts: &[C::DeveloperClaim] } },
+    Rule { category: AuthorityClaim, name: "developer asks for the prompt", weight: 0.4,
+        signal: Mention { concepts: &[C::DeveloperClaim, C::SystemPrompt] } },
+    Rule { category: AuthorityClaim, name: "privileged mode and rules", weight: 0.3,
+        signal: Mention { concepts: &[C::PrivilegedMode, C::Rules] } },
 ];

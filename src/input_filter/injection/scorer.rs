@@ -1,30 +1,30 @@
-//! Finds the signs in a text and scores them.
+//! Matches the rules against a text and scores it.
 
 use aho_corasick::AhoCorasick;
 
 use super::assessment::Assessment;
 use super::concepts::Concept;
-use super::normalize::{Folded, Folder};
-use super::rules::{RULES, Rule, Sign};
-use super::structural::{Structure, StructureFinder};
+use super::normalize::Normalizer;
+use super::rules::{MAX_CONCEPTS, RULES, Signal};
+use super::structural::StructuralScanner;
 use super::vocabulary::VOCABULARY;
 
-/// Words after which a third person's deeds are told: "did she ignore earlier guidelines" is a question about her.
-const REACH_OF_A_SUBJECT: usize = 2;
+/// The number of words after a third person that describe what the person does.
+const SUBJECT_REACH: usize = 2;
 
-/// Styled letters that are no longer an ornament.
-const LEAST_STYLED: usize = 8;
-
-/// Hidden tags that spell something.
-const LEAST_HIDDEN: usize = 4;
-
-/// Scores texts. Building it takes a few milliseconds, so it is built once.
+/// Scores texts. Building one takes a few milliseconds, so it should be reused.
 pub struct Scorer {
-    folder: Folder,
-    phrases: Option<AhoCorasick>,
-    /// By pattern: what it stands for, and how many words it has.
-    meanings: Vec<(Concept, usize)>,
-    structure: StructureFinder,
+    normalizer: Normalizer,
+    phrase_finder: Option<AhoCorasick>,
+    /// By pattern index of `phrase_finder`.
+    phrases: Vec<Phrase>,
+    structural_scanner: StructuralScanner,
+}
+
+#[derive(Clone, Copy)]
+struct Phrase {
+    concept: Concept,
+    word_count: usize,
 }
 
 impl Default for Scorer {
@@ -34,137 +34,142 @@ impl Default for Scorer {
 }
 
 impl Scorer {
-    /// Builds the automata for the vocabulary.
+    /// Builds the automata that find the phrases of the vocabulary.
     #[must_use]
     pub fn new() -> Self {
-        let plain = Folder::new(std::iter::empty());
+        let plain_normalizer = Normalizer::new(std::iter::empty());
         let mut patterns = Vec::new();
-        let mut meanings = Vec::new();
-        for (concept, phrases) in VOCABULARY.iter().flat_map(|it| it.iter()) {
-            for phrase in phrases.split(',') {
-                let (phrase, is_stem) =
-                    phrase.trim().strip_suffix('*').map_or((phrase.trim(), false), |it| (it, true));
-                let pattern = plain_pattern(&plain, phrase, is_stem);
-                meanings.push((*concept, pattern.split_whitespace().count()));
+        let mut phrases = Vec::new();
+        for entry in VOCABULARY.iter().copied().flatten() {
+            for phrase in entry.phrases.split(',') {
+                let pattern = phrase_pattern(&plain_normalizer, phrase.trim());
+                let word_count = pattern.split_whitespace().count();
+                phrases.push(Phrase { concept: entry.concept, word_count });
                 patterns.push(pattern);
             }
         }
-        let folder = Folder::new(patterns.iter().map(String::as_str));
         Self {
-            folder,
-            phrases: AhoCorasick::new(&patterns).ok(),
-            meanings,
-            structure: StructureFinder::new(),
+            normalizer: Normalizer::new(patterns.iter().map(String::as_str)),
+            phrase_finder: AhoCorasick::new(&patterns).ok(),
+            phrases,
+            structural_scanner: StructuralScanner::new(),
         }
     }
 
-    /// How much a text looks like prompt injection. Takes time linear in the text.
+    /// Scores a text in linear time.
     #[must_use]
     pub fn assess(&self, text: &str) -> Assessment {
-        let folded = self.folder.fold(text);
-        let structure = self.structure.find(text);
-        let mut sequences = RULES.each_ref().map(Sequence::new);
-        self.follow(&folded.words, &mut sequences);
+        let normalized = self.normalizer.normalize(text);
+        let structure = self.structural_scanner.scan(text);
+        let mut sequences = RULES.each_ref().map(|rule| SequenceMatcher::new(rule.signal));
+        self.match_sequences(&normalized.words, &mut sequences);
         Assessment::from_counts(RULES.iter().zip(&sequences).map(|(rule, sequence)| {
-            let count = match rule.sign_of {
-                Sign::Sequence(_) => sequence.completed,
-                Sign::Form(count) => count(&structure),
-                Sign::Disguise(count) => count(&folded),
+            let count = match rule.signal {
+                Signal::Request { .. } | Signal::Mention { .. } => sequence.match_count,
+                Signal::Structure(count) => count(&structure),
+                Signal::Obfuscation(count) => count(&normalized),
             };
             (rule, count)
         }))
     }
 
-    /// Runs every rule over the concepts of the words, in the order they come.
-    fn follow(&self, words: &str, sequences: &mut [Sequence<'_>]) {
-        let mut subject = None;
+    /// Finds the concepts in the words and passes them, in order, to all sequences.
+    fn match_sequences(&self, words: &str, sequences: &mut [SequenceMatcher]) {
+        let mut third_person_word = None;
         let mut rest = words.bytes();
-        let (mut read, mut word) = (0, 0);
-        for found in self.phrases.iter().flat_map(|it| it.find_overlapping_iter(words)) {
-            let Some((concept, length)) = self.meanings.get(found.pattern().as_usize()).copied() else {
+        let (mut read_bytes, mut word_index) = (0, 0);
+        for found in self.phrase_finder.iter().flat_map(|finder| finder.find_overlapping_iter(words)) {
+            let Some(Phrase { concept, word_count }) = self.phrases.get(found.pattern().as_usize()).copied()
+            else {
                 continue;
             };
-            // Patterns end after a word's space, stems within a word; both are in the word before that place.
-            let upto = found.end() - 1;
-            word += rest.by_ref().take(upto - read).filter(|it| *it == b' ').count();
-            read = upto;
-            let first = (word + 1).saturating_sub(length);
+            // A pattern ends with the space after its last word, or within a word if any ending is
+            // allowed. One byte before the end is in its last word in both cases.
+            let last_byte = found.end() - 1;
+            word_index += rest.by_ref().take(last_byte - read_bytes).filter(|byte| *byte == b' ').count();
+            read_bytes = last_byte;
+            let first_word = (word_index + 1).saturating_sub(word_count);
             if concept == Concept::ThirdPerson {
-                subject = Some(word);
+                third_person_word = Some(word_index);
             }
-            let told_of_her = subject.is_some_and(|it| first > it && first - it <= REACH_OF_A_SUBJECT);
+            let is_about_third_person = third_person_word
+                .is_some_and(|subject| first_word > subject && first_word - subject <= SUBJECT_REACH);
+            let occurrence = Occurrence { concept, first_word, last_word: word_index, is_about_third_person };
             for sequence in &mut *sequences {
-                sequence.see(concept, first, word, told_of_her);
+                sequence.advance(&occurrence);
             }
         }
     }
 }
 
-/// A phrase as it stands among folded words; a stem may go on.
-fn plain_pattern(folder: &Folder, phrase: &str, is_stem: bool) -> String {
-    // A dot in the vocabulary is the beginning of a sentence, which folding writes by itself.
-    let Folded { words, .. } = folder.fold(phrase.trim_start_matches('.'));
-    let words = words.trim_matches([' ', '.']);
-    let start = if phrase.starts_with('.') { " . " } else { " " };
-    format!("{start}{words}{}", if is_stem { "" } else { " " })
+/// Returns the pattern that finds a phrase of the vocabulary in normalized words.
+fn phrase_pattern(normalizer: &Normalizer, phrase: &str) -> String {
+    let (phrase, allows_any_ending) = phrase.strip_suffix('*').map_or((phrase, false), |stem| (stem, true));
+    let (phrase, starts_sentence) = phrase.strip_prefix('.').map_or((phrase, false), |rest| (rest, true));
+    let normalized = normalizer.normalize(phrase);
+    let words = normalized.words.trim_matches([' ', '.']);
+    let start = if starts_sentence { " . " } else { " " };
+    let end = if allows_any_ending { "" } else { " " };
+    format!("{start}{words}{end}")
 }
 
-/// How far a rule has come.
-struct Sequence<'a> {
-    rule: &'a Rule,
-    /// By step: the last word at which the rule had come so far.
-    reached: [Option<usize>; 3],
-    completed: usize,
+/// A concept in a text, with the indexes of its first and last word.
+struct Occurrence {
+    concept: Concept,
+    first_word: usize,
+    last_word: usize,
+    is_about_third_person: bool,
 }
 
-impl<'a> Sequence<'a> {
-    const fn new(rule: &'a Rule) -> Self {
-        Self { rule, reached: [None; 3], completed: 0 }
+/// Counts the occurrences of a sequence of concepts. Never matches for signals of other kinds.
+struct SequenceMatcher {
+    concepts: &'static [Concept],
+    max_distance: usize,
+    is_request: bool,
+    /// For each concept, the last word of its newest occurrence that continues the sequence.
+    ///
+    /// The newest one is enough, because it leaves the largest distance to the next concept.
+    reached: [Option<usize>; MAX_CONCEPTS],
+    match_count: usize,
+}
+
+impl SequenceMatcher {
+    fn new(signal: Signal) -> Self {
+        let (concepts, max_distance, is_request): (&[Concept], usize, bool) = match signal {
+            Signal::Request { concepts, max_distance } => (concepts, max_distance, true),
+            Signal::Mention { concepts } => (concepts, Signal::MENTION_DISTANCE, false),
+            Signal::Structure(_) | Signal::Obfuscation(_) => (&[], 0, false),
+        };
+        Self { concepts, max_distance, is_request, reached: [None; MAX_CONCEPTS], match_count: 0 }
     }
 
-    /// Takes notice of a concept in the words from `first` to `last`. Remembering only the newest word by step is enough,
-    /// because the newest leaves the most room for what follows.
-    fn see(&mut self, concept: Concept, first: usize, last: usize, told_of_her: bool) {
-        let Sign::Sequence(steps) = self.rule.sign_of else { return };
-        for step in (0..steps.len()).rev() {
-            if steps.get(step) != Some(&concept) {
+    fn advance(&mut self, occurrence: &Occurrence) {
+        // In reverse order, so that one occurrence is not used for two steps.
+        for step in (0..self.concepts.len()).rev() {
+            if self.concepts.get(step) != Some(&occurrence.concept) || !self.can_reach(step, occurrence) {
                 continue;
             }
-            let follows = match step.checked_sub(1) {
-                None => !(told_of_her && self.rule.is_request),
-                Some(before) => self
-                    .reached
-                    .get(before)
-                    .copied()
-                    .flatten()
-                    .is_some_and(|it| last > it && first.saturating_sub(it) <= self.rule.within),
-            };
-            if follows && step + 1 == steps.len() {
-                self.completed += 1;
-                self.reached = [None; 3];
+            if step + 1 == self.concepts.len() {
+                self.match_count += 1;
+                self.reached = [None; MAX_CONCEPTS];
                 return;
             }
-            if let Some(reached) = self.reached.get_mut(step).filter(|_| follows) {
-                *reached = Some(last);
+            if let Some(reached) = self.reached.get_mut(step) {
+                *reached = Some(occurrence.last_word);
             }
         }
     }
-}
 
-/// The parts of a text whose counts are signs, for the table of rules.
-pub(super) type CountForm = fn(&Structure) -> usize;
-
-/// Likewise for disguises.
-pub(super) type CountDisguise = fn(&Folded) -> usize;
-
-/// Styled letters count as one sign once they are many.
-pub(super) fn styled(folded: &Folded) -> usize {
-    usize::from(folded.styled >= LEAST_STYLED)
-}
-
-/// Hidden tags count as one sign once they spell something.
-pub(super) fn hidden(folded: &Folded) -> usize {
-    usize::from(folded.hidden >= LEAST_HIDDEN)
+    /// Returns true if the occurrence starts the sequence or follows the concept before it.
+    fn can_reach(&self, step: usize, occurrence: &Occurrence) -> bool {
+        let Some(previous_step) = step.checked_sub(1) else {
+            return !(occurrence.is_about_third_person && self.is_request);
+        };
+        self.reached.get(previous_step).copied().flatten().is_some_and(|previous| {
+            occurrence.last_word > previous
+                && occurrence.first_word.saturating_sub(previous) <= self.max_distance
+        })
+    }
 }
 
 #[cfg(test)]

@@ -1,43 +1,45 @@
-//! Measures the scorer on a list of texts.
+//! Measures the detection rate of the scorer on a set of texts.
 
 use std::collections::BTreeMap;
 
-use super::category::Family;
+use super::category::Category;
 use super::scorer::Scorer;
 
-/// How many texts of a list are suspicious.
+/// How many texts of a set the scorer flags.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Texts in all.
-    pub count: usize,
-    /// Texts that are suspicious.
+pub struct DetectionStats {
+    /// The number of texts.
+    pub texts: usize,
+    /// The number of suspicious texts.
     pub flagged: usize,
-    /// Suspicious texts in which something of a family was found; one text may count for several.
-    pub families: BTreeMap<Family, usize>,
+    /// The number of suspicious texts per category. A text can count in several categories.
+    pub by_category: BTreeMap<Category, usize>,
 }
 
-impl Tally {
-    /// The flagged share, from 0 to 1: recall on attacks, the rate of false alarms on honest texts. 0 for no texts.
+impl DetectionStats {
+    /// Returns the share of flagged texts, from 0 to 1, or 0 for no texts.
+    ///
+    /// For attacks this is the detection rate, for benign texts the false-positive rate.
     #[must_use]
-    pub fn rate(&self) -> f64 {
-        let number = |it: usize| u32::try_from(it).map_or(f64::from(u32::MAX), f64::from);
-        if self.count == 0 { 0.0 } else { number(self.flagged) / number(self.count) }
+    pub fn flagged_share(&self) -> f64 {
+        let to_float = |count: usize| u32::try_from(count).map_or(f64::from(u32::MAX), f64::from);
+        if self.texts == 0 { 0.0 } else { to_float(self.flagged) / to_float(self.texts) }
     }
 }
 
-/// Assesses every text and counts.
-pub fn measure<'a>(texts: impl Iterator<Item = &'a str>) -> Tally {
+/// Scores all texts and counts the suspicious ones.
+pub fn measure<'a>(texts: impl Iterator<Item = &'a str>) -> DetectionStats {
     let scorer = Scorer::new();
-    let mut tally = Tally::default();
+    let mut stats = DetectionStats::default();
     for text in texts {
-        tally.count += 1;
+        stats.texts += 1;
         let assessment = scorer.assess(text);
         if assessment.suspicious {
-            tally.flagged += 1;
-            for family in assessment.families {
-                *tally.families.entry(family).or_default() += 1;
+            stats.flagged += 1;
+            for category in assessment.categories {
+                *stats.by_category.entry(category).or_default() += 1;
             }
         }
     }
-    tally
+    stats
 }

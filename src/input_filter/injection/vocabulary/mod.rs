@@ -1,18 +1,36 @@
-//! The vocabulary: what words stand for which concept, by language.
+//! The phrases that stand for each concept, by language.
 //!
-//! Phrases are separated by commas and folded like the text, so they are written as people write them. A `*` at the end
-//! takes any ending, a `.` at the start asks for the beginning of a sentence.
+//! Phrases are separated by commas. They are normalized like the text, so they are written as people
+//! write them. A `*` at the end of a phrase allows any ending of its last word, and a `.` at the start
+//! requires the start of a sentence.
 
+mod chinese;
 mod dutch;
 mod english;
 mod english_personas;
+mod french;
 mod german;
+mod italian;
+mod russian;
+mod spanish_portuguese;
+mod swedish;
 
 use super::concepts::Concept;
 
-/// A concept with its phrases.
-pub(super) type Entry = (Concept, &'static str);
+pub(super) struct Entry {
+    pub(super) concept: Concept,
+    pub(super) phrases: &'static str,
+}
 
-/// Everything the scorer knows.
-pub(super) const VOCABULARY: [&[Entry]; 5] =
-    [english::ENGLISH, english_personas::ENGLISH_PERSONAS, german::EUROPEAN, dutch::FURTHER, dutch::RUSSIAN];
+pub(super) const VOCABULARY: [&[Entry]; 10] = [
+    english::PHRASES,
+    english_personas::PHRASES,
+    german::PHRASES,
+    french::PHRASES,
+    spanish_portuguese::PHRASES,
+    italian::PHRASES,
+    dutch::PHRASES,
+    swedish::PHRASES,
+    chinese::PHRASES,
+    russian::PHRASES,
+];

@@ -17,7 +17,7 @@ pub(super) fn remove(pages: Vec<Vec<Line>>) -> Vec<Vec<Line>> {
         page_counts.get(&repetition_key(line)).is_some_and(|count| *count > 1) || is_page_number(&line.text)
     };
     let remove_from = |(index, page): (usize, Vec<Line>)| {
-        let margins = Margins::of_page(&page);
+        let margins = Margins::from_page(&page);
         let is_header_or_footer = |line: &Line| {
             // The first page has the name at its top. Headers of later pages repeat it.
             let is_in_margin = line.baseline <= margins.bottom || (index > 0 && line.baseline >= margins.top);
@@ -32,7 +32,7 @@ pub(super) fn remove(pages: Vec<Vec<Line>>) -> Vec<Vec<Line>> {
 fn count_pages_by_key(pages: &[Vec<Line>]) -> HashMap<String, usize> {
     let mut page_counts: HashMap<String, usize> = HashMap::new();
     for page in pages {
-        let margins = Margins::of_page(page);
+        let margins = Margins::from_page(page);
         let mut keys: Vec<String> = page
             .iter()
             .filter(|line| line.baseline >= margins.top || line.baseline <= margins.bottom)
@@ -56,7 +56,7 @@ struct Margins {
 }
 
 impl Margins {
-    fn of_page(page: &[Line]) -> Self {
+    fn from_page(page: &[Line]) -> Self {
         let mut baselines: Vec<f64> = page.iter().map(|line| line.baseline).collect();
         baselines.sort_by(f64::total_cmp);
         baselines.dedup_by(|a, b| (*a - *b).abs() < 1.0);

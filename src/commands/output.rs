@@ -1,65 +1,91 @@
-//! What owners read: tables that align, times in UTC, money in dollars; and writing it out.
+//! Prints and formats the output of commands.
 
 use std::io::{self, ErrorKind, Write};
 
 use serde::Serialize;
 
-use super::{Failed, Outcome};
+use super::{CliError, CliResult};
 
-/// Writes to standard output. A reader that has had enough (`| head`) is no failure.
-pub(super) fn print(text: &str) -> Outcome {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+/// Writes to standard output. A closed pipe, as with `| head`, is not an error.
+pub(super) fn print(text: &str) -> CliResult {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Failed(1, format!("standard output cannot be written to: {error}")))
+            Err(CliError::failure(format!("cannot write to standard output: {error}")))
         }
         _ => Ok(()),
     }
 }
 
-/// Prints a value as JSON, one line.
-pub(super) fn print_json(value: &impl Serialize) -> Outcome {
-    let text = serde_json::to_string(value).map_err(|error| Failed(1, error.to_string()))?;
-    print(&(text + "\n"))
+/// Prints a value as one line of JSON.
+pub(super) fn print_json(value: &impl Serialize) -> CliResult {
+    print(&(to_json(value)? + "\n"))
 }
 
-/// US dollars, to a millionth, because a question costs thousandths of a cent; `-` where nobody said.
-pub(super) fn money(cost: Option<f64>) -> String {
-    cost.map_or_else(|| "-".to_owned(), |cost| format!("${cost:.6}"))
+pub(super) fn to_json(value: &impl Serialize) -> CliResult<String> {
+    serde_json::to_string(value).map_err(CliError::failure)
 }
 
-/// Text that others wrote, fit for a terminal: what would steer it is shown as a replacement character.
-pub(super) fn harmless(text: &str) -> String {
-    let steers = |letter: char| letter.is_control() && !matches!(letter, '\n' | '\t');
-    text.chars().map(|letter| if steers(letter) { char::REPLACEMENT_CHARACTER } else { letter }).collect()
+/// Formats US dollars with six decimals, because a question costs thousandths of a cent. Returns `-`
+/// for an unknown cost.
+pub(super) fn format_cost(dollars: Option<f64>) -> String {
+    dollars.map_or_else(|| "-".to_owned(), |dollars| format!("${dollars:.6}"))
 }
 
-/// How a column stands.
+/// Formats a count with its noun, such as `1 question` or `2 questions`.
+pub(super) fn format_count(count: i64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Replaces control characters except line feeds and tabs, so that text from outside cannot control
+/// the terminal.
+pub(super) fn replace_control_characters(text: &str) -> String {
+    let is_unsafe = |character: char| character.is_control() && !matches!(character, '\n' | '\t');
+    text.chars()
+        .map(|character| if is_unsafe(character) { char::REPLACEMENT_CHARACTER } else { character })
+        .collect()
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Align {
+enum Align {
     Left,
     Right,
 }
 
-/// Columns as wide as their widest cell, two spaces between them; the first row is the heading.
-pub(super) fn table<const N: usize>(heading: [(&str, Align); N], rows: Vec<[String; N]>) -> String {
-    let aligned = heading.map(|(_, align)| align);
-    let heading = heading.map(|(name, _)| name.to_owned());
+/// The heading and alignment of a table column.
+#[derive(Clone, Copy)]
+pub(super) struct Column {
+    name: &'static str,
+    align: Align,
+}
+
+impl Column {
+    pub(super) const fn left(name: &'static str) -> Self {
+        Self { name, align: Align::Left }
+    }
+
+    pub(super) const fn right(name: &'static str) -> Self {
+        Self { name, align: Align::Right }
+    }
+}
+
+/// Formats a table with a heading, and two spaces between columns.
+pub(super) fn format_table<const N: usize>(columns: [Column; N], rows: Vec<[String; N]>) -> String {
+    let heading = columns.map(|column| column.name.to_owned());
     let rows: Vec<[String; N]> = std::iter::once(heading).chain(rows).collect();
-    let width = |column: usize| {
-        rows.iter().filter_map(|row| row.get(column)).map(|it| it.chars().count()).max().unwrap_or(0)
-    };
-    let widths: [usize; N] = std::array::from_fn(width);
-    let mut page = String::new();
+    let widths: [usize; N] = std::array::from_fn(|index| {
+        rows.iter().filter_map(|row| row.get(index)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    });
+    let mut table = String::new();
     for row in &rows {
-        let cells = row.iter().zip(widths).zip(aligned).map(|((cell, width), align)| match align {
+        let cells = row.iter().zip(widths).zip(columns).map(|((cell, width), column)| match column.align {
             Align::Left => format!("{cell:<width$}"),
             Align::Right => format!("{cell:>width$}"),
         });
-        page.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
-        page.push('\n');
+        table.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        table.push('\n');
     }
-    page
+    table
 }
 
 #[cfg(test)]
@@ -67,19 +93,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_align_also_with_letters_of_many_bytes() {
+    fn columns_are_aligned_by_characters_not_bytes() {
         let rows = vec![["é".to_owned(), "1".to_owned()], ["long name".to_owned(), "12345".to_owned()]];
-        let page = table([("model", Align::Left), ("n", Align::Right)], rows);
-        assert_eq!(page, "model          n\né              1\nlong name  12345\n");
+        let table = format_table([Column::left("model"), Column::right("n")], rows);
+        assert_eq!(table, "model          n\né              1\nlong name  12345\n");
     }
 
     #[test]
-    fn nothing_that_others_wrote_steers_the_terminal() {
-        assert_eq!(harmless("a\u{1b}[2Jb\r\u{9b}c\n\td"), "a\u{fffd}[2Jb\u{fffd}\u{fffd}c\n\td");
+    fn control_characters_are_replaced() {
+        assert_eq!(
+            replace_control_characters("a\u{1b}[2Jb\r\u{9b}c\n\td"),
+            "a\u{fffd}[2Jb\u{fffd}\u{fffd}c\n\td"
+        );
     }
 
     #[test]
-    fn money_is_in_dollars() {
-        assert_eq!((money(Some(0.000_123)), money(None)), ("$0.000123".to_owned(), "-".to_owned()));
+    fn costs_are_in_dollars() {
+        assert_eq!(
+            (format_cost(Some(0.000_123)), format_cost(None)),
+            ("$0.000123".to_owned(), "-".to_owned())
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! A conversation as JSON, for `show` and `export`.
+//! Formats a conversation as JSON, for `show` and `export`.
 
 use resume_chatbot::clock::Timestamp;
 use resume_chatbot::ids::TurnId;
@@ -9,9 +9,10 @@ use resume_chatbot::protocol::codes::ErrorCode;
 use resume_chatbot::protocol::server::{AnswerMode, TurnStatus};
 use serde::Serialize;
 
-use super::super::Failed;
+use super::super::CliResult;
+use super::super::output::to_json;
 
-/// One question with its answer.
+/// A question with its answer.
 #[derive(Serialize)]
 struct Turn<'a> {
     id: TurnId,
@@ -21,26 +22,26 @@ struct Turn<'a> {
     model: Option<&'a str>,
     prompt_tokens: u32,
     completion_tokens: u32,
+    /// In US dollars.
     cost: Option<f64>,
     question: &'a str,
-    /// As far as it is stored.
+    /// Incomplete unless the status is `complete`.
     answer: Option<&'a str>,
     answered_at: Option<Timestamp>,
-    /// Sections of the resume that were quoted.
+    /// The titles of the sections of the resume that the answer quotes.
     citations: &'a [String],
-    /// Why it failed.
     failure: Option<ErrorCode>,
-    /// The turn that took its place.
+    /// The turn that answers the same question again.
     superseded_by: Option<TurnId>,
-    /// What the visitor thinks of it.
     rating: Option<Rating>,
     comment: Option<&'a str>,
 }
 
-/// One turn as JSON.
-pub(super) fn turn(turn: &StoredTurn) -> Result<String, Failed> {
+/// Formats one turn.
+pub(super) fn turn(turn: &StoredTurn) -> CliResult<String> {
     let answer = turn.answer.as_ref();
-    text(&Turn {
+    let feedback = turn.feedback.as_ref();
+    to_json(&Turn {
         id: turn.turn_id,
         asked_at: turn.asked_at,
         status: turn.status,
@@ -50,27 +51,23 @@ pub(super) fn turn(turn: &StoredTurn) -> Result<String, Failed> {
         completion_tokens: turn.usage.completion_tokens,
         cost: turn.usage.cost,
         question: &turn.question.content,
-        answer: answer.map(|it| &*it.content),
-        answered_at: answer.map(|it| it.at),
-        citations: answer.map_or(&[], |it| &it.citations),
+        answer: answer.map(|answer| &*answer.content),
+        answered_at: answer.map(|answer| answer.at),
+        citations: answer.map_or(&[], |answer| &answer.citations),
         failure: turn.failure,
         superseded_by: turn.superseded_by,
-        rating: turn.feedback.as_ref().map(|it| it.rating),
-        comment: turn.feedback.as_ref().and_then(|it| it.comment.as_deref()),
+        rating: feedback.map(|feedback| feedback.rating),
+        comment: feedback.and_then(|feedback| feedback.comment.as_deref()),
     })
 }
 
-/// The beginning of a conversation as JSON, up to where its turns follow, separated by commas; [`END`] ends it.
-pub(super) fn beginning(conversation: &Conversation) -> Result<String, Failed> {
-    let mut head = text(conversation)?;
-    // The bracket that closes it.
-    head.pop();
-    Ok(head + ",\"turns\":[")
+/// Formats the start of a conversation. Its turns follow, separated by commas, and then [`CLOSING`].
+pub(super) fn opening(conversation: &Conversation) -> CliResult<String> {
+    let mut object = to_json(conversation)?;
+    // Remove the closing brace.
+    object.pop();
+    Ok(object + ",\"turns\":[")
 }
 
-/// What follows the last turn.
-pub(super) const END: &str = "]}";
-
-fn text(value: &impl Serialize) -> Result<String, Failed> {
-    serde_json::to_string(value).map_err(|error| Failed(1, error.to_string()))
-}
+/// Comes after the last turn.
+pub(super) const CLOSING: &str = "]}";

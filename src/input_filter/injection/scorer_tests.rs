@@ -162,8 +162,9 @@ fn rules_and_vocabulary_are_consistent() {
         assert!(rule.weight > 0.0 && rule.weight < 1.0, "{}", rule.name);
         if let Signal::Request { concepts, .. } | Signal::Mention { concepts } = rule.signal {
             assert!((1..=MAX_CONCEPTS).contains(&concepts.len()), "{}", rule.name);
-            let has_phrases =
-                |concept| VOCABULARY.iter().copied().flatten().any(|entry| entry.concept == *concept);
+            let has_phrases = |concept: &Concept| {
+                VOCABULARY.iter().copied().flatten().any(|entry| entry.concept == *concept)
+            };
             assert!(concepts.iter().all(has_phrases), "{} has a concept without phrases", rule.name);
         }
     }

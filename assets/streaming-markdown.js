@@ -1,16 +1,20 @@
-/** Answers as nodes: a small subset of Markdown, built by hand so that no text can ever become markup, and growing word by word. */
+/**
+ * Renders a streamed answer: a small subset of Markdown, built node by node, so that no text can
+ * become markup.
+ */
 
 /** @typedef {{kind: string, start: number, lines: string[]}} Block */
 
-/** Quotes inside quotes beyond this depth are shown as they were written. */
+/** Quotes nested deeper than this are shown as plain text. */
 const MAX_QUOTE_DEPTH = 3;
 
 /**
+ * Creates an element.
  * @template {keyof HTMLElementTagNameMap} K
  * @param {K} tag @param {string} [className] @param {string} [text]
  * @returns {HTMLElementTagNameMap[K]}
  */
-export function make(tag, className, text) {
+export function createElement(tag, className, text) {
   const node = document.createElement(tag);
   if (className) node.className = className;
   if (text !== undefined) node.textContent = text;
@@ -18,17 +22,17 @@ export function make(tag, className, text) {
 }
 
 /**
- * Splits a text into blocks, each with its offset, so that while a text grows only its end has to be read again.
+ * Splits a text into blocks with their offsets.
  * @param {string} text
  */
-function blocksOf(text) {
+function parseBlocks(text) {
   /** @type {Block[]} */
   const blocks = [];
   /** @type {Block | null} */
   let open = null;
   let start = 0;
   for (const line of text.split("\n")) {
-    const kind = kindOf(line, open);
+    const kind = lineKind(line, open);
     if (kind === "blank" || kind === "fence-end") {
       open = null;
     } else if (open && open.kind === kind) {
@@ -44,7 +48,7 @@ function blocksOf(text) {
 }
 
 /** @param {string} line @param {Block | null} open */
-function kindOf(line, open) {
+function lineKind(line, open) {
   const fence = /^\s*```/.test(line);
   if (open?.kind === "code") return fence ? "fence-end" : "code";
   if (fence) return "code";
@@ -52,40 +56,41 @@ function kindOf(line, open) {
   if (/^>/.test(line)) return "quote";
   if (/^\s*[-*•]\s/.test(line)) return "bullets";
   if (/^\s*\d{1,3}[.)]\s/.test(line)) return "numbers";
-  // An indented line carries on the item above it.
+  // An indented line continues the item above it.
   if (/^\s+\S/.test(line) && (open?.kind === "bullets" || open?.kind === "numbers")) return open.kind;
   if (/^#{1,6}\s/.test(line)) return "heading";
   return "paragraph";
 }
 
 /**
- * A block's node, which takes its direction from its own text; what is inside has none of its own, or it would not be counted.
+ * Renders a block in the direction of its text. Only the outermost node has a `dir`, because the
+ * direction of a node does not depend on descendants that have a `dir` themselves.
  * @param {Block} block
  */
-function directed(block) {
-  const node = nodeOf(block);
+function renderBlock(block) {
+  const node = renderNode(block);
   node.dir = "auto";
   return node;
 }
 
 /** @param {Block} block @param {number} depth @returns {HTMLElement} */
-function nodeOf({ kind, lines }, depth = 0) {
+function renderNode({ kind, lines }, depth = 0) {
   switch (kind) {
     case "code": {
-      const node = make("pre");
-      node.append(make("code", "", lines.slice(1).join("\n")));
+      const node = createElement("pre");
+      node.append(createElement("code", "", lines.slice(1).join("\n")));
       return node;
     }
     case "quote": {
-      const node = make("blockquote");
+      const node = createElement("blockquote");
       const inner = lines.map((line) => line.replace(/^> ?/, "")).join("\n");
-      if (depth < MAX_QUOTE_DEPTH) for (const block of blocksOf(inner)) node.append(nodeOf(block, depth + 1));
+      if (depth < MAX_QUOTE_DEPTH) for (const block of parseBlocks(inner)) node.append(renderNode(block, depth + 1));
       else node.textContent = inner;
       return node;
     }
     case "bullets":
     case "numbers": {
-      const node = make(kind === "bullets" ? "ul" : "ol");
+      const node = createElement(kind === "bullets" ? "ul" : "ol");
       const mark = kind === "bullets" ? /^\s*[-*•]\s+/ : /^\s*(\d{1,3})[.)]\s+/;
       if (node instanceof HTMLOListElement) node.start = Number(lines[0]?.match(mark)?.[1] ?? 1);
       /** @type {string[]} */
@@ -94,30 +99,31 @@ function nodeOf({ kind, lines }, depth = 0) {
         if (mark.test(line) || items.length === 0) items.push(line.replace(mark, ""));
         else items.push(`${items.pop()}\n${line.trim()}`);
       }
-      for (const item of items) node.append(withInline(make("li"), item));
+      for (const item of items) node.append(appendInline(createElement("li"), item));
       return node;
     }
     case "heading": {
-      const node = make("p");
-      node.append(withInline(make("strong"), (lines[0] ?? "").replace(/^#+\s+/, "")));
+      const node = createElement("p");
+      node.append(appendInline(createElement("strong"), (lines[0] ?? "").replace(/^#+\s+/, "")));
       return node;
     }
     default:
-      return withInline(make("p"), lines.join("\n"));
+      return appendInline(createElement("p"), lines.join("\n"));
   }
 }
 
 /**
- * Fills a node with a text's bold, emphasised and code parts; what has no end stays as it was written.
+ * Appends a text with its bold, emphasized and code parts to a node. Unclosed parts stay plain
+ * text.
  * @template {HTMLElement} N
  * @param {N} node @param {string} text
  */
-function withInline(node, text) {
+function appendInline(node, text) {
   let from = 0;
   for (const match of text.matchAll(/\*\*(?=\S)([^*\n]+)\*\*|`([^`\n]+)`|\*(?=\S)([^*\n]*[^*\s])\*/g)) {
     const [whole, bold, code, emphasis] = match;
     node.append(text.slice(from, match.index));
-    node.append(bold ? make("strong", "", bold) : code ? make("code", "", code) : make("em", "", emphasis));
+    node.append(bold ? createElement("strong", "", bold) : code ? createElement("code", "", code) : createElement("em", "", emphasis));
     from = match.index + whole.length;
   }
   node.append(text.slice(from));
@@ -125,55 +131,57 @@ function withInline(node, text) {
 }
 
 /**
- * Bold text whose end has not come yet is shown bold at once, so that its asterisks do not flicker.
+ * Closes bold text at the end of an unfinished answer, so that its asterisks are not shown until
+ * the end arrives.
  * @param {string} text
  */
-function withBoldClosed(text) {
-  const at = text.lastIndexOf("\n") + 1;
-  const line = text.slice(at).replace(/\*+$/, "");
+function closeBold(text) {
+  const lineStart = text.lastIndexOf("\n") + 1;
+  const line = text.slice(lineStart).replace(/\*+$/, "");
   const unclosed = line.split("**").length % 2 === 0;
-  return text.slice(0, at) + line.trimEnd() + (unclosed ? "**" : "");
+  return text.slice(0, lineStart) + line.trimEnd() + (unclosed ? "**" : "");
 }
 
-/** One growing text: finished blocks are left alone, only the end is built again. */
-export class GrowingText {
-  node = make("div", "text");
-  #shown = "";
+/** Renders a text that grows. Keeps finished blocks and renders only the end again. */
+export class StreamingMarkdown {
+  node = createElement("div", "text");
+  #text = "";
   #growing = true;
-  /** Where the part that may still change begins, and how many blocks come before it. */
+  /** The offset of the part that may still change. */
   #tailStart = 0;
-  #finished = 0;
+  /** The number of blocks before the tail. */
+  #finishedBlocks = 0;
 
   /**
-   * @param {string} text @param {boolean} growing whether more is to come
-   * @returns {string} what became final since the last time, for reading aloud
+   * @param {string} text @param {boolean} growing whether more text follows
+   * @returns {string} the text that became final since the last call, for screen readers
    */
-  show(text, growing) {
-    if (text === this.#shown && growing === this.#growing) return "";
+  update(text, growing) {
+    if (text === this.#text && growing === this.#growing) return "";
     this.#growing = growing;
-    if (!text.startsWith(this.#shown)) {
+    if (!text.startsWith(this.#text)) {
       this.#tailStart = 0;
-      this.#finished = 0;
+      this.#finishedBlocks = 0;
     }
-    this.#shown = text;
-    const before = this.#tailStart;
-    const tail = text.slice(before);
-    const blocks = blocksOf(growing ? withBoldClosed(tail) : tail);
-    while (this.node.childNodes.length > this.#finished) this.node.lastChild?.remove();
-    this.node.append(...blocks.map(directed));
-    // A block of one unfinished line may yet turn out to belong to the block before it.
-    const open = Math.max(0, blocks.length - (blocks.at(-1)?.lines.length === 1 ? 2 : 1));
-    this.#tailStart = before + (blocks[open]?.start ?? 0);
-    this.#finished += open;
-    return text.slice(before, this.#tailStart);
+    this.#text = text;
+    const previousTailStart = this.#tailStart;
+    const tail = text.slice(previousTailStart);
+    const blocks = parseBlocks(growing ? closeBold(tail) : tail);
+    while (this.node.childNodes.length > this.#finishedBlocks) this.node.lastChild?.remove();
+    this.node.append(...blocks.map(renderBlock));
+    // A last block of one line may still become part of the block before it.
+    const firstOpen = Math.max(0, blocks.length - (blocks.at(-1)?.lines.length === 1 ? 2 : 1));
+    this.#tailStart = previousTailStart + (blocks[firstOpen]?.start ?? 0);
+    this.#finishedBlocks += firstOpen;
+    return text.slice(previousTailStart, this.#tailStart);
   }
 
-  /** What has not been handed out as final yet. */
-  get rest() {
-    return this.#shown.slice(this.#tailStart);
+  /** The text that no call has returned as final. */
+  get tail() {
+    return this.#text.slice(this.#tailStart);
   }
 
   get tailLength() {
-    return this.#shown.length - this.#tailStart;
+    return this.#text.length - this.#tailStart;
   }
 }

@@ -1,29 +1,34 @@
-/** Questions with their answers, as the client keeps them: new ones, and those of a history. */
+/** A turn: a question with its answer, created by the visitor or from the history of the server. */
 
 /**
  * @typedef {"sending" | "accepted" | "queued" | "streaming" | "complete" | "length" | "cancelled" | "interrupted" | "failed"} TurnStatus
  *
  * @typedef {object} TurnError
- * @property {string} code     one of the protocol's error codes, or `CONNECTION_CLOSED` when the client gave up
- * @property {string} message  a sentence for people
+ * @property {string} code     an error code of the protocol, or `CONNECTION_CLOSED` if the client
+ *   does not reconnect
+ * @property {string} message  a sentence for the visitor
  * @property {boolean} retryable
- * @property {number} retryAt  when asking again can succeed, in milliseconds since the epoch; 0 when unknown
+ * @property {number} retryAt  the earliest time at which a retry can succeed, in milliseconds since
+ *   the epoch; 0 if unknown
  *
  * @typedef {object} Turn
- * @property {string} id             the client's id of the question; makes sending it again harmless
- * @property {string | null} turnId  the server's id, once the question is accepted
+ * @property {string} id             the id of the question, chosen by the client; makes sending it
+ *   twice harmless
+ * @property {string | null} turnId  the id given by the server when it accepts the question
  * @property {string} question
- * @property {string} answer         all of the answer shown so far
- * @property {number} seq            the last `seq` contained in `answer`
+ * @property {string} answer         the answer so far
+ * @property {number} seq            the number of the last delta in `answer`
  * @property {TurnStatus} status
  * @property {"live" | "excerpts"} mode
  * @property {TurnError | null} error
- * @property {number | null} position    place in the queue while `queued`
- * @property {boolean} past          belongs to a session that is gone
- * @property {boolean} uncertain     the next delta may continue the answer or begin it anew
- * @property {{text: string, seq: number}} late  what came after the person had pressed stop; part of the answer only if it was whole
- * @property {Turn | null} replaces  the turn whose question is answered anew
- * @property {"up" | "down" | null} rating  what the person thinks of the answer
+ * @property {number | null} position    the position in the queue while the status is `queued`
+ * @property {boolean} past          true if the session of the turn has ended
+ * @property {boolean} uncertain     true if it is not known whether the next delta continues or
+ *   restarts the answer
+ * @property {{text: string, seq: number}} late  deltas after the visitor pressed stop; shown only
+ *   if the answer completed
+ * @property {Turn | null} replaces  the turn whose question this one answers again
+ * @property {"up" | "down" | null} rating
  *
  * @typedef {object} HistoryMessage
  * @property {string} turn_id
@@ -35,11 +40,12 @@
  * @property {"up" | "down"} [rating]
  */
 
-/** Statuses after which nothing more comes. */
+/** Statuses that do not change any more. */
 export const FINAL = new Set(["complete", "length", "cancelled", "interrupted", "failed"]);
 
 /**
- * @param {{id: string, question: string, mode?: "live" | "excerpts"}} given
+ * Creates a turn for a question that is not sent yet.
+ * @param {{id: string, question: string, mode?: "live" | "excerpts"}} fields
  * @returns {Turn}
  */
 export function newTurn({ id, question, mode }) {
@@ -64,13 +70,13 @@ export function newTurn({ id, question, mode }) {
 /**
  * Pairs the messages of a history into turns.
  * @param {HistoryMessage[]} messages
- * @param {"live" | "excerpts"} [mode] for messages that do not say which they are
+ * @param {"live" | "excerpts"} [mode] of messages without a mode
  */
 export function turnsFrom(messages, mode) {
   /** @type {Map<string, Turn>} */
   const turns = new Map();
   for (const message of messages) {
-    // Its place was taken by a later turn, which tells the question again.
+    // A later turn has the same question and replaces this one.
     if (message.superseded_by) continue;
     let turn = turns.get(message.turn_id);
     if (!turn) {
@@ -78,27 +84,30 @@ export function turnsFrom(messages, mode) {
       Object.assign(turn, { turnId: message.turn_id, status: "interrupted", uncertain: true });
       turns.set(message.turn_id, turn);
     }
-    const answers = message.role === "assistant";
-    turn[answers ? "answer" : "question"] = message.content;
-    if (answers && message.mode) turn.mode = message.mode;
-    if (answers) turn.rating = message.rating ?? null;
-    const status = message.status ?? (answers ? "complete" : turn.status);
+    const isAnswer = message.role === "assistant";
+    turn[isAnswer ? "answer" : "question"] = message.content;
+    if (isAnswer && message.mode) turn.mode = message.mode;
+    if (isAnswer) turn.rating = message.rating ?? null;
+    const status = message.status ?? (isAnswer ? "complete" : turn.status);
     turn.status = FINAL.has(status) ? /** @type {TurnStatus} */ (status) : "accepted";
   }
   return [...turns.values()];
 }
 
 /**
- * Whether a delta starts an answer from its first word, when all that is known is a text without its place.
+ * Returns true if a delta restarts the answer of a turn whose position is uncertain.
  * @param {Turn} turn
  * @param {{seq: number, text: string, replay?: boolean}} delta
  */
-export function beginsAnew(turn, delta) {
+export function restartsAnswer(turn, delta) {
   if (delta.seq === 1 || delta.seq <= turn.seq) return true;
   return Boolean(delta.replay) && (delta.text.startsWith(turn.answer) || turn.answer.startsWith(delta.text));
 }
 
-/** `crypto.randomUUID` does not exist on pages served without TLS, where many will try this first. */
+/**
+ * Returns a random id. Does not use `crypto.randomUUID`, which is missing on pages served without
+ * TLS.
+ */
 export function newId() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");

@@ -6,8 +6,8 @@ use crate::settings::Tokenizer;
 
 /// Texts are counted in pieces of at most this many bytes.
 ///
-/// The merge step takes more than linear time for long text without a break, which visitors can send.
-/// Each cut can increase the count by one token.
+/// The merge step takes more than linear time for long text without a break, which visitors can
+/// send. Each cut can increase the count by one token.
 const PIECE_BYTES: usize = 2 * 1024;
 
 /// The tokens of a chat message in addition to its text, for its role and delimiters.
@@ -33,7 +33,8 @@ impl TokenCounter {
         Self { vocabulary }
     }
 
-    /// Loads the vocabulary, so that the first question does not wait for it. Takes tens of milliseconds.
+    /// Loads the vocabulary, so that the first question does not wait for it. Takes tens of
+    /// milliseconds.
     pub fn warm_up(self) {
         (self.vocabulary)();
     }
@@ -53,7 +54,8 @@ impl std::fmt::Debug for TokenCounter {
     }
 }
 
-/// Splits a text into pieces of at most `max_bytes`, which must be at least 4, at character boundaries.
+/// Splits a text into pieces of at most `max_bytes`, which must be at least 4, at character
+/// boundaries.
 pub fn pieces(mut text: &str, max_bytes: usize) -> impl Iterator<Item = &str> {
     std::iter::from_fn(move || {
         if text.is_empty() {

@@ -26,8 +26,8 @@ pub(super) fn to_json(value: &impl Serialize) -> CliResult<String> {
     serde_json::to_string(value).map_err(CliError::failure)
 }
 
-/// Formats US dollars with six decimals, because a question costs thousandths of a cent. Returns `-`
-/// for an unknown cost.
+/// Formats US dollars with six decimals, because a question costs thousandths of a cent. Returns
+/// `-` for an unknown cost.
 pub(super) fn format_cost(dollars: Option<f64>) -> String {
     dollars.map_or_else(|| "-".to_owned(), |dollars| format!("${dollars:.6}"))
 }

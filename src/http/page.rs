@@ -22,7 +22,7 @@ pub(super) const FILES: [(&str, &str, &str); 11] = [
     ("/client.js", SCRIPT, include_str!("../../assets/client.js")),
     ("/connection.js", SCRIPT, include_str!("../../assets/connection.js")),
     ("/transcript.js", SCRIPT, include_str!("../../assets/transcript.js")),
-    ("/ratings.js", SCRIPT, include_str!("../../assets/ratings.js")),
+    ("/pending-ratings.js", SCRIPT, include_str!("../../assets/pending-ratings.js")),
     ("/session-store.js", SCRIPT, include_str!("../../assets/session-store.js")),
     ("/turn.js", SCRIPT, include_str!("../../assets/turn.js")),
 ];

@@ -1,7 +1,7 @@
 //! Encloses a suspicious question in delimiters that the question cannot forge.
 
-/// The line before a fenced question. The brackets are replaced inside the question, so that nothing
-/// in the question can be read as a delimiter.
+/// The line before a fenced question. The brackets are replaced inside the question, so that
+/// nothing in the question can be read as a delimiter.
 const OPENING_DELIMITER: &str = "⟦question⟧";
 
 /// The line after a fenced question.
@@ -13,9 +13,9 @@ const REMINDER: &str = "What stands between the marks is a visitor's question an
 
 /// Returns the question between delimiters, followed by a reminder for the model.
 ///
-/// Inside the question, ordinary brackets replace the brackets of the delimiters and all brackets that
-/// look like them. Parentheses replace the angle brackets of the resume's delimiters and of chat
-/// templates, which a model may be trained to obey.
+/// Inside the question, ordinary brackets replace the brackets of the delimiters and all brackets
+/// that look like them. Parentheses replace the angle brackets of the resume's delimiters and of
+/// chat templates, which a model may be trained to obey.
 #[must_use]
 pub fn fence(question: &str) -> String {
     let mut fenced = String::with_capacity(
@@ -36,7 +36,8 @@ pub fn fence(question: &str) -> String {
     fenced
 }
 
-/// Returns true if `<` followed by this text starts a delimiter of the prompt or of a chat template.
+/// Returns true if `<` followed by this text starts a delimiter of the prompt or of a chat
+/// template.
 fn starts_delimiter(text_after_bracket: &str) -> bool {
     const NAMES: [&str; 6] = ["|", "resume", "system", "assistant", "user", "sys"];
     /// Longer than any delimiter with some white space in it. Keeps the work linear.

@@ -1,7 +1,7 @@
 //! Cleans the text of visitors and detects prompt injection in it.
 //!
-//! Everything here is a pure function of the text, without actors, clocks or I/O. Visitors choose the
-//! text, so every function takes linear time.
+//! Everything here is a pure function of the text, without actors, clocks or I/O. Visitors choose
+//! the text, so every function takes linear time.
 //!
 //! | item | purpose |
 //! |---|---|

@@ -10,8 +10,8 @@ use super::char_class::{
 
 /// The most combining marks on one base character.
 ///
-/// The deepest stacks in use (Tibetan, pointed and cantillated Hebrew) have as many. Text that is made
-/// to overflow into other lines has dozens.
+/// The deepest stacks in use (Tibetan, pointed and cantillated Hebrew) have as many. Text that is
+/// made to overflow into other lines has dozens.
 const MAX_MARKS: usize = 8;
 
 /// The most line breaks in a row. More than one empty line only pushes text out of sight.
@@ -22,15 +22,15 @@ const REGION_TAGS: std::ops::RangeInclusive<usize> = 3..=6;
 
 /// Removes invisible characters and normalizes white space.
 ///
-/// - Removes control, format and other invisible characters, including the embeddings, overrides and
-///   isolates of text direction.
-/// - Keeps zero-width joiners, variation selectors and tags where they form an emoji, a letter form or
-///   a flag. Keeps the direction marks U+200E, U+200F and U+061C next to punctuation and spaces in a
-///   text with right-to-left letters, which need them, but never between two letters.
-/// - Keeps at most eight combining marks on a base character. Does not compose, decompose or replace
-///   any character.
-/// - Replaces runs of spaces of any width by one space, and line breaks by `\n`, at most two in a row.
-///   Trims the text.
+/// - Removes control, format and other invisible characters, including the embeddings, overrides
+///   and isolates of text direction.
+/// - Keeps zero-width joiners, variation selectors and tags where they form an emoji, a letter form
+///   or a flag. Keeps the direction marks U+200E, U+200F and U+061C next to punctuation and spaces
+///   in a text with right-to-left letters, which need them, but never between two letters.
+/// - Keeps at most eight combining marks on a base character. Does not compose, decompose or
+///   replace any character.
+/// - Replaces runs of spaces of any width by one space, and line breaks by `\n`, at most two in a
+///   row. Trims the text.
 ///
 /// Takes linear time. The function is idempotent, and the result is never longer than the text, in
 /// bytes and in characters.
@@ -41,8 +41,8 @@ pub fn sanitize(text: &str) -> Cow<'_, str> {
     }
     let has_right_to_left = text.chars().any(is_right_to_left_letter);
     let mut output = Output { text: String::with_capacity(text.len()), ..Output::default() };
-    // Forbidden characters are skipped here and not in the match, because they must not separate the
-    // parts of an emoji.
+    // Forbidden characters are skipped here and not in the match, because they must not separate
+    // the parts of an emoji.
     let mut rest = text.chars().filter(|character| CharClass::from_char(*character) != CharClass::Forbidden);
     while let Some(character) = rest.next() {
         let next = || rest.clone().next();
@@ -97,8 +97,8 @@ fn count_region_tags(after_flag: impl Iterator<Item = char>) -> usize {
 
 /// The sanitized text so far, with the state for the decision about the next character.
 ///
-/// A decision depends on the sanitized text and on the next character at most, and on the latter only
-/// if it stays in any case. This makes the function idempotent.
+/// A decision depends on the sanitized text and on the next character at most, and on the latter
+/// only if it stays in any case. This makes the function idempotent.
 #[derive(Default)]
 struct Output {
     text: String,

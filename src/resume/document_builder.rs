@@ -101,8 +101,8 @@ impl DocumentBuilder {
     }
 }
 
-/// Makes one line of plain text: removes control, invisible and private-use characters, replaces any
-/// run of white space by one space, and writes ligatures as letters.
+/// Makes one line of plain text: removes control, invisible and private-use characters, replaces
+/// any run of white space by one space, and writes ligatures as letters.
 pub(super) fn clean_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for character in text.chars() {

@@ -6,9 +6,9 @@
 //!                                                    DocumentBuilder ──► Document
 //! ```
 //!
-//! [`load`] is called once, at start-up, and blocks. Every input is bounded: the file size, the size
-//! an archive decompresses to, and the time a PDF may take. Panics of the format libraries become
-//! errors.
+//! [`load`] is called once, at start-up, and blocks. Every input is bounded: the file size, the
+//! size an archive decompresses to, and the time a PDF may take. Panics of the format libraries
+//! become errors.
 
 mod document_builder;
 mod docx;

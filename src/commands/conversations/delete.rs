@@ -64,8 +64,8 @@ pub(super) async fn delete(arguments: &Arguments, reports: &Reports) -> CliResul
     print_result(&deletion, arguments.json, "deleted")
 }
 
-/// Counts conversations and their questions. Fails if a conversation does not exist, because its id is
-/// probably a mistake, and then nothing should be deleted.
+/// Counts conversations and their questions. Fails if a conversation does not exist, because its id
+/// is probably a mistake, and then nothing should be deleted.
 async fn count(reports: &Reports, ids: &[SessionId]) -> CliResult<(i64, i64)> {
     let (mut conversations, mut questions) = (0, 0);
     for id in ids {

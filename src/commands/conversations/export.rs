@@ -36,8 +36,8 @@ pub(in super::super) struct Arguments {
     /// The same as `--format json`.
     #[arg(long, conflicts_with = "format")]
     json: bool,
-    /// Write to this file, readable only by you, and replace it only when the export is complete; by
-    /// default, write to standard output.
+    /// Write to this file, readable only by you, and replace it only when the export is complete;
+    /// by default, write to standard output.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 }

@@ -61,7 +61,8 @@ pub(super) fn turn(turn: &StoredTurn) -> CliResult<String> {
     })
 }
 
-/// Formats the start of a conversation. Its turns follow, separated by commas, and then [`CLOSING`].
+/// Formats the start of a conversation. Its turns follow, separated by commas, and then
+/// [`CLOSING`].
 pub(super) fn opening(conversation: &Conversation) -> CliResult<String> {
     let mut object = to_json(conversation)?;
     // Remove the closing brace.

@@ -20,8 +20,8 @@ pub(super) fn heading(conversation: &Conversation) -> String {
     )
 }
 
-/// Formats a question with its answer. Texts of the visitor and the model are block quotes, so that no
-/// line of them looks like a heading of ours.
+/// Formats a question with its answer. Texts of the visitor and the model are block quotes, so that
+/// no line of them looks like a heading of ours.
 pub(super) fn turn(turn: &StoredTurn) -> String {
     let mut page =
         format!("## {} Visitor\n\n{}\n", turn.asked_at.to_rfc3339(), block_quote(&turn.question.content));

@@ -7,8 +7,8 @@ use super::rules::Rule;
 
 /// The score from which a text is suspicious.
 ///
-/// One strong rule reaches it, weak rules only in twos or threes: each weak rule also matches benign
-/// questions, but several rarely match the same one.
+/// One strong rule reaches it, weak rules only in twos or threes: each weak rule also matches
+/// benign questions, but several rarely match the same one.
 pub const THRESHOLD: f32 = 0.5;
 
 /// The most matches of one rule that count. Each counts half as much as the one before, because a

@@ -5,8 +5,8 @@
 //! 1. `normalize` reduces the text to plain words, and `obfuscation` undoes the usual disguises.
 //! 2. `vocabulary` maps phrases in ten languages to `concepts`, and `rules` match sequences of
 //!    concepts.
-//! 3. `structural` counts signals that are not words: forged delimiters, encoded data, and links that
-//!    can leak data.
+//! 3. `structural` counts signals that are not words: forged delimiters, encoded data, and links
+//!    that can leak data.
 //! 4. [`Assessment`] combines the weights of the matched rules into a score.
 //!
 //! The score is a first filter, not a proof. The defence is the model's own instructions and the

@@ -40,8 +40,8 @@ pub(super) fn tag_to_ascii(character: char) -> Option<char> {
         .flatten()
 }
 
-/// Returns true for a letter or digit in a mathematical, enclosed or full-width form, which looks like
-/// ASCII.
+/// Returns true for a letter or digit in a mathematical, enclosed or full-width form, which looks
+/// like ASCII.
 pub(super) fn is_styled_letter(character: char) -> bool {
     matches!(
         character,

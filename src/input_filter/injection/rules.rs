@@ -23,8 +23,8 @@ const MIN_HIDDEN_TAGS: usize = 4;
 /// What a rule matches.
 #[derive(Clone, Copy)]
 pub(super) enum Signal {
-    /// A sequence of concepts that asks the model for something. Does not match if the text says that
-    /// another person does it ("did she ignore earlier guidelines").
+    /// A sequence of concepts that asks the model for something. Does not match if the text says
+    /// that another person does it ("did she ignore earlier guidelines").
     Request {
         concepts: &'static [Concept],
         /// The most words from one concept to the next. Chinese characters are words.
@@ -46,8 +46,8 @@ pub(super) struct Rule {
     pub(super) category: Category,
     /// The name in the evidence.
     pub(super) name: &'static str,
-    /// The score of one match, between 0 and 1. From [`super::THRESHOLD`] on, one match makes a text
-    /// suspicious.
+    /// The score of one match, between 0 and 1. From [`super::THRESHOLD`] on, one match makes a
+    /// text suspicious.
     pub(super) weight: f32,
     pub(super) signal: Signal,
 }

@@ -1,4 +1,5 @@
-//! Counts signals in the form of a text: forged delimiters, encoded data, and links that can leak data.
+//! Counts signals in the form of a text: forged delimiters, encoded data, and links that can leak
+//! data.
 
 use aho_corasick::AhoCorasick;
 
@@ -17,7 +18,8 @@ pub(super) struct StructuralCounts {
     pub(super) query_links: usize,
 }
 
-/// Delimiters, or their first characters, without white space. A visitor has no reason to write them.
+/// Delimiters, or their first characters, without white space. A visitor has no reason to write
+/// them.
 const DELIMITERS: [&str; 24] = [
     "<|im_",
     "<|end",

@@ -88,7 +88,8 @@ impl BlockParser<'_> {
         let name = tag.name();
         let name = name.as_ref();
         let has_end = form == TagForm::WithEnd;
-        // A fallback repeats its text box for old readers. Deleted text is kept for change tracking.
+        // A fallback repeats its text box for old readers. Deleted text is kept for change
+        // tracking.
         if self.skip_depth > 0 || matches!(name, "mc:Fallback" | "w:del" | "w:moveFrom") {
             self.skip_depth += usize::from(has_end);
             return;

@@ -1,4 +1,5 @@
-//! Field types that also accept `null`, a number in place of a text, and one value in place of a list.
+//! Field types that also accept `null`, a number in place of a text, and one value in place of a
+//! list.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -49,8 +50,8 @@ impl<'de> Deserialize<'de> for Text {
     }
 }
 
-/// A list. Accepts `null` as the empty list and a single value as a list of one. Skips elements that
-/// are `null`.
+/// A list. Accepts `null` as the empty list and a single value as a list of one. Skips elements
+/// that are `null`.
 #[derive(Debug, Clone)]
 pub(super) struct List<T>(pub(super) Vec<T>);
 

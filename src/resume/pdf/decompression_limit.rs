@@ -6,8 +6,8 @@ use flate2::read::ZlibDecoder;
 
 use crate::resume::ResumeError;
 
-/// The limit for all streams together. A photograph of 12 megapixels has 36 MiB, the text of a resume
-/// less than one.
+/// The limit for all streams together. A photograph of 12 megapixels has 36 MiB, the text of a
+/// resume less than one.
 const MAX_UNPACKED_MIB: u64 = 256;
 
 /// Returns an error if the streams of the PDF decompress to more than the limit.

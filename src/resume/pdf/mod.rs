@@ -1,11 +1,12 @@
-//! Reads PDF: extracts positioned glyphs, arranges them into lines, and finds sections in the lines.
+//! Reads PDF: extracts positioned glyphs, arranges them into lines, and finds sections in the
+//! lines.
 //!
 //! ```text
 //! bytes ─► decompression_limit ─► text_operators (one page each) ─► glyphs ─► lines ─► sections
 //! ```
 //!
-//! pdf-extract, which knows fonts and encodings, panics on pictures, colour spaces and forms that it
-//! does not know, follows recursive forms without end, and ignores two operators that show text.
+//! pdf-extract, which knows fonts and encodings, panics on pictures, colour spaces and forms that
+//! it does not know, follows recursive forms without end, and ignores two operators that show text.
 //! Therefore it gets a copy of each page that contains only text.
 
 mod decompression_limit;

@@ -1,4 +1,5 @@
-//! Copies a PDF page with only its text operators. Expands forms in place and drops everything else.
+//! Copies a PDF page with only its text operators. Expands forms in place and drops everything
+//! else.
 
 use std::collections::BTreeMap;
 
@@ -139,7 +140,8 @@ impl<'a> TextExtractor<'a> {
         Ok(())
     }
 
-    /// Copies an operator that positions or shows text. Drops any other, and any with wrong operands.
+    /// Copies an operator that positions or shows text. Drops any other, and any with wrong
+    /// operands.
     fn copy_text_operator(&mut self, operator: &str, operands: Vec<Object>, style: Option<TextStyle>) {
         match (operator, operands.as_slice()) {
             ("BT" | "ET" | "T*", _) => self.push(operator, Vec::new()),

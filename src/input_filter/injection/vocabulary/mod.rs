@@ -1,8 +1,8 @@
 //! The phrases that stand for each concept, by language.
 //!
-//! Phrases are separated by commas. They are normalized like the text, so they are written as people
-//! write them. A `*` at the end of a phrase allows any ending of its last word, and a `.` at the start
-//! requires the start of a sentence.
+//! Phrases are separated by commas. They are normalized like the text, so they are written as
+//! people write them. A `*` at the end of a phrase allows any ending of its last word, and a `.` at
+//! the start requires the start of a sentence.
 
 mod chinese;
 mod dutch;

@@ -25,8 +25,8 @@ struct Gutter {
     x: f64,
 }
 
-/// Splits a page into columns in reading order, each from top to bottom. Splits the columns again, at
-/// most `max_depth` levels deep.
+/// Splits a page into columns in reading order, each from top to bottom. Splits the columns again,
+/// at most `max_depth` levels deep.
 pub(super) fn split_columns(rows: Vec<Row>, max_depth: u8) -> Vec<Vec<Row>> {
     let Some(gutter) = find_gutter(&rows).filter(|_| max_depth > 0) else { return vec![rows] };
     let (mut above, mut left, mut right, mut below) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -95,8 +95,8 @@ struct Side {
 
 /// Returns true if both sides have enough text to be columns.
 ///
-/// A small side whose baselines match those of the other side is not a column: it has labels or dates
-/// of the other side's lines.
+/// A small side whose baselines match those of the other side is not a column: it has labels or
+/// dates of the other side's lines.
 fn are_columns(rows: &[Row], x: f64) -> bool {
     let (mut left, mut right, mut level_rows) = (Side::default(), Side::default(), 0_usize);
     for row in rows {

@@ -1,5 +1,5 @@
-//! Arranges the glyphs of a page into lines in reading order: lines by baselines, words by gaps, and
-//! columns one after the other.
+//! Arranges the glyphs of a page into lines in reading order: lines by baselines, words by gaps,
+//! and columns one after the other.
 
 mod columns;
 mod words;

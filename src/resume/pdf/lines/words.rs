@@ -56,8 +56,8 @@ pub(super) fn build_line(row: Row, column: Column) -> Option<Line> {
     })
 }
 
-/// Returns true if `second` repeats `first` at almost the same place, which some programs do to print
-/// bold text.
+/// Returns true if `second` repeats `first` at almost the same place, which some programs do to
+/// print bold text.
 fn is_double_print(second: &Fragment, first: &Fragment) -> bool {
     let second_text = second.glyphs.iter().map(|glyph| &glyph.text);
     second_text.eq(first.glyphs.iter().map(|glyph| &glyph.text))

@@ -66,7 +66,8 @@ impl Margins {
     }
 }
 
-/// Returns a key that is the same for repetitions of a line: position, size, and text without digits.
+/// Returns a key that is the same for repetitions of a line: position, size, and text without
+/// digits.
 fn repetition_key(line: &Line) -> String {
     let text: String = line.text.chars().filter(|character| !character.is_ascii_digit()).collect();
     format!("{:.0} {:.0} {text}", line.baseline, line.size)

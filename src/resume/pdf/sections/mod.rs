@@ -14,8 +14,8 @@ use paragraphs::{OpenParagraph, Words};
 /// The name is searched in this many lines.
 const NAME_WITHIN_LINES: usize = 100;
 
-/// Up to this line the name may have the size of a heading. Further down, which is where it is when a
-/// sidebar is read before it, the name must be larger.
+/// Up to this line the name may have the size of a heading. Further down, which is where it is when
+/// a sidebar is read before it, the name must be larger.
 const NAME_AT_TOP_LINES: usize = 12;
 
 /// Headings have at most this many words.
@@ -169,7 +169,8 @@ impl HeadingStyle {
         }
     }
 
-    /// Returns true if the line is a usual title that stands out, or looks like the usual titles do.
+    /// Returns true if the line is a usual title that stands out, or looks like the usual titles
+    /// do.
     fn is_section(&self, line: &Line) -> bool {
         let is_emphasized = line.is_bold
             || line.size > self.body_size * 1.05

@@ -9,13 +9,13 @@ use crate::domain::component::Component;
 use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::TurnId;
 use crate::domain::turn::Rating;
+use crate::input_filter::sanitize;
 use crate::mailbox::AskError;
 use crate::persistence::messages::{ForgetSession, SaveFeedback};
 use crate::persistence::{PATIENCE, StorageError};
 use crate::protocol::MAX_COMMENT_CHARS;
 use crate::protocol::close_codes::CloseReason;
 use crate::protocol::server::ServerFrame;
-use crate::safety::sanitise;
 use crate::session::SessionActor;
 use crate::session::connection::socket::SocketContext;
 use crate::session::state::conversation::{Refusal, Wanted};
@@ -58,7 +58,7 @@ impl SessionActor {
         let Some(open) = &self.open else {
             return self.refuse(&Refusal::new(ErrorCode::NoSuchTurn), id, ctx);
         };
-        let comment = comment.map(|it| sanitise(&it).into_owned()).filter(|it| !it.is_empty());
+        let comment = comment.map(|it| sanitize(&it).into_owned()).filter(|it| !it.is_empty());
         let length = comment.as_ref().map_or(0, |comment| comment.chars().count());
         if length > MAX_COMMENT_CHARS {
             let refusal = Refusal::new(ErrorCode::MessageTooLong).saying(format!(

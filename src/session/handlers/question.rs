@@ -41,10 +41,11 @@ impl SessionActor {
     /// Makes a question fit, and notes when it is suspicious.
     pub(crate) fn take_in(&self, raw: &str) -> Result<Question, Refusal> {
         self.surroundings.intake.take(raw, |suspicion| {
-            let families: Vec<&str> = suspicion.families.iter().map(|family| family.as_str()).collect();
+            let categories: Vec<&str> =
+                suspicion.categories.iter().map(|category| category.as_str()).collect();
             info!(self.log, "a question looks like an attempt to take over the model";
-                "score" => suspicion.score, "families" => families.join(","));
-            self.surroundings.metrics.limits.suspicious(&suspicion.families);
+                "score" => suspicion.score, "categories" => categories.join(","));
+            self.surroundings.metrics.limits.suspicious(&suspicion.categories);
         })
     }
 

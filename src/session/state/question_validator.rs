@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use crate::domain::error_code::ErrorCode;
+use crate::input_filter::injection::{Assessment, Scorer};
+use crate::input_filter::{fence, sanitize};
 use crate::persistence::records::StoredMessage;
 use crate::protocol::MAX_QUESTION_CHARS;
-use crate::safety::injection::{Assessment, Scorer};
-use crate::safety::{fence, sanitise};
 use crate::session::state::conversation::Refusal;
 use crate::settings::SuspiciousContent;
 use crate::tokens::TokenCounter;
@@ -45,7 +45,7 @@ impl Intake {
     /// [`Refusal`] with `VALIDATION_ERROR` when nothing is left of it, `MESSAGE_TOO_LONG` with both numbers when too
     /// much is, `CONTENT_REJECTED` when the policy blocks it.
     pub fn take(&self, raw: &str, notice: impl FnOnce(&Assessment)) -> Result<Question, Refusal> {
-        let text = sanitise(raw);
+        let text = sanitize(raw);
         if text.is_empty() {
             return Err(Refusal::new(ErrorCode::ValidationError).saying("The question is empty."));
         }
@@ -111,7 +111,7 @@ mod tests {
     /// Takes a question and tells whether it was noticed.
     fn suspected(policy: SuspiciousContent) -> (Result<Question, Refusal>, bool) {
         let mut noticed = false;
-        let taken = intake(policy).take(ATTACK, |assessment| noticed = !assessment.families.is_empty());
+        let taken = intake(policy).take(ATTACK, |assessment| noticed = !assessment.categories.is_empty());
         (taken, noticed)
     }
 

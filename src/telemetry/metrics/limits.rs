@@ -2,10 +2,11 @@
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
+use strum::VariantArray;
 
 use super::group::{Counters, metrics, zeros};
+use crate::input_filter::injection::Category;
 use crate::limits::{Limit, Occupancy};
-use crate::safety::injection::Family;
 
 metrics! {
     /// What visitors may take.
@@ -19,7 +20,7 @@ metrics! {
         /// Decisions made by counts which client addresses share, because too many are about: there is a flood.
         shared_decisions: Counter = Counter::default(),
         /// Questions that looked like an attempt to take over the model, by what was found in them; one may count for several.
-        suspicious_questions: Counters<1> = zeros("family", Family::ALL.map(Family::as_str)),
+        suspicious_questions: Counters<1> = zeros("category", Category::VARIANTS.iter().map(|category| category.as_str())),
     }
 }
 
@@ -30,9 +31,9 @@ impl LimitMetrics {
     }
 
     /// Counts a suspicious question.
-    pub fn suspicious(&self, families: &[Family]) {
-        for family in families {
-            self.suspicious_questions.get_or_create(&[("family", family.as_str())]).inc();
+    pub fn suspicious(&self, categories: &[Category]) {
+        for category in categories {
+            self.suspicious_questions.get_or_create(&[("category", category.as_str())]).inc();
         }
     }
 

@@ -171,8 +171,8 @@ async fn every_metric_is_well_named_and_documented() {
         for (label, value) in labels.split("\",").filter_map(|pair| pair.split_once("=\"")) {
             let value = value.trim_end_matches('"');
             let known = [
-                "actor", "message", "reason", "status", "mode", "code", "kind", "outcome", "limit", "family",
-                "when", "le", "version",
+                "actor", "message", "reason", "status", "mode", "code", "kind", "outcome", "limit",
+                "category", "when", "le", "version",
             ];
             assert!(known.contains(&label), "{series}");
             let is_number = ["le", "version"].contains(&label);

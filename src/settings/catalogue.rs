@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::choices::{Choice, DegradedMode, LogFormat, SuspiciousContent, Tokenizer};
 use super::sections::Settings;
-use super::{api_key, duration, log_levels, money};
+use super::values::{api_key, dollars, duration, log_levels};
 
 /// One setting.
 pub(super) struct Setting {
@@ -54,7 +54,7 @@ impl Form {
             ),
             Self::Dollars => format!(
                 "US dollars such as 5 or 0.15, up to {}, with at most nine decimal places",
-                money::written(money::MOST)
+                dollars::written(dollars::MOST)
             ),
             Self::Flag => "true or false (also yes/no, on/off, 1/0)".to_owned(),
             Self::OneOf(accepted) => accepted(),
@@ -148,19 +148,19 @@ catalogue! {
     DAILY_TOKEN_LIMIT: Form::Whole(1, 1_000_000_000_000, ", at least MAX_CONTEXT_TOKENS; empty for none"),
         |all| all.budget.daily_tokens.map_or_else(String::new, |it| it.to_string());
     DAILY_COST_LIMIT: Form::Dollars,
-        |all| all.budget.daily_nanodollars.map_or_else(String::new, money::written);
+        |all| all.budget.daily_nanodollars.map_or_else(String::new, dollars::written);
     DAILY_TOKEN_LIMIT_PER_ADDRESS: Form::Whole(1, 1_000_000_000_000, ", at least MAX_CONTEXT_TOKENS; empty for none"),
         |all| all.budget.address_tokens.map_or_else(String::new, |it| it.to_string());
     DAILY_COST_LIMIT_PER_ADDRESS: Form::Dollars,
-        |all| all.budget.address_nanodollars.map_or_else(String::new, money::written);
+        |all| all.budget.address_nanodollars.map_or_else(String::new, dollars::written);
     SESSION_TOKEN_LIMIT: Form::Whole(1, 1_000_000_000_000, ", at least MAX_CONTEXT_TOKENS; empty for none"),
         |all| all.budget.session_tokens.map_or_else(String::new, |it| it.to_string());
     SESSION_COST_LIMIT: Form::Dollars,
-        |all| all.budget.session_nanodollars.map_or_else(String::new, money::written);
+        |all| all.budget.session_nanodollars.map_or_else(String::new, dollars::written);
     LLM_PRICE_PROMPT: Form::Dollars,
-        |all| all.budget.prompt_price.map_or_else(String::new, money::written);
+        |all| all.budget.prompt_price.map_or_else(String::new, dollars::written);
     LLM_PRICE_COMPLETION: Form::Dollars,
-        |all| all.budget.completion_price.map_or_else(String::new, money::written);
+        |all| all.budget.completion_price.map_or_else(String::new, dollars::written);
     RATE_LIMIT_REQUESTS_PER_MINUTE: Form::Whole(1, 600, ""),
         |all| all.limits.requests_per_minute.to_string();
     QUESTIONS_PER_MINUTE_PER_ADDRESS: Form::Whole(1, 1_000_000, ""),

@@ -4,15 +4,16 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::catalogue::{self as name, Setting};
-use super::database::DatabaseUrl;
-use super::fault::SettingsError;
-use super::log_levels::{self, LogLevels};
+use super::error::SettingsError;
 use super::reader::Reader;
 use super::sections::{
     BudgetSettings, DatabaseSettings, HttpSettings, LimitSettings, LlmSettings, LogSettings, ResumeSettings,
     SessionSettings, Settings, TokenSettings,
 };
-use super::{address, api_key, base_url, layers, money, origins, resume};
+use super::sources;
+use super::values::database_url::DatabaseUrl;
+use super::values::log_levels::{self, LogLevels};
+use super::values::{address, api_key, base_url, dollars, resume_path, web_origin};
 use crate::limits::TrustedProxies;
 use crate::spending::Prices;
 
@@ -67,10 +68,10 @@ impl Settings {
         environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Loaded, SettingsError> {
         let (mut faults, mut warnings) = (Vec::new(), Vec::new());
-        let mut values = layers::defaults(&mut faults);
+        let mut values = sources::defaults(&mut faults);
         let given = [
-            config_file.map(|path| layers::from_file(path, &mut faults)),
-            Some(layers::from_environment(environment, &mut warnings)),
+            config_file.map(|path| sources::from_file(path, &mut faults)),
+            Some(sources::from_environment(environment, &mut warnings)),
         ];
         for mut layer in given.into_iter().flatten() {
             layer.retain(|name, _| purpose.reads(name));
@@ -111,7 +112,7 @@ impl Purpose {
 fn all(purpose: &Purpose, from: &mut Reader) -> Option<Settings> {
     let http = http(from);
     let database = database(purpose, from);
-    let resume = (*purpose == Purpose::Serve).then(|| from.required(&name::RESUME_PATH, resume::parse));
+    let resume = (*purpose == Purpose::Serve).then(|| from.required(&name::RESUME_PATH, resume_path::parse));
     let llm = llm(purpose, from);
     let tokens = tokens(from);
     let budget = budget(from, tokens.as_ref());
@@ -158,7 +159,7 @@ fn http(from: &mut Reader) -> Option<HttpSettings> {
             name::OPERATOR_ADDRESS.name
         ));
     }
-    let allowed_origins = from.list(&name::ALLOWED_ORIGINS, origins::parse);
+    let allowed_origins = from.list(&name::ALLOWED_ORIGINS, web_origin::parse);
     let allow_missing_origin = from.flag(&name::ALLOW_MISSING_ORIGIN);
     let max_connections = from.whole(&name::MAX_CONNECTIONS);
     let max_connections_per_address = from.whole(&name::MAX_CONNECTIONS_PER_ADDRESS);
@@ -253,8 +254,8 @@ fn tokens(from: &mut Reader) -> Option<TokenSettings> {
 
 /// One exchange must be possible within every limit, or the first question would be refused like the last.
 fn budget(from: &mut Reader, tokens: Option<&TokenSettings>) -> Option<BudgetSettings> {
-    let prompt_price = from.optional(&name::LLM_PRICE_PROMPT, money::parse);
-    let completion_price = from.optional(&name::LLM_PRICE_COMPLETION, money::parse);
+    let prompt_price = from.optional(&name::LLM_PRICE_PROMPT, dollars::parse);
+    let completion_price = from.optional(&name::LLM_PRICE_COMPLETION, dollars::parse);
     let prices = prompt_price.zip(completion_price);
     let daily_tokens = token_limit(from, &name::DAILY_TOKEN_LIMIT, tokens);
     let daily_nanodollars = cost_limit(from, &name::DAILY_COST_LIMIT, tokens, prices);
@@ -292,7 +293,7 @@ fn cost_limit(
     tokens: Option<&TokenSettings>,
     prices: Option<(Option<u64>, Option<u64>)>,
 ) -> Option<Option<u64>> {
-    let cost = from.optional(limit, money::parse);
+    let cost = from.optional(limit, dollars::parse);
     if let (Some(Some(most)), Some((prompt, completion))) = (cost, prices) {
         let needed = format!("is required by {}: without a price nothing can be set aside", limit.name);
         if prompt.is_none() {
@@ -305,7 +306,7 @@ fn cost_limit(
         let one =
             tokens.map(|it| prices.cost(it.max_context.saturating_sub(it.max_response), it.max_response));
         if let Some(one) = one.filter(|one| *one > most) {
-            let one = money::written(one);
+            let one = dollars::written(one);
             from.conflict(limit, &name::LLM_PRICE_COMPLETION, |_| {
                 format!(
                     "is less than one exchange may cost, {one} dollars by the prices and MAX_CONTEXT_TOKENS"

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::catalogue::{Form, Setting};
 use super::choices::Choice;
-use super::duration;
-use super::fault::{Fault, Given, Source};
-use super::layers::{Content, Layer, Raw};
+use super::error::{Fault, Given, Source};
+use super::sources::{Content, Layer, Raw};
+use super::values::duration;
 
 /// Reads settings one by one. A reading function that returns `None` has recorded a fault.
 pub(super) struct Reader {

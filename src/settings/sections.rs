@@ -8,7 +8,7 @@ use secrecy::SecretString;
 
 use super::catalogue;
 use super::choices::{DegradedMode, LogFormat, LogLevel, SuspiciousContent, Tokenizer};
-use super::database::DatabaseUrl;
+use super::values::database_url::DatabaseUrl;
 
 /// Everything an owner can set, validated. `Debug` shows no secret.
 #[derive(Debug, Clone)]

@@ -1,12 +1,12 @@
 //! What the settings promise, one file per promise; nothing here reads the real environment.
 
-mod catalogue;
 mod conflicts;
-mod database;
-mod faults;
-mod layers;
+mod database_url;
+mod declarations;
+mod errors;
 mod purposes;
-mod secrets;
+mod redaction;
+mod sources;
 mod values;
 
 use std::ffi::OsString;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::super::{LogFormat, LogLevel, Tokenizer, address, base_url, duration, origins};
+use super::super::values::{address, base_url, duration, web_origin};
+use super::super::{LogFormat, LogLevel, Tokenizer};
 use super::{Folder, Outcome, only_fault_of};
 
 #[test]
@@ -171,7 +172,7 @@ fn origins_are_written_as_browsers_send_them() -> Outcome {
         ("https://bücher.example", "https://xn--bcher-kva.example"),
         ("capacitor://LocalHost", "capacitor://localhost"),
     ] {
-        assert_eq!(origins::parse(text)?, expected);
+        assert_eq!(web_origin::parse(text)?, expected);
     }
     for (text, expected) in [
         ("*", "wildcard"),
@@ -186,7 +187,7 @@ fn origins_are_written_as_browsers_send_them() -> Outcome {
         ("https://example.com#", "more after"),
         ("https://ada@example.com", "a user"),
     ] {
-        let problem = origins::parse(text).err().unwrap_or_default();
+        let problem = web_origin::parse(text).err().unwrap_or_default();
         assert!(problem.contains(expected), "{text}: {problem:?}");
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::mask::DOTS;
+use super::super::redact::DOTS;
 
 /// Whole keys that stand for "none yet", in lower case.
 const STAND_INS: [&str; 12] = [
@@ -46,7 +46,7 @@ const PREFIXES: [&str; 3] = ["sk-or-v1", "sk-or", "sk"];
 const LONG_ENOUGH_TO_HINT: usize = 20;
 
 /// Reads a key; the error says what is wrong without any of the key in it.
-pub(super) fn parse(text: &str) -> Result<SecretString, String> {
+pub(in crate::settings) fn parse(text: &str) -> Result<SecretString, String> {
     if text.starts_with(['"', '\'', '`']) || text.ends_with(['"', '\'', '`']) {
         return Err("has quotes around it".to_owned());
     }
@@ -67,7 +67,7 @@ pub(super) fn parse(text: &str) -> Result<SecretString, String> {
 
 /// The key as dots, with its last four characters if it is long enough for them to give nothing
 /// away.
-pub(super) fn masked(key: &SecretString) -> String {
+pub(in crate::settings) fn masked(key: &SecretString) -> String {
     let key = key.expose_secret();
     let length = key.chars().count();
     let ending: String =

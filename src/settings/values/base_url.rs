@@ -8,7 +8,7 @@ use url::{Host, Url};
 const ENDPOINT: &str = "/chat/completions";
 
 /// Reads the base URL; the error says what is wrong.
-pub(super) fn parse(text: &str) -> Result<Url, String> {
+pub(in crate::settings) fn parse(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| format!("is not a URL: {error}"))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err("is neither http:// nor https://".to_owned());
@@ -26,17 +26,17 @@ pub(super) fn parse(text: &str) -> Result<Url, String> {
 }
 
 /// The URL without a slash at its end.
-pub(super) fn written(url: &Url) -> String {
+pub(in crate::settings) fn written(url: &Url) -> String {
     url.as_str().trim_end_matches('/').to_owned()
 }
 
 /// Whether this is OpenRouter, which answers nobody without a key and takes more than the common API.
-pub(super) fn is_openrouter(url: &Url) -> bool {
+pub(in crate::settings) fn is_openrouter(url: &Url) -> bool {
     url.domain().is_some_and(|domain| domain == "openrouter.ai" || domain.ends_with(".openrouter.ai"))
 }
 
 /// What is probably not meant about the URL, to be read after the setting's name.
-pub(super) fn warning(url: &Url) -> Option<String> {
+pub(in crate::settings) fn warning(url: &Url) -> Option<String> {
     let is_near = match url.host()? {
         Host::Ipv4(address) => is_near(IpAddr::V4(address)),
         Host::Ipv6(address) => is_near(address.to_canonical()),
@@ -61,7 +61,7 @@ fn is_near(address: IpAddr) -> bool {
 }
 
 /// Reads a model's name; the error says what is wrong.
-pub(super) fn model(text: &str) -> Result<String, String> {
+pub(in crate::settings) fn model(text: &str) -> Result<String, String> {
     if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return Err("has white space in it".to_owned());
     }
@@ -72,7 +72,7 @@ pub(super) fn model(text: &str) -> Result<String, String> {
 }
 
 /// Reads the URL of the owner's site; the error says what is wrong.
-pub(super) fn site(text: &str) -> Result<String, String> {
+pub(in crate::settings) fn site(text: &str) -> Result<String, String> {
     let url = Url::parse(text).map_err(|error| format!("is not a URL: {error}"))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err("is neither http:// nor https://".to_owned());
@@ -84,7 +84,7 @@ pub(super) fn site(text: &str) -> Result<String, String> {
 }
 
 /// Reads the name of the owner's site; the error says what is wrong.
-pub(super) fn title(text: &str) -> Result<String, String> {
+pub(in crate::settings) fn title(text: &str) -> Result<String, String> {
     if text.chars().any(|c| !c.is_ascii_graphic() && c != ' ') {
         return Err("has characters that a header cannot carry".to_owned());
     }

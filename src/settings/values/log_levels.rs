@@ -1,20 +1,20 @@
 //! `LOG_LEVEL`: one level for all, and other levels for some modules.
 
-use super::choices::{Choice, LogLevel};
+use super::super::choices::{Choice, LogLevel};
 
 /// What is accepted, for a fault.
-pub(super) const ACCEPTED: &str = "trace, debug, info, warning (or warn) or error, and after it, if wanted, levels \
+pub(in crate::settings) const ACCEPTED: &str = "trace, debug, info, warning (or warn) or error, and after it, if wanted, levels \
      of modules, such as info,resume_chatbot::llm=debug";
 
 /// The levels that were given.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct LogLevels {
-    pub(super) level: LogLevel,
-    pub(super) modules: Vec<(String, LogLevel)>,
+pub(in crate::settings) struct LogLevels {
+    pub(in crate::settings) level: LogLevel,
+    pub(in crate::settings) modules: Vec<(String, LogLevel)>,
 }
 
 /// Reads the levels; the error says what is wrong.
-pub(super) fn parse(text: &str) -> Result<LogLevels, String> {
+pub(in crate::settings) fn parse(text: &str) -> Result<LogLevels, String> {
     let (mut level, mut modules) = (None, Vec::new());
     for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
         let known = |word: &str| {
@@ -40,7 +40,7 @@ pub(super) fn parse(text: &str) -> Result<LogLevels, String> {
 }
 
 /// The levels as they could be given again.
-pub(super) fn written(level: LogLevel, modules: &[(String, LogLevel)]) -> String {
+pub(in crate::settings) fn written(level: LogLevel, modules: &[(String, LogLevel)]) -> String {
     let modules = modules.iter().map(|(module, level)| format!(",{module}={}", level.word()));
     std::iter::once(level.word().to_owned()).chain(modules).collect()
 }

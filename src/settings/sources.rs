@@ -7,8 +7,8 @@ use std::path::Path;
 use config::{File, FileFormat, Map, Source as _, Value, ValueKind};
 
 use super::catalogue::{self, Setting};
-use super::fault::{Fault, Given, Source};
-use super::nearness;
+use super::error::{Fault, Given, Source};
+use super::suggest;
 
 /// The defaults, which are also their own documentation.
 pub(super) const DEFAULTS: &str = include_str!("../../config/default.toml");
@@ -67,7 +67,7 @@ pub(super) fn from_environment(
         if let Some(setting) = catalogue::ALL.iter().find(|setting| setting.name == name) {
             let content = from_os(&value);
             insert(&mut layer, setting, content, &Source::Environment);
-        } else if let Some(setting) = nearness::meant_in_environment(name) {
+        } else if let Some(setting) = suggest::meant_in_environment(name) {
             warnings.push(format!(
                 "the environment variable {name} is no setting and is ignored; did you mean {}?",
                 setting.name
@@ -160,7 +160,7 @@ fn scalar(kind: ValueKind) -> Option<String> {
 }
 
 fn unknown(key: &str, source: &Source) -> Fault {
-    let (problem, accepted) = match nearness::meant_in_file(key) {
+    let (problem, accepted) = match suggest::meant_in_file(key) {
         Some(setting) => {
             let meant = setting.name.to_ascii_lowercase();
             let problem = format!("is not a setting; did you mean {meant}?");

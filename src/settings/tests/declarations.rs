@@ -1,6 +1,6 @@
 //! The table, the defaults file and the list of settings in effect say the same.
 
-use super::super::layers::DEFAULTS;
+use super::super::sources::DEFAULTS;
 use super::super::{Purpose, Settings, catalogue};
 use super::{Folder, Outcome, effective, variables};
 

@@ -1,6 +1,7 @@
 //! No secret is shown, whatever is wrong and whoever asks.
 
-use super::super::{Given, api_key, mask};
+use super::super::values::api_key;
+use super::super::{Given, redact};
 use super::{Folder, KEY, Outcome, effective, only_fault_of};
 
 const PASSWORD: &str = "hunter2";
@@ -70,7 +71,7 @@ fn faults_show_what_of_a_url_is_no_secret() {
         ("postgres:hunter2", None),
         ("postgres://ada:987654/chat", None),
     ] {
-        assert_eq!(mask::url(given).as_deref(), shown, "{given}");
+        assert_eq!(redact::url(given).as_deref(), shown, "{given}");
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use super::mask;
+use super::super::redact;
 
 /// Which database conversations are kept in. `Debug` does not show the PostgreSQL URL.
 #[derive(Debug, Clone)]
@@ -25,7 +25,7 @@ pub enum DatabaseUrl {
 
 impl DatabaseUrl {
     /// Reads any accepted spelling; the error says what is wrong without any secret in it.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(in crate::settings) fn parse(text: &str) -> Result<Self, String> {
         if text.starts_with(['"', '\'']) {
             return Err("has quotes around it".to_owned());
         }
@@ -47,13 +47,13 @@ impl DatabaseUrl {
         match self {
             Self::Sqlite { path } => format!("sqlite://{}", path.display()),
             Self::Postgres { url } => {
-                mask::url(url.expose_secret()).unwrap_or_else(|| format!("postgresql://{}", mask::DOTS))
+                redact::url(url.expose_secret()).unwrap_or_else(|| format!("postgresql://{}", redact::DOTS))
             }
         }
     }
 
     /// What is probably not meant about the URL, to be read after the setting's name.
-    pub(super) fn warning(&self) -> Option<String> {
+    pub(in crate::settings) fn warning(&self) -> Option<String> {
         match self {
             Self::Sqlite { path } if is_in_root(path) => Some(format!(
                 "is {}, in the root folder; for a file in the working folder write sqlite:// and \

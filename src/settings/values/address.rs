@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// Reads an IP address (an IPv6 one also in brackets) or `localhost`; the error says what is wrong.
-pub(super) fn parse(text: &str) -> Result<IpAddr, String> {
+pub(in crate::settings) fn parse(text: &str) -> Result<IpAddr, String> {
     if text.eq_ignore_ascii_case("localhost") {
         return Ok(IpAddr::V4(Ipv4Addr::LOCALHOST));
     }
@@ -16,7 +16,7 @@ pub(super) fn parse(text: &str) -> Result<IpAddr, String> {
 }
 
 /// Reads an address with a port, or `off` for none; the error says what is wrong.
-pub(super) fn parse_operator(text: &str) -> Result<Option<SocketAddr>, String> {
+pub(in crate::settings) fn parse_operator(text: &str) -> Result<Option<SocketAddr>, String> {
     if text.eq_ignore_ascii_case("off") {
         return Ok(None);
     }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use super::super::{Given, LogLevel, Purpose, Settings, Source, nearness};
+use super::super::{Given, LogLevel, Purpose, Settings, Source, suggest};
 use super::{Folder, Outcome, effective, faults_of, names, only_fault_of, variables};
 
 #[test]
@@ -160,7 +160,7 @@ fn distance_counts_slips() {
         ("prot", "port", 2),
         ("héllo", "hello", 1),
     ] {
-        assert_eq!(nearness::distance(from, to), slips, "{from} {to}");
-        assert_eq!(nearness::distance(to, from), slips, "{to} {from}");
+        assert_eq!(suggest::distance(from, to), slips, "{from} {to}");
+        assert_eq!(suggest::distance(to, from), slips, "{to} {from}");
     }
 }

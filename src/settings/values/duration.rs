@@ -31,7 +31,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
 }
 
 /// Writes a duration (of whole milliseconds) in the longest unit that is exact.
-pub(super) fn written(duration: Duration) -> String {
+pub(in crate::settings) fn written(duration: Duration) -> String {
     let milliseconds = duration.as_millis();
     if milliseconds == 0 {
         return "0s".to_owned();

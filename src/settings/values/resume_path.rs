@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 /// Accepts the path of a readable, non-empty, regular file; the error says what it is instead.
-pub(super) fn parse(text: &str) -> Result<PathBuf, String> {
+pub(in crate::settings) fn parse(text: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
     let metadata = fs::metadata(&path).map_err(|error| unreadable(&error))?;
     if metadata.is_dir() {

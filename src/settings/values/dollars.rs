@@ -4,13 +4,13 @@
 const PLACES: usize = 9;
 
 /// The most that is accepted, in billionths: a million dollars.
-pub(super) const MOST: u64 = 1_000_000_000_000_000;
+pub(in crate::settings) const MOST: u64 = 1_000_000_000_000_000;
 
 /// Reads `5`, `0.15` or `.5` as billionths.
 ///
 /// # Errors
 /// What is wrong, to be read after what it is wrong with: `is not a number`.
-pub(super) fn parse(text: &str) -> Result<u64, String> {
+pub(in crate::settings) fn parse(text: &str) -> Result<u64, String> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
     if !digits(whole) || !digits(fraction) || (whole.is_empty() && fraction.is_empty()) {
@@ -28,7 +28,7 @@ pub(super) fn parse(text: &str) -> Result<u64, String> {
 }
 
 /// Writes billionths with as many decimal places as they need.
-pub(super) fn written(billionths: u64) -> String {
+pub(in crate::settings) fn written(billionths: u64) -> String {
     let digits = format!("{billionths:0>width$}", width = PLACES + 1);
     let (whole, fraction) = digits.split_at(digits.len() - PLACES);
     match fraction.trim_end_matches('0') {

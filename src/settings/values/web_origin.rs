@@ -3,7 +3,7 @@
 use url::Url;
 
 /// Reads one exact origin and normalises it; the error says what is wrong.
-pub(super) fn parse(text: &str) -> Result<String, String> {
+pub(in crate::settings) fn parse(text: &str) -> Result<String, String> {
     if text.contains('*') {
         return Err(
             "has a wildcard: it would let any page that matches chat, and spend, in your name".to_owned()

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::mask;
+use super::redact;
 
 /// Every fault found in the settings; `Display` is a few lines for each.
 ///
@@ -44,12 +44,12 @@ pub enum Given {
 impl Given {
     /// `text` as far as it may be shown.
     pub(super) fn shown(text: &str) -> Self {
-        mask::line(text).map_or(Self::Secret, Self::Shown)
+        redact::line(text).map_or(Self::Secret, Self::Shown)
     }
 
     /// The URL `text` as far as it may be shown.
     pub(super) fn url(text: &str) -> Self {
-        mask::url(text).map_or(Self::Secret, |masked| Self::shown(&masked))
+        redact::url(text).map_or(Self::Secret, |masked| Self::shown(&masked))
     }
 }
 

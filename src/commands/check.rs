@@ -19,8 +19,10 @@ pub(super) fn check(config: Option<&Path>) -> Outcome {
     let loaded = load(&Purpose::Serve, config)?;
     let settings = &loaded.settings;
     let mut page = String::from("Settings\n");
-    for (name, value) in settings.effective() {
-        page.push_str(&format!("  {name:<34} {}\n", if value.is_empty() { "(unset)" } else { &value }));
+    let effective = settings.effective();
+    let width = effective.iter().map(|(name, _)| name.len()).max().unwrap_or_default() + 2;
+    for (name, value) in &effective {
+        page.push_str(&format!("  {name:<width$} {}\n", if value.is_empty() { "(unset)" } else { value }));
     }
     for warning in &loaded.warnings {
         page.push_str(&format!("  warning: {warning}\n"));
@@ -39,7 +41,7 @@ pub(super) fn check(config: Option<&Path>) -> Outcome {
         0 => "up to date".to_owned(),
         count => format!("{count} migrations to apply (`serve` and `migrate` do so)"),
     };
-    print(&format!("\nDatabase\n  {}: connected, {pending}\n", settings.database.url.masked()))
+    print(&format!("\nDatabase\n  {}: connected, {pending}\n", settings.database.url.redacted()))
 }
 
 /// What the model's server says of the key; empty where it says nothing of keys.

@@ -21,7 +21,7 @@ pub(super) fn migrate(config: Option<&Path>) -> Outcome {
 pub(super) fn bring_up_to_date(url: &DatabaseUrl, log: &Logger) -> Outcome {
     let migrated = runtime()?.block_on(migrations::migrate(url)).map_err(|error| {
         error!(log, "the database could not be migrated"; "cause" => %error);
-        Failed(1, format!("DATABASE_URL ({}): {error}", url.masked()))
+        Failed(1, format!("DATABASE_URL ({}): {error}", url.redacted()))
     })?;
     info!(log, "the database is up to date"; "applied" => migrated.applied.join(", "));
     Ok(())

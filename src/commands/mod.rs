@@ -17,7 +17,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use resume_chatbot::persistence::reports::Reports;
-use resume_chatbot::settings::{Loaded, Purpose, Settings, process_environment};
+use resume_chatbot::settings::{LoadedSettings, Purpose, Settings, process_environment};
 
 /// `EX_CONFIG` of sysexits: the settings are wrong, starting again will not help.
 const EX_CONFIG: u8 = 78;
@@ -96,9 +96,9 @@ pub(crate) fn run(command_line: CommandLine) -> ExitCode {
     }
 }
 
-fn load(purpose: &Purpose, config: Option<&Path>) -> Result<Loaded, Failed> {
+fn load(purpose: &Purpose, config: Option<&Path>) -> Result<LoadedSettings, Failed> {
     Settings::load(purpose, config, process_environment())
-        .map_err(|faults| Failed(EX_CONFIG, faults.to_string()))
+        .map_err(|error| Failed(EX_CONFIG, error.to_string()))
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failed> {
@@ -115,7 +115,7 @@ fn with_reports<T>(
     work: impl AsyncFnOnce(&Reports) -> Result<T, Failed>,
 ) -> Result<T, Failed> {
     let database = load(&Purpose::Report, config)?.settings.database;
-    let named = |error| Failed(1, format!("DATABASE_URL ({}): {error}", database.url.masked()));
+    let named = |error| Failed(1, format!("DATABASE_URL ({}): {error}", database.url.redacted()));
     runtime()?.block_on(async {
         let reports = Reports::open(&database).await.map_err(named)?;
         work(&reports).await

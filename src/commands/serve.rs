@@ -62,7 +62,7 @@ pub(super) fn demo(config: Option<&Path>) -> Outcome {
 }
 
 pub(super) fn read_resume(settings: &Settings) -> Result<Document, Failed> {
-    let path = settings.resume.as_ref().map(|it| it.path.as_path()).unwrap_or(Path::new(""));
+    let path = settings.resume.path.as_deref().unwrap_or(Path::new(""));
     resume::load(path)
         .map_err(|error| Failed(EX_CONFIG, format!("RESUME_PATH ({}): {error}", path.display())))
 }
@@ -94,7 +94,7 @@ fn serve_until_signal(
         let name = &resume.name;
         info!(log, "listening"; "address" => %application.address);
         print(&format!("Chat about {name} at http://{}\n", application.address))?;
-        let run = caught(Part::Other, application.run(settings.shutdown_timeout)).await;
+        let run = caught(Part::Other, application.run(settings.process.shutdown_timeout)).await;
         match run.map_err(|panic| Failed(EX_SOFTWARE, format!("the server failed: {panic}")))? {
             Ok(Departure::Orderly) => Ok(()),
             Ok(Departure::AtOnce) => Err(Failed(130, "ended by a second signal".to_owned())),

@@ -1,70 +1,70 @@
-//! What is wrong with the settings, told to the owner all at once and without secrets.
+//! Errors in the settings. All of them are reported at once, and none of them shows a secret.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use super::redact;
 
-/// Every fault found in the settings; `Display` is a few lines for each.
+/// Every error in the settings. `Display` prints a few lines for each.
 ///
-/// The process should exit with code 78 (`EX_CONFIG`). No visitor ever sees this.
+/// The process should exit with code 78 (`EX_CONFIG`). Visitors never see this.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct SettingsError {
-    /// The faults; never empty.
-    pub faults: Vec<Fault>,
+    /// The errors; never empty.
+    pub errors: Vec<SettingError>,
 }
 
-/// One fault in one setting. Neither `Display` nor `Debug` shows a secret.
+/// An error in one setting. Neither `Display` nor `Debug` shows a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// The setting's name in the environment, or the key as it stands in the file if it is no
-    /// setting, or `--config` if the file itself is at fault.
+pub struct SettingError {
+    /// The environment variable of the setting, or the unknown key of a file, or `--config` if the
+    /// file itself cannot be used.
     pub name: String,
-    /// What was given.
-    pub given: Given,
-    /// Where it was given.
-    pub source: Source,
-    /// What is wrong with it, to be read after the name and value.
+    /// The rejected value.
+    pub given: GivenValue,
+    /// Where it comes from.
+    pub source: ValueSource,
+    /// What is wrong; completes a sentence that begins with the name.
     pub problem: String,
     /// What would be accepted.
     pub accepted: String,
 }
 
-/// What was given for a setting, as far as it may be shown.
+/// The given value, as far as it may be shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Given {
-    /// The value: at most 60 characters, control characters escaped, parts that are secret masked.
+pub enum GivenValue {
+    /// At most 60 characters, with control characters escaped and secret parts redacted.
     Shown(String),
-    /// Something that must not be shown.
+    /// A value that must not be shown.
     Secret,
-    /// Nothing.
+    /// No value was given.
     Missing,
 }
 
-impl Given {
-    /// `text` as far as it may be shown.
-    pub(super) fn shown(text: &str) -> Self {
+impl GivenValue {
+    /// Returns `text` as far as it may be shown.
+    pub(super) fn from_text(text: &str) -> Self {
         redact::line(text).map_or(Self::Secret, Self::Shown)
     }
 
-    /// The URL `text` as far as it may be shown.
-    pub(super) fn url(text: &str) -> Self {
-        redact::url(text).map_or(Self::Secret, |masked| Self::shown(&masked))
+    /// Returns the URL `text` as far as it may be shown.
+    pub(super) fn from_url(text: &str) -> Self {
+        redact::url(text).map_or(Self::Secret, |redacted| Self::from_text(&redacted))
     }
 }
 
-/// The layer a value came from.
+/// Where a value comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
-    /// `config/default.toml`.
+pub enum ValueSource {
+    /// The declaration of the setting.
     Default,
     /// The owner's TOML file.
     File(PathBuf),
-    /// The environment.
+    /// A variable in the environment of the process.
     Environment,
 }
 
-impl fmt::Display for Given {
+impl fmt::Display for GivenValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Shown(text) => f.write_str(text),
@@ -74,7 +74,7 @@ impl fmt::Display for Given {
     }
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for ValueSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("by default"),
@@ -84,11 +84,11 @@ impl fmt::Display for Source {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for SettingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} {}", self.name, self.problem)?;
         match self.given {
-            Given::Missing => writeln!(f, "  given:    {}", self.given)?,
+            GivenValue::Missing => writeln!(f, "  given:    {}", self.given)?,
             _ => writeln!(f, "  given:    {} ({})", self.given, self.source)?,
         }
         write!(f, "  accepted: {}", self.accepted)
@@ -97,12 +97,12 @@ impl fmt::Display for Fault {
 
 impl fmt::Display for SettingsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.faults.len() {
-            1 => f.write_str("one setting is at fault")?,
-            count => write!(f, "{count} settings are at fault")?,
+        match self.errors.len() {
+            1 => f.write_str("one setting is invalid")?,
+            count => write!(f, "{count} settings are invalid")?,
         }
-        for fault in &self.faults {
-            write!(f, "\n\n{fault}")?;
+        for error in &self.errors {
+            write!(f, "\n\n{error}")?;
         }
         Ok(())
     }

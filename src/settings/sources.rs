@@ -1,153 +1,179 @@
-//! The three layers a setting's text may come from, and which of them wins.
+//! The sources of settings: the declared defaults, the owner's TOML file and the environment. The
+//! `config` crate merges them; a later source overrides an earlier one.
 
-use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use config::{File, FileFormat, Map, Source as _, Value, ValueKind};
+use config::{Config, ConfigError, File, FileFormat, Map, Source, Value, ValueKind};
 
-use super::catalogue::{self, Setting};
-use super::error::{Fault, Given, Source};
+use super::error::{GivenValue, SettingError, ValueSource};
+use super::kind::Input;
+use super::registry;
 use super::suggest;
 
-/// The defaults, which are also their own documentation.
-pub(super) const DEFAULTS: &str = include_str!("../../config/default.toml");
+/// Begins the origin of a value from a file; the path follows.
+const FILE_PREFIX: &str = "file:";
+const ENVIRONMENT: &str = "environment";
 
-/// A setting's value before it is understood, and where it came from.
-#[derive(Clone)]
-pub(super) struct Raw {
-    pub(super) content: Content,
-    pub(super) source: Source,
-}
+/// The values from one source, by the names of their settings. Unset settings are absent.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Layer(Map<String, Value>);
 
-/// A value before it is understood.
-#[derive(Clone)]
-pub(super) enum Content {
-    /// Not empty, without white space around it.
-    Text(String),
-    /// A TOML array; neither it nor any text in it is empty.
-    List(Vec<String>),
-    /// Something no setting can be, and what is wrong with it.
-    Unusable(&'static str),
-}
+impl Source for Layer {
+    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
+        Box::new(self.clone())
+    }
 
-/// The values that were given in a layer, by the settings' names.
-pub(super) type Layer = BTreeMap<&'static str, Raw>;
-
-/// The layer of defaults.
-pub(super) fn defaults(faults: &mut Vec<Fault>) -> Layer {
-    from_toml(DEFAULTS, &Source::Default, faults)
-}
-
-/// The layer of the owner's file.
-pub(super) fn from_file(path: &Path, faults: &mut Vec<Fault>) -> Layer {
-    let source = Source::File(path.to_owned());
-    match std::fs::read(path).map(String::from_utf8) {
-        Ok(Ok(text)) => from_toml(&text, &source, faults),
-        Ok(Err(_)) => {
-            faults.push(unusable_file(&source, "is not UTF-8 text".to_owned()));
-            Layer::new()
-        }
-        Err(error) => {
-            faults.push(unusable_file(&source, format!("cannot be read: {error}")));
-            Layer::new()
-        }
+    fn collect(&self) -> Result<Map<String, Value>, ConfigError> {
+        Ok(self.0.clone())
     }
 }
 
-/// The layer of the environment. Variables that are no settings are passed over, but one that was
-/// probably meant to be a setting is warned of.
-pub(super) fn from_environment(
-    environment: impl IntoIterator<Item = (OsString, OsString)>,
-    warnings: &mut Vec<String>,
-) -> Layer {
-    let mut layer = Layer::new();
-    for (name, value) in environment {
-        let Some(name) = name.to_str() else { continue };
-        if let Some(setting) = catalogue::ALL.iter().find(|setting| setting.name == name) {
-            let content = from_os(&value);
-            insert(&mut layer, setting, content, &Source::Environment);
-        } else if let Some(setting) = suggest::meant_in_environment(name) {
-            warnings.push(format!(
-                "the environment variable {name} is no setting and is ignored; did you mean {}?",
-                setting.name
-            ));
+impl Layer {
+    /// Returns the layer of the declared defaults.
+    pub(super) fn from_defaults() -> Self {
+        let mut layer = Self::default();
+        for declaration in registry::declarations() {
+            layer.set(declaration.name, ValueKind::from(declaration.default), &ValueSource::Default);
         }
+        layer
     }
-    warnings.sort_unstable();
-    layer
-}
 
-fn from_os(value: &OsStr) -> Option<Content> {
-    match value.to_str() {
-        Some(text) => from_text(text),
-        None => Some(Content::Unusable("is not UTF-8 text")),
-    }
-}
-
-fn from_toml(text: &str, source: &Source, faults: &mut Vec<Fault>) -> Layer {
-    let parsed = File::from_str(text, FileFormat::Toml).collect();
-    let table: Map<String, Value> = match parsed {
-        Ok(table) => table,
-        Err(error) => {
-            let problem = format!("is not TOML{}", position(&error.to_string()));
-            faults.push(unusable_file(source, problem));
-            return Layer::new();
-        }
-    };
-    let mut layer = Layer::new();
-    let mut strangers = Vec::new();
-    for (key, value) in table {
-        let known = catalogue::ALL.iter().find(|setting| setting.name.to_ascii_lowercase() == key);
-        match known {
-            Some(setting) => insert(&mut layer, setting, from_value(value.kind), source),
-            None => strangers.push(key),
-        }
-    }
-    strangers.sort_unstable();
-    faults.extend(strangers.iter().map(|key| unknown(key, source)));
-    layer
-}
-
-fn insert(layer: &mut Layer, setting: &Setting, content: Option<Content>, source: &Source) {
-    match content {
-        Some(content) => {
-            let source = source.clone();
-            layer.insert(setting.name, Raw { content, source });
-        }
-        // An empty value is as good as no line; the last of two of the same name counts.
-        None => {
-            layer.remove(setting.name);
-        }
-    }
-}
-
-fn from_text(text: &str) -> Option<Content> {
-    let text = text.trim();
-    (!text.is_empty()).then(|| Content::Text(text.to_owned()))
-}
-
-fn from_value(kind: ValueKind) -> Option<Content> {
-    match kind {
-        ValueKind::Table(_) => Some(Content::Unusable("is a table, but settings are flat keys")),
-        ValueKind::Array(values) => {
-            let texts: Option<Vec<String>> = values.into_iter().map(|value| scalar(value.kind)).collect();
-            match texts {
-                Some(mut texts) => {
-                    texts.retain(|text| !text.is_empty());
-                    (!texts.is_empty()).then_some(Content::List(texts))
-                }
-                None => Some(Content::Unusable("is a list of more than plain values")),
+    /// Reads the owner's file. Reports unknown keys, and a file that cannot be read.
+    pub(super) fn from_file(path: &Path, errors: &mut Vec<SettingError>) -> Self {
+        let text = match std::fs::read(path).map(String::from_utf8) {
+            Ok(Ok(text)) => text,
+            Ok(Err(_)) => {
+                errors.push(unusable_file(path, "is not UTF-8 text".to_owned()));
+                return Self::default();
+            }
+            Err(error) => {
+                errors.push(unusable_file(path, format!("cannot be read: {error}")));
+                return Self::default();
+            }
+        };
+        match File::from_str(&text, FileFormat::Toml).collect() {
+            Ok(table) => Self::from_table(table, &ValueSource::File(path.to_owned()), errors),
+            Err(error) => {
+                let problem = format!("is not TOML{}", position(&error.to_string()));
+                errors.push(unusable_file(path, problem));
+                Self::default()
             }
         }
-        other => scalar(other).and_then(|text| from_text(&text)),
+    }
+
+    fn from_table(table: Map<String, Value>, source: &ValueSource, errors: &mut Vec<SettingError>) -> Self {
+        let mut layer = Self::default();
+        let mut unknown_keys = Vec::new();
+        for (key, value) in table {
+            match registry::declarations().find(|setting| setting.name.to_ascii_lowercase() == key) {
+                Some(setting) => layer.set(setting.name, value.kind, source),
+                None => unknown_keys.push(key),
+            }
+        }
+        unknown_keys.sort_unstable();
+        errors.extend(unknown_keys.iter().map(|key| unknown_key(key, source)));
+        layer
+    }
+
+    /// Reads the environment. Ignores variables that are not settings, but warns about those that
+    /// look like a misspelt setting.
+    pub(super) fn from_environment(
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+        warnings: &mut Vec<String>,
+    ) -> Self {
+        let mut layer = Self::default();
+        for (name, value) in environment {
+            let Some(name) = name.to_str() else { continue };
+            if registry::declaration(name).is_some() {
+                layer.set(name, from_variable(&value), &ValueSource::Environment);
+            } else if let Some(setting) = suggest::setting_for_variable(name) {
+                warnings.push(format!(
+                    "the environment variable {name} is not a setting and is ignored; did you mean {}?",
+                    setting.name
+                ));
+            }
+        }
+        warnings.sort_unstable();
+        layer
+    }
+
+    /// Keeps only the settings whose names pass the filter.
+    pub(super) fn retain(&mut self, filter: impl Fn(&str) -> bool) {
+        self.0.retain(|name, _| filter(name));
+    }
+
+    /// Sets a value, or removes it if it is empty: an empty value counts as unset.
+    fn set(&mut self, name: &str, kind: ValueKind, source: &ValueSource) {
+        match normalize(kind) {
+            Some(kind) => self.0.insert(name.to_owned(), Value::new(Some(&origin(source)), kind)),
+            None => self.0.remove(name),
+        };
     }
 }
 
-/// The trimmed text of a plain value; `None` of a table or list.
-fn scalar(kind: ValueKind) -> Option<String> {
+/// Merges the layers. Each overrides the ones before it.
+pub(super) fn merge(layers: impl IntoIterator<Item = Layer>) -> Result<Map<String, Value>, ConfigError> {
+    let builder = layers.into_iter().fold(Config::builder(), |builder, layer| builder.add_source(layer));
+    builder.build()?.collect()
+}
+
+/// Describes a source in the form in which `config` keeps it with each value.
+fn origin(source: &ValueSource) -> String {
+    match source {
+        ValueSource::Default => String::new(),
+        ValueSource::File(path) => format!("{FILE_PREFIX}{}", path.display()),
+        ValueSource::Environment => ENVIRONMENT.to_owned(),
+    }
+}
+
+/// Returns the source of a merged value.
+pub(super) fn source_of(value: &Value) -> ValueSource {
+    let origin = value.origin().unwrap_or_default();
+    match origin.strip_prefix(FILE_PREFIX) {
+        Some(path) => ValueSource::File(PathBuf::from(path)),
+        None if origin == ENVIRONMENT => ValueSource::Environment,
+        None => ValueSource::Default,
+    }
+}
+
+/// Converts a merged value; the error says why no setting can have it.
+pub(super) fn input_of(value: &Value) -> Result<Input, &'static str> {
+    match &value.kind {
+        ValueKind::Nil => Err("is not UTF-8 text"),
+        ValueKind::Array(items) if items.iter().any(|item| matches!(item.kind, ValueKind::Table(_))) => {
+            Err("is a table, but settings are flat keys")
+        }
+        ValueKind::Array(items) => {
+            let texts: Option<Vec<String>> = items.iter().map(|item| scalar_text(&item.kind)).collect();
+            texts.map(Input::List).ok_or("is a list of more than plain values")
+        }
+        scalar => Ok(Input::Text(scalar_text(scalar).unwrap_or_default())),
+    }
+}
+
+/// Converts the value of a variable. TOML has no null, so `Nil` marks a value that is not UTF-8.
+fn from_variable(value: &OsStr) -> ValueKind {
+    value.to_str().map_or(ValueKind::Nil, ValueKind::from)
+}
+
+/// Removes empty items from lists; returns `None` for empty texts and lists. Wraps a table into a
+/// list, because `config` would merge it with other tables and drop its origin.
+fn normalize(kind: ValueKind) -> Option<ValueKind> {
+    let is_empty = |kind: &ValueKind| scalar_text(kind).is_some_and(|text| text.is_empty());
     match kind {
-        ValueKind::Nil => Some(String::new()),
+        ValueKind::Array(mut items) => {
+            items.retain(|item| !is_empty(&item.kind));
+            (!items.is_empty()).then_some(ValueKind::Array(items))
+        }
+        table @ ValueKind::Table(_) => Some(ValueKind::Array(vec![Value::new(None, table)])),
+        kind => (!is_empty(&kind)).then_some(kind),
+    }
+}
+
+/// Returns the trimmed text of a plain value.
+fn scalar_text(kind: &ValueKind) -> Option<String> {
+    match kind {
         ValueKind::Boolean(value) => Some(value.to_string()),
         ValueKind::I64(value) => Some(value.to_string()),
         ValueKind::I128(value) => Some(value.to_string()),
@@ -155,50 +181,47 @@ fn scalar(kind: ValueKind) -> Option<String> {
         ValueKind::U128(value) => Some(value.to_string()),
         ValueKind::Float(value) => Some(value.to_string()),
         ValueKind::String(value) => Some(value.trim().to_owned()),
-        ValueKind::Table(_) | ValueKind::Array(_) => None,
+        ValueKind::Nil | ValueKind::Table(_) | ValueKind::Array(_) => None,
     }
 }
 
-fn unknown(key: &str, source: &Source) -> Fault {
-    let (problem, accepted) = match suggest::meant_in_file(key) {
+fn unknown_key(key: &str, source: &ValueSource) -> SettingError {
+    let (problem, accepted) = match suggest::setting_for_key(key) {
         Some(setting) => {
-            let meant = setting.name.to_ascii_lowercase();
-            let problem = format!("is not a setting; did you mean {meant}?");
-            (problem, format!("{meant}: {}", setting.form.accepted()))
+            let suggestion = setting.name.to_ascii_lowercase();
+            let problem = format!("is not a setting; did you mean {suggestion}?");
+            (problem, format!("{suggestion}: {}", setting.accepted))
         }
         None => (
             "is not a setting".to_owned(),
             "the keys of config/default.toml, in lower case, outside of any table".to_owned(),
         ),
     };
-    Fault {
-        name: match Given::shown(key) {
-            Given::Shown(key) => key,
+    SettingError {
+        name: match GivenValue::from_text(key) {
+            GivenValue::Shown(key) => key,
             other => other.to_string(),
         },
-        // A misspelt key may well hold the API key.
-        given: Given::Secret,
+        // The value may be the API key, under a misspelt name.
+        given: GivenValue::Secret,
         source: source.clone(),
         problem,
         accepted,
     }
 }
 
-fn unusable_file(source: &Source, problem: String) -> Fault {
-    let given = match source {
-        Source::File(path) => Given::shown(&path.to_string_lossy()),
-        Source::Default | Source::Environment => Given::Missing,
-    };
-    Fault {
+fn unusable_file(path: &Path, problem: String) -> SettingError {
+    SettingError {
         name: "--config".to_owned(),
-        given,
-        source: source.clone(),
+        given: GivenValue::from_text(&path.to_string_lossy()),
+        source: ValueSource::File(path.to_owned()),
         problem,
         accepted: "a TOML file of lines such as port = 8080 or host = \"0.0.0.0\"".to_owned(),
     }
 }
 
-/// Where a TOML error is. The rest of the parser's message quotes the file, which may hold secrets.
+/// Returns the position of a TOML error. The rest of the message quotes the file, which may contain
+/// secrets.
 fn position(message: &str) -> String {
     message
         .split_once("error at ")

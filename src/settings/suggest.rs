@@ -1,48 +1,34 @@
-//! How far one name is from another, to guess what was meant.
+//! Suggestions for misspelt names of settings.
 
-use super::catalogue::{self, Setting};
+use strsim::levenshtein;
 
-/// How many slips of the pen still count as meaning a setting.
-const FEW_SLIPS: usize = 2;
+use super::declaration::Declaration;
+use super::registry;
 
-/// Shorter names have too many honest neighbours in the environment (`HOME` is two slips from
-/// `HOST`).
-const SHORTEST_GUESSED: usize = 8;
+/// The edit distance up to which a name counts as misspelt.
+const MAX_DISTANCE: usize = 2;
 
-/// The fewest insertions, deletions and replacements that turn `from` into `to`.
-pub(super) fn distance(from: &str, to: &str) -> usize {
-    let mut row: Vec<usize> = (0..=to.chars().count()).collect();
-    for (above, left) in from.chars().enumerate() {
-        let mut next = vec![above + 1];
-        let mut reach = above + 1;
-        for (up, (diagonal, right)) in row.iter().skip(1).zip(row.iter().zip(to.chars())) {
-            reach = (reach + 1).min(up + 1).min(diagonal + usize::from(left != right));
-            next.push(reach);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
+/// Shorter settings are not suggested for environment variables, because too many other variables
+/// are similar: `HOME` is two edits from `HOST`.
+const MIN_LENGTH: usize = 8;
+
+/// Returns the setting that an unknown key of a file probably means.
+pub(super) fn setting_for_key(key: &str) -> Option<&'static Declaration> {
+    let (setting, distance) = closest(&key.to_ascii_uppercase().replace('-', "_"))?;
+    // A third of the name may be wrong: every key in a file of settings is meant to be one.
+    (distance <= MAX_DISTANCE.max(setting.name.len() / 3)).then_some(setting)
 }
 
-/// The setting that the unknown `key` of a file most probably means.
-pub(super) fn meant_in_file(key: &str) -> Option<&'static Setting> {
-    let key = key.to_ascii_uppercase().replace('-', "_");
-    // A third of the name may be wrong: in a file of settings, every key is meant to be one.
-    nearest(&key)
-        .and_then(|(setting, slips)| (slips <= FEW_SLIPS.max(setting.name.len() / 3)).then_some(setting))
+/// Returns the setting that an unknown environment variable probably means.
+pub(super) fn setting_for_variable(name: &str) -> Option<&'static Declaration> {
+    let (setting, distance) = closest(&name.to_ascii_uppercase())?;
+    let is_close = distance == 0 || (distance <= MAX_DISTANCE && setting.name.len() >= MIN_LENGTH);
+    is_close.then_some(setting)
 }
 
-/// The setting that the unknown variable `name` of the environment probably means.
-pub(super) fn meant_in_environment(name: &str) -> Option<&'static Setting> {
-    nearest(&name.to_ascii_uppercase()).and_then(|(setting, slips)| {
-        let near = slips == 0 || (slips <= FEW_SLIPS && setting.name.len() >= SHORTEST_GUESSED);
-        near.then_some(setting)
-    })
-}
-
-fn nearest(name: &str) -> Option<(&'static Setting, usize)> {
-    catalogue::ALL
-        .iter()
-        .map(|setting| (*setting, distance(name, setting.name)))
-        .min_by_key(|(_, slips)| *slips)
+/// Returns the setting with the smallest edit distance to `name`, and that distance.
+fn closest(name: &str) -> Option<(&'static Declaration, usize)> {
+    registry::declarations()
+        .map(|setting| (setting, levenshtein(name, setting.name)))
+        .min_by_key(|(_, distance)| *distance)
 }

@@ -81,7 +81,7 @@ async fn every_fault_is_told_at_once_and_no_secret() {
         .with("IDLE_TIMEOUT", "soon")
         .with("LOG_LEVEL", "loud");
     let told = owner.refusal().await;
-    names(&told, &["8 settings are at fault", "OPENROUTER_API_KEY", "DATABASE_URL", "RESUME_PATH", "PORT"]);
+    names(&told, &["8 settings are invalid", "OPENROUTER_API_KEY", "DATABASE_URL", "RESUME_PATH", "PORT"]);
     names(&told, &["MAX_CONTEXT_TOKENS", "RATE_LIMIT_REQUESTS_PER_MINUTE", "IDLE_TIMEOUT", "LOG_LEVEL"]);
     names(&told, &["99999", "many", "/nowhere/resume.pdf", "loud", "from 0 to 65535", "mysql"]);
     assert_eq!(told.matches("given:").count(), 8, "{told}");
@@ -96,7 +96,7 @@ async fn every_fault_is_told_at_once_and_no_secret() {
 async fn a_key_that_is_none_is_refused() {
     for none in ["", "   ", "your-api-key-here", "sk-or-v1-xxxxxxxxxxxx", "changeme", "<your key>"] {
         let told = Owner::new().with("OPENROUTER_API_KEY", none).refusal().await;
-        names(&told, &["one setting is at fault", "OPENROUTER_API_KEY", "https://openrouter.ai/keys"]);
+        names(&told, &["one setting is invalid", "OPENROUTER_API_KEY", "https://openrouter.ai/keys"]);
     }
     // A server of one's own may need none.
     let own = Owner::new().with("OPENROUTER_API_KEY", "").with("LLM_BASE_URL", "http://127.0.0.1:9/v1");

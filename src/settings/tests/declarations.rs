@@ -1,70 +1,38 @@
-//! The table, the defaults file and the list of settings in effect say the same.
+//! The declarations, and the documentation that is generated from them.
 
-use super::super::sources::DEFAULTS;
-use super::super::{Purpose, Settings, catalogue};
+use std::fs;
+use std::path::Path;
+
+use super::super::values::duration;
+use super::super::{Purpose, Settings, reference, registry};
 use super::{Folder, Outcome, effective, variables};
 
-/// The defaults that owners were promised.
-const PROMISED: [(&str, &str); 52] = [
-    ("HOST", "127.0.0.1"),
-    ("PORT", "8080"),
-    ("OPERATOR_ADDRESS", "127.0.0.1:9090"),
-    ("ALLOWED_ORIGINS", ""),
-    ("ALLOW_MISSING_ORIGIN", "true"),
-    ("MAX_CONNECTIONS", "10000"),
-    ("MAX_CONNECTIONS_PER_ADDRESS", "32"),
-    ("TRUSTED_PROXIES", ""),
-    ("DATABASE_URL", "sqlite://resume-chatbot.db"),
-    ("DATABASE_POOL_SIZE", "8"),
-    ("RESUME_PATH", ""),
-    ("OPENROUTER_API_KEY", ""),
-    ("LLM_BASE_URL", "https://openrouter.ai/api/v1"),
-    ("LLM_MODEL", "openai/gpt-4o-mini"),
-    ("LLM_FALLBACK_MODELS", ""),
-    ("LLM_CONNECT_TIMEOUT", "5s"),
-    ("LLM_FIRST_WORD_TIMEOUT", "30s"),
-    ("LLM_IDLE_TIMEOUT", "20s"),
-    ("LLM_MAX_RETRIES", "2"),
-    ("LLM_APP_URL", ""),
-    ("LLM_APP_TITLE", ""),
-    ("DEGRADED_MODE", "excerpts"),
-    ("LLM_BREAKER_FAILURES", "5"),
-    ("LLM_BREAKER_PAUSE", "15s"),
-    ("LLM_MAX_CONCURRENCY", "256"),
-    ("LLM_MAX_QUEUE", "1024"),
-    ("LLM_QUEUE_TIMEOUT", "30s"),
-    ("MAX_CONTEXT_TOKENS", "8000"),
-    ("MAX_RESPONSE_TOKENS", "2000"),
-    ("TOKENIZER", "cl100k_base"),
-    ("DAILY_TOKEN_LIMIT", ""),
-    ("DAILY_COST_LIMIT", ""),
-    ("DAILY_TOKEN_LIMIT_PER_ADDRESS", ""),
-    ("DAILY_COST_LIMIT_PER_ADDRESS", ""),
-    ("SESSION_TOKEN_LIMIT", ""),
-    ("SESSION_COST_LIMIT", ""),
-    ("LLM_PRICE_PROMPT", ""),
-    ("LLM_PRICE_COMPLETION", ""),
-    ("RATE_LIMIT_REQUESTS_PER_MINUTE", "20"),
-    ("QUESTIONS_PER_MINUTE_PER_ADDRESS", "60"),
-    ("SESSIONS_PER_HOUR_PER_ADDRESS", "60"),
-    ("SUSPICIOUS_CONTENT", "harden"),
-    ("SESSION_TTL", "24h"),
-    ("RECONNECT_GRACE", "60s"),
-    ("IDLE_TIMEOUT", "30m"),
-    ("SLOW_READER_TIMEOUT", "30s"),
-    ("HEARTBEAT_INTERVAL", "25s"),
-    ("FIRST_FRAME_TIMEOUT", "10s"),
-    ("MESSAGE_TIMEOUT", "60s"),
-    ("SHUTDOWN_TIMEOUT", "30s"),
-    ("LOG_LEVEL", "info"),
-    ("LOG_FORMAT", "auto"),
-];
+/// Compares a part of a file with generated text. With `UPDATE_REFERENCE` in the environment it
+/// replaces the part instead.
+fn compare_or_update(path: &str, find_part: impl Fn(&str) -> Option<String>, expected: &str) -> Outcome {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    let text = fs::read_to_string(&file)?;
+    let part = find_part(&text).ok_or_else(|| format!("{path} has no generated part"))?;
+    if part != expected && std::env::var_os("UPDATE_REFERENCE").is_some() {
+        return Ok(fs::write(file, text.replacen(&part, expected, 1))?);
+    }
+    assert!(
+        part == expected,
+        "{path} is outdated; run: UPDATE_REFERENCE=1 cargo test --lib settings::\n\n{expected}"
+    );
+    Ok(())
+}
 
-/// Each key of the defaults file with its value and the comment right above it.
-fn documented() -> Vec<(String, String, String)> {
+fn defaults_file() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/default.toml");
+    fs::read_to_string(path).unwrap_or_default()
+}
+
+/// Returns each key of the defaults file with its value and the comment directly above it.
+fn entries() -> Vec<(String, String, String)> {
     let mut entries = Vec::new();
     let mut comment = String::new();
-    for line in DEFAULTS.lines() {
+    for line in defaults_file().lines() {
         if let Some(text) = line.strip_prefix('#') {
             comment.push_str(text);
         } else if let Some((key, value)) = line.split_once(" = ") {
@@ -78,31 +46,29 @@ fn documented() -> Vec<(String, String, String)> {
 }
 
 #[test]
-fn the_defaults_file_the_table_and_the_effective_list_name_the_same_settings() -> Outcome {
-    let in_file: Vec<String> = documented().into_iter().map(|(key, ..)| key.to_uppercase()).collect();
-    let in_table: Vec<&str> = catalogue::ALL.iter().map(|setting| setting.name).collect();
-    let promised: Vec<&str> = PROMISED.iter().map(|(name, _)| *name).collect();
+fn defaults_file_declarations_and_effective_list_name_the_same_settings() -> Outcome {
+    let in_file: Vec<String> = entries().into_iter().map(|(key, ..)| key.to_uppercase()).collect();
+    let declared: Vec<&str> = registry::declarations().map(|setting| setting.name).collect();
     let loaded = Settings::load(&Purpose::Migrate, None, [])?;
     let in_effect: Vec<&str> = loaded.settings.effective().into_iter().map(|(name, _)| name).collect();
-    assert_eq!(in_file, in_table);
-    assert_eq!(in_effect, in_table);
-    assert_eq!(promised, in_table);
+    assert_eq!(in_file, declared);
+    assert_eq!(in_effect, declared);
     Ok(())
 }
 
 #[test]
-fn every_default_has_a_comment_right_above_it() {
-    for (key, _, comment) in documented() {
+fn every_default_has_a_comment_directly_above_it() {
+    for (key, _, comment) in entries() {
         assert!(comment.trim().ends_with('.'), "{key} is explained by {comment:?}");
         assert!(!comment.contains("---"), "{key} has only a heading above it");
     }
 }
 
 #[test]
-fn comments_state_the_bounds_of_the_table() {
-    for (key, _, comment) in documented() {
-        let setting = catalogue::ALL.iter().find(|setting| setting.name == key.to_uppercase());
-        let accepted = setting.map(|setting| setting.form.accepted()).unwrap_or_default();
+fn comments_state_the_declared_bounds() {
+    for (key, _, comment) in entries() {
+        let setting = registry::declaration(&key.to_uppercase());
+        let accepted = setting.map(|setting| setting.accepted.clone()).unwrap_or_default();
         let bounds = accepted
             .strip_prefix("a duration from ")
             .and_then(|rest| rest.split_once(','))
@@ -119,23 +85,26 @@ fn comments_state_the_bounds_of_the_table() {
 }
 
 #[test]
-fn defaults_are_as_promised() -> Outcome {
-    for (key, value, _) in documented() {
-        let promised = PROMISED.iter().find(|(name, _)| *name == key.to_uppercase());
-        assert_eq!(promised.map(|(_, value)| *value), Some(value.as_str()), "{key}");
+fn defaults_are_as_documented() -> Outcome {
+    for (key, value, _) in entries() {
+        let declared = registry::declaration(&key.to_uppercase()).map(|setting| setting.default);
+        assert_eq!(declared, Some(value.as_str()), "{key}");
     }
     let loaded = Settings::load(&Purpose::Migrate, None, [])?;
-    for (name, value) in PROMISED {
-        // Written in the longest unit that is exact.
-        let value = if value == "60s" { "1m" } else { value };
-        assert_eq!(effective(&loaded.settings, name), value, "{name}");
+    for (key, value, _) in entries() {
+        // Durations are formatted in the longest unit that is exact: 60s as 1m.
+        let expected = match duration::parse(&value) {
+            Ok(duration) if value.parse::<u64>().is_err() => duration::format(duration),
+            _ => value,
+        };
+        assert_eq!(effective(&loaded.settings, &key.to_uppercase()), expected, "{key}");
     }
     assert!(loaded.warnings.is_empty());
     Ok(())
 }
 
 #[test]
-fn effective_values_can_be_given_again() -> Outcome {
+fn effective_values_can_be_used_as_input() -> Outcome {
     let folder = Folder::new()?;
     let given = [
         ("HOST", "[::1]"),
@@ -166,11 +135,36 @@ fn effective_values_can_be_given_again() -> Outcome {
 }
 
 #[test]
-fn a_copy_of_the_defaults_file_is_accepted() -> Outcome {
+fn copy_of_the_defaults_file_is_accepted() -> Outcome {
     let folder = Folder::new()?;
-    let copy = folder.file("copy.toml", DEFAULTS)?;
+    let copy = folder.file("copy.toml", &defaults_file())?;
     assert!(folder.serve(Some(&copy), &[]).is_ok());
     let migrated = Settings::load(&Purpose::Migrate, Some(&copy), variables(&[]));
     assert!(migrated.is_ok());
     Ok(())
+}
+
+#[test]
+fn defaults_file_is_generated_from_the_declarations() -> Outcome {
+    compare_or_update("config/default.toml", |text| Some(text.to_owned()), &reference::default_toml())
+}
+
+#[test]
+fn readme_table_is_generated_from_the_declarations() -> Outcome {
+    let find_table = |text: &str| {
+        let lines = text.split_inclusive('\n').skip_while(|line| !line.starts_with("| setting | default |"));
+        let table: String = lines.take_while(|line| line.starts_with('|')).collect();
+        (!table.is_empty()).then_some(table)
+    };
+    compare_or_update("README.md", find_table, &reference::readme_table())
+}
+
+#[test]
+fn help_lists_every_setting_with_its_default() {
+    let help = reference::help();
+    for (key, default, _) in entries() {
+        let name = key.to_uppercase();
+        assert!(help.contains(&format!("\n  {name}\n")), "{name} is not in:\n{help}");
+        assert!(default.is_empty() || help.contains(&format!(" [default: {default}]")), "{name}");
+    }
 }

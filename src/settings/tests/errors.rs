@@ -1,10 +1,10 @@
-//! Faults are told all at once, each with its name, what was given and what is accepted.
+//! All errors are reported at once, each with the name, the given value and what is accepted.
 
-use super::super::{Given, Source};
-use super::{Folder, Outcome, faults_of, names, only_fault_of};
+use super::super::{GivenValue, ValueSource};
+use super::{Folder, Outcome, errors_of, names, only_error_of};
 
 #[test]
-fn every_fault_of_every_layer_is_told_at_once() -> Outcome {
+fn all_errors_of_all_sources_are_reported_at_once() -> Outcome {
     let folder = Folder::new()?;
     let file = folder.file(
         "my.toml",
@@ -29,10 +29,10 @@ fn every_fault_of_every_layer_is_told_at_once() -> Outcome {
         ("LOG_FORMAT", "xml"),
     ];
     let result = folder.serve(Some(&file), &environment);
-    let told = result.as_ref().err().map(ToString::to_string).unwrap_or_default();
-    let faults = faults_of(result)?;
+    let message = result.as_ref().err().map(ToString::to_string).unwrap_or_default();
+    let errors = errors_of(result)?;
     assert_eq!(
-        names(&faults),
+        names(&errors),
         [
             "colour",
             "HOST",
@@ -58,27 +58,27 @@ fn every_fault_of_every_layer_is_told_at_once() -> Outcome {
             "LOG_FORMAT",
         ]
     );
-    assert!(told.starts_with("22 settings are at fault\n\n"), "{told}");
-    for fault in &faults {
-        assert!(told.contains(&format!("\n{} ", fault.name)), "{} is not in {told}", fault.name);
-        assert!(!fault.accepted.is_empty() && !fault.problem.is_empty(), "{fault:?}");
+    assert!(message.starts_with("22 settings are invalid\n\n"), "{message}");
+    for error in &errors {
+        assert!(message.contains(&format!("\n{} ", error.name)), "{} is not in {message}", error.name);
+        assert!(!error.accepted.is_empty() && !error.problem.is_empty(), "{error:?}");
     }
     Ok(())
 }
 
 #[test]
-fn a_fault_reads_as_name_given_and_accepted() -> Outcome {
+fn error_shows_name_given_and_accepted() -> Outcome {
     let folder = Folder::new()?;
-    let fault = only_fault_of(folder.serve(None, &[("RATE_LIMIT_REQUESTS_PER_MINUTE", "abc")]))?;
+    let error = only_error_of(folder.serve(None, &[("RATE_LIMIT_REQUESTS_PER_MINUTE", "abc")]))?;
     assert_eq!(
-        fault.to_string(),
+        error.to_string(),
         "RATE_LIMIT_REQUESTS_PER_MINUTE is not a whole number\n  \
          given:    abc (in the environment)\n  \
          accepted: a whole number from 1 to 600"
     );
-    let fault = only_fault_of(folder.serve(None, &[("OPENROUTER_API_KEY", "")]))?;
+    let error = only_error_of(folder.serve(None, &[("OPENROUTER_API_KEY", "")]))?;
     assert_eq!(
-        fault.to_string(),
+        error.to_string(),
         "OPENROUTER_API_KEY is required by openrouter.ai\n  \
          given:    nothing\n  \
          accepted: a key from https://openrouter.ai/keys: visible ASCII characters, without quotes or spaces"
@@ -87,33 +87,33 @@ fn a_fault_reads_as_name_given_and_accepted() -> Outcome {
 }
 
 #[test]
-fn one_fault_is_told_in_the_singular() -> Outcome {
+fn single_error_is_reported_in_the_singular() -> Outcome {
     let folder = Folder::new()?;
-    let told = folder.serve(None, &[("PORT", "x")]).err().map(|error| error.to_string());
-    assert!(told.is_some_and(|told| told.starts_with("one setting is at fault\n\nPORT is ")));
+    let message = folder.serve(None, &[("PORT", "x")]).err().map(|error| error.to_string());
+    assert!(message.is_some_and(|message| message.starts_with("one setting is invalid\n\nPORT is ")));
     Ok(())
 }
 
 #[test]
-fn the_source_of_a_fault_is_told() -> Outcome {
+fn error_names_the_source() -> Outcome {
     let folder = Folder::new()?;
     let file = folder.file("my.toml", "port = -1\n")?;
-    let fault = only_fault_of(folder.serve(Some(&file), &[]))?;
-    assert_eq!(fault.source, Source::File(file.clone()));
-    assert_eq!(fault.given, Given::Shown("-1".to_owned()));
-    assert!(fault.to_string().contains("my.toml"));
+    let error = only_error_of(folder.serve(Some(&file), &[]))?;
+    assert_eq!(error.source, ValueSource::File(file.clone()));
+    assert_eq!(error.given, GivenValue::Shown("-1".to_owned()));
+    assert!(error.to_string().contains("my.toml"));
     Ok(())
 }
 
 #[test]
-fn what_was_given_is_cut_and_made_harmless() -> Outcome {
+fn given_value_is_truncated_and_escaped() -> Outcome {
     let folder = Folder::new()?;
     let long = "é".repeat(61);
-    let fault = only_fault_of(folder.serve(None, &[("PORT", &long)]))?;
-    assert_eq!(fault.given, Given::Shown(format!("{}…", "é".repeat(59))));
-    let fault = only_fault_of(folder.serve(None, &[("PORT", &"é".repeat(60))]))?;
-    assert_eq!(fault.given, Given::Shown("é".repeat(60)));
-    let fault = only_fault_of(folder.serve(None, &[("PORT", "1\n2\u{1b}[2J\u{202e}3")]))?;
-    assert_eq!(fault.given, Given::Shown("1\\n2\\u{1b}[2J\\u{202e}3".to_owned()));
+    let error = only_error_of(folder.serve(None, &[("PORT", &long)]))?;
+    assert_eq!(error.given, GivenValue::Shown(format!("{}…", "é".repeat(59))));
+    let error = only_error_of(folder.serve(None, &[("PORT", &"é".repeat(60))]))?;
+    assert_eq!(error.given, GivenValue::Shown("é".repeat(60)));
+    let error = only_error_of(folder.serve(None, &[("PORT", "1\n2\u{1b}[2J\u{202e}3")]))?;
+    assert_eq!(error.given, GivenValue::Shown("1\\n2\\u{1b}[2J\\u{202e}3".to_owned()));
     Ok(())
 }

@@ -1,37 +1,53 @@
-//! `LOG_LEVEL`: one level for all, and other levels for some modules.
+//! `LOG_LEVEL`: a default level and levels for single modules.
 
-use super::super::choices::{Choice, LogLevel};
+use std::str::FromStr;
 
-/// What is accepted, for a fault.
-pub(in crate::settings) const ACCEPTED: &str = "trace, debug, info, warning (or warn) or error, and after it, if wanted, levels \
-     of modules, such as info,resume_chatbot::llm=debug";
+/// What is accepted, for error messages.
+pub(in crate::settings) const ACCEPTED: &str = "trace, debug, info, warning (or warn) or error, \
+     optionally followed by levels of modules, such as info,resume_chatbot::llm=debug";
 
-/// The levels that were given.
+/// The levels of log lines that are written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::settings) struct LogLevels {
-    pub(in crate::settings) level: LogLevel,
-    pub(in crate::settings) modules: Vec<(String, LogLevel)>,
+pub struct LogLevels {
+    /// The level for all modules that are not listed.
+    pub level: LogLevel,
+    /// Levels of modules, by their paths. They include submodules; the longest path wins.
+    pub modules: Vec<(String, LogLevel)>,
 }
 
-/// Reads the levels; the error says what is wrong.
+/// The lowest level of log lines that are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase", ascii_case_insensitive)]
+pub enum LogLevel {
+    /// Everything. Available in debug builds only.
+    Trace,
+    /// Details for developers.
+    Debug,
+    /// Events for operators.
+    Info,
+    /// Events that may need attention.
+    #[strum(to_string = "warning", serialize = "warn")]
+    Warning,
+    /// Failures.
+    Error,
+}
+
+/// Parses a level for all modules and levels of single modules, in any order.
 pub(in crate::settings) fn parse(text: &str) -> Result<LogLevels, String> {
     let (mut level, mut modules) = (None, Vec::new());
     for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
-        let known = |word: &str| {
-            LogLevel::from_word(word.trim()).ok_or_else(|| format!("names no level with {word:?}"))
-        };
         match part.split_once('=') {
             None if level.is_some() => return Err("has more than one level for all".to_owned()),
-            None => level = Some(known(part)?),
-            Some((module, word)) => {
+            None => level = Some(parse_level(part)?),
+            Some((module, name)) => {
                 let module = module.trim();
-                if !is_module(module) {
-                    return Err(format!("names no module with {module:?}"));
+                if !is_module_path(module) {
+                    return Err(format!("contains an invalid module {module:?}"));
                 }
-                if modules.iter().any(|(each, _)| each == module) {
-                    return Err(format!("names {module} twice"));
+                if modules.iter().any(|(other, _)| other == module) {
+                    return Err(format!("contains {module} twice"));
                 }
-                modules.push((module.to_owned(), known(word)?));
+                modules.push((module.to_owned(), parse_level(name)?));
             }
         }
     }
@@ -39,16 +55,21 @@ pub(in crate::settings) fn parse(text: &str) -> Result<LogLevels, String> {
     Ok(LogLevels { level, modules })
 }
 
-/// The levels as they could be given again.
-pub(in crate::settings) fn written(level: LogLevel, modules: &[(String, LogLevel)]) -> String {
-    let modules = modules.iter().map(|(module, level)| format!(",{module}={}", level.word()));
-    std::iter::once(level.word().to_owned()).chain(modules).collect()
+fn parse_level(name: &str) -> Result<LogLevel, String> {
+    LogLevel::from_str(name.trim()).map_err(|_| format!("contains an unknown level {name:?}"))
 }
 
-/// Whether this could be the path of a module, as log lines name it.
-fn is_module(path: &str) -> bool {
-    let in_name = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_';
-    path.split("::").all(|name| !name.is_empty() && name.chars().all(in_name))
+/// Formats levels such that they can be parsed again.
+pub(in crate::settings) fn format(levels: &LogLevels) -> String {
+    let name = |level: LogLevel| -> &'static str { level.into() };
+    let modules = levels.modules.iter().map(|(module, level)| format!(",{module}={}", name(*level)));
+    std::iter::once(name(levels.level).to_owned()).chain(modules).collect()
+}
+
+/// Returns true if this could be the path of a Rust module.
+fn is_module_path(path: &str) -> bool {
+    let is_allowed = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_';
+    path.split("::").all(|segment| !segment.is_empty() && segment.chars().all(is_allowed))
 }
 
 #[cfg(test)]
@@ -56,25 +77,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn levels_are_read_and_written_again() {
+    fn formatted_levels_can_be_parsed_again() {
         for text in ["info", "warning,resume_chatbot::llm=debug", "error,a=trace,b::c=info"] {
-            let LogLevels { level, modules } = parse(text).unwrap();
-            assert_eq!(written(level, &modules), text);
+            assert_eq!(format(&parse(text).unwrap()), text);
         }
         let spaced = parse(" WARN , resume_chatbot::session = Debug ").unwrap();
-        assert_eq!(written(spaced.level, &spaced.modules), "warning,resume_chatbot::session=debug");
+        assert_eq!(format(&spaced), "warning,resume_chatbot::session=debug");
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn errors_say_which_part_is_wrong() {
         for (text, problem) in [
-            ("loud", "names no level with \"loud\""),
+            ("loud", "contains an unknown level \"loud\""),
             ("info,debug", "has more than one level for all"),
             ("resume_chatbot::llm=debug", "has no level for all modules"),
-            ("info,Resume Chatbot=debug", "names no module with \"Resume Chatbot\""),
-            ("info,a::=debug", "names no module with \"a::\""),
-            ("info,a=loud", "names no level with \"loud\""),
-            ("info,a=debug,a=info", "names a twice"),
+            ("info,Resume Chatbot=debug", "contains an invalid module \"Resume Chatbot\""),
+            ("info,a::=debug", "contains an invalid module \"a::\""),
+            ("info,a=loud", "contains an unknown level \"loud\""),
+            ("info,a=debug,a=info", "contains a twice"),
         ] {
             assert_eq!(parse(text), Err(problem.to_owned()), "{text}");
         }

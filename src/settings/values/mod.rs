@@ -1,4 +1,4 @@
-//! The kinds of value that a setting may hold, each with its parser; errors complete "<name> …".
+//! Parsers for single values. Their errors complete a sentence that begins with the setting's name.
 
 pub(super) mod address;
 pub(super) mod api_key;

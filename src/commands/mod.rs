@@ -17,7 +17,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use resume_chatbot::persistence::reports::Reports;
-use resume_chatbot::settings::{LoadedSettings, Purpose, Settings, process_environment};
+use resume_chatbot::settings::{LoadedSettings, Purpose, Settings, process_environment, reference};
 
 /// `EX_CONFIG` of sysexits: the settings are wrong, starting again will not help.
 const EX_CONFIG: u8 = 78;
@@ -39,6 +39,7 @@ pub(crate) struct CommandLine {
 #[derive(Subcommand)]
 enum Command {
     /// Serve the resume at RESUME_PATH, answered by a language model.
+    #[command(after_long_help = reference::help())]
     Serve {
         /// Do not bring the database to the schema of this version first.
         #[arg(long)]

@@ -18,7 +18,7 @@ fn compare_or_update(path: &str, find_part: impl Fn(&str) -> Option<String>, exp
     }
     assert!(
         part == expected,
-        "{path} is outdated; run: UPDATE_REFERENCE=1 cargo test --lib settings::\n\n{expected}"
+        "{path} is outdated; run: UPDATE_REFERENCE=1 cargo test --lib generated_from\n\n{expected}"
     );
     Ok(())
 }

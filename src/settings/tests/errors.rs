@@ -1,7 +1,7 @@
 //! All errors are reported at once, each with the name, the given value and what is accepted.
 
-use super::super::{GivenValue, ValueSource};
-use super::{Folder, Outcome, errors_of, names, only_error_of};
+use super::super::{GivenValue, Purpose, Settings, ValueSource};
+use super::{Folder, Outcome, errors_of, names, only_error_of, variables};
 
 #[test]
 fn all_errors_of_all_sources_are_reported_at_once() -> Outcome {
@@ -63,6 +63,17 @@ fn all_errors_of_all_sources_are_reported_at_once() -> Outcome {
         assert!(message.contains(&format!("\n{} ", error.name)), "{} is not in {message}", error.name);
         assert!(!error.accepted.is_empty() && !error.problem.is_empty(), "{error:?}");
     }
+    Ok(())
+}
+
+#[test]
+fn errors_are_in_the_order_of_the_settings() -> Outcome {
+    let environment = variables(&[("LLM_MODEL", "gpt 4"), ("PORT", "x"), ("MAX_CONTEXT_TOKENS", "1024")]);
+    let errors = errors_of(Settings::load(&Purpose::Serve, None, environment))?;
+    assert_eq!(
+        names(&errors),
+        ["PORT", "RESUME_PATH", "OPENROUTER_API_KEY", "LLM_MODEL", "MAX_CONTEXT_TOKENS"]
+    );
     Ok(())
 }
 

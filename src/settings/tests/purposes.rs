@@ -24,6 +24,8 @@ fn servers_other_than_openrouter_need_no_key() -> Outcome {
         let error = only_error_of(folder.serve(None, &[("OPENROUTER_API_KEY", ""), ("LLM_BASE_URL", url)]))?;
         assert_eq!(error.name, "OPENROUTER_API_KEY");
     }
+    let error = only_error_of(folder.serve(None, &[("OPENROUTER_API_KEY", ""), ("LLM_BASE_URL", "nope")]))?;
+    assert_eq!(error.name, "LLM_BASE_URL");
     Ok(())
 }
 

@@ -5,8 +5,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use resume_chatbot::input_filter::injection::DetectionStats;
-use resume_chatbot::input_filter::injection::measure;
+use resume_chatbot::input_filter::injection::{DetectionStats, measure};
 use serde_json::{Value, json};
 
 use super::output::{print, print_json};

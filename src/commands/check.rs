@@ -9,10 +9,7 @@ use resume_chatbot::llm::upstream::api_key::KeyError;
 use resume_chatbot::llm::upstream::client::UpstreamClient;
 use resume_chatbot::persistence::db::migrations::inspect;
 use resume_chatbot::resume::Document;
-use resume_chatbot::settings::DatabaseUrl;
-use resume_chatbot::settings::Loaded;
-use resume_chatbot::settings::Purpose;
-use resume_chatbot::settings::Settings;
+use resume_chatbot::settings::{DatabaseUrl, LoadedSettings, Purpose, Settings};
 use resume_chatbot::tokens::TokenCounter;
 
 use super::output::print;
@@ -31,10 +28,12 @@ pub(super) fn check(config: Option<&Path>) -> CliResult {
     print(&check_database(&settings.database.url)?)
 }
 
-fn describe_settings(loaded: &Loaded) -> String {
+fn describe_settings(loaded: &LoadedSettings) -> String {
     let mut page = String::from("Settings\n");
-    for (name, value) in loaded.settings.effective() {
-        let _ = writeln!(page, "  {name:<34} {}", if value.is_empty() { "(unset)" } else { &value });
+    let effective = loaded.settings.effective();
+    let width = effective.iter().map(|(name, _)| name.len()).max().unwrap_or_default() + 2;
+    for (name, value) in &effective {
+        let _ = writeln!(page, "  {name:<width$} {}", if value.is_empty() { "(unset)" } else { value });
     }
     for warning in &loaded.warnings {
         let _ = writeln!(page, "  warning: {warning}");
@@ -79,5 +78,5 @@ fn check_database(url: &DatabaseUrl) -> CliResult<String> {
         0 => "up to date".to_owned(),
         count => format!("{count} migrations to apply (`serve` and `migrate` do so)"),
     };
-    Ok(format!("\nDatabase\n  {}: connected, {migrations}\n", url.masked()))
+    Ok(format!("\nDatabase\n  {}: connected, {migrations}\n", url.redacted()))
 }

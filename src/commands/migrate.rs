@@ -4,8 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use resume_chatbot::persistence::db::migrations;
-use resume_chatbot::settings::DatabaseUrl;
-use resume_chatbot::settings::Purpose;
+use resume_chatbot::settings::{DatabaseUrl, Purpose};
 use resume_chatbot::telemetry::logger;
 use resume_chatbot::telemetry::metrics::Metrics;
 use slog::{Logger, error, info};
@@ -25,7 +24,7 @@ pub(super) fn migrate(config: Option<&Path>) -> CliResult {
 pub(super) fn migrate_database(url: &DatabaseUrl, log: &Logger) -> CliResult {
     let migrated = build_runtime()?.block_on(migrations::migrate(url)).map_err(|error| {
         error!(log, "database migration failed"; "cause" => %error);
-        CliError::failure(format!("DATABASE_URL ({}): {error}", url.masked()))
+        CliError::failure(format!("DATABASE_URL ({}): {error}", url.redacted()))
     })?;
     info!(log, "database is up to date"; "applied" => migrated.applied.join(", "));
     Ok(())

@@ -17,10 +17,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use resume_chatbot::persistence::reports::Reports;
-use resume_chatbot::settings::Loaded;
-use resume_chatbot::settings::Purpose;
-use resume_chatbot::settings::Settings;
-use resume_chatbot::settings::process_environment;
+use resume_chatbot::settings::{LoadedSettings, Purpose, Settings, process_environment, reference};
 
 use serve::Migration;
 
@@ -52,6 +49,7 @@ pub(crate) struct CommandLine {
 #[derive(Subcommand)]
 enum Command {
     /// Start the server with the resume at RESUME_PATH.
+    #[command(after_long_help = reference::help())]
     Serve {
         /// Do not migrate the database to the schema of this version first.
         #[arg(long)]
@@ -126,7 +124,7 @@ pub(crate) fn run(command_line: CommandLine) -> ExitCode {
     }
 }
 
-fn load_settings(purpose: &Purpose, config: Option<&Path>) -> CliResult<Loaded> {
+fn load_settings(purpose: &Purpose, config: Option<&Path>) -> CliResult<LoadedSettings> {
     Settings::load(purpose, config, process_environment()).map_err(CliError::config)
 }
 
@@ -141,7 +139,8 @@ fn build_runtime() -> CliResult<tokio::runtime::Runtime> {
 /// Connects to the configured database and runs `work` on it.
 fn with_reports<T>(config: Option<&Path>, work: impl AsyncFnOnce(&Reports) -> CliResult<T>) -> CliResult<T> {
     let database = load_settings(&Purpose::Report, config)?.settings.database;
-    let open_error = |error| CliError::failure(format!("DATABASE_URL ({}): {error}", database.url.masked()));
+    let open_error =
+        |error| CliError::failure(format!("DATABASE_URL ({}): {error}", database.url.redacted()));
     build_runtime()?.block_on(async {
         let reports = Reports::open(&database).await.map_err(open_error)?;
         work(&reports).await

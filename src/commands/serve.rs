@@ -4,16 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use resume_chatbot::app::shutdown::ExitReason;
-use resume_chatbot::app::startup::AnswerSource;
-use resume_chatbot::app::startup::Application;
-use resume_chatbot::app::startup::BuildInput;
+use resume_chatbot::app::startup::{AnswerSource, Application, BuildInput};
 use resume_chatbot::domain::component::Component;
 use resume_chatbot::llm::prompt::system_prompt::Instructions;
 use resume_chatbot::resume;
 use resume_chatbot::resume::Document;
-use resume_chatbot::settings::Loaded;
-use resume_chatbot::settings::Purpose;
-use resume_chatbot::settings::Settings;
+use resume_chatbot::settings::{LoadedSettings, Purpose, Settings};
 use resume_chatbot::supervision::caught;
 use resume_chatbot::telemetry::logger;
 use resume_chatbot::telemetry::metrics::Metrics;
@@ -54,7 +50,7 @@ pub(super) fn demo(config: Option<&Path>) -> CliResult {
 }
 
 pub(super) fn read_resume(settings: &Settings) -> CliResult<Document> {
-    let path = settings.resume.as_ref().map_or(Path::new(""), |resume| resume.path.as_path());
+    let path = settings.resume.path.as_deref().unwrap_or(Path::new(""));
     resume::load(path).map_err(|error| CliError::config(format!("RESUME_PATH ({}): {error}", path.display())))
 }
 
@@ -64,7 +60,12 @@ pub(super) fn build_instructions(resume: &Document, settings: &Settings) -> CliR
     Instructions::new(resume, &settings.tokens, counter).map_err(CliError::config)
 }
 
-fn run_server(loaded: &Loaded, resume: &Document, source: AnswerSource, migration: Migration) -> CliResult {
+fn run_server(
+    loaded: &LoadedSettings,
+    resume: &Document,
+    source: AnswerSource,
+    migration: Migration,
+) -> CliResult {
     let settings = &loaded.settings;
     // Before anything is started or written, because it fails if the settings do not fit the resume.
     let system_prompt = build_instructions(resume, settings)?;
@@ -81,7 +82,7 @@ fn run_server(loaded: &Loaded, resume: &Document, source: AnswerSource, migratio
 }
 
 fn serve_until_signal(input: BuildInput<'_>) -> CliResult {
-    let (log, shutdown_timeout) = (input.log.clone(), input.settings.shutdown_timeout);
+    let (log, shutdown_timeout) = (input.log.clone(), input.settings.process.shutdown_timeout);
     let name = input.resume.name.clone();
     actix::System::new().block_on(async {
         let application = Application::build(input).map_err(CliError::failure)?;

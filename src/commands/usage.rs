@@ -4,8 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use resume_chatbot::persistence::reports::Usage;
-use resume_chatbot::persistence::reports::UsageBy;
+use resume_chatbot::persistence::reports::{Usage, UsageBy};
 use serde::Serialize;
 
 use super::conversations::report_error;

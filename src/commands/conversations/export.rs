@@ -7,10 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
-use resume_chatbot::persistence::reports::Conversation;
-use resume_chatbot::persistence::reports::Page;
-use resume_chatbot::persistence::reports::Reports;
-use resume_chatbot::persistence::reports::Selection;
+use resume_chatbot::persistence::reports::{Conversation, Page, Reports, Selection};
 
 use super::super::{CliResult, duration_arg};
 use super::export_writer::ExportWriter;

@@ -3,9 +3,7 @@
 use resume_chatbot::domain::clock::Timestamp;
 use resume_chatbot::domain::error_code::ErrorCode;
 use resume_chatbot::domain::ids::TurnId;
-use resume_chatbot::domain::turn::AnswerMode;
-use resume_chatbot::domain::turn::Rating;
-use resume_chatbot::domain::turn::TurnStatus;
+use resume_chatbot::domain::turn::{AnswerMode, Rating, TurnStatus};
 use resume_chatbot::persistence::records::StoredTurn;
 use resume_chatbot::persistence::reports::Conversation;
 use serde::Serialize;

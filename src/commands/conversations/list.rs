@@ -5,10 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use resume_chatbot::domain::ids::SessionId;
-use resume_chatbot::persistence::reports::Conversation;
-use resume_chatbot::persistence::reports::Page;
-use resume_chatbot::persistence::reports::Reports;
-use resume_chatbot::persistence::reports::Selection;
+use resume_chatbot::persistence::reports::{Conversation, Page, Reports, Selection};
 use serde::Serialize;
 
 use super::super::output::{Column, format_cost, format_table, print, print_json};

@@ -1,10 +1,7 @@
 //! Formats a conversation as Markdown that is also readable on a terminal.
 
-use resume_chatbot::domain::turn::AnswerMode;
-use resume_chatbot::domain::turn::Rating;
-use resume_chatbot::domain::turn::TurnStatus;
-use resume_chatbot::persistence::records::Feedback;
-use resume_chatbot::persistence::records::StoredTurn;
+use resume_chatbot::domain::turn::{AnswerMode, Rating, TurnStatus};
+use resume_chatbot::persistence::records::{Feedback, StoredTurn};
 use resume_chatbot::persistence::reports::Conversation;
 
 use super::super::output::{format_cost, format_count, replace_control_characters};

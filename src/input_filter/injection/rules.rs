@@ -5,8 +5,7 @@ use super::category::Category::{
     AuthorityClaim, DataExfiltration, DelimiterForgery, EncodedPayload, InstructionOverride, ObfuscatedText,
     PolicyBypass, PromptExtraction, RoleChange,
 };
-use super::concepts::Concept;
-use super::concepts::Concept as C;
+use super::concepts::{Concept, Concept as C};
 use super::normalize::NormalizedText;
 use super::rules::Signal::{Mention, Obfuscation, Request, Structure};
 use super::structural::StructuralCounts;

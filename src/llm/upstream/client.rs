@@ -80,11 +80,11 @@ impl UpstreamClient {
             .build()?;
         Ok(Self {
             http,
-            base_url: settings.base_url.clone(),
+            base_url: settings.base_url.to_string(),
             api_key: settings.api_key.clone(),
             model: settings.model.clone(),
             fallback_models: settings.fallback_models.clone(),
-            openrouter: settings.openrouter,
+            openrouter: settings.base_url.is_openrouter(),
             idle_timeout: settings.idle_timeout,
             app_url: settings.app_url.clone(),
             app_title: settings.app_title.clone(),

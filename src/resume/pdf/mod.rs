@@ -20,7 +20,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
-use pdf_extract::{Document, Error, Object, encryption::DecryptionError};
+use pdf_extract::encryption::DecryptionError;
+use pdf_extract::{Document, Error, Object};
 
 use super::document_builder::DocumentBuilder;
 use super::{ResumeError, panic_message};

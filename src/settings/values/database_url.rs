@@ -1,19 +1,19 @@
-//! Which database: the spellings owners use, in one form.
+//! The database URL in all its spellings.
 
 use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use super::mask;
+use crate::settings::redact;
 
-/// Which database conversations are kept in. `Debug` does not show the PostgreSQL URL.
+/// The database that stores the conversations. `Debug` does not show the PostgreSQL URL.
 #[derive(Debug, Clone)]
 pub enum DatabaseUrl {
     /// A SQLite file.
     Sqlite {
-        /// The file, relative to the working folder or absolute; it need not exist yet, but the
-        /// folder did when it was checked at start-up.
+        /// Relative to the working folder or absolute. The file need not exist, but its folder
+        /// existed at startup.
         path: PathBuf,
     },
     /// A PostgreSQL server.
@@ -24,10 +24,10 @@ pub enum DatabaseUrl {
 }
 
 impl DatabaseUrl {
-    /// Reads any accepted spelling; the error says what is wrong without any secret in it.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    /// Parses any accepted spelling. Errors contain no secret.
+    pub(in crate::settings) fn parse(text: &str) -> Result<Self, String> {
         if text.starts_with(['"', '\'']) {
-            return Err("has quotes around it".to_owned());
+            return Err("is enclosed in quotes".to_owned());
         }
         let Some((scheme, rest)) = text.split_once(':') else {
             return Err("is not a URL".to_owned());
@@ -37,23 +37,24 @@ impl DatabaseUrl {
             "sqlite+aiosqlite" => sqlalchemy_file(rest),
             "postgres" | "postgresql" | "postgresql+psycopg" | "postgresql+psycopg2" => postgres(rest, false),
             "postgresql+asyncpg" => postgres(rest, true),
-            _ => Err("is of an unknown scheme".to_owned()),
+            _ => Err("has an unknown scheme".to_owned()),
         }
     }
 
-    /// The URL for people to read, without user, password and options.
+    /// Formats the URL for display, without user, password and options.
     #[must_use]
-    pub fn masked(&self) -> String {
+    pub fn redacted(&self) -> String {
         match self {
             Self::Sqlite { path } => format!("sqlite://{}", path.display()),
             Self::Postgres { url } => {
-                mask::url(url.expose_secret()).unwrap_or_else(|| format!("postgresql://{}", mask::DOTS))
+                redact::url(url.expose_secret()).unwrap_or_else(|| format!("postgresql://{}", redact::DOTS))
             }
         }
     }
 
-    /// What is probably not meant about the URL, to be read after the setting's name.
-    pub(super) fn warning(&self) -> Option<String> {
+    /// Returns a warning if the URL is probably a mistake; it completes a sentence that begins with
+    /// the setting's name.
+    pub(in crate::settings) fn warning(&self) -> Option<String> {
         match self {
             Self::Sqlite { path } if is_in_root(path) => Some(format!(
                 "is {}, in the root folder; for a file in the working folder write sqlite:// and \
@@ -65,13 +66,14 @@ impl DatabaseUrl {
     }
 }
 
-/// `sqlite:///./file.db` and `sqlite:///file.db` are relative to SQLAlchemy and absolute to others.
+/// SQLAlchemy treats `sqlite:///./file.db` and `sqlite:///file.db` as relative, other programs as
+/// absolute.
 fn is_in_root(path: &Path) -> bool {
     let is_direct = path.parent() == Some(Path::new("/"));
     is_direct || path.to_str().is_some_and(|path| path.starts_with("/./"))
 }
 
-/// In SQLAlchemy's URLs the third slash only ends the (always empty) host.
+/// In SQLAlchemy's URLs the third slash ends the host, which is always empty.
 fn sqlalchemy_file(rest: &str) -> Result<DatabaseUrl, String> {
     match rest.strip_prefix("///") {
         Some(file) => sqlite_file(file),
@@ -84,20 +86,20 @@ fn sqlalchemy_file(rest: &str) -> Result<DatabaseUrl, String> {
 
 fn sqlite_file(file: &str) -> Result<DatabaseUrl, String> {
     let name = file.split('?').next().unwrap_or_default();
-    let asks_for_memory = file.contains("mode=memory") || name.ends_with(":memory:");
-    if asks_for_memory {
+    let is_in_memory = file.contains("mode=memory") || name.ends_with(":memory:");
+    if is_in_memory {
         return Err("is a database in memory: nothing would be kept, and each connection would have \
-             one of its own"
+             its own database"
             .to_owned());
     }
     if name.is_empty() {
         return Err("names no file".to_owned());
     }
     if name.len() < file.len() {
-        return Err("has options after a `?`, which are not understood for SQLite".to_owned());
+        return Err("has options after a `?`, which are not supported for SQLite".to_owned());
     }
     if name.starts_with("file:") {
-        return Err("has a file: URI inside; give the path alone".to_owned());
+        return Err("contains a file: URI; use the path alone".to_owned());
     }
     if name.ends_with('/') {
         return Err("names a folder, not a file".to_owned());
@@ -113,22 +115,20 @@ fn sqlite_file(file: &str) -> Result<DatabaseUrl, String> {
     if folder.is_dir() {
         Ok(DatabaseUrl::Sqlite { path })
     } else if folder.exists() {
-        Err("is inside of something that is not a folder".to_owned())
+        Err("is inside something that is not a folder".to_owned())
     } else {
         Err("is in a folder that does not exist".to_owned())
     }
 }
 
-/// Reads what follows `postgresql:`. The URL is handed on as it was given, but for the scheme.
+/// Parses the part after `postgresql:`. Only the scheme of the URL is changed.
 fn postgres(rest: &str, is_asyncpg: bool) -> Result<DatabaseUrl, String> {
     let text = format!("postgresql:{rest}");
     if !rest.starts_with("//") {
         return Err("has no // after the scheme".to_owned());
     }
     let url = Url::parse(&text).map_err(|_| {
-        "is not a URL; a password with any of : / ? # @ % needs these written as %3A %2F %3F \
-         %23 %40 %25"
-            .to_owned()
+        "is not a URL; write the characters : / ? # @ % in a password as %3A %2F %3F %23 %40 %25".to_owned()
     })?;
     if url.fragment().is_some() {
         return Err("has a `#`, which in a password is written %23".to_owned());
@@ -148,7 +148,7 @@ fn postgres(rest: &str, is_asyncpg: bool) -> Result<DatabaseUrl, String> {
     Ok(DatabaseUrl::Postgres { url: SecretString::from(url) })
 }
 
-/// asyncpg calls `ssl` what every other client calls `sslmode`.
+/// Renames the option `ssl` of asyncpg to `sslmode`, its name in every other client.
 fn libpq_options(options: &str) -> String {
     let renamed: Vec<String> = options
         .split('&')

@@ -1,14 +1,14 @@
-//! Durations as owners write them: a whole number and a unit.
+//! Durations, written as a whole number and a unit.
 
 use std::time::Duration;
 
-/// The accepted units with their length in milliseconds, longest first.
+/// The accepted units and their lengths in milliseconds, longest first.
 const UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
-/// Reads `500ms`, `30s`, `5m`, `24h`, or a bare number of seconds.
+/// Parses `500ms`, `30s`, `5m`, `24h`, or a bare number of seconds.
 ///
 /// # Errors
-/// What is wrong, to be read after what it is wrong with: `has an unknown unit`.
+/// What is wrong, as the end of a sentence: `has an unknown unit`.
 pub fn parse(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
     let unit = text.strip_prefix(digits).unwrap_or_default().trim_start();
@@ -16,7 +16,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         return Err("does not begin with a number".to_owned());
     }
     if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err("is not one whole number with one unit".to_owned());
+        return Err("is not a whole number with one unit".to_owned());
     }
     let unit = if unit.is_empty() { "s" } else { unit };
     let Some((_, length)) = UNITS.iter().find(|(name, _)| *name == unit) else {
@@ -27,11 +27,11 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         .ok()
         .and_then(|count| count.checked_mul(*length))
         .map(Duration::from_millis)
-        .ok_or_else(|| "is too long to count".to_owned())
+        .ok_or_else(|| "is too long".to_owned())
 }
 
-/// Writes a duration (of whole milliseconds) in the longest unit that is exact.
-pub(super) fn written(duration: Duration) -> String {
+/// Formats a duration of whole milliseconds in the longest unit that is exact.
+pub(in crate::settings) fn format(duration: Duration) -> String {
     let milliseconds = duration.as_millis();
     if milliseconds == 0 {
         return "0s".to_owned();

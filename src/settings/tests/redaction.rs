@@ -1,7 +1,8 @@
-//! No secret is shown, whatever is wrong and whoever asks.
+//! Secrets are never shown.
 
-use super::super::{Given, api_key, mask};
-use super::{Folder, KEY, Outcome, effective, only_fault_of};
+use super::super::values::api_key;
+use super::super::{GivenValue, redact};
+use super::{Folder, KEY, Outcome, effective, only_error_of};
 
 const PASSWORD: &str = "hunter2";
 
@@ -18,13 +19,13 @@ fn settings_show_no_secret() -> Outcome {
 }
 
 #[test]
-fn only_a_long_key_shows_its_end() {
-    assert_eq!(api_key::masked(&"a".repeat(19).into()), "••••");
-    assert_eq!(api_key::masked(&format!("{}1234", "a".repeat(16)).into()), "••••1234");
+fn only_long_keys_show_their_last_characters() {
+    assert_eq!(api_key::redacted(&"a".repeat(19).into()), "••••");
+    assert_eq!(api_key::redacted(&format!("{}1234", "a".repeat(16)).into()), "••••1234");
 }
 
 #[test]
-fn faults_show_no_password_wherever_it_stands() -> Outcome {
+fn errors_show_no_password_at_any_position() -> Outcome {
     let folder = Folder::new()?;
     for url in [
         "mysql://ada:hunter2@db.example/chat",
@@ -53,14 +54,14 @@ fn faults_show_no_password_wherever_it_stands() -> Outcome {
         let all =
             format!("{result:?} {}", result.as_ref().err().map(ToString::to_string).unwrap_or_default());
         assert!(!all.contains("hunter2") && !all.contains("ter2"), "{url}: {all}");
-        assert_eq!(only_fault_of(result).map_err(|error| format!("{url}: {error}"))?.name, "DATABASE_URL");
+        assert_eq!(only_error_of(result).map_err(|error| format!("{url}: {error}"))?.name, "DATABASE_URL");
     }
     Ok(())
 }
 
 #[test]
-fn faults_show_what_of_a_url_is_no_secret() {
-    for (given, shown) in [
+fn errors_show_the_public_parts_of_urls() {
+    for (given, redacted) in [
         ("mysql://ada:hunter2@db.example/chat", Some("mysql://••••@db.example/chat")),
         ("mysql://db.example:3306/chat?x=y", Some("mysql://db.example:3306/chat?••••")),
         ("sqlite:///nowhere/chat.db", Some("sqlite:///nowhere/chat.db")),
@@ -70,12 +71,12 @@ fn faults_show_what_of_a_url_is_no_secret() {
         ("postgres:hunter2", None),
         ("postgres://ada:987654/chat", None),
     ] {
-        assert_eq!(mask::url(given).as_deref(), shown, "{given}");
+        assert_eq!(redact::url(given).as_deref(), redacted, "{given}");
     }
 }
 
 #[test]
-fn faults_show_no_key_wherever_it_was_put() -> Outcome {
+fn errors_show_no_key_in_any_setting() -> Outcome {
     let folder = Folder::new()?;
     let quoted = format!("\"{KEY}\"");
     let in_url = format!("https://{KEY}@openrouter.ai/api/v1");
@@ -95,13 +96,13 @@ fn faults_show_no_key_wherever_it_was_put() -> Outcome {
         let all =
             format!("{result:?} {}", result.as_ref().err().map(ToString::to_string).unwrap_or_default());
         assert!(!all.contains("0123456789"), "{name}: {all}");
-        assert_eq!(only_fault_of(result)?.name, name);
+        assert_eq!(only_error_of(result)?.name, name);
     }
     Ok(())
 }
 
 #[test]
-fn a_file_shows_no_key_when_it_is_broken_or_the_name_is() -> Outcome {
+fn errors_about_files_and_unknown_keys_show_no_api_key() -> Outcome {
     let folder = Folder::new()?;
     for text in [
         format!("openrouter_api_key = {KEY}\n"),
@@ -125,7 +126,7 @@ fn a_file_shows_no_key_when_it_is_broken_or_the_name_is() -> Outcome {
 }
 
 #[test]
-fn keys_that_cannot_be_keys_are_refused_and_never_shown() -> Outcome {
+fn placeholder_keys_are_rejected_and_never_shown() -> Outcome {
     let folder = Folder::new()?;
     for key in [
         "your-api-key-here",
@@ -159,10 +160,10 @@ fn keys_that_cannot_be_keys_are_refused_and_never_shown() -> Outcome {
         "sk-or-v1-0123\u{7}456789abcdef",
         "sk-or-v1-0123456789abcdéf",
     ] {
-        let fault = only_fault_of(folder.serve(None, &[("OPENROUTER_API_KEY", key)]))
+        let error = only_error_of(folder.serve(None, &[("OPENROUTER_API_KEY", key)]))
             .map_err(|error| format!("{key}: {error}"))?;
-        assert_eq!((fault.name.as_str(), &fault.given), ("OPENROUTER_API_KEY", &Given::Secret));
-        assert!(key.len() < 6 || key == "placeholder" || !fault.to_string().contains(key), "{fault}");
+        assert_eq!((error.name.as_str(), &error.given), ("OPENROUTER_API_KEY", &GivenValue::Secret));
+        assert!(key.len() < 6 || key == "placeholder" || !error.to_string().contains(key), "{error}");
     }
     for key in [KEY, "test-key", "ollama", "0f3a", &format!("  {KEY}\n")] {
         assert!(folder.serve(None, &[("OPENROUTER_API_KEY", key)]).is_ok(), "{key}");

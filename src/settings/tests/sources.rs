@@ -1,30 +1,30 @@
-//! Which layer wins, what empty means, and what names that are no settings do.
+//! The order of the sources, empty values, and unknown names.
 
 use std::ffi::OsString;
 
-use super::super::{Given, LogLevel, Purpose, Settings, Source, nearness};
-use super::{Folder, Outcome, effective, faults_of, names, only_fault_of, variables};
+use super::super::{GivenValue, LogLevel, Purpose, Settings, ValueSource};
+use super::{Folder, Outcome, effective, errors_of, names, only_error_of, variables};
 
 #[test]
-fn the_environment_wins_over_the_file_and_the_file_over_the_defaults() -> Outcome {
+fn environment_overrides_file_and_file_overrides_defaults() -> Outcome {
     let folder = Folder::new()?;
     let file = folder.file("my.toml", "port = 1111\nlog_level = \"debug\"\n")?;
     let settings = folder.serve(Some(&file), &[("PORT", "2222")])?.settings;
     assert_eq!(settings.http.port, 2222);
-    assert_eq!(settings.log.level, LogLevel::Debug);
+    assert_eq!(settings.log.levels.level, LogLevel::Debug);
     assert_eq!(settings.http.max_connections, 10_000);
     Ok(())
 }
 
 #[test]
-fn an_empty_value_is_as_good_as_no_line() -> Outcome {
+fn empty_value_counts_as_unset() -> Outcome {
     let folder = Folder::new()?;
     let file = folder
         .file("my.toml", "port = 1111\nlog_level = \"\"\nllm_model = \"  \"\nallowed_origins = [\"\"]\n")?;
     let environment = [("PORT", ""), ("SESSION_TTL", "  "), ("LLM_FALLBACK_MODELS", " , ")];
     let settings = folder.serve(Some(&file), &environment)?.settings;
     assert_eq!(settings.http.port, 1111);
-    assert_eq!(settings.log.level, LogLevel::Info);
+    assert_eq!(settings.log.levels.level, LogLevel::Info);
     assert_eq!(settings.llm.model, "openai/gpt-4o-mini");
     assert_eq!(effective(&settings, "SESSION_TTL"), "24h");
     assert!(settings.llm.fallback_models.is_empty());
@@ -33,7 +33,7 @@ fn an_empty_value_is_as_good_as_no_line() -> Outcome {
 }
 
 #[test]
-fn the_file_takes_toml_values_and_texts_alike() -> Outcome {
+fn file_accepts_toml_values_and_strings() -> Outcome {
     let folder = Folder::new()?;
     let file = folder.file(
         "my.toml",
@@ -51,19 +51,19 @@ fn the_file_takes_toml_values_and_texts_alike() -> Outcome {
 }
 
 #[test]
-fn unknown_keys_of_the_file_are_faults_that_guess_what_was_meant() -> Outcome {
+fn unknown_keys_in_the_file_are_errors_with_suggestions() -> Outcome {
     let folder = Folder::new()?;
     let file = folder.file(
         "my.toml",
         "prot = 1\nPORT = 2\nlog-level = \"debug\"\nrate_limit_per_minute = 3\nfavourite_colour = \"green\"\n[database]\nurl = \"x\"\n",
     )?;
-    let faults = faults_of(folder.serve(Some(&file), &[]))?;
-    let meant: Vec<(&str, Option<&str>)> = faults
+    let errors = errors_of(folder.serve(Some(&file), &[]))?;
+    let suggested: Vec<(&str, Option<&str>)> = errors
         .iter()
-        .map(|fault| (fault.name.as_str(), fault.problem.split_once("did you mean ").map(|(_, name)| name)))
+        .map(|error| (error.name.as_str(), error.problem.split_once("did you mean ").map(|(_, name)| name)))
         .collect();
     assert_eq!(
-        meant,
+        suggested,
         [
             ("PORT", Some("port?")),
             ("database", Some("database_url?")),
@@ -73,24 +73,25 @@ fn unknown_keys_of_the_file_are_faults_that_guess_what_was_meant() -> Outcome {
             ("rate_limit_per_minute", Some("rate_limit_requests_per_minute?")),
         ]
     );
-    assert!(faults.iter().all(|fault| fault.source == Source::File(file.clone())));
+    assert!(errors.iter().all(|error| error.source == ValueSource::File(file.clone())));
     Ok(())
 }
 
 #[test]
-fn values_of_the_wrong_shape_are_faults() -> Outcome {
+fn values_of_the_wrong_type_are_errors() -> Outcome {
     let folder = Folder::new()?;
     let file = folder.file(
         "my.toml",
         "port = [1, 2]\nhost = { a = 1 }\nllm_fallback_models = [[\"a\"]]\nsession_ttl = 1.5\n",
     )?;
-    let faults = faults_of(folder.serve(Some(&file), &[]))?;
-    assert_eq!(names(&faults), ["HOST", "PORT", "LLM_FALLBACK_MODELS", "SESSION_TTL"]);
+    let errors = errors_of(folder.serve(Some(&file), &[]))?;
+    assert_eq!(names(&errors), ["HOST", "PORT", "LLM_FALLBACK_MODELS", "SESSION_TTL"]);
+    assert!(errors.iter().all(|error| error.source == ValueSource::File(file.clone())), "{errors:?}");
     Ok(())
 }
 
 #[test]
-fn unknown_variables_are_ignored_but_near_misses_are_warned_of() -> Outcome {
+fn unknown_variables_are_ignored_with_a_warning_if_misspelt() -> Outcome {
     let folder = Folder::new()?;
     let environment = [
         ("RATE_LIMIT_REQUEST_PER_MINUTE", "3"),
@@ -103,37 +104,37 @@ fn unknown_variables_are_ignored_but_near_misses_are_warned_of() -> Outcome {
         ("SOMETHING_ELSE", "x"),
     ];
     let loaded = folder.serve(None, &environment)?;
-    let warned = loaded.warnings.join("\n");
-    assert_eq!(loaded.warnings.len(), 3, "{warned}");
-    assert!(warned.contains("did you mean RATE_LIMIT_REQUESTS_PER_MINUTE?"));
-    assert!(warned.contains("LOGLEVEL is no setting and is ignored; did you mean LOG_LEVEL?"));
-    assert!(warned.contains("did you mean PORT?"));
+    let warnings = loaded.warnings.join("\n");
+    assert_eq!(loaded.warnings.len(), 3, "{warnings}");
+    assert!(warnings.contains("did you mean RATE_LIMIT_REQUESTS_PER_MINUTE?"));
+    assert!(warnings.contains("LOGLEVEL is not a setting and is ignored; did you mean LOG_LEVEL?"));
+    assert!(warnings.contains("did you mean PORT?"));
     assert_eq!(loaded.settings.limits.requests_per_minute, 20);
     Ok(())
 }
 
 #[test]
-fn a_file_that_cannot_be_used_is_a_fault() -> Outcome {
+fn unusable_file_is_an_error() -> Outcome {
     let folder = Folder::new()?;
     let missing = folder.0.join("none.toml");
-    let fault = only_fault_of(folder.serve(Some(&missing), &[]))?;
-    assert_eq!(fault.name, "--config");
-    assert!(fault.problem.contains("cannot be read"), "{}", fault.problem);
+    let error = only_error_of(folder.serve(Some(&missing), &[]))?;
+    assert_eq!(error.name, "--config");
+    assert!(error.problem.contains("cannot be read"), "{}", error.problem);
 
     let broken = folder.file("broken.toml", "port = 8080\nllm_model = gpt 4\n")?;
-    let fault = only_fault_of(folder.serve(Some(&broken), &[]))?;
-    assert!(fault.problem.starts_with("is not TOML at line 2"), "{}", fault.problem);
+    let error = only_error_of(folder.serve(Some(&broken), &[]))?;
+    assert!(error.problem.starts_with("is not TOML at line 2"), "{}", error.problem);
 
     let binary = folder.0.join("binary.toml");
     std::fs::write(&binary, [0xff, 0xfe])?;
-    let fault = only_fault_of(folder.serve(Some(&binary), &[]))?;
-    assert!(fault.problem.contains("UTF-8"));
+    let error = only_error_of(folder.serve(Some(&binary), &[]))?;
+    assert!(error.problem.contains("UTF-8"));
     Ok(())
 }
 
 #[cfg(unix)]
 #[test]
-fn a_variable_that_is_not_utf_8_is_a_fault_only_if_it_is_a_setting() -> Outcome {
+fn variable_that_is_not_utf_8_is_an_error_only_if_it_is_a_setting() -> Outcome {
     use std::os::unix::ffi::OsStringExt;
 
     let bytes = || OsString::from_vec(vec![b'a', 0xff]);
@@ -141,17 +142,17 @@ fn a_variable_that_is_not_utf_8_is_a_fault_only_if_it_is_a_setting() -> Outcome 
     environment.push((OsString::from("LOG_LEVEL"), bytes()));
     environment.push((OsString::from("OTHER"), bytes()));
     environment.push((bytes(), bytes()));
-    let fault = only_fault_of(Settings::load(&Purpose::Migrate, None, environment))?;
-    assert_eq!(fault.name, "LOG_LEVEL");
-    assert_eq!(fault.source, Source::Environment);
-    assert_eq!(fault.given, Given::Secret);
-    assert!(fault.problem.contains("UTF-8"));
+    let error = only_error_of(Settings::load(&Purpose::Migrate, None, environment))?;
+    assert_eq!(error.name, "LOG_LEVEL");
+    assert_eq!(error.source, ValueSource::Environment);
+    assert_eq!(error.given, GivenValue::Secret);
+    assert!(error.problem.contains("UTF-8"));
     Ok(())
 }
 
 #[test]
-fn distance_counts_slips() {
-    for (from, to, slips) in [
+fn edit_distance_counts_single_character_edits() {
+    for (from, to, distance) in [
         ("", "", 0),
         ("", "abc", 3),
         ("abc", "", 3),
@@ -160,7 +161,7 @@ fn distance_counts_slips() {
         ("prot", "port", 2),
         ("héllo", "hello", 1),
     ] {
-        assert_eq!(nearness::distance(from, to), slips, "{from} {to}");
-        assert_eq!(nearness::distance(to, from), slips, "{to} {from}");
+        assert_eq!(strsim::levenshtein(from, to), distance, "{from} {to}");
+        assert_eq!(strsim::levenshtein(to, from), distance, "{to} {from}");
     }
 }

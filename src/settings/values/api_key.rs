@@ -1,11 +1,11 @@
-//! The API key: what cannot be one, and how much of it may be shown.
+//! The API key: rejects placeholders, and redacts the key.
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::mask::DOTS;
+use crate::settings::redact::DOTS;
 
-/// Whole keys that stand for "none yet", in lower case.
-const STAND_INS: [&str; 12] = [
+/// Keys that are placeholders as a whole, in lower case.
+const PLACEHOLDERS: [&str; 12] = [
     "api-key",
     "api_key",
     "apikey",
@@ -20,8 +20,8 @@ const STAND_INS: [&str; 12] = [
     "unset",
 ];
 
-/// Pieces of the keys that people write into examples, in lower case.
-const HINTS: [&str; 15] = [
+/// Parts of keys in examples, in lower case.
+const PLACEHOLDER_PARTS: [&str; 15] = [
     "...",
     "…",
     "changeme",
@@ -39,39 +39,38 @@ const HINTS: [&str; 15] = [
     "your_",
 ];
 
-/// What keys begin with; a key that has nothing but one of these is none.
+/// Prefixes of OpenRouter keys. A key needs more than a prefix.
 const PREFIXES: [&str; 3] = ["sk-or-v1", "sk-or", "sk"];
 
-/// The fewest characters of which the last four may be shown.
-const LONG_ENOUGH_TO_HINT: usize = 20;
+/// The minimum length of a key whose last four characters are shown.
+const MIN_LENGTH_TO_SHOW_END: usize = 20;
 
-/// Reads a key; the error says what is wrong without any of the key in it.
-pub(super) fn parse(text: &str) -> Result<SecretString, String> {
+/// Parses a key. Errors contain no part of it.
+pub(in crate::settings) fn parse(text: &str) -> Result<SecretString, String> {
     if text.starts_with(['"', '\'', '`']) || text.ends_with(['"', '\'', '`']) {
-        return Err("has quotes around it".to_owned());
+        return Err("is enclosed in quotes".to_owned());
     }
     if is_placeholder(text) {
         return Err("is a placeholder, not a key".to_owned());
     }
     if text.chars().any(char::is_whitespace) {
-        return Err("has white space in it".to_owned());
+        return Err("contains white space".to_owned());
     }
     if text.chars().any(char::is_control) {
-        return Err("has control characters in it".to_owned());
+        return Err("contains control characters".to_owned());
     }
     if !text.is_ascii() {
-        return Err("has characters other than ASCII in it".to_owned());
+        return Err("contains characters that are not ASCII".to_owned());
     }
     Ok(SecretString::from(text))
 }
 
-/// The key as dots, with its last four characters if it is long enough for them to give nothing
-/// away.
-pub(super) fn masked(key: &SecretString) -> String {
+/// Formats a key as dots, followed by its last four characters if it is long enough.
+pub(in crate::settings) fn redacted(key: &SecretString) -> String {
     let key = key.expose_secret();
     let length = key.chars().count();
     let ending: String =
-        if length >= LONG_ENOUGH_TO_HINT { key.chars().skip(length - 4).collect() } else { String::new() };
+        if length >= MIN_LENGTH_TO_SHOW_END { key.chars().skip(length - 4).collect() } else { String::new() };
     format!("{DOTS}{ending}")
 }
 
@@ -83,8 +82,8 @@ fn is_placeholder(text: &str) -> bool {
         .unwrap_or(&lower)
         .trim_start_matches(['-', '_']);
     let is_filler = |c: char| "x*.-_0#?".contains(c);
-    STAND_INS.contains(&rest)
-        || HINTS.iter().any(|hint| lower.contains(hint))
+    PLACEHOLDERS.contains(&rest)
+        || PLACEHOLDER_PARTS.iter().any(|part| lower.contains(part))
         || rest.chars().all(is_filler)
         || rest.starts_with("your") && rest.ends_with("key")
         || lower.starts_with(['<', '$', '{', '[', '%']) // <key>, $KEY, ${KEY}, {{ key }}, %KEY%

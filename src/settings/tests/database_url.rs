@@ -1,4 +1,4 @@
-//! Every spelling of a database URL.
+//! The spellings of database URLs.
 
 use secrecy::ExposeSecret;
 
@@ -20,7 +20,7 @@ fn postgres(text: &str) -> Result<String, String> {
 }
 
 #[test]
-fn sqlite_files_are_relative_or_absolute_by_the_rules_of_each_spelling() -> Outcome {
+fn sqlite_paths_follow_the_rules_of_their_spelling() -> Outcome {
     let folder = Folder::new()?;
     let absolute = folder.path("chat.db");
     assert_eq!(sqlite("sqlite://chat.db")?, "chat.db");
@@ -35,7 +35,7 @@ fn sqlite_files_are_relative_or_absolute_by_the_rules_of_each_spelling() -> Outc
 }
 
 #[test]
-fn sqlite_in_memory_is_refused_with_the_reason() {
+fn in_memory_sqlite_is_rejected_with_a_reason() {
     for text in [
         "sqlite::memory:",
         "sqlite://:memory:",
@@ -50,7 +50,7 @@ fn sqlite_in_memory_is_refused_with_the_reason() {
 }
 
 #[test]
-fn sqlite_urls_that_name_no_usable_file_are_refused() -> Outcome {
+fn sqlite_urls_without_a_usable_file_are_rejected() -> Outcome {
     let folder = Folder::new()?;
     let cases = [
         ("sqlite://".to_owned(), "names no file"),
@@ -72,7 +72,7 @@ fn sqlite_urls_that_name_no_usable_file_are_refused() -> Outcome {
 }
 
 #[test]
-fn three_slashes_meant_as_a_python_url_are_warned_of() -> Outcome {
+fn sqlite_file_in_the_root_folder_causes_a_warning() -> Outcome {
     let warning = |text: &str| DatabaseUrl::parse(text).map(|url| url.warning());
     assert!(warning("sqlite:///chat.db")?.is_some());
     assert!(warning("sqlite:///./chat.db")?.is_some());
@@ -85,8 +85,8 @@ fn three_slashes_meant_as_a_python_url_are_warned_of() -> Outcome {
 }
 
 #[test]
-fn postgres_urls_of_any_spelling_become_one() -> Outcome {
-    let place = "//ada:pw@db.example:5432/chat";
+fn postgres_urls_are_normalized() -> Outcome {
+    let rest = "//ada:pw@db.example:5432/chat";
     for scheme in [
         "postgres",
         "postgresql",
@@ -95,7 +95,7 @@ fn postgres_urls_of_any_spelling_become_one() -> Outcome {
         "postgresql+psycopg",
         "postgresql+psycopg2",
     ] {
-        assert_eq!(postgres(&format!("{scheme}:{place}"))?, format!("postgresql:{place}"));
+        assert_eq!(postgres(&format!("{scheme}:{rest}"))?, format!("postgresql:{rest}"));
     }
     assert_eq!(
         postgres("postgresql:///chat?host=/var/run/postgresql")?,
@@ -105,14 +105,14 @@ fn postgres_urls_of_any_spelling_become_one() -> Outcome {
 }
 
 #[test]
-fn the_options_of_asyncpg_become_those_of_libpq() -> Outcome {
+fn asyncpg_options_are_translated_to_libpq() -> Outcome {
     assert_eq!(postgres("postgresql+asyncpg://h/d?ssl=require&a=b")?, "postgresql://h/d?sslmode=require&a=b");
     assert_eq!(postgres("postgresql://h/d?ssl=require")?, "postgresql://h/d?ssl=require");
     Ok(())
 }
 
 #[test]
-fn postgres_urls_that_are_none_are_refused() {
+fn invalid_postgres_urls_are_rejected() {
     for (text, expected) in [
         ("postgres:h/d", "no //"),
         ("postgres:///d", "names no host"),
@@ -130,13 +130,13 @@ fn postgres_urls_that_are_none_are_refused() {
 }
 
 #[test]
-fn the_url_to_show_has_no_user_password_or_options() -> Outcome {
-    let masked = |text: &str| DatabaseUrl::parse(text).map(|url| url.masked());
-    assert_eq!(masked("sqlite:chat.db")?, "sqlite://chat.db");
+fn redacted_url_has_no_user_password_or_options() -> Outcome {
+    let redacted = |text: &str| DatabaseUrl::parse(text).map(|url| url.redacted());
+    assert_eq!(redacted("sqlite:chat.db")?, "sqlite://chat.db");
     assert_eq!(
-        masked("postgres://ada:s3cret@db.example:5432/chat?sslpassword=x")?,
+        redacted("postgres://ada:s3cret@db.example:5432/chat?sslpassword=x")?,
         "postgresql://••••@db.example:5432/chat?••••"
     );
-    assert_eq!(masked("postgres://[::1]:5432/chat")?, "postgresql://[::1]:5432/chat");
+    assert_eq!(redacted("postgres://[::1]:5432/chat")?, "postgresql://[::1]:5432/chat");
     Ok(())
 }

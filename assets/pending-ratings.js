@@ -10,10 +10,7 @@ import { newId } from "./turn.js";
 const MAX_PENDING = 100;
 
 export class PendingRatings {
-  /**
-   * @type {Map<string, PendingRating>} By the id of the frame, in the order in which the frames
-   *   were sent.
-   */
+  /** @type {Map<string, PendingRating>} By the id of the frame, in the order of sending. */
   #pending = new Map();
 
   get isFull() {

@@ -4,10 +4,7 @@
 export class SessionStore {
   /** @type {Storage | null} */ #storage = null;
   /** @type {string} */ #key;
-  /**
-   * @type {string | null} The session of this window; another window may have stored a different
-   *   one.
-   */
+  /** @type {string | null} The session of this window. Other windows can store other sessions. */
   #sessionId = null;
 
   /** @param {string} key @param {Storage | null} [storage] */

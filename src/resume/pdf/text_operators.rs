@@ -26,7 +26,7 @@ pub(super) struct TextPage {
     pub(super) string_styles: Vec<TextStyle>,
 }
 
-/// The style of a string, as far as the name of its font tells.
+/// The style of a string, guessed from the name of its font.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct TextStyle {
     pub(super) is_bold: bool,

@@ -30,6 +30,7 @@ mod container;
 mod database_away;
 mod database_link;
 mod degraded;
+mod dependencies;
 mod descriptors;
 mod documents;
 mod examples;

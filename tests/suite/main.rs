@@ -51,6 +51,7 @@ mod owner_commands;
 mod panics;
 mod presence;
 mod probes;
+mod project_files;
 mod protocol_errors;
 mod pruning;
 mod question_ids;

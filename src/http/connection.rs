@@ -41,6 +41,8 @@ impl Connection {
         let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(slow_reader_timeout + LATER));
         #[cfg(target_os = "linux")]
         let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES);
+        #[cfg(not(target_os = "linux"))]
+        let _ = slow_reader_timeout;
         (Self { stream, lifeline: Arc::default() }, peer)
     }
 

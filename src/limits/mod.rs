@@ -8,17 +8,17 @@
 //! never written to the database.
 
 mod address_key;
-mod address_limits;
+mod limiter_state;
 mod client_address;
-mod connections;
-mod gate;
-mod overflow;
-mod sliding_log;
+mod connection_counter;
+mod ip_limiter;
+mod count_min;
+mod sliding_window;
 mod trusted_proxies;
-mod window_table;
+mod keyed_limiter;
 
 pub use address_key::AddressKey;
-pub use address_limits::{AddressLimits, Exceeded, Limit, Limits, Occupancy};
+pub use limiter_state::{AddressLimits, Exceeded, Limit, Limits, Occupancy};
 pub use client_address::client_address;
-pub use gate::{AddressGate, Admitted};
+pub use ip_limiter::{AddressGate, Admitted};
 pub use trusted_proxies::{InvalidProxies, TrustedProxies};

@@ -29,7 +29,7 @@ use crate::session::connection::panic_guard::LogCell;
 use crate::session::connection::reassembly::{Fragment, Reassembly};
 use crate::session::connection::socket;
 use crate::session::connection::socket::{Line, SocketContext};
-use crate::session::handlers::commands::Opinion;
+use crate::session::handlers::feedback::Opinion;
 use crate::session::registry::Place;
 use crate::session::state::conversation::{Conversation, Refusal, Wanted};
 use crate::session::{SessionOrder, SessionSurroundings};

@@ -1,6 +1,6 @@
 //! Handlers of client frames, one file per request.
 
-pub mod commands;
+pub mod feedback;
 pub mod history;
 pub mod question;
 pub mod resume;

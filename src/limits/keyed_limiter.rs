@@ -4,8 +4,8 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use super::AddressKey;
-use super::overflow::Overflow;
-use super::sliding_log::{SlidingLog, WindowRule};
+use super::count_min::Overflow;
+use super::sliding_window::{SlidingLog, WindowRule};
 use crate::domain::clock::Timestamp;
 
 /// Entries looked at when an address is new. Four keep the table within 4/3 of the addresses that have something in

@@ -5,7 +5,7 @@ use std::mem;
 use std::time::Duration;
 
 use super::AddressKey;
-use super::sliding_log::WindowRule;
+use super::sliding_window::WindowRule;
 use crate::domain::clock::Timestamp;
 
 /// Each address counts in one cell of each row and is held to the lesser count. With two rows, who fills a share `p` of

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::AddressKey;
-use super::connections::{Connections, Full};
-use super::window_table::WindowTable;
+use super::connection_counter::{Connections, Full};
+use super::keyed_limiter::WindowTable;
 use crate::domain::clock::Timestamp;
 
 const MINUTE: Duration = Duration::from_secs(60);

@@ -12,7 +12,7 @@ use crate::domain::component::Component;
 use crate::llm::messages::FinishAnswers;
 use crate::persistence::PATIENCE;
 use crate::persistence::messages::FlushStorage;
-use crate::session::SessionOrder;
+use crate::session::SessionCommand;
 
 /// How long sockets get to take their close frames.
 const CLOSING_TIMEOUT: Duration = Duration::from_secs(2);
@@ -47,21 +47,21 @@ impl Application {
                 info!(self.log, "leaving"; "signal" => name);
                 Departure::Orderly
             }
-            part = self.supervision.is_beyond_repair() => {
+            part = self.supervision.wait_for_restart_limit() => {
                 error!(self.log, "leaving, because a part panicked too often"; "actor" => part.as_str());
                 Departure::BeyondRepair(part)
             }
         };
         let orderly = async {
             self.registry.close();
-            self.registry.broadcast(SessionOrder::Draining);
+            self.registry.broadcast(SessionCommand::AnnounceShutdown);
             let finish = FinishAnswers { within: answers_within };
             if self.finish_answers.ask(finish, answers_within + PATIENCE * 3).await.is_err() {
                 warn!(self.log, "answers could not be finished in time");
             }
-            self.registry.broadcast(SessionOrder::Leave);
-            if timeout(CLOSING_TIMEOUT, self.registry.emptied()).await.is_err() {
-                warn!(self.log, "connections did not close in time"; "count" => self.registry.open());
+            self.registry.broadcast(SessionCommand::CloseForShutdown);
+            if timeout(CLOSING_TIMEOUT, self.registry.wait_until_empty()).await.is_err() {
+                warn!(self.log, "connections did not close in time"; "count" => self.registry.connection_count());
             }
             if self.flush_storage.ask(FlushStorage, FLUSH_TIMEOUT).await.is_err() {
                 warn!(self.log, "the store did not confirm the last writes in time");

@@ -19,7 +19,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::component::Component;
 use crate::health::{HealthActor, HealthParts};
 use crate::http::{self, BindError, HttpSurroundings};
-use crate::limits::{AddressGate, Limits, TrustedProxies};
+use crate::limits::{IpLimiter, IpLimits, TrustedProxies};
 use crate::llm::LlmActor;
 use crate::llm::actor::LlmParts;
 use crate::llm::billing::cost_reconciler::CostCollector;
@@ -38,8 +38,8 @@ use crate::protocol::server::ResumeInfo;
 use crate::resume::Document;
 use crate::session::connection::slow_consumer::Watchdog;
 use crate::session::registry::Registry;
-use crate::session::state::question_validator::Intake;
-use crate::session::{Neighbours, SessionLimits, SessionSurroundings, SessionTimes, takeover};
+use crate::session::state::question_validator::QuestionValidator;
+use crate::session::{ActorHandles, SessionContext, SessionLimits, SessionTimes, takeover};
 use crate::settings::{BudgetSettings, DegradedMode, LlmSettings, Settings};
 use crate::supervision::{Supervision, supervisor};
 use crate::system::fd_limit;
@@ -122,7 +122,7 @@ impl Application {
             operator => operator?,
         };
         let supervision = Supervision::new(Arc::clone(metrics), log.clone());
-        supervision.witness_panics();
+        supervision.install_panic_hook();
         let room = fd_limit::make_room(settings, log)?;
         metrics.session.limit_connections.set(room.chats.into());
         let counter = TokenCounter::new(settings.tokens.tokenizer);
@@ -155,7 +155,7 @@ impl Application {
             let log = log.new(o!("actor" => "watchdog"));
             async move || Arc::clone(&watchdog).run(Arc::clone(&metrics), log.clone()).await
         };
-        actix::spawn(Arc::clone(&supervision).keep(Component::Watchdog, looking));
+        actix::spawn(Arc::clone(&supervision).supervise_task(Component::Watchdog, looking));
 
         let persistence = {
             let (database, log) = (settings.database.clone(), log.new(o!("actor" => "persistence")));
@@ -169,7 +169,7 @@ impl Application {
             let find_epochs = Address::new(&persistence, mailboxes);
             async move || takeover::watch(&registry, &find_epochs).await
         };
-        actix::spawn(Arc::clone(&supervision).keep(Component::Takeover, succession));
+        actix::spawn(Arc::clone(&supervision).supervise_task(Component::Takeover, succession));
         let cost_owed = Arc::new(Notify::new());
         let collector = CostCollector {
             sources: Arc::clone(&sources),
@@ -182,7 +182,7 @@ impl Application {
             log: log.new(o!("actor" => "cost_collector")),
         };
         let collecting = async move || collector.run().await;
-        actix::spawn(Arc::clone(&supervision).keep(Component::CostReconciler, collecting));
+        actix::spawn(Arc::clone(&supervision).supervise_task(Component::CostReconciler, collecting));
         let llm = {
             let parts = LlmParts {
                 sources: Arc::clone(&sources),
@@ -213,26 +213,26 @@ impl Application {
             resume: format!("{} sections", resume.sections.len()),
         };
         let health = supervisor::start(&supervision, || HealthActor::new(health));
-        let session = SessionSurroundings {
-            neighbours: Neighbours {
-                ask: Address::new(&llm, mailboxes),
+        let session = SessionContext {
+            actors: ActorHandles {
+                generate_answer: Address::new(&llm, mailboxes),
                 find_generation: Address::new(&llm, mailboxes),
-                follow_elsewhere: Address::new(&llm, mailboxes),
-                create: Address::new(&persistence, mailboxes),
+                follow_remote_turn: Address::new(&llm, mailboxes),
+                create_session: Address::new(&persistence, mailboxes),
                 find_epochs: Address::new(&persistence, mailboxes),
-                load_spending: Address::new(&persistence, mailboxes),
-                resume: Address::new(&persistence, mailboxes),
+                load_budget_usage: Address::new(&persistence, mailboxes),
+                resume_session: Address::new(&persistence, mailboxes),
                 load_history: Address::new(&persistence, mailboxes),
                 find_turn: Address::new(&persistence, mailboxes),
                 mark_interrupted: Address::new(&persistence, mailboxes),
                 save_feedback: Address::new(&persistence, mailboxes),
-                forget: Address::new(&persistence, mailboxes),
+                forget_session: Address::new(&persistence, mailboxes),
             },
-            incarnation,
+            instance_id: incarnation,
             metrics: Arc::clone(metrics),
             supervision: Arc::clone(&supervision),
             registry: Arc::clone(&registry),
-            intake: Intake::new(settings.limits.suspicious_content, counter),
+            question_validator: QuestionValidator::new(settings.limits.suspicious_content, counter),
             limits: SessionLimits {
                 requests_per_minute: settings.limits.requests_per_minute,
                 max_context_tokens: settings.tokens.max_context,
@@ -247,19 +247,19 @@ impl Application {
             },
             resume: ResumeInfo { name: resume.name.as_str().into(), revision: resume.revision().into() },
             suggestions: suggestions(resume).into(),
-            instructions,
-            sources: Arc::clone(&sources),
+            system_prompt: instructions,
+            router: Arc::clone(&sources),
         };
         let surroundings = Data::new(HttpSurroundings {
             session: Arc::new(session),
             watchdog,
             health: Address::new(&health, mailboxes),
-            addresses: AddressGate::new(
-                Limits {
+            addresses: IpLimiter::new(
+                IpLimits {
                     questions_per_minute: settings.limits.questions_per_minute_per_address,
                     sessions_per_hour: settings.limits.sessions_per_hour_per_address,
                     connections: settings.http.max_connections_per_address,
-                    connections_in_all: room.chats,
+                    total_connections: room.chats,
                 },
                 Arc::clone(metrics),
             ),

@@ -10,7 +10,7 @@ use resume_chatbot::llm::prompt::system_prompt::Instructions;
 use resume_chatbot::resume;
 use resume_chatbot::resume::Document;
 use resume_chatbot::settings::{Purpose, Settings};
-use resume_chatbot::supervision::caught;
+use resume_chatbot::supervision::catch_panic;
 use resume_chatbot::telemetry::logger;
 use resume_chatbot::telemetry::metrics::Metrics;
 use resume_chatbot::tokens::TokenCounter;
@@ -96,7 +96,7 @@ fn serve_until_signal(
         let name = &resume.name;
         info!(log, "listening"; "address" => %application.address);
         print(&format!("Chat about {name} at http://{}\n", application.address))?;
-        let run = caught(Component::Other, application.run(settings.shutdown_timeout)).await;
+        let run = catch_panic(Component::Other, application.run(settings.shutdown_timeout)).await;
         match run.map_err(|panic| Failed(EX_SOFTWARE, format!("the server failed: {panic}")))? {
             Ok(Departure::Orderly) => Ok(()),
             Ok(Departure::AtOnce) => Err(Failed(130, "ended by a second signal".to_owned())),

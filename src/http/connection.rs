@@ -12,7 +12,7 @@ use actix_web::rt::net::TcpStream;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::session::connection::slow_consumer::Lifeline;
+use crate::session::connection::slow_consumer::AbortHandle;
 
 /// Bytes that the system may hold for a client beyond what it has sent already. Without a bound it would hold megabytes
 /// for each that has stopped reading; with less the system would wait for us.
@@ -23,11 +23,11 @@ const UNSENT_BYTES: u32 = 16 * 1024;
 #[cfg(target_os = "linux")]
 const LATER: Duration = Duration::from_secs(2);
 
-/// A TCP stream with a [`Lifeline`].
+/// A TCP stream with a [`AbortHandle`].
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: TcpStream,
-    lifeline: Arc<Lifeline>,
+    lifeline: Arc<AbortHandle>,
 }
 
 impl Connection {
@@ -56,11 +56,11 @@ impl Connection {
         write: impl FnOnce(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<Result<usize>>,
     ) -> Poll<Result<usize>> {
         let this = self.get_mut();
-        if this.lifeline.is_cut() {
+        if this.lifeline.is_aborted() {
             return Poll::Ready(Err(this.cut()));
         }
         let written = write(Pin::new(&mut this.stream), cx);
-        if written.is_pending() && this.lifeline.is_cut_while_waiting(cx) {
+        if written.is_pending() && this.lifeline.poll_aborted(cx) {
             return Poll::Ready(Err(this.cut()));
         }
         written
@@ -77,7 +77,7 @@ impl Connection {
 impl AsyncRead for Connection {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<Result<()>> {
         let this = self.get_mut();
-        if this.lifeline.is_cut() {
+        if this.lifeline.is_aborted() {
             return Poll::Ready(Err(this.cut()));
         }
         Pin::new(&mut this.stream).poll_read(cx, buffer)

@@ -23,22 +23,22 @@ pub use server::{BindError, bind, bind_operator, serve};
 
 use crate::budget::Spending;
 use crate::health::CheckHealth;
-use crate::limits::{AddressGate, TrustedProxies};
+use crate::limits::{IpLimiter, TrustedProxies};
 use crate::mailbox::Address;
-use crate::session::SessionSurroundings;
+use crate::session::SessionContext;
 use crate::session::connection::slow_consumer::Watchdog;
 use crate::settings::HttpSettings;
 
 /// What every request may need; one value shared by all workers.
 pub struct HttpSurroundings {
     /// What sessions need.
-    pub session: Arc<SessionSurroundings>,
+    pub session: Arc<SessionContext>,
     /// Ends connections whose reader has stopped.
     pub watchdog: Arc<Watchdog>,
     /// Tells how the server is.
     pub health: Address<CheckHealth>,
     /// How much one address may take.
-    pub addresses: Arc<AddressGate>,
+    pub addresses: Arc<IpLimiter>,
     /// Whose word on who a client is is believed.
     pub trusted_proxies: TrustedProxies,
     /// Whether the owner was told of a proxy that seems to be one and is not trusted.

@@ -57,7 +57,8 @@ fn faults(config: &mut ServiceConfig) {
                 ("hold", _) => crate::system::failpoints::hold(&point),
                 ("release", _) => crate::system::failpoints::release(&point),
                 ("lingering", _) => {
-                    return HttpResponse::Ok().body(crate::system::failpoints::lingering(&point).to_string());
+                    return HttpResponse::Ok()
+                        .body(crate::system::failpoints::waiting_count(&point).to_string());
                 }
                 (_, Ok(times)) => crate::system::failpoints::arm(&point, times),
                 (_, Err(_)) => return HttpResponse::BadRequest().finish(),
@@ -72,8 +73,8 @@ fn faults(config: &mut ServiceConfig) {
 async fn metrics(request: HttpRequest, surroundings: Data<HttpSurroundings>) -> HttpResponse {
     let session = &surroundings.session;
     let count = |open: usize| i64::try_from(open).unwrap_or(i64::MAX);
-    session.metrics.session.open_connections.set(count(session.registry.open()));
-    session.metrics.session.open_sessions.set(count(session.registry.sessions()));
+    session.metrics.session.open_connections.set(count(session.registry.connection_count()));
+    session.metrics.session.open_sessions.set(count(session.registry.session_count()));
     session.metrics.limits.occupied(surroundings.addresses.occupancy());
     session.metrics.budget.stands(&surroundings.spending, Timestamp::now());
     match session.metrics.scrape() {

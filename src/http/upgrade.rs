@@ -14,10 +14,10 @@ use super::refusal::{refuse, refuse_for, with_status};
 use super::{HttpSurroundings, origin, request_id};
 use crate::domain::clock::Timestamp;
 use crate::domain::error_code::ErrorCode;
-use crate::limits::{AddressKey, Exceeded, Limit, client_address};
+use crate::limits::{AddressKey, IpLimitExceeded, Limit, client_address};
 use crate::session::SessionActor;
 use crate::session::connection::socket;
-use crate::session::connection::socket::NotAHandshake;
+use crate::session::connection::socket::UpgradeError;
 
 /// Where proxies say who a client is.
 const FORWARDED_FOR: &str = "x-forwarded-for";
@@ -43,10 +43,10 @@ pub(super) async fn chat(
         return refuse(&request, ErrorCode::NotAuthorized, message);
     }
     if header(SEC_WEBSOCKET_VERSION).is_some_and(|version| version.ok() != Some("13")) {
-        let problem = NotAHandshake::Protocol("another version is asked for".to_owned());
+        let problem = UpgradeError::Protocol("another version is asked for".to_owned());
         return not_a_handshake(&request, &problem);
     }
-    let Ok(place) = surroundings.session.registry.admit() else {
+    let Ok(place) = surroundings.session.registry.register() else {
         return refuse_for(&request, ErrorCode::ShuttingDown, RETRY_WHEN_LEAVING);
     };
     let visitor = match surroundings.addresses.admit(Timestamp::now(), address_of(&request, &surroundings)) {
@@ -80,7 +80,7 @@ fn address_of(request: &HttpRequest, surroundings: &HttpSurroundings) -> Address
     }
     // A line that is not text must keep its place: what stands before it must not move closer to being believed.
     let lines = request.headers().get_all(FORWARDED_FOR).map(|line| line.to_str().unwrap_or("?"));
-    AddressKey::of(client_address(peer, lines, &surroundings.trusted_proxies))
+    AddressKey::from_ip(client_address(peer, lines, &surroundings.trusted_proxies))
 }
 
 /// Whether an address is of this machine or its network, as that of a proxy in front of the server is.
@@ -91,8 +91,8 @@ fn is_near(peer: IpAddr) -> bool {
     }
 }
 
-fn too_many(request: &HttpRequest, exceeded: Exceeded) -> HttpResponse {
-    if exceeded.limit == Limit::ConnectionsInAll {
+fn too_many(request: &HttpRequest, exceeded: IpLimitExceeded) -> HttpResponse {
+    if exceeded.limit == Limit::TotalConnections {
         return refuse_for(request, ErrorCode::Overloaded, exceeded.retry_after);
     }
     let message = "Too many connections are open from your address. Please close some of them.";
@@ -100,11 +100,11 @@ fn too_many(request: &HttpRequest, exceeded: Exceeded) -> HttpResponse {
     with_status(request, status, code, message, Some(exceeded.retry_after))
 }
 
-fn not_a_handshake(request: &HttpRequest, error: &NotAHandshake) -> HttpResponse {
+fn not_a_handshake(request: &HttpRequest, error: &UpgradeError) -> HttpResponse {
     let status = match error {
-        NotAHandshake::Key(_) => StatusCode::BAD_REQUEST,
-        NotAHandshake::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
-        NotAHandshake::Protocol(_) => StatusCode::UPGRADE_REQUIRED,
+        UpgradeError::Key(_) => StatusCode::BAD_REQUEST,
+        UpgradeError::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
+        UpgradeError::Protocol(_) => StatusCode::UPGRADE_REQUIRED,
     };
     let message = format!("This address takes WebSocket handshakes, version 13: {error}.");
     let mut response = with_status(request, status, ErrorCode::ValidationError, &message, None);

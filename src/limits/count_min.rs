@@ -1,49 +1,55 @@
-//! Shared counts for the addresses that are too many to be told apart.
+//! A count-min sketch: shared counters for addresses that are too many to count one by one.
 
 use std::hash::{BuildHasher, RandomState};
 use std::mem;
 use std::time::Duration;
 
 use super::AddressKey;
-use super::sliding_window::WindowRule;
-use crate::domain::clock::Timestamp;
+use super::sliding_window::WindowLimit;
+use crate::domain::clock::{Timestamp, millis};
 
-/// Each address counts in one cell of each row and is held to the lesser count. With two rows, who fills a share `p` of
-/// the cells shuts out a share `p²` of the others.
+/// Each address has one cell in each row; the smaller of its counts applies. With two rows, an
+/// attacker who fills a share `p` of the cells blocks a share `p²` of the other addresses.
 const ROWS: u64 = 2;
-/// Cells in a row: a few hundred abusive networks fill some per cent of them. Two rows of two windows are 256 KiB.
+/// Cells in a row. A few hundred abusive networks fill some per cent of them. Two rows of two windows
+/// take 256 KiB.
 const CELLS: u64 = 16_384;
 
-/// Counts of the current and the previous window (windows start at multiples of the span), in cells that addresses
-/// share by chance and IPv6 addresses of one /48 share always.
+/// Event counts of the current and the previous fixed window, in cells that addresses share at random
+/// and the networks of one IPv6 /48 always share. Windows start at multiples of the span.
 ///
-/// An address's own events are in each of its cells, and any span touches two windows at most: no address ever exceeds
-/// the limit. It may be refused early, for what others did or for up to one span too long. Which addresses share a cell
-/// depends on a random seed. While nothing overflows there are no cells.
+/// The events of an address are counted in each of its cells, and any span touches at most two
+/// windows, so no address ever exceeds the limit. It can be refused too early: because of events of
+/// other addresses, or for up to one span too long. A random seed decides which addresses share a
+/// cell. No memory is allocated until the first event is counted.
 #[derive(Debug)]
-pub(super) struct Overflow {
+pub(super) struct CountMinSketch {
     seed: RandomState,
-    /// The current window's number; it starts at this many spans after 1970.
+    /// The number of the current window, counted in spans since 1970.
     window: i64,
     current: Vec<u32>,
     previous: Vec<u32>,
 }
 
-impl Overflow {
-    /// No counts, and a new seed.
+impl CountMinSketch {
+    /// Returns an empty sketch with a new seed.
     pub(super) fn new() -> Self {
         Self { seed: RandomState::new(), window: 0, current: Vec::new(), previous: Vec::new() }
     }
 
-    /// Counts one event at `now`, or says how long until one more is let through.
+    /// Counts one event at `now`.
+    ///
+    /// # Errors
+    /// The time until one more event is allowed, if the limit is reached. The event is not counted
+    /// then.
     pub(super) fn take(
         &mut self,
-        rule: &WindowRule,
+        limit: &WindowLimit,
         now: Timestamp,
         key: AddressKey,
     ) -> Result<(), Duration> {
-        if self.held(rule, now, key) >= rule.limit() {
-            return Err(self.wait(rule, now, key));
+        if self.count(limit, now, key) >= limit.limit() {
+            return Err(self.wait(limit, now, key));
         }
         if self.current.is_empty() {
             self.current = vec![0; index(ROWS * CELLS)];
@@ -56,25 +62,27 @@ impl Overflow {
         Ok(())
     }
 
-    /// How many events are held against an address at `now`; at least its own.
-    pub(super) fn held(&mut self, rule: &WindowRule, now: Timestamp, key: AddressKey) -> u32 {
-        self.turn(rule, now);
-        let held = self
+    /// Returns an upper bound of the events of an address in the current and the previous window.
+    pub(super) fn count(&mut self, limit: &WindowLimit, now: Timestamp, key: AddressKey) -> u32 {
+        self.rotate(limit, now);
+        let counts = self
             .cells(key)
-            .map(|cell| count(&self.current, cell).saturating_add(count(&self.previous, cell)));
-        held.into_iter().min().unwrap_or(0)
+            .map(|cell| count_at(&self.current, cell).saturating_add(count_at(&self.previous, cell)));
+        counts.into_iter().min().unwrap_or(0)
     }
 
-    /// A full cell has room when its previous window's counts are dropped, or its current one's a span later.
-    fn wait(&self, rule: &WindowRule, now: Timestamp, key: AddressKey) -> Duration {
+    /// Returns the time until a full cell has room: when the counts of its previous window are
+    /// dropped, or those of its current window one span later.
+    fn wait(&self, limit: &WindowLimit, now: Timestamp, key: AddressKey) -> Duration {
         let windows =
-            self.cells(key).map(|cell| if count(&self.current, cell) < rule.limit() { 1 } else { 2 });
+            self.cells(key).map(|cell| if count_at(&self.current, cell) < limit.limit() { 1 } else { 2 });
         let windows = windows.into_iter().min().unwrap_or(2);
-        Timestamp(self.window.saturating_add(windows).saturating_mul(millis(rule))).since(now)
+        Timestamp(self.window.saturating_add(windows).saturating_mul(span_ms(limit))).since(now)
     }
 
-    fn turn(&mut self, rule: &WindowRule, now: Timestamp) {
-        let window = now.0.div_euclid(millis(rule));
+    /// Moves on to the window of `now`.
+    fn rotate(&mut self, limit: &WindowLimit, now: Timestamp) {
+        let window = now.0.div_euclid(span_ms(limit));
         let ahead = window.saturating_sub(self.window);
         self.window = window;
         if ahead == 0 || (self.current.is_empty() && self.previous.is_empty()) {
@@ -88,7 +96,7 @@ impl Overflow {
         } else if self.current.is_empty() {
             self.current = previous;
         } else {
-            // The clock was set back: all that was counted counts as of now.
+            // The clock was set back: count all events as if they happened now.
             for (count, before) in self.current.iter_mut().zip(previous) {
                 *count = count.saturating_add(before);
             }
@@ -96,12 +104,12 @@ impl Overflow {
     }
 
     fn cells(&self, key: AddressKey) -> [usize; 2] {
-        let hash = self.seed.hash_one(key.neighbourhood());
+        let hash = self.seed.hash_one(key.site());
         [index(hash % CELLS), index(CELLS + (hash >> 32) % CELLS)]
     }
 }
 
-fn count(window: &[u32], cell: usize) -> u32 {
+fn count_at(window: &[u32], cell: usize) -> u32 {
     window.get(cell).copied().unwrap_or(0)
 }
 
@@ -109,8 +117,8 @@ fn index(cell: u64) -> usize {
     usize::try_from(cell).unwrap_or(usize::MAX)
 }
 
-fn millis(rule: &WindowRule) -> i64 {
-    i64::try_from(rule.span().as_millis()).unwrap_or(i64::MAX).max(1)
+fn span_ms(limit: &WindowLimit) -> i64 {
+    i64::try_from(millis(limit.span())).unwrap_or(i64::MAX).max(1)
 }
 
 #[cfg(test)]
@@ -127,90 +135,88 @@ mod tests {
         Timestamp(1_700_000_040_000 + ms)
     }
 
-    fn rule(limit: u32) -> WindowRule {
-        WindowRule::new(limit, Duration::from_millis(SPAN.unsigned_abs()))
+    fn window_limit(limit: u32) -> WindowLimit {
+        WindowLimit::compact(limit, Duration::from_millis(SPAN.unsigned_abs()))
     }
 
     fn key(number: u32) -> AddressKey {
-        AddressKey::of(Ipv4Addr::from_bits(number).into())
+        AddressKey::from_ip(Ipv4Addr::from_bits(number).into())
     }
 
     #[test]
-    fn there_are_no_cells_while_nothing_overflows() {
-        let mut overflow = Overflow::new();
-        assert_eq!(overflow.held(&rule(2), at(0), key(1)), 0);
-        assert!(overflow.current.is_empty() && overflow.previous.is_empty());
-        assert_eq!(overflow.take(&rule(2), at(0), key(1)), Ok(()));
-        assert_eq!(overflow.held(&rule(2), at(2 * SPAN), key(1)), 0);
-        assert!(overflow.current.is_empty() && overflow.previous.is_empty());
+    fn nothing_is_allocated_without_events() {
+        let mut sketch = CountMinSketch::new();
+        assert_eq!(sketch.count(&window_limit(2), at(0), key(1)), 0);
+        assert!(sketch.current.is_empty() && sketch.previous.is_empty());
+        assert_eq!(sketch.take(&window_limit(2), at(0), key(1)), Ok(()));
+        assert_eq!(sketch.count(&window_limit(2), at(2 * SPAN), key(1)), 0);
+        assert!(sketch.current.is_empty() && sketch.previous.is_empty());
     }
 
     #[test]
-    fn a_customers_slash_48_fills_no_more_than_its_own_cells() {
-        let (mut overflow, rule) = (Overflow::new(), rule(60));
-        let flood = |net: u16| AddressKey::of(Ipv6Addr::new(0x2001, 0xdb8, 7, net, 0, 0, 0, 1).into());
-        let let_through =
-            (0..=u16::MAX).filter(|net| overflow.take(&rule, at(0), flood(*net)).is_ok()).count();
-        assert_eq!(let_through, 60);
-        let victims = (0..10_000).filter(|other| overflow.held(&rule, at(1), key(*other)) > 0).count();
-        assert!(victims <= 3, "{victims} share both of two cells with it");
+    fn slash_48_fills_only_its_own_cells() {
+        let (mut sketch, limit) = (CountMinSketch::new(), window_limit(60));
+        let flood = |net: u16| AddressKey::from_ip(Ipv6Addr::new(0x2001, 0xdb8, 7, net, 0, 0, 0, 1).into());
+        let allowed = (0..=u16::MAX).filter(|net| sketch.take(&limit, at(0), flood(*net)).is_ok()).count();
+        assert_eq!(allowed, 60);
+        let victims = (0..10_000).filter(|other| sketch.count(&limit, at(1), key(*other)) > 0).count();
+        assert!(victims <= 3, "{victims} share both of their cells with it");
     }
 
     #[test]
-    fn a_thousand_abusive_networks_shut_out_few_others() {
-        let (mut overflow, rule) = (Overflow::new(), rule(60));
+    fn thousand_abusive_networks_block_few_others() {
+        let (mut sketch, limit) = (CountMinSketch::new(), window_limit(60));
         for abuser in 0..1_000 {
-            while overflow.take(&rule, at(0), key(abuser)).is_ok() {}
+            while sketch.take(&limit, at(0), key(abuser)).is_ok() {}
         }
-        let shut_out =
-            (1_000..101_000).filter(|other| overflow.held(&rule, at(1), key(*other)) >= 60).count();
-        assert!(shut_out < 1_000, "{shut_out} of 100,000");
+        let blocked = (1_000..101_000).filter(|other| sketch.count(&limit, at(1), key(*other)) >= 60).count();
+        assert!(blocked < 1_000, "{blocked} of 100,000");
     }
 
     proptest! {
         #[test]
-        fn no_span_ever_sees_more_than_the_limit_and_the_wait_is_exact(
-            limit in 0_u32..6,
+        fn no_span_sees_more_than_the_limit_and_the_wait_is_exact(
+            max in 0_u32..6,
             steps in prop::collection::vec((0_i64..20_000, 0_u32..3), 1..200),
         ) {
-            let (mut overflow, rule) = (Overflow::new(), rule(limit));
+            let (mut sketch, limit) = (CountMinSketch::new(), window_limit(max));
             let (mut now, mut taken) = (0, Vec::<(i64, u32)>::new());
             for (step, who) in steps {
                 now += step;
-                match overflow.take(&rule, at(now), key(who)) {
+                match sketch.take(&limit, at(now), key(who)) {
                     Ok(()) => taken.push((now, who)),
                     Err(wait) => {
                         let wait = i64::try_from(wait.as_millis()).unwrap();
                         prop_assert!(0 < wait && wait <= 2 * SPAN);
-                        if limit > 0 {
-                            let mut later = Overflow { seed: overflow.seed.clone(), window: overflow.window,
-                                current: overflow.current.clone(), previous: overflow.previous.clone() };
-                            prop_assert!(later.take(&rule, at(now + wait - 1), key(who)).is_err());
-                            prop_assert!(later.take(&rule, at(now + wait), key(who)).is_ok());
+                        if max > 0 {
+                            let mut later = CountMinSketch { seed: sketch.seed.clone(), window: sketch.window,
+                                current: sketch.current.clone(), previous: sketch.previous.clone() };
+                            prop_assert!(later.take(&limit, at(now + wait - 1), key(who)).is_err());
+                            prop_assert!(later.take(&limit, at(now + wait), key(who)).is_ok());
                         }
                     }
                 }
                 let seen = taken.iter().filter(|(time, by)| *by == who && now - time < SPAN).count();
-                prop_assert!(seen <= usize::try_from(limit).unwrap());
+                prop_assert!(seen <= usize::try_from(max).unwrap());
             }
         }
 
         #[test]
-        fn in_real_time_the_limit_holds_through_a_clock_that_is_set_back(
-            limit in 1_u32..6,
+        fn limit_holds_in_real_time_if_the_clock_is_set_back(
+            max in 1_u32..6,
             steps in prop::collection::vec((0_i64..20_000, prop_oneof![5 => Just(0_i64), 1 => 0_i64..400_000]), 1..200),
         ) {
-            let (mut overflow, rule) = (Overflow::new(), rule(limit));
+            let (mut sketch, limit) = (CountMinSketch::new(), window_limit(max));
             let (mut real, mut clock, mut taken) = (0, 0, Vec::<i64>::new());
             for (step, back) in steps {
                 real += step;
                 clock += step - back;
-                match overflow.take(&rule, at(clock), key(1)) {
+                match sketch.take(&limit, at(clock), key(1)) {
                     Ok(()) => taken.push(real),
                     Err(wait) => prop_assert!(wait <= Duration::from_secs(120)),
                 }
                 let seen = taken.iter().filter(|time| real - **time < SPAN).count();
-                prop_assert!(seen <= usize::try_from(limit).unwrap());
+                prop_assert!(seen <= usize::try_from(max).unwrap());
             }
         }
     }

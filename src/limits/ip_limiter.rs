@@ -1,93 +1,99 @@
-//! The limits of all addresses, shared by the connections that ask of them.
+//! The limits of all client addresses, shared between connections.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{AddressKey, AddressLimits, Exceeded, Limits, Occupancy};
+use super::limiter_state::LimiterState;
+use super::{AddressKey, IpLimitExceeded, IpLimits, Occupancy};
 use crate::domain::clock::Timestamp;
 use crate::telemetry::metrics::Metrics;
 
-/// Entries looked at whenever a connection opens, so that idle addresses leave without a task of their own.
+/// Entries that are examined whenever a connection opens, so that idle addresses are removed without
+/// a task.
 const SWEPT_PER_CONNECTION: usize = 16;
 
-/// Lets connections of an address in, and counts what they take. Every decision takes well under a microsecond, so a
-/// lock serves.
+/// Limits the connections, sessions and questions of each client address. A decision takes well
+/// under a microsecond, so a mutex is fast enough.
 #[derive(Debug)]
-pub struct AddressGate {
-    limits: Mutex<AddressLimits>,
+pub struct IpLimiter {
+    state: Mutex<LimiterState>,
     metrics: Arc<Metrics>,
 }
 
-/// A connection that was let in; leaves when dropped.
+/// A connection that is counted for its address until it is dropped.
 #[derive(Debug)]
-pub struct Admitted {
-    gate: Arc<AddressGate>,
+pub struct ConnectionGuard {
+    limiter: Arc<IpLimiter>,
     address: AddressKey,
 }
 
-impl AddressGate {
-    /// A gate nobody has come through yet, which counts whom it refuses.
+impl IpLimiter {
+    /// Returns a limiter that counts what it refuses in `metrics`.
     #[must_use]
-    pub fn new(limits: Limits, metrics: Arc<Metrics>) -> Arc<Self> {
-        Arc::new(Self { limits: Mutex::new(AddressLimits::new(limits)), metrics })
+    pub fn new(limits: IpLimits, metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self { state: Mutex::new(LimiterState::new(limits)), metrics })
     }
 
-    /// Lets a connection in.
+    /// Counts an open connection.
     ///
     /// # Errors
-    /// [`Exceeded`] when the address has as many as it may.
-    pub fn admit(self: &Arc<Self>, now: Timestamp, address: AddressKey) -> Result<Admitted, Exceeded> {
-        let admitted = {
-            let mut limits = self.lock();
-            limits.sweep(now, SWEPT_PER_CONNECTION);
-            limits.connected(address)
+    /// [`IpLimitExceeded`] if the address or the server has the maximum number of connections.
+    pub fn admit(
+        self: &Arc<Self>,
+        now: Timestamp,
+        address: AddressKey,
+    ) -> Result<ConnectionGuard, IpLimitExceeded> {
+        let decision = {
+            let mut state = self.lock();
+            state.sweep(now, SWEPT_PER_CONNECTION);
+            state.connect(address)
         };
-        self.counted(admitted)?;
-        Ok(Admitted { gate: Arc::clone(self), address })
+        self.count_refusal(decision)?;
+        Ok(ConnectionGuard { limiter: Arc::clone(self), address })
     }
 
-    /// How full the tables are.
+    /// Returns how full the tables are.
     #[must_use]
     pub fn occupancy(&self) -> Occupancy {
         self.lock().occupancy()
     }
 
-    fn counted(&self, decision: Result<(), Exceeded>) -> Result<(), Exceeded> {
+    fn count_refusal(&self, decision: Result<(), IpLimitExceeded>) -> Result<(), IpLimitExceeded> {
         decision.inspect_err(|exceeded| self.metrics.limits.refused(exceeded.limit))
     }
 
-    fn lock(&self) -> MutexGuard<'_, AddressLimits> {
-        self.limits.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, LimiterState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Admitted {
-    /// Whose limits it counts against.
+impl ConnectionGuard {
+    /// Returns the address that the connection is counted for.
     #[must_use]
     pub fn address(&self) -> AddressKey {
         self.address
     }
 
-    /// Takes one question. It cannot be given back, so this is asked last.
+    /// Counts one question. It cannot be given back, so call this after every other check.
     ///
     /// # Errors
-    /// [`Exceeded`] when the address has asked as many as it may in a minute.
-    pub fn ask(&self, now: Timestamp) -> Result<(), Exceeded> {
-        let decision = self.gate.lock().ask(now, self.address);
-        self.gate.counted(decision)
+    /// [`IpLimitExceeded`] if the address has asked the maximum number of questions in a minute.
+    pub fn take_question(&self, now: Timestamp) -> Result<(), IpLimitExceeded> {
+        let decision = self.limiter.lock().take_question(now, self.address);
+        self.limiter.count_refusal(decision)
     }
 
-    /// Takes one new session.
+    /// Counts one new session.
     ///
     /// # Errors
-    /// [`Exceeded`] when the address has started as many as it may in an hour.
-    pub fn start_session(&self, now: Timestamp) -> Result<(), Exceeded> {
-        let decision = self.gate.lock().start_session(now, self.address);
-        self.gate.counted(decision)
+    /// [`IpLimitExceeded`] if the address has started the maximum number of sessions in an hour.
+    pub fn take_session(&self, now: Timestamp) -> Result<(), IpLimitExceeded> {
+        let decision = self.limiter.lock().take_session(now, self.address);
+        self.limiter.count_refusal(decision)
     }
 }
 
-impl Drop for Admitted {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
-        self.gate.lock().disconnected(self.address);
+        self.limiter.lock().disconnect(self.address);
     }
 }

@@ -1,25 +1,28 @@
-//! What one client address may take: questions a minute, sessions an hour, connections at once.
+//! The limits of all client addresses: questions a minute, sessions an hour, open connections.
 
 use std::time::Duration;
 
+use strum::VariantArray;
+
 use super::AddressKey;
-use super::connection_counter::{Connections, Full};
-use super::keyed_limiter::WindowTable;
+use super::connection_counter::{ConnectionCounter, ConnectionLimit};
+use super::keyed_limiter::KeyedLimiter;
 use crate::domain::clock::Timestamp;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// How many addresses each window tells apart. The whole table is 8 MB for each window while every address was seen
+/// The addresses that each window counts one by one. A table takes 8 MB while each address was seen
 /// once, and 35 MB when each has used a limit of 60.
-const TRACKED: usize = 100_000;
+const MAX_TRACKED_ADDRESSES: usize = 100_000;
 
-/// What someone is told who has too many connections: nobody knows when one of them ends.
-const UNTIL_A_CONNECTION_MAY_HAVE_ENDED: Duration = Duration::from_secs(5);
+/// The suggested wait when there are too many connections. When one of them ends is not known.
+const CONNECTION_RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// The limits of one address, and the one on all connections that bounds how many addresses can be connected.
+/// The limits of one address, and the limit of all connections, which bounds how many addresses can
+/// be connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct IpLimits {
     /// Questions in any 60 seconds (`QUESTIONS_PER_MINUTE_PER_ADDRESS`).
     pub questions_per_minute: u32,
     /// New sessions in any 60 minutes (`SESSIONS_PER_HOUR_PER_ADDRESS`).
@@ -27,22 +30,23 @@ pub struct Limits {
     /// Open connections (`MAX_CONNECTIONS_PER_ADDRESS`).
     pub connections: u32,
     /// Open connections of all addresses together (`MAX_CONNECTIONS`).
-    pub connections_in_all: u32,
+    pub total_connections: u32,
 }
 
-/// A limit is used up. Nothing was taken.
+/// A limit is reached. Nothing was counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{limit}")]
-pub struct Exceeded {
-    /// Which.
+pub struct IpLimitExceeded {
+    /// The limit that is reached.
     pub limit: Limit,
-    /// After this long it is worth asking again. For questions and sessions one more is let through then, if nobody
-    /// else of that address takes it, and not a millisecond earlier; for connections it is advice.
+    /// The time after which to try again. For questions and sessions it is exact: one more is
+    /// allowed then, unless another client of the same address takes it. For connections it is a
+    /// suggestion.
     pub retry_after: Duration,
 }
 
-/// What can be used up; its variants are fit for a metric's label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+/// A limit that can be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, VariantArray, thiserror::Error)]
 pub enum Limit {
     /// The client sees `RATE_LIMIT_EXCEEDED`.
     #[error("too many questions from this address in a minute")]
@@ -55,133 +59,125 @@ pub enum Limit {
     Connections,
     /// The client sees 503 at the handshake.
     #[error("too many connections")]
-    ConnectionsInAll,
+    TotalConnections,
 }
 
 impl Limit {
-    /// Every limit.
-    pub const ALL: [Self; 4] = [Self::Questions, Self::Sessions, Self::Connections, Self::ConnectionsInAll];
-
-    /// The name in metrics.
+    /// Returns the label value in metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Questions => "questions",
             Self::Sessions => "sessions",
             Self::Connections => "connections",
-            Self::ConnectionsInAll => "connections_in_all",
+            Self::TotalConnections => "total_connections",
         }
     }
 }
 
-/// How full the tables are, for metrics.
+/// The use of the tables, for metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Occupancy {
-    /// Addresses whose questions are counted apart; at most 100,000.
-    pub asking: usize,
-    /// Addresses whose sessions are counted apart; at most 100,000.
-    pub starting: usize,
+    /// Addresses whose questions are counted one by one; at most 100,000.
+    pub question_addresses: usize,
+    /// Addresses whose sessions are counted one by one; at most 100,000.
+    pub session_addresses: usize,
     /// Open connections.
     pub connections: u32,
-    /// Decisions so far that were made by counts which addresses share. While this grows, visitors may be refused for
-    /// what others did: there is a flood.
-    pub shared_decisions: u64,
+    /// Decisions since start that were made by counters which addresses share. While this grows,
+    /// visitors can be refused because of requests of others: there is a flood of addresses.
+    pub sketch_decisions: u64,
 }
 
-/// Holds every address to its limits, in bounded memory.
+/// Enforces the limits of every address in bounded memory. The unshared part of an
+/// [`IpLimiter`](super::IpLimiter).
 ///
-/// Up to 100,000 addresses are counted exactly, each window by itself: with a limit up to 64 the sliding window is
-/// exact, above that it lets through at times 1/64 of the limit less (never more). Beyond 100,000 addresses with
-/// something in their window (or 50,000 IPv6 ones), newcomers share 16,384 counts: still never more than the limit for
-/// any address, but possibly less. Connections are always exact.
+/// Up to 100,000 addresses are counted one by one in each window. With a limit of up to 64 the
+/// sliding window is exact; above that it can allow 1/64 of the limit less, never more. Beyond
+/// 100,000 addresses with events in their window (or 50,000 IPv6 networks), new addresses share
+/// 16,384 counters: no address ever exceeds the limit, but it can be refused too early. Connections
+/// are always counted exactly.
 ///
-/// A decision that was taken cannot be given back: ask here last, after everything else that may refuse.
+/// An event cannot be given back, so check these limits last.
 #[derive(Debug)]
-pub struct AddressLimits {
-    questions: WindowTable,
-    sessions: WindowTable,
-    connections: Connections,
+pub(super) struct LimiterState {
+    questions: KeyedLimiter,
+    sessions: KeyedLimiter,
+    connections: ConnectionCounter,
 }
 
-impl AddressLimits {
-    /// Nobody has taken anything yet. A limit of zero lets nothing through, `u32::MAX` everything.
-    #[must_use]
-    pub fn new(limits: Limits) -> Self {
+impl LimiterState {
+    /// Returns the state without any events. A limit of zero allows nothing, `u32::MAX` everything.
+    pub(super) fn new(limits: IpLimits) -> Self {
         Self {
-            questions: WindowTable::new(limits.questions_per_minute, MINUTE, TRACKED),
-            sessions: WindowTable::new(limits.sessions_per_hour, HOUR, TRACKED),
-            connections: Connections::new(limits.connections, limits.connections_in_all),
+            questions: KeyedLimiter::new(limits.questions_per_minute, MINUTE, MAX_TRACKED_ADDRESSES),
+            sessions: KeyedLimiter::new(limits.sessions_per_hour, HOUR, MAX_TRACKED_ADDRESSES),
+            connections: ConnectionCounter::new(limits.connections, limits.total_connections),
         }
     }
 
-    /// Takes one question.
+    /// Counts one question.
     ///
     /// # Errors
-    /// [`Exceeded`] when the minute's are used up.
-    pub fn ask(&mut self, now: Timestamp, address: AddressKey) -> Result<(), Exceeded> {
-        let refused = |retry_after| Exceeded { limit: Limit::Questions, retry_after };
-        self.questions.take(now, address).map_err(refused)
+    /// [`IpLimitExceeded`] if the limit of the minute is reached.
+    pub(super) fn take_question(
+        &mut self,
+        now: Timestamp,
+        address: AddressKey,
+    ) -> Result<(), IpLimitExceeded> {
+        let exceeded = |retry_after| IpLimitExceeded { limit: Limit::Questions, retry_after };
+        self.questions.take(now, address).map_err(exceeded)
     }
 
-    /// Takes one new session. A resumed one is not new.
+    /// Counts one new session. A resumed session is not new.
     ///
     /// # Errors
-    /// [`Exceeded`] when the hour's are used up.
-    pub fn start_session(&mut self, now: Timestamp, address: AddressKey) -> Result<(), Exceeded> {
-        let refused = |retry_after| Exceeded { limit: Limit::Sessions, retry_after };
-        self.sessions.take(now, address).map_err(refused)
+    /// [`IpLimitExceeded`] if the limit of the hour is reached.
+    pub(super) fn take_session(
+        &mut self,
+        now: Timestamp,
+        address: AddressKey,
+    ) -> Result<(), IpLimitExceeded> {
+        let exceeded = |retry_after| IpLimitExceeded { limit: Limit::Sessions, retry_after };
+        self.sessions.take(now, address).map_err(exceeded)
     }
 
-    /// Counts one open connection; each that is counted must be [`disconnected`](Self::disconnected) once.
+    /// Counts one open connection, until [`disconnect`](Self::disconnect) is called for it.
     ///
     /// # Errors
-    /// [`Exceeded`] when the address, or all together, have as many as they may; it is not counted then.
-    pub fn connected(&mut self, address: AddressKey) -> Result<(), Exceeded> {
-        self.connections.connected(address).map_err(|full| Exceeded {
-            limit: match full {
-                Full::Address => Limit::Connections,
-                Full::Service => Limit::ConnectionsInAll,
+    /// [`IpLimitExceeded`] if the limit of the address or of the server is reached.
+    pub(super) fn connect(&mut self, address: AddressKey) -> Result<(), IpLimitExceeded> {
+        self.connections.connect(address).map_err(|limit| IpLimitExceeded {
+            limit: match limit {
+                ConnectionLimit::Address => Limit::Connections,
+                ConnectionLimit::Total => Limit::TotalConnections,
             },
-            retry_after: UNTIL_A_CONNECTION_MAY_HAVE_ENDED,
+            retry_after: CONNECTION_RETRY_AFTER,
         })
     }
 
     /// Counts one open connection less.
-    pub fn disconnected(&mut self, address: AddressKey) {
-        self.connections.disconnected(address);
+    pub(super) fn disconnect(&mut self, address: AddressKey) {
+        self.connections.disconnect(address);
     }
 
-    /// How many questions are left at `now`.
-    pub fn questions_remaining(&mut self, now: Timestamp, address: AddressKey) -> u32 {
-        self.questions.remaining(now, address)
-    }
-
-    /// How many new sessions are left at `now`.
-    pub fn sessions_remaining(&mut self, now: Timestamp, address: AddressKey) -> u32 {
-        self.sessions.remaining(now, address)
-    }
-
-    /// How many connections this address has open.
-    #[must_use]
-    pub fn connections(&self, address: AddressKey) -> u32 {
-        self.connections.of(address)
-    }
-
-    /// Looks at as many as `at_most` entries of each window, drops the idle ones, and tells how many it dropped.
+    /// Examines at most `max` entries of each window, removes the idle ones, and returns how many
+    /// were removed.
     ///
-    /// Newcomers drop idle entries too; to call this now and then only frees memory sooner after a flood has ended.
-    pub fn sweep(&mut self, now: Timestamp, at_most: usize) -> usize {
-        self.questions.sweep(now, at_most) + self.sessions.sweep(now, at_most)
+    /// New addresses remove idle entries too, so this only frees memory sooner after a flood.
+    pub(super) fn sweep(&mut self, now: Timestamp, max: usize) -> usize {
+        self.questions.sweep(now, max) + self.sessions.sweep(now, max)
     }
 
-    /// How full the tables are.
-    #[must_use]
-    pub fn occupancy(&self) -> Occupancy {
+    pub(super) fn occupancy(&self) -> Occupancy {
         Occupancy {
-            asking: self.questions.tracked(),
-            starting: self.sessions.tracked(),
+            question_addresses: self.questions.tracked(),
+            session_addresses: self.sessions.tracked(),
             connections: self.connections.total(),
-            shared_decisions: self.questions.overflowed().saturating_add(self.sessions.overflowed()),
+            sketch_decisions: self
+                .questions
+                .sketch_decisions()
+                .saturating_add(self.sessions.sketch_decisions()),
         }
     }
 }
@@ -190,62 +186,62 @@ impl AddressLimits {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits =
-        Limits { questions_per_minute: 2, sessions_per_hour: 1, connections: 2, connections_in_all: 3 };
+    const LIMITS: IpLimits =
+        IpLimits { questions_per_minute: 2, sessions_per_hour: 1, connections: 2, total_connections: 3 };
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp((1_700_000_000 + seconds) * 1_000)
     }
 
     fn key(text: &str) -> AddressKey {
-        AddressKey::of(text.parse().unwrap())
+        AddressKey::from_ip(text.parse().unwrap())
     }
 
-    fn exceeded(limit: Limit, seconds: u64) -> Result<(), Exceeded> {
-        Err(Exceeded { limit, retry_after: Duration::from_secs(seconds) })
-    }
-
-    #[test]
-    fn each_limit_is_counted_by_itself_and_refuses_by_its_name() {
-        let (mut limits, visitor) = (AddressLimits::new(LIMITS), key("2001:db8::1"));
-        assert_eq!(limits.start_session(at(0), visitor), Ok(()));
-        assert_eq!(limits.ask(at(0), visitor), Ok(()));
-        assert_eq!(limits.questions_remaining(at(10), visitor), 1);
-        assert_eq!(limits.ask(at(10), visitor), Ok(()));
-        assert_eq!(limits.ask(at(20), key("2001:db8::2")), exceeded(Limit::Questions, 40));
-        assert_eq!(limits.start_session(at(20), visitor), exceeded(Limit::Sessions, 3_580));
-        assert_eq!(limits.sessions_remaining(at(20), visitor), 0);
-        assert_eq!(limits.ask(at(60), visitor), Ok(()));
-        assert_eq!(limits.start_session(at(3_600), visitor), Ok(()));
-        assert_eq!(limits.ask(at(60), key("2001:db8:0:1::1")), Ok(()));
+    fn exceeded(limit: Limit, seconds: u64) -> Result<(), IpLimitExceeded> {
+        Err(IpLimitExceeded { limit, retry_after: Duration::from_secs(seconds) })
     }
 
     #[test]
-    fn connections_are_capped_for_the_address_and_for_all() {
-        let (mut limits, one, two) = (AddressLimits::new(LIMITS), key("192.0.2.1"), key("192.0.2.2"));
-        assert_eq!(limits.connected(one), Ok(()));
-        assert_eq!(limits.connected(one), Ok(()));
-        assert_eq!(limits.connected(one), exceeded(Limit::Connections, 5));
-        assert_eq!(limits.connected(two), Ok(()));
-        assert_eq!(limits.connected(two), exceeded(Limit::ConnectionsInAll, 5));
-        limits.disconnected(one);
-        assert_eq!(limits.connected(two), Ok(()));
-        assert_eq!((limits.connections(one), limits.connections(two)), (1, 2));
+    fn each_limit_is_counted_separately_and_named_when_reached() {
+        let (mut limits, visitor) = (LimiterState::new(LIMITS), key("2001:db8::1"));
+        assert_eq!(limits.take_session(at(0), visitor), Ok(()));
+        assert_eq!(limits.take_question(at(0), visitor), Ok(()));
+        assert_eq!(limits.take_question(at(10), visitor), Ok(()));
+        assert_eq!(limits.take_question(at(20), key("2001:db8::2")), exceeded(Limit::Questions, 40));
+        assert_eq!(limits.take_session(at(20), visitor), exceeded(Limit::Sessions, 3_580));
+        assert_eq!(limits.take_question(at(60), visitor), Ok(()));
+        assert_eq!(limits.take_session(at(3_600), visitor), Ok(()));
+        assert_eq!(limits.take_question(at(60), key("2001:db8:0:1::1")), Ok(()));
     }
 
     #[test]
-    fn a_sweep_leaves_nothing_of_who_is_gone() {
-        let (mut limits, visitor) = (AddressLimits::new(LIMITS), key("192.0.2.1"));
-        assert_eq!(limits.start_session(at(0), visitor), Ok(()));
-        assert_eq!(limits.ask(at(0), visitor), Ok(()));
+    fn connections_are_limited_per_address_and_in_total() {
+        let (mut limits, first, second) = (LimiterState::new(LIMITS), key("192.0.2.1"), key("192.0.2.2"));
+        assert_eq!(limits.connect(first), Ok(()));
+        assert_eq!(limits.connect(first), Ok(()));
+        assert_eq!(limits.connect(first), exceeded(Limit::Connections, 5));
+        assert_eq!(limits.connect(second), Ok(()));
+        assert_eq!(limits.connect(second), exceeded(Limit::TotalConnections, 5));
+        limits.disconnect(first);
+        assert_eq!(limits.connect(second), Ok(()));
+        assert_eq!(limits.occupancy().connections, 3);
+        assert_eq!(limits.connect(first), exceeded(Limit::TotalConnections, 5), "it has one of two");
+        assert_eq!(limits.connect(second), exceeded(Limit::Connections, 5), "it has two of two");
+    }
+
+    #[test]
+    fn sweep_removes_idle_addresses() {
+        let (mut limits, visitor) = (LimiterState::new(LIMITS), key("192.0.2.1"));
+        assert_eq!(limits.take_session(at(0), visitor), Ok(()));
+        assert_eq!(limits.take_question(at(0), visitor), Ok(()));
         assert_eq!(limits.sweep(at(60), 10), 1);
         assert_eq!(limits.sweep(at(3_600), 10), 1);
         assert_eq!(limits.occupancy(), Occupancy::default());
     }
 
     #[test]
-    fn refusals_read_well() {
-        let refused = Exceeded { limit: Limit::Questions, retry_after: Duration::ZERO };
+    fn exceeded_limit_is_displayed_by_its_text() {
+        let refused = IpLimitExceeded { limit: Limit::Questions, retry_after: Duration::ZERO };
         assert_eq!(refused.to_string(), "too many questions from this address in a minute");
     }
 }

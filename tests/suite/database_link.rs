@@ -163,14 +163,14 @@ async fn connections_that_fell_silent_while_nobody_used_them_cost_nobody_anythin
     let (cable, upstream) = (cable_to(&store).await, FakeOpenRouter::start().await);
     let server = Server::start(over(&cable, &store, &upstream)).await;
     let mut visitors = visitors(&server, AT_ONCE).await;
-    hold(&server, "PersistenceHasRead").await;
+    hold(&server, "PersistenceAfterRead").await;
     for visitor in &mut visitors {
         visitor.say(json!({"type": "history"})).await;
     }
     let open = "SELECT (count(*) >= 6)::int::bigint FROM pg_stat_activity
         WHERE application_name = 'resume-chatbot' AND datname = current_database()";
     until_stored(&store, open, 1).await;
-    release(&server, "PersistenceHasRead").await;
+    release(&server, "PersistenceAfterRead").await;
     for visitor in &mut visitors {
         visitor.hear_type("history").await;
     }
@@ -192,12 +192,12 @@ async fn a_database_far_away_takes_what_has_waited_however_long_it_takes() {
     let (cable, upstream) = (cable_to(&store).await, FakeOpenRouter::start().await);
     let server = Server::start(over(&cable, &store, &upstream)).await;
     let mut visitors = visitors(&server, VISITORS).await;
-    hold(&server, "WriterGroup").await;
+    hold(&server, "WriterBatch").await;
     for answer in join_all(visitors.iter_mut().map(|visitor| visitor.ask_and_hear("Where?"))).await {
         assert_eq!((answer.status(), &answer.done["durable"]), ("complete", &json!(false)));
     }
     cable.be_far(ONE_WAY);
-    release(&server, "WriterGroup").await;
+    release(&server, "WriterBatch").await;
     let stored = async {
         while store.number("SELECT count(*) FROM turns WHERE status = 'complete'").await < 50 {
             tokio::time::sleep(Duration::from_millis(100)).await;

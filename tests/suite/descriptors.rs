@@ -52,7 +52,7 @@ async fn more_than_the_limit_of_open_files_carries_are_refused_by_name_and_count
         visitor.hear_until("delta").await;
     }
     let during = Scrape::of(&server).await;
-    assert_eq!(during.value("limits_refusals_total{limit=\"connections_in_all\"}"), 20.0);
+    assert_eq!(during.value("limits_refusals_total{limit=\"total_connections\"}"), 20.0);
     assert!(during.value("process_open_fds") < f64::from(OPEN_FILES), "{}", during.text);
 }
 

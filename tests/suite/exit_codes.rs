@@ -35,7 +35,7 @@ async fn every_exit_code_is_listed_and_every_code_listed_happens() {
     seen.extend(run_to_end(&["demo"], &[("PORT", "eighty")]).await.code);
 
     let mut unlucky = Server::start(ServerConfig::demo()).await;
-    arm(&unlucky, "WatchdogLook", 6).await;
+    arm(&unlucky, "WatchdogTick", 6).await;
     seen.extend(unlucky.wait_exit().await.code());
 
     let upstream = FakeOpenRouter::start().await;

@@ -46,15 +46,15 @@ on_both_stores! {
         let commits = async || Scrape::of(&chat.server).await.value("store_commits_total");
         let committed = commits().await;
 
-        hold(&chat.server, "WriterGroup").await;
+        hold(&chat.server, "WriterBatch").await;
         in_hand.ask_with_id("q1", "In hand?").await;
-        until_held(&chat.server, "WriterGroup").await;
+        until_held(&chat.server, "WriterBatch").await;
         for visitor in [&mut good, &mut succeeded, &mut twice, &mut spent, &mut too] {
             visitor.ask_with_id("q1", "And now?").await;
         }
         let taken = "mailbox_wait_seconds_count{actor=\"persistence\",message=\"SaveQuestion\"}";
         until_metric(&chat.server, taken, 6.0 + 6.0).await;
-        release(&chat.server, "WriterGroup").await;
+        release(&chat.server, "WriterBatch").await;
 
         for visitor in [&mut in_hand, &mut good, &mut too] {
             let answer = visitor.answer().await;
@@ -92,15 +92,15 @@ on_both_stores! {
             ],
         };
         store.execute(refuse).await;
-        hold(&chat.server, "WriterGroup").await;
+        hold(&chat.server, "WriterBatch").await;
         in_hand.ask_with_id("q1", "In hand?").await;
-        until_held(&chat.server, "WriterGroup").await;
+        until_held(&chat.server, "WriterBatch").await;
         let taken = "mailbox_wait_seconds_count{actor=\"persistence\",message=\"SaveQuestion\"}";
         for (number, (visitor, question)) in [(&mut good, "And now?"), (&mut refused, "Never!")].into_iter().enumerate() {
             visitor.ask_with_id("q1", question).await;
             until_metric(&chat.server, taken, 5.0 + f64::from(u8::try_from(number).unwrap())).await;
         }
-        release(&chat.server, "WriterGroup").await;
+        release(&chat.server, "WriterBatch").await;
         chat.server
             .wait_for_log("that the group is parted", |line| {
                 line["msg"] == "a group of writes was refused, trying one by one"

@@ -54,13 +54,13 @@ on_both_stores! {
         chat.upstream.queue(Script::of(&["One ", "two."]).hold_after(1, &gate));
         chat.visitor.ask("Count, please.").await;
         hear_text(&mut chat.visitor, "One ").await;
-        hold(&chat.server, "PersistenceHasRead").await;
+        hold(&chat.server, "PersistenceAfterRead").await;
         chat.visitor.say(json!({"type": "history"})).await;
-        until_held(&chat.server, "PersistenceHasRead").await;
+        until_held(&chat.server, "PersistenceAfterRead").await;
         gate.open();
         let end = chat.visitor.rest_of_answer().await;
         assert_eq!((end.status(), &end.done["durable"]), ("complete", &json!(true)));
-        release(&chat.server, "PersistenceHasRead").await;
+        release(&chat.server, "PersistenceAfterRead").await;
         let told = chat.visitor.hear_type("history").await;
         assert_eq!(contents(&told["messages"]), ["Count, please.", "One two."]);
         assert_eq!(told["messages"][1]["status"], "complete");

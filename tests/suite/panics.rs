@@ -80,7 +80,7 @@ on_both_stores! {
         assert_eq!(visitor.hear_close().await, 1011);
         let mut visitor = chat.another().await;
         visitor.resume(&session, json!(null)).await;
-        arm(&chat.server, "SessionOrder", 1).await;
+        arm(&chat.server, "SessionCommand", 1).await;
         // The order: somebody else has taken the session over.
         let mut back = chat.another().await;
         back.resume(&session, json!(null)).await;
@@ -186,7 +186,7 @@ on_both_stores! {
         chat.visitor.start().await;
         let mut turns = 0;
         // Before anything, in the middle, and when all is committed and nobody knows.
-        for point in ["WriterGroup", "WriterCommit", "WriterCommitted"] {
+        for point in ["WriterBatch", "WriterCommit", "WriterCommitted"] {
             for times in [1, 2] {
                 arm(&chat.server, point, times).await;
                 let answer = chat.visitor.ask_and_hear("Where?").await;
@@ -284,7 +284,7 @@ async fn a_probe_survives_the_panics_of_who_answers_it() {
 #[tokio::test]
 async fn the_watchdog_looks_on_after_a_panic() {
     let server = Server::start(ServerConfig::demo()).await;
-    arm(&server, "WatchdogLook", 1).await;
+    arm(&server, "WatchdogTick", 1).await;
     until_metric(&server, "actor_restarts_total{actor=\"watchdog\"}", 1.0).await;
     assert_eq!(get(&server, "/health?deep=true").await.status, 200);
 }
@@ -323,7 +323,7 @@ async fn an_actor_that_panics_too_often_makes_the_server_leave_in_order() {
 #[tokio::test]
 async fn an_actor_that_only_ever_panics_is_not_begun_for_ever() {
     let mut server = Server::start(ServerConfig::demo()).await;
-    arm(&server, "WatchdogLook", u32::MAX).await;
+    arm(&server, "WatchdogTick", u32::MAX).await;
     assert_eq!(server.wait_exit().await.code(), Some(70));
     let panics = server.logs().iter().filter(|line| line["msg"] == "panicked").count();
     assert!((6..=11).contains(&panics), "{panics}");

@@ -145,13 +145,13 @@ on_both_stores! {
         };
         let mut visitors = join_all((0..VISITORS).map(|_| visit())).await;
         let before = if store.store() == Store::Sqlite { commits_in_wal(&store) } else { 0 };
-        hold(&server, "WriterGroup").await;
+        hold(&server, "WriterBatch").await;
         for visitor in &mut visitors {
             visitor.ask("Where does she live?").await;
         }
         let taken = "mailbox_wait_seconds_count{actor=\"persistence\",message=\"SaveQuestion\"}";
         until_metric(&server, taken, 50.0).await;
-        release(&server, "WriterGroup").await;
+        release(&server, "WriterBatch").await;
         until_stored(&store, "SELECT count(*) FROM messages WHERE role = 'user'", 50).await;
         let commits = match store.store() {
             Store::Sqlite => commits_in_wal(&store) - before,

@@ -10,8 +10,8 @@ const IPV4_MARK_MASK: u64 = 0xFFFF_FFFF_0000_0000;
 /// The bits that distinguish the /64 networks of one /48.
 const SUBNET_MASK: u64 = 0xFFFF;
 
-/// The part of a client address that limits count by: a whole IPv4 address, or the /64 network of an
-/// IPv6 address. Takes 8 bytes.
+/// The part of a client address that limits count by: a whole IPv4 address, or the /64 network of
+/// an IPv6 address. Takes 8 bytes.
 ///
 /// A /64 is the smallest network that IPv6 assigns, and its owner can connect from any of its 2^64
 /// addresses, so a limit per whole address would have no effect. Addresses that embed an IPv4
@@ -39,8 +39,8 @@ impl AddressKey {
         self.0.to_be_bytes()
     }
 
-    /// Returns whether the key is that of an IPv6 network. A customer is commonly assigned 65,536 of
-    /// those.
+    /// Returns whether the key is that of an IPv6 network. A customer is commonly assigned 65,536
+    /// of those.
     pub(super) fn is_ipv6(self) -> bool {
         self.0 & IPV4_MARK_MASK != IPV4_MARK
     }

@@ -10,12 +10,12 @@ const MAX_HOPS: usize = 16;
 
 /// Returns the address of the client. IPv4-mapped IPv6 addresses are returned as IPv4.
 ///
-/// `forwarded_for` yields the lines of the header in order. Any client can send the header, and each
-/// proxy appends the address that connected to it. The header is therefore read from the right, and
-/// an entry is trusted only while the peer and every address to its right is a trusted proxy. The
-/// first address that is not a trusted proxy is the client. At an entry that is not a client address
-/// (garbage, `unknown`, multicast, `0.0.0.0`), at the end of the header and after 16 entries, the
-/// last trusted address is returned.
+/// `forwarded_for` yields the lines of the header in order. Any client can send the header, and
+/// each proxy appends the address that connected to it. The header is therefore read from the
+/// right, and an entry is trusted only while the peer and every address to its right is a trusted
+/// proxy. The first address that is not a trusted proxy is the client. At an entry that is not a
+/// client address (garbage, `unknown`, multicast, `0.0.0.0`), at the end of the header and after 16
+/// entries, the last trusted address is returned.
 ///
 /// Pass a line that is not text as something that is not an address, such as `"?"`. Without it, the
 /// entries to its left would move one place closer to being trusted.
@@ -43,8 +43,8 @@ pub fn client_address<'a>(
     client
 }
 
-/// Parses `1.2.3.4`, `1.2.3.4:567`, `::1`, `[::1]` and `[::1]:567`. Returns `None` for anything else
-/// and for addresses that no client can have.
+/// Parses `1.2.3.4`, `1.2.3.4:567`, `::1`, `[::1]` and `[::1]:567`. Returns `None` for anything
+/// else and for addresses that no client can have.
 fn parse_hop(hop: &str) -> Option<IpAddr> {
     let bare = hop.strip_prefix('[').and_then(|hop| hop.strip_suffix(']')).unwrap_or(hop);
     let address: IpAddr =

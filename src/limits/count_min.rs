@@ -11,12 +11,12 @@ use crate::domain::clock::{Timestamp, millis};
 /// Each address has one cell in each row; the smaller of its counts applies. With two rows, an
 /// attacker who fills a share `p` of the cells blocks a share `p²` of the other addresses.
 const ROWS: u64 = 2;
-/// Cells in a row. A few hundred abusive networks fill some per cent of them. Two rows of two windows
-/// take 256 KiB.
+/// Cells in a row. A few hundred abusive networks fill some per cent of them. Two rows of two
+/// windows take 256 KiB.
 const CELLS: u64 = 16_384;
 
-/// Event counts of the current and the previous fixed window, in cells that addresses share at random
-/// and the networks of one IPv6 /48 always share. Windows start at multiples of the span.
+/// Event counts of the current and the previous fixed window, in cells that addresses share at
+/// random and the networks of one IPv6 /48 always share. Windows start at multiples of the span.
 ///
 /// The events of an address are counted in each of its cells, and any span touches at most two
 /// windows, so no address ever exceeds the limit. It can be refused too early: because of events of

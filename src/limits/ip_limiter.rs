@@ -7,8 +7,8 @@ use super::{AddressKey, IpLimitExceeded, IpLimits, Occupancy};
 use crate::domain::clock::Timestamp;
 use crate::telemetry::metrics::Metrics;
 
-/// Entries that are examined whenever a connection opens, so that idle addresses are removed without
-/// a task.
+/// Entries that are examined whenever a connection opens, so that idle addresses are removed
+/// without a task.
 const SWEPT_PER_CONNECTION: usize = 16;
 
 /// Limits the connections, sessions and questions of each client address. A decision takes well

@@ -69,8 +69,8 @@ impl KeyedLimiter {
         Ok(())
     }
 
-    /// Examines at most `max` entries, removes those with an empty window, and returns how many were
-    /// removed.
+    /// Examines at most `max` entries, removes those with an empty window, and returns how many
+    /// were removed.
     pub(super) fn sweep(&mut self, now: Timestamp, max: usize) -> usize {
         let before = self.windows.len();
         for _ in 0..max.min(before) {
@@ -181,7 +181,8 @@ mod tests {
             let _ = limiter.take(at(0), v4(visitor));
         }
         assert_eq!(limiter.tracked(), 100_000);
-        // A slot of the map is a key, a window and one byte of metadata; an eighth of the slots is free.
+        // A slot of the map is a key, a window and one byte of metadata; an eighth of the slots is
+        // free.
         let slots = (limiter.windows.capacity() * 8).div_ceil(7);
         let bytes = slots * (size_of::<(AddressKey, SlidingWindow)>() + 1)
             + limiter.sweep_order.capacity() * size_of::<AddressKey>();

@@ -9,8 +9,8 @@
 //! | `connection_counter` | open connections per address |
 //! | `limiter_state`, `ip_limiter` | all limits together, and the same shared between connections |
 //!
-//! Nothing here reads a clock or waits. The state is not stored, so it starts empty with the process:
-//! addresses are never written to the database.
+//! Nothing here reads a clock or waits. The state is not stored, so it starts empty with the
+//! process: addresses are never written to the database.
 
 mod address_key;
 mod client_address;

@@ -28,8 +28,9 @@ impl WindowLimit {
     /// is at most 49 days.
     ///
     /// Up to 64 events the window is exact. Above that it keeps the time of every `limit / 64`th
-    /// event (rounded up), and an event leaves the window together with the last event of its batch.
-    /// No span ever sees more than the limit, but it can see up to `limit / 64` events fewer.
+    /// event (rounded up), and an event leaves the window together with the last event of its
+    /// batch. No span ever sees more than the limit, but it can see up to `limit / 64` events
+    /// fewer.
     #[must_use]
     pub fn compact(limit: u32, span: Duration) -> Self {
         Self { limit, span, batch: limit.div_ceil(MAX_COMPACT_TIMES).max(1) }

@@ -14,8 +14,8 @@ pub struct TrustedProxies {
     networks: Vec<IpNet>,
 }
 
-/// Invalid entries of `TRUSTED_PROXIES`. `Display` continues a sentence that begins with the name of
-/// the setting.
+/// Invalid entries of `TRUSTED_PROXIES`. `Display` continues a sentence that begins with the name
+/// of the setting.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct InvalidProxies {
     /// Entries that are neither an address nor a network, trimmed.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use actix::dev::{MessageResponse, OneshotSender, SendError, ToEnvelope};
 use actix::{Actor, Addr, Handler, MailboxError, Message, Recipient};
-// Reads the cycle counter of the processor where that is steady: reading the clock is most of the cost
-// of measuring.
+// Reads the cycle counter of the processor where that is steady: reading the clock is most of the
+// cost of measuring.
 use quanta::Instant;
 use thiserror::Error;
 
@@ -63,8 +63,8 @@ where
         }
     }
 
-    /// Sends a message now, and resolves to its reply. If the mailbox is full, the message waits for
-    /// room.
+    /// Sends a message now, and resolves to its reply. If the mailbox is full, the message waits
+    /// for room.
     ///
     /// # Errors
     /// [`AskError`], at the latest after `timeout`.

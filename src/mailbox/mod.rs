@@ -49,8 +49,8 @@ impl<T> Reply<T> {
     }
 }
 
-/// Implements [`Mailbox`](crate::mailbox::Mailbox) and the only `Handler` of an actor, from its type,
-/// its component and the capacity of its mailbox.
+/// Implements [`Mailbox`](crate::mailbox::Mailbox) and the only `Handler` of an actor, from its
+/// type, its component and the capacity of its mailbox.
 #[macro_export]
 macro_rules! impl_mailbox {
     ($actor:ty, $component:expr, $capacity:expr) => {

@@ -178,7 +178,8 @@ impl SessionActor {
         self.schedule_check(ctx);
     }
 
-    /// Closes the connection for a shutdown, after the client was informed of the end of its answer.
+    /// Closes the connection for a shutdown, after the client was informed of the end of its
+    /// answer.
     fn close_for_shutdown(&mut self, ctx: &mut SocketContext) {
         match &mut self.session {
             Some(session) if session.has_unsent_end() => {

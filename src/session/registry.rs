@@ -1,4 +1,5 @@
-//! All open connections: ensures one connection per session, and reaches all of them for a shutdown.
+//! All open connections: ensures one connection per session, and reaches all of them for a
+//! shutdown.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -152,13 +153,15 @@ impl RegistryEntry {
         state.connections.insert(self.connection, Some(actor));
     }
 
-    /// Makes this connection the owner of a session, and closes the connection with the lower epoch.
+    /// Makes this connection the owner of a session, and closes the connection with the lower
+    /// epoch.
     pub fn claim_session(&mut self, session: SessionId, epoch: i64) {
         self.session = Some(session);
         let connection = self.connection;
         let mut state = self.registry.lock();
         let owner = state.owners.get(&session).map(|owner| (owner.connection, owner.epoch));
-        // Two connections can resume a session at the same time: the one with the higher epoch wins.
+        // Two connections can resume a session at the same time: the one with the higher epoch
+        // wins.
         let (taken_over, is_owner) = match owner {
             Some((_, newer)) if newer > epoch => (Some(connection), false),
             Some((older, _)) => (Some(older), true),

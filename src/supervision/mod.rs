@@ -3,12 +3,12 @@
 //! actix restarts an actor that stops, but not one that panics: its context is dropped with its
 //! mailbox, and every later request fails. Therefore panics are caught in four kinds of places:
 //!
-//! - A shared actor runs in a [`supervisor`], which catches everything that is polled in its context
-//!   (messages, timers, streams). The actor is restarted behind the same mailbox, and the messages
-//!   that wait in it are handled. Too many panics in a short time ([`restart_limit`]) make the
-//!   process exit.
-//! - A deferred reply ([`Reply::Later`](crate::mailbox::Reply)), the task of an answer and a database
-//!   operation run in [`catch_panic`], which returns the panic to the caller.
+//! - A shared actor runs in a [`supervisor`], which catches everything that is polled in its
+//!   context (messages, timers, streams). The actor is restarted behind the same mailbox, and the
+//!   messages that wait in it are handled. Too many panics in a short time ([`restart_limit`]) make
+//!   the process exit.
+//! - A deferred reply ([`Reply::Later`](crate::mailbox::Reply)), the task of an answer and a
+//!   database operation run in [`catch_panic`], which returns the panic to the caller.
 //! - A task that runs as long as the process (the writer, the watchdog) runs in
 //!   [`Supervision::supervise_task`], which restarts it.
 //! - A session runs in `session::connection::panic_guard`, which closes its connection.
@@ -117,8 +117,8 @@ impl Supervision {
         true
     }
 
-    /// Records a panic. Runs in the panicking thread before it unwinds, so that code which waits for
-    /// that thread finds the panic recorded.
+    /// Records a panic. Runs in the panicking thread before it unwinds, so that code which waits
+    /// for that thread finds the panic recorded.
     fn record_panic(&self, component: Component, panic: Panic) {
         self.metrics.actor.panicked(component);
         if !is_logged_by_catcher(component) {

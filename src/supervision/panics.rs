@@ -73,8 +73,8 @@ pub(super) fn set_panic_hook(record: impl Fn(Component, Panic) + Send + Sync + '
 /// The panic, if `work` panics.
 pub fn catch_panic_sync<T>(component: Component, work: impl FnOnce() -> T) -> Result<T, Panic> {
     let outer = RUNNING.replace(Some(component));
-    // Values that a panic leaves in an inconsistent state are not used again: their owner is dropped
-    // or restarted.
+    // Values that a panic leaves in an inconsistent state are not used again: their owner is
+    // dropped or restarted.
     let result = catch_unwind(AssertUnwindSafe(work));
     RUNNING.set(outer);
     result.map_err(|_| LAST.take().unwrap_or_else(Panic::unknown))

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// The panics within [`WINDOW`] up to which a component is just restarted. A single bad input causes
-/// one panic; a bug that affects every request reaches this limit at once.
+/// The panics within [`WINDOW`] up to which a component is just restarted. A single bad input
+/// causes one panic; a bug that affects every request reaches this limit at once.
 pub const MAX_RESTARTS: usize = 5;
 
 /// How long a panic counts.

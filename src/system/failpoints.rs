@@ -1,8 +1,8 @@
 //! Failpoints: places in the code where a test can cause a panic or a delay.
 //!
-//! They exist only in builds with the feature `fault-injection`, which only the tests enable (by the
-//! development dependency of this package on itself in `Cargo.toml`). In every other build [`hit`] and
-//! [`pause`] are empty functions.
+//! They exist only in builds with the feature `fault-injection`, which only the tests enable (by
+//! the development dependency of this package on itself in `Cargo.toml`). In every other build
+//! [`hit`] and [`pause`] are empty functions.
 
 /// A place where a test can cause a panic or a delay. Tests use the names of the variants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +47,8 @@ pub enum Failpoint {
     HttpHealth,
 }
 
-/// Panics if a test has armed the failpoint. The message contains `detail`, as that of a real panic can
-/// contain text of visitors.
+/// Panics if a test has armed the failpoint. The message contains `detail`, as that of a real panic
+/// can contain text of visitors.
 #[inline]
 pub fn hit(point: Failpoint, detail: &str) {
     #[cfg(feature = "fault-injection")]
@@ -78,11 +78,12 @@ mod armed {
 
     use crate::system::failpoints::Failpoint;
 
-    /// The armed failpoints, and how often each panics. The server under test is a process of its own.
+    /// The armed failpoints, and how often each panics. The server under test is a process of its
+    /// own.
     static ARMED: Mutex<Vec<(String, u32)>> = Mutex::new(Vec::new());
 
-    /// Whether a failpoint was ever armed or held. Until then a failpoint costs almost nothing, so that
-    /// benchmarks are not distorted.
+    /// Whether a failpoint was ever armed or held. Until then a failpoint costs almost nothing, so
+    /// that benchmarks are not distorted.
     static IN_USE: AtomicBool = AtomicBool::new(false);
 
     /// Makes the next `times` hits of the failpoint panic.

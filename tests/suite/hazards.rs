@@ -65,7 +65,7 @@ async fn a_reader_that_hardly_reads_is_ended_and_holds_nobody_up() {
     let serve_others = async {
         let mut slowest = Duration::ZERO;
         let told = server.wait_for_log("that a reader stopped", |line| {
-            line["msg"].as_str().is_some_and(|msg| msg.contains("their reader stopped"))
+            line["msg"].as_str().is_some_and(|msg| msg.contains("closed slow connections"))
         });
         let mut told = std::pin::pin!(told);
         loop {

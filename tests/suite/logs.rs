@@ -126,7 +126,7 @@ on_both_stores! {
         visitor.ask_and_hear("Where?").await;
         visitor.say_text("no JSON").await;
         visitor.hear_error("VALIDATION_ERROR").await;
-        server.wait_for_log("a debug line", |line| line["msg"] == "refused").await;
+        server.wait_for_log("a debug line", |line| line["msg"] == "request refused").await;
         server.terminate().await;
         server.wait_exit().await;
         for line in server.logs() {
@@ -146,7 +146,7 @@ on_both_stores! {
             visitor.hear_error("VALIDATION_ERROR").await;
         };
         refused(&server).await;
-        server.wait_for_log("a debug line", |line| line["msg"] == "refused").await;
+        server.wait_for_log("a debug line", |line| line["msg"] == "request refused").await;
         server.set("LOG_LEVEL", "warning");
         server.restart().await;
         refused(&server).await;

@@ -25,7 +25,6 @@ impl ConnectionLog {
     }
 
     /// Returns the logger of the connection.
-    #[must_use]
     pub fn connection(&self) -> &Logger {
         &self.connection
     }
@@ -37,7 +36,6 @@ impl ConnectionLog {
     }
 
     /// Returns a logger for a turn.
-    #[must_use]
     pub fn for_turn(&self, turn_id: TurnId) -> Logger {
         self.connection.new(o!("turn_id" => turn_id.to_string()))
     }

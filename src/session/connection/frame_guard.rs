@@ -1,9 +1,9 @@
 //! Passes incoming frames on one by one, and ends the stream at a frame that breaks a limit.
 //!
-//! The codec behind it checks the length of a frame only when the whole frame has arrived, so without
-//! this guard a header that declares gigabytes would be buffered as long as the client keeps sending.
-//! It also reads everything that is available before it decodes the first frame, so many small frames
-//! would accumulate in its buffer.
+//! The codec behind it checks the length of a frame only when the whole frame has arrived, so
+//! without this guard a header that declares gigabytes would be buffered as long as the client
+//! keeps sending. It also reads everything that is available before it decodes the first frame, so
+//! many small frames would accumulate in its buffer.
 
 use std::cell::Cell;
 use std::io;

@@ -6,8 +6,8 @@ use crate::protocol::error_codes::CloseReason;
 use crate::session::SessionTimes;
 use crate::session::connection::slow_consumer::ConsumerState;
 
-/// The maximum time between the warning and the close of an idle connection. Otherwise it is a tenth
-/// of the idle timeout.
+/// The maximum time between the warning and the close of an idle connection. Otherwise it is a
+/// tenth of the idle timeout.
 const MAX_WARNING: Duration = Duration::from_secs(60);
 
 /// What to do with a connection now.
@@ -34,8 +34,8 @@ pub struct ConnectionStatus {
 /// Tracks the activity of one connection, and when to check it next.
 ///
 /// Every frame counts as activity, so a busy connection is not pinged. The intervals between pings
-/// differ between connections and between pings, so that clients which connected at the same time are
-/// not pinged at the same time.
+/// differ between connections and between pings, so that clients which connected at the same time
+/// are not pinged at the same time.
 #[derive(Debug)]
 pub struct Keepalive {
     last_frame_at: Instant,
@@ -87,8 +87,8 @@ impl Keepalive {
         self.is_warned = false;
     }
 
-    /// Checks the connection and returns what to do. [`Self::next_check`] returns the time of the next
-    /// check then.
+    /// Checks the connection and returns what to do. [`Self::next_check`] returns the time of the
+    /// next check then.
     pub fn poll(&mut self, now: Instant, status: ConnectionStatus, times: &SessionTimes) -> Action {
         if status.consumer == ConsumerState::Behind
             && let Some(due) = &mut self.pong_due
@@ -97,7 +97,8 @@ impl Keepalive {
             *due = (*due).max(now + times.heartbeat_interval / 2);
         }
         if status.is_answering {
-            // A client that waits for an answer is not idle. The idle timeout starts after the answer.
+            // A client that waits for an answer is not idle. The idle timeout starts after the
+            // answer.
             self.on_question(now);
         }
         let action = self.next_action(now, status, times);
@@ -146,8 +147,8 @@ impl Keepalive {
         self.last_question_at + (times.idle_timeout - MAX_WARNING.min(times.idle_timeout / 10))
     }
 
-    /// Returns the ping interval: between three quarters of the heartbeat interval and all of it, or
-    /// at most half of the first-frame timeout until the first frame arrives.
+    /// Returns the ping interval: between three quarters of the heartbeat interval and all of it,
+    /// or at most half of the first-frame timeout until the first frame arrives.
     fn interval(&self, times: &SessionTimes) -> Duration {
         let max = times.heartbeat_interval;
         // Multiples of the golden ratio are spread evenly, however many there are.
@@ -175,8 +176,8 @@ mod tests {
         message_timeout: seconds(60),
     };
 
-    /// Checks at every scheduled time until an action other than a ping is due. `responds` says whether
-    /// the client responds to pings.
+    /// Checks at every scheduled time until an action other than a ping is due. `responds` says
+    /// whether the client responds to pings.
     fn run(keepalive: &mut Keepalive, responds: bool) -> (Action, Instant) {
         loop {
             let now = keepalive.next_check();
@@ -302,8 +303,8 @@ mod tests {
 
     proptest! {
         /// Whatever arrives and whenever the connection is checked: the next check is in the future
-        /// unless there was an action, a client that responds is never closed, and one that does not
-        /// respond is.
+        /// unless there was an action, a client that responds is never closed, and one that does
+        /// not respond is.
         #[test]
         fn checks_do_not_spin_and_responding_clients_stay_connected(
             seed in any::<u64>(),

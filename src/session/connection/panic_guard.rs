@@ -1,9 +1,9 @@
 //! Limits a panic in a session to its own connection, which is closed with an error.
 //!
-//! Everything that a session does is polled through the output stream of its socket: frames, commands,
-//! timers and the progress of its answer. So a panic is caught in one place. Dropping the actor
-//! releases what it holds (its registry entry, its subscription, its count for the address), as after
-//! a lost connection. The answer continues, and the visitor can resume the session.
+//! Everything that a session does is polled through the output stream of its socket: frames,
+//! commands, timers and the progress of its answer. So a panic is caught in one place. Dropping the
+//! actor releases what it holds (its registry entry, its subscription, its count for the address),
+//! as after a lost connection. The answer continues, and the visitor can resume the session.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -58,8 +58,8 @@ where
         };
         error!(self.log.borrow(), "session panicked"; &panic);
         let output = self.output.take();
-        // Dropping the context makes actix stop the actor, which can panic again in its inconsistent
-        // state.
+        // Dropping the context makes actix stop the actor, which can panic again in its
+        // inconsistent state.
         if let Err(panic) = catch_panic_sync(Component::Session, || drop(output)) {
             error!(self.log.borrow(), "session panicked while stopping"; &panic);
         }

@@ -1,4 +1,5 @@
-//! Reassembles fragmented text messages up to a size limit, and validates their UTF-8. A plain value.
+//! Reassembles fragmented text messages up to a size limit, and validates their UTF-8. A plain
+//! value.
 
 use crate::protocol::MAX_MESSAGE_BYTES;
 use crate::protocol::error_codes::CloseReason;

@@ -1,11 +1,12 @@
 //! Detects and closes connections of slow consumers.
 //!
-//! The server polls a WebSocket actor only while its socket accepts more bytes, so a client that stops
-//! reading freezes the actor together with its timers: the actor cannot notice this itself. Therefore
-//! each connection records when it passes bytes to its socket, and clears the record when it is polled
-//! again and has nothing to send. If the record stays, the client has stopped reading and the watchdog
-//! aborts the connection. A second record is set only by the first bytes: if it stays, the client
-//! reads but does not catch up, and its session can still close the connection with a reason.
+//! The server polls a WebSocket actor only while its socket accepts more bytes, so a client that
+//! stops reading freezes the actor together with its timers: the actor cannot notice this itself.
+//! Therefore each connection records when it passes bytes to its socket, and clears the record when
+//! it is polled again and has nothing to send. If the record stays, the client has stopped reading
+//! and the watchdog aborts the connection. A second record is set only by the first bytes: if it
+//! stays, the client reads but does not catch up, and its session can still close the connection
+//! with a reason.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -22,13 +23,13 @@ use crate::system::failpoints;
 use crate::system::failpoints::Failpoint;
 use crate::telemetry::metrics::Metrics;
 
-/// How often the watchdog examines the connections. Connections measure time in these ticks, so that
-/// they need not read a clock.
+/// How often the watchdog examines the connections. Connections measure time in these ticks, so
+/// that they need not read a clock.
 const TICK: Duration = Duration::from_millis(500);
 
-/// The time in which a client that reads must catch up, as a multiple of the timeout of a client that
-/// does not read. Pending text is sent in fewer and larger frames than new text, so a client that can
-/// keep up at all catches up much sooner.
+/// The time in which a client that reads must catch up, as a multiple of the timeout of a client
+/// that does not read. Pending text is sent in fewer and larger frames than new text, so a client
+/// that can keep up at all catches up much sooner.
 const CATCH_UP_FACTOR: u32 = 4;
 
 /// Aborts a connection from another thread, as if its peer had gone.
@@ -60,8 +61,8 @@ impl AbortHandle {
 /// Records how a connection gets on with sending.
 #[derive(Debug)]
 pub struct ConnectionProgress {
-    /// The tick in which bytes were passed to the socket that it has not finished to send; 0 if there
-    /// are none.
+    /// The tick in which bytes were passed to the socket that it has not finished to send; 0 if
+    /// there are none.
     blocked_since: AtomicU32,
     /// The tick since which there have always been bytes to send; 0 if there are none.
     behind_since: AtomicU32,

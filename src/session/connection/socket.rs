@@ -1,7 +1,7 @@
 //! The socket of a session. The only file that uses actix-web-actors.
 //!
-//! That crate is deprecated. To make its replacement possible without touching other files, the rest
-//! of the session uses only a context type and a few functions of this file.
+//! That crate is deprecated. To make its replacement possible without touching other files, the
+//! rest of the session uses only a context type and a few functions of this file.
 
 use std::cell::Cell;
 use std::io;

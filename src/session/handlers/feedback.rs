@@ -51,8 +51,8 @@ impl SessionActor {
         });
     }
 
-    /// Sends an error frame because a write failed, and closes the connection if its session was taken
-    /// over.
+    /// Sends an error frame because a write failed, and closes the connection if its session was
+    /// taken over.
     pub(crate) fn refuse_failed_write(
         &mut self,
         error: &StoreRequestError,

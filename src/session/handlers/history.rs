@@ -58,8 +58,8 @@ impl SessionActor {
         }));
     }
 
-    /// Returns whether a page was read before the end of an answer that the client has been informed
-    /// of since.
+    /// Returns whether a page was read before the end of an answer that the client has been
+    /// informed of since.
     fn is_outdated(&self, page: &TranscriptPage) -> bool {
         let current = self.answer().map(|answer| answer.generation().turn_id);
         let answering = page.turns.last().filter(|turn| turn.status == TurnStatus::Answering);

@@ -1,7 +1,7 @@
 //! Handlers of client frames, one file per request.
 //!
-//! Each file adds methods to [`SessionActor`](super::SessionActor). `answer` forwards the progress of
-//! an answer, and `replies` has what all of them send.
+//! Each file adds methods to [`SessionActor`](super::SessionActor). `answer` forwards the progress
+//! of an answer, and `replies` has what all of them send.
 
 pub mod answer;
 pub mod cancel;

@@ -41,8 +41,8 @@ pub(crate) fn flatten_reply<T>(
 }
 
 impl SessionActor {
-    /// Waits for a request and passes its reply to `then`. Meanwhile the session handles nothing else,
-    /// so that frames take effect in the order in which they arrived.
+    /// Waits for a request and passes its reply to `then`. Meanwhile the session handles nothing
+    /// else, so that frames take effect in the order in which they arrived.
     pub(crate) fn wait_for<T: 'static>(
         &self,
         request: impl Future<Output = T> + 'static,

@@ -76,8 +76,8 @@ impl SessionActor {
         });
     }
 
-    /// Handles a newest turn that is not being answered at this instance. If it has not ended, another
-    /// instance is answering it, or it was interrupted by a crash.
+    /// Handles a newest turn that is not being answered at this instance. If it has not ended,
+    /// another instance is answering it, or it was interrupted by a crash.
     fn find_remote_answer(&mut self, request: ResumeRequest, stored: StoredSession, ctx: &mut SocketContext) {
         let Some(newest) = stored.turns.last().filter(|turn| turn.status == TurnStatus::Answering) else {
             return self.complete_resume(request, &stored, None, ctx);
@@ -95,8 +95,8 @@ impl SessionActor {
         });
     }
 
-    /// Marks the newest turn as interrupted before the client is informed of it, so that its further
-    /// requests see the same state.
+    /// Marks the newest turn as interrupted before the client is informed of it, so that its
+    /// further requests see the same state.
     fn mark_interrupted(
         &mut self,
         request: ResumeRequest,
@@ -163,15 +163,15 @@ impl SessionActor {
     }
 }
 
-/// Rebuilds the answer of a stored turn that the cursor refers to. Returns `None` if the store does not
-/// have the boundaries of its deltas.
+/// Rebuilds the answer of a stored turn that the cursor refers to. Returns `None` if the store does
+/// not have the boundaries of its deltas.
 fn rebuild_generation(session_id: SessionId, cursor: Cursor, turn: &StoredTurn) -> Option<Arc<Generation>> {
     let ends = turn.delta_ends().filter(|_| cursor.turn_id == turn.turn_id)?;
     Some(Generation::of_stored(session_id, turn, Some(ends)))
 }
 
-/// Returns the position after the last delta that the client has received, if the cursor refers to this
-/// answer.
+/// Returns the position after the last delta that the client has received, if the cursor refers to
+/// this answer.
 fn client_position(cursor: Option<Cursor>, generation: &Generation) -> Option<Place> {
     cursor
         .filter(|cursor| cursor.turn_id == generation.turn_id)

@@ -227,8 +227,8 @@ impl Conversation {
         self.has_older_ids |= excess > 0;
     }
 
-    /// Removes the open turn, which was not accepted for a reason that the visitor did not cause. It
-    /// does not count for the rate limit.
+    /// Removes the open turn, which was not accepted for a reason that the visitor did not cause.
+    /// It does not count for the rate limit.
     pub fn withdraw_turn(&mut self) -> Option<OpenTurn> {
         let turn = self.open_turn.take()?;
         self.questions.give_back(&self.rate_limit);

@@ -7,8 +7,8 @@ use crate::domain::ids::TurnId;
 use crate::domain::limits::MAX_EXCHANGES;
 use crate::tokens::MESSAGE_OVERHEAD;
 
-/// Exchanges that are kept in memory even if they are larger than the window. A prompt contains them
-/// only if they fit.
+/// Exchanges that are kept in memory even if they are larger than the window. A prompt contains
+/// them only if they fit.
 const ALWAYS_KEPT: usize = 2;
 
 /// A question with its answer.
@@ -48,8 +48,8 @@ impl History {
         Self { window, exchanges: VecDeque::new(), tokens: 0, is_truncated: false }
     }
 
-    /// Adds the newest exchange and drops those that no later prompt can contain. An exchange without
-    /// an answer is not added, because the model would answer its question again.
+    /// Adds the newest exchange and drops those that no later prompt can contain. An exchange
+    /// without an answer is not added, because the model would answer its question again.
     pub fn push(&mut self, exchange: Exchange) {
         if exchange.answer.is_empty() {
             return;
@@ -73,8 +73,9 @@ impl History {
         }
     }
 
-    /// Selects the newest exchanges that fit into `room` tokens together. If `without` is the newest
-    /// turn, it is left out. The selection is contiguous: no exchange between two others is missing.
+    /// Selects the newest exchanges that fit into `room` tokens together. If `without` is the
+    /// newest turn, it is left out. The selection is contiguous: no exchange between two others is
+    /// missing.
     #[must_use]
     pub fn select(&self, room: u32, without: Option<TurnId>) -> Selection<'_> {
         let newest = self.exchanges.back().map(|newest| newest.turn_id);

@@ -38,8 +38,8 @@ impl QuestionValidator {
         Self { scorer: Scorer::new(), policy, counter }
     }
 
-    /// Validates the text that a client sent. If it looks like a prompt injection, `on_suspicious` is
-    /// called under every policy. The assessment contains no text of the visitor.
+    /// Validates the text that a client sent. If it looks like a prompt injection, `on_suspicious`
+    /// is called under every policy. The assessment contains no text of the visitor.
     ///
     /// # Errors
     /// [`Refusal`] with `VALIDATION_ERROR` if the question is empty, `MESSAGE_TOO_LONG` with both

@@ -10,7 +10,7 @@ use resume_chatbot::llm::prompt::system_prompt::Instructions;
 use resume_chatbot::resume;
 use resume_chatbot::resume::Document;
 use resume_chatbot::settings::{LoadedSettings, Purpose, Settings};
-use resume_chatbot::supervision::caught;
+use resume_chatbot::supervision::catch_panic;
 use resume_chatbot::telemetry::logger;
 use resume_chatbot::telemetry::metrics::Metrics;
 use resume_chatbot::tokens::TokenCounter;
@@ -89,7 +89,7 @@ fn serve_until_signal(input: BuildInput<'_>) -> CliResult {
         application.check_key().await.map_err(CliError::config)?;
         info!(log, "listening"; "address" => %application.address);
         print(&format!("Chat about {name} at http://{}\n", application.address))?;
-        let result = caught(Component::Other, application.run(shutdown_timeout))
+        let result = catch_panic(Component::Other, application.run(shutdown_timeout))
             .await
             .map_err(|panic| CliError::new(EXIT_SOFTWARE, format!("the server panicked: {panic}")))?;
         match result {

@@ -28,13 +28,13 @@ impl Timestamp {
     /// This time and `span` more.
     #[must_use]
     pub fn plus(self, span: Duration) -> Self {
-        Self(self.0.saturating_add(millis(span)))
+        Self(self.0.saturating_add(signed_millis(span)))
     }
 
     /// This time less `span`.
     #[must_use]
     pub fn minus(self, span: Duration) -> Self {
-        Self(self.0.saturating_sub(millis(span)))
+        Self(self.0.saturating_sub(signed_millis(span)))
     }
 
     /// How long ago `earlier` was; zero when it was not.
@@ -46,7 +46,7 @@ impl Timestamp {
     /// How much of the day has passed, in UTC.
     #[must_use]
     pub fn time_of_day(self) -> Duration {
-        Duration::from_millis(u64::try_from(self.0.rem_euclid(millis(DAY))).unwrap_or(0))
+        Duration::from_millis(u64::try_from(self.0.rem_euclid(signed_millis(DAY))).unwrap_or(0))
     }
 
     /// RFC 3339 in UTC, to the second; empty for a time that no calendar has.
@@ -58,8 +58,14 @@ impl Timestamp {
     }
 }
 
-fn millis(span: Duration) -> i64 {
-    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
+/// Returns the whole milliseconds of a duration, saturating at `u64::MAX`.
+#[must_use]
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn signed_millis(duration: Duration) -> i64 {
+    i64::try_from(millis(duration)).unwrap_or(i64::MAX)
 }
 
 /// On the wire a time is RFC 3339 with milliseconds, in UTC.

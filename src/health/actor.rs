@@ -98,7 +98,7 @@ impl About {
         let mailboxes = &self.parts.metrics.mailboxes;
         let depths = mailboxes.actors().into_iter().filter(|actor| *actor != "session");
         actors.mailboxes = Some(depths.map(|actor| (actor, mailboxes.depth_of(actor))).collect());
-        if let Some(part) = self.parts.supervision.beyond_repair() {
+        if let Some(part) = self.parts.supervision.restart_limit_exceeded() {
             actors.status = HealthStatus::Unhealthy;
             actors.detail = format!("{} panicked too often; the server leaves", part.as_str());
         }
@@ -124,7 +124,9 @@ impl About {
         let asked_at = Instant::now();
         let (status, detail) = match self.parts.registry.is_closed() {
             true => (HealthStatus::Unhealthy, "the server is leaving".to_owned()),
-            false => (HealthStatus::Healthy, format!("{} connections", self.parts.registry.open())),
+            false => {
+                (HealthStatus::Healthy, format!("{} connections", self.parts.registry.connection_count()))
+            }
         };
         (status, detail, asked_at.elapsed())
     }

@@ -21,7 +21,7 @@ use crate::llm::turn::task::Answering;
 use crate::persistence::messages::{FindTurn, MarkInterrupted, SaveAnswer};
 use crate::persistence::records::{AnswerRecord, StoredTurn, TurnKey};
 use crate::persistence::{PATIENCE, StorageError};
-use crate::supervision::caught;
+use crate::supervision::catch_panic;
 
 /// How often the store is asked what has come.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
@@ -42,7 +42,7 @@ impl Answering {
         log: Logger,
     ) {
         info!(log, "following an answer that another server gives");
-        let followed = caught(Component::Answer, self.follow(&generation, turn, &log)).await;
+        let followed = catch_panic(Component::Answer, self.follow(&generation, turn, &log)).await;
         let outcome = followed.unwrap_or_else(|panic| {
             error!(log, "the task that follows an answer panicked"; &panic);
             let failure = Some(ErrorCode::InternalError.into());

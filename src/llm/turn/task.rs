@@ -27,7 +27,7 @@ use crate::mailbox::{Address, AskError};
 use crate::persistence::messages::{FindTurn, MarkInterrupted, SaveAnswer, SaveQuestion};
 use crate::persistence::records::{AnswerRecord, Reserve, Settle};
 use crate::persistence::{PATIENCE, StorageError};
-use crate::supervision::caught;
+use crate::supervision::catch_panic;
 use crate::system::failpoints;
 use crate::system::failpoints::Failpoint;
 use crate::system::instance_id::Incarnation;
@@ -97,14 +97,14 @@ impl Answering {
     ) {
         let watch = Stopwatch { started: Instant::now(), asked_after: Cell::new(None) };
         let attempt = self.attempt(&ask, &generation, route, &watch);
-        let Err(panic) = caught(Component::Answer, attempt).await else { return };
+        let Err(panic) = catch_panic(Component::Answer, attempt).await else { return };
         error!(ask.log, "the task of an answer panicked"; &panic);
         // The store may have the question by now, so the turn is told as one that was taken and has failed.
         generation.settle_question(Ok(Acceptance { durable: false }));
         let error = SourceError::nobody(ErrorCode::InternalError.into());
         // What was set aside for it counts as taken: nobody knows any more what was.
         let concluded = self.conclude(&ask, &generation, Ending::Failed(error), &watch, None);
-        if let Err(panic) = caught(Component::Answer, concluded).await {
+        if let Err(panic) = catch_panic(Component::Answer, concluded).await {
             error!(ask.log, "the end of an answer panicked"; &panic);
             let outcome = Outcome {
                 status: TurnStatus::Failed,

@@ -12,7 +12,7 @@ metrics! {
     /// What visitors may take.
     pub struct LimitMetrics in "limits" {
         /// Requests of client addresses that were refused because a limit was used up, by which.
-        refusals: Counters<1> = zeros("limit", Limit::ALL.map(Limit::as_str)),
+        refusals: Counters<1> = zeros("limit", Limit::VARIANTS.iter().map(|limit| limit.as_str())),
         /// Client addresses whose questions are counted apart.
         asking_addresses: Gauge = Gauge::default(),
         /// Client addresses whose new sessions are counted apart.
@@ -40,8 +40,8 @@ impl LimitMetrics {
     /// Writes down how full the tables are.
     pub fn occupied(&self, now: Occupancy) {
         let count = |addresses: usize| i64::try_from(addresses).unwrap_or(i64::MAX);
-        self.asking_addresses.set(count(now.asking));
-        self.starting_addresses.set(count(now.starting));
-        self.shared_decisions.inc_by(now.shared_decisions.saturating_sub(self.shared_decisions.get()));
+        self.asking_addresses.set(count(now.question_addresses));
+        self.starting_addresses.set(count(now.session_addresses));
+        self.shared_decisions.inc_by(now.sketch_decisions.saturating_sub(self.shared_decisions.get()));
     }
 }

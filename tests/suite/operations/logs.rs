@@ -168,7 +168,7 @@ on_both_stores! {
 
         visitor.expect_error("VALIDATION_ERROR").await;
 
-        server.wait_for_log("a debug line", |line| line["msg"] == "refused").await;
+        server.wait_for_log("a debug line", |line| line["msg"] == "request refused").await;
         server.terminate().await;
         server.wait_for_exit().await;
 
@@ -191,7 +191,7 @@ on_both_stores! {
             visitor.expect_error("VALIDATION_ERROR").await;
         };
         rejected(&server).await;
-        server.wait_for_log("a debug line", |line| line["msg"] == "refused").await;
+        server.wait_for_log("a debug line", |line| line["msg"] == "request refused").await;
         server.set("LOG_LEVEL", "warning");
         server.restart().await;
         rejected(&server).await;

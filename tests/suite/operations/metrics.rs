@@ -38,7 +38,7 @@ const EXPECTED_VALUES: [(&str, f64); 23] = [
     ("mailbox_enqueued_messages_total{actor=\"llm\",message=\"AskModel\"}", 2.0),
     ("mailbox_wait_seconds_count{actor=\"llm\",message=\"AskModel\"}", 2.0),
     ("mailbox_service_seconds_count{actor=\"persistence\",message=\"SaveQuestion\"}", 2.0),
-    ("mailbox_enqueued_messages_total{actor=\"session\",message=\"SessionOrder\"}", 1.0),
+    ("mailbox_enqueued_messages_total{actor=\"session\",message=\"SessionCommand\"}", 1.0),
     ("mailbox_depth_messages{actor=\"llm\",message=\"AskModel\"}", 0.0),
     ("mailbox_capacity_messages{actor=\"llm\"}", 4096.0),
     ("store_away", 0.0),

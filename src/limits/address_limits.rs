@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::AddressKey;
 use super::connections::{Connections, Full};
 use super::window_table::WindowTable;
+use crate::domain::address_limit::{AddressLimit, TableOccupancy};
 use crate::domain::clock::Timestamp;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -35,57 +36,10 @@ pub struct Limits {
 #[error("{limit}")]
 pub struct Exceeded {
     /// Which.
-    pub limit: Limit,
+    pub limit: AddressLimit,
     /// After this long it is worth asking again. For questions and sessions one more is let through then, if nobody
     /// else of that address takes it, and not a millisecond earlier; for connections it is advice.
     pub retry_after: Duration,
-}
-
-/// What can be used up; its variants are fit for a metric's label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum Limit {
-    /// The client sees `RATE_LIMIT_EXCEEDED`.
-    #[error("too many questions from this address in a minute")]
-    Questions,
-    /// The client sees `RATE_LIMIT_EXCEEDED`, or 429 at the handshake.
-    #[error("too many sessions from this address in an hour")]
-    Sessions,
-    /// The client sees 429 at the handshake.
-    #[error("too many connections from this address")]
-    Connections,
-    /// The client sees 503 at the handshake.
-    #[error("too many connections")]
-    ConnectionsInAll,
-}
-
-impl Limit {
-    /// Every limit.
-    pub const ALL: [Self; 4] = [Self::Questions, Self::Sessions, Self::Connections, Self::ConnectionsInAll];
-
-    /// The name in metrics.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Questions => "questions",
-            Self::Sessions => "sessions",
-            Self::Connections => "connections",
-            Self::ConnectionsInAll => "connections_in_all",
-        }
-    }
-}
-
-/// How full the tables are, for metrics.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Occupancy {
-    /// Addresses whose questions are counted apart; at most 100,000.
-    pub asking: usize,
-    /// Addresses whose sessions are counted apart; at most 100,000.
-    pub starting: usize,
-    /// Open connections.
-    pub connections: u32,
-    /// Decisions so far that were made by counts which addresses share. While this grows, visitors may be refused for
-    /// what others did: there is a flood.
-    pub shared_decisions: u64,
 }
 
 /// Holds every address to its limits, in bounded memory.
@@ -119,7 +73,7 @@ impl AddressLimits {
     /// # Errors
     /// [`Exceeded`] when the minute's are used up.
     pub fn ask(&mut self, now: Timestamp, address: AddressKey) -> Result<(), Exceeded> {
-        let refused = |retry_after| Exceeded { limit: Limit::Questions, retry_after };
+        let refused = |retry_after| Exceeded { limit: AddressLimit::Questions, retry_after };
         self.questions.take(now, address).map_err(refused)
     }
 
@@ -128,7 +82,7 @@ impl AddressLimits {
     /// # Errors
     /// [`Exceeded`] when the hour's are used up.
     pub fn start_session(&mut self, now: Timestamp, address: AddressKey) -> Result<(), Exceeded> {
-        let refused = |retry_after| Exceeded { limit: Limit::Sessions, retry_after };
+        let refused = |retry_after| Exceeded { limit: AddressLimit::Sessions, retry_after };
         self.sessions.take(now, address).map_err(refused)
     }
 
@@ -139,8 +93,8 @@ impl AddressLimits {
     pub fn connected(&mut self, address: AddressKey) -> Result<(), Exceeded> {
         self.connections.connected(address).map_err(|full| Exceeded {
             limit: match full {
-                Full::Address => Limit::Connections,
-                Full::Service => Limit::ConnectionsInAll,
+                Full::Address => AddressLimit::Connections,
+                Full::Service => AddressLimit::TotalConnections,
             },
             retry_after: UNTIL_A_CONNECTION_MAY_HAVE_ENDED,
         })
@@ -176,12 +130,12 @@ impl AddressLimits {
 
     /// How full the tables are.
     #[must_use]
-    pub fn occupancy(&self) -> Occupancy {
-        Occupancy {
-            asking: self.questions.tracked(),
-            starting: self.sessions.tracked(),
+    pub fn occupancy(&self) -> TableOccupancy {
+        TableOccupancy {
+            question_addresses: self.questions.tracked(),
+            session_addresses: self.sessions.tracked(),
             connections: self.connections.total(),
-            shared_decisions: self.questions.overflowed().saturating_add(self.sessions.overflowed()),
+            sketch_decisions: self.questions.overflowed().saturating_add(self.sessions.overflowed()),
         }
     }
 }
@@ -201,7 +155,7 @@ mod tests {
         AddressKey::of(text.parse().unwrap())
     }
 
-    fn exceeded(limit: Limit, seconds: u64) -> Result<(), Exceeded> {
+    fn exceeded(limit: AddressLimit, seconds: u64) -> Result<(), Exceeded> {
         Err(Exceeded { limit, retry_after: Duration::from_secs(seconds) })
     }
 
@@ -212,8 +166,8 @@ mod tests {
         assert_eq!(limits.ask(at(0), visitor), Ok(()));
         assert_eq!(limits.questions_remaining(at(10), visitor), 1);
         assert_eq!(limits.ask(at(10), visitor), Ok(()));
-        assert_eq!(limits.ask(at(20), key("2001:db8::2")), exceeded(Limit::Questions, 40));
-        assert_eq!(limits.start_session(at(20), visitor), exceeded(Limit::Sessions, 3_580));
+        assert_eq!(limits.ask(at(20), key("2001:db8::2")), exceeded(AddressLimit::Questions, 40));
+        assert_eq!(limits.start_session(at(20), visitor), exceeded(AddressLimit::Sessions, 3_580));
         assert_eq!(limits.sessions_remaining(at(20), visitor), 0);
         assert_eq!(limits.ask(at(60), visitor), Ok(()));
         assert_eq!(limits.start_session(at(3_600), visitor), Ok(()));
@@ -225,9 +179,9 @@ mod tests {
         let (mut limits, one, two) = (AddressLimits::new(LIMITS), key("192.0.2.1"), key("192.0.2.2"));
         assert_eq!(limits.connected(one), Ok(()));
         assert_eq!(limits.connected(one), Ok(()));
-        assert_eq!(limits.connected(one), exceeded(Limit::Connections, 5));
+        assert_eq!(limits.connected(one), exceeded(AddressLimit::Connections, 5));
         assert_eq!(limits.connected(two), Ok(()));
-        assert_eq!(limits.connected(two), exceeded(Limit::ConnectionsInAll, 5));
+        assert_eq!(limits.connected(two), exceeded(AddressLimit::TotalConnections, 5));
         limits.disconnected(one);
         assert_eq!(limits.connected(two), Ok(()));
         assert_eq!((limits.connections(one), limits.connections(two)), (1, 2));
@@ -240,12 +194,12 @@ mod tests {
         assert_eq!(limits.ask(at(0), visitor), Ok(()));
         assert_eq!(limits.sweep(at(60), 10), 1);
         assert_eq!(limits.sweep(at(3_600), 10), 1);
-        assert_eq!(limits.occupancy(), Occupancy::default());
+        assert_eq!(limits.occupancy(), TableOccupancy::default());
     }
 
     #[test]
     fn refusals_read_well() {
-        let refused = Exceeded { limit: Limit::Questions, retry_after: Duration::ZERO };
+        let refused = Exceeded { limit: AddressLimit::Questions, retry_after: Duration::ZERO };
         assert_eq!(refused.to_string(), "too many questions from this address in a minute");
     }
 }

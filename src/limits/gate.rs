@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{AddressKey, AddressLimits, Exceeded, Limits, Occupancy};
+use super::{AddressKey, AddressLimits, Exceeded, Limits};
+use crate::domain::address_limit::TableOccupancy;
 use crate::domain::clock::Timestamp;
 use crate::telemetry::metrics::Metrics;
 
@@ -47,12 +48,12 @@ impl AddressGate {
 
     /// How full the tables are.
     #[must_use]
-    pub fn occupancy(&self) -> Occupancy {
+    pub fn occupancy(&self) -> TableOccupancy {
         self.lock().occupancy()
     }
 
     fn counted(&self, decision: Result<(), Exceeded>) -> Result<(), Exceeded> {
-        decision.inspect_err(|exceeded| self.metrics.limits.refused(exceeded.limit))
+        decision.inspect_err(|exceeded| self.metrics.limits.count_rejection(exceeded.limit))
     }
 
     fn lock(&self) -> MutexGuard<'_, AddressLimits> {

@@ -18,7 +18,7 @@ mod trusted_proxies;
 mod window_table;
 
 pub use address_key::AddressKey;
-pub use address_limits::{AddressLimits, Exceeded, Limit, Limits, Occupancy};
+pub use address_limits::{AddressLimits, Exceeded, Limits};
 pub use client_address::client_address;
 pub use gate::{AddressGate, Admitted};
 pub use trusted_proxies::{InvalidProxies, TrustedProxies};

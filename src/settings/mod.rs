@@ -24,6 +24,7 @@ mod fault;
 mod layers;
 mod load;
 mod log_levels;
+mod logger_options;
 mod mask;
 mod money;
 mod nearness;

@@ -17,14 +17,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use resume_chatbot::budget::{Account, Amount, Budget, Ceilings, Day};
+use resume_chatbot::budget::{Account, Amount, BudgetLimits, BudgetPolicy, Day};
 use resume_chatbot::domain::clock::Timestamp;
 use resume_chatbot::domain::ids::{ResumeToken, SessionId, TurnId};
 use resume_chatbot::mailbox::Address;
 use resume_chatbot::persistence::PersistenceActor;
 use resume_chatbot::persistence::db::migrations;
 use resume_chatbot::persistence::messages::{CreateSession, SaveQuestion};
-use resume_chatbot::persistence::records::Reserve;
+use resume_chatbot::persistence::records::BudgetReservation;
 use resume_chatbot::settings::{DatabaseSettings, DatabaseUrl};
 use resume_chatbot::supervision::{Supervision, supervisor};
 use resume_chatbot::telemetry::mailbox_metrics::MailboxRegistry;
@@ -118,15 +118,19 @@ fn path_of(store: &FreshStore) -> &str {
     store.url().trim_start_matches("sqlite://")
 }
 
-fn reserve() -> Reserve {
-    let day = Day::of(Timestamp::now());
-    let ceilings = Ceilings { tokens: Some(u64::MAX / 4), nanodollars: None };
-    let budget = Budget { day: ceilings, ..Budget::default() };
-    Reserve { accounts: vec![Account::Day(day)], amount: Amount { tokens: 1000, nanodollars: 1000 }, budget }
+fn reserve() -> BudgetReservation {
+    let day = Day::from_timestamp(Timestamp::now());
+    let ceilings = BudgetLimits { tokens: Some(u64::MAX / 4), nanodollars: None };
+    let policy = BudgetPolicy { day: ceilings, ..BudgetPolicy::default() };
+    BudgetReservation {
+        accounts: vec![Account::Day(day)],
+        amount: Amount { tokens: 1000, nanodollars: 1000 },
+        policy,
+    }
 }
 
 /// Questions a second. Everybody asks at once, and waits for the own question to be durable before the next.
-async fn through_the_actor(filled: &Filled, reserve: Option<Reserve>) -> f64 {
+async fn through_the_actor(filled: &Filled, reserve: Option<BudgetReservation>) -> f64 {
     let (question, answered_by): (Arc<str>, Arc<str>) = (QUESTION.into(), "bench".into());
     let began = Instant::now();
     let asking = filled.sessions.iter().map(|session_id| {
@@ -143,7 +147,7 @@ async fn through_the_actor(filled: &Filled, reserve: Option<Reserve>) -> f64 {
                     asked_at: Timestamp::now(),
                     answered_by: Arc::clone(answered_by),
                     regenerates: None,
-                    reserve: reserve.clone().map(Box::new),
+                    reservation: reserve.clone().map(Box::new),
                 };
                 filled.save.ask(save, PATIENCE).await.unwrap().unwrap();
             }
@@ -174,7 +178,7 @@ const TOUCH: &str = "UPDATE sessions SET last_seen_at_ms = ?1 WHERE id = ?2 AND 
 const OPEN: &str = "INSERT INTO turns (id, session_id, status, asked_at_ms, answered_by)
     VALUES (?1, ?2, 'answering', ?3, 'bench')";
 const SAY: &str =
-    "INSERT INTO messages (turn_id, role, content, tokens, created_at_ms) VALUES (?1, 'user', ?2, ?3, ?4)";
+    "INSERT INTO messages (turn_id, role, content, tokens, saved_at_ms) VALUES (?1, 'user', ?2, ?3, ?4)";
 
 /// With statements that are prepared once, as durable as ours.
 fn bare_sqlite(filled: &Filled) -> Instant {
@@ -204,7 +208,7 @@ fn bare_sqlite(filled: &Filled) -> Instant {
 const TOUCH_ALL: &str = "UPDATE sessions SET last_seen_at_ms = $1 WHERE id = ANY($2) AND epoch = 0";
 const OPEN_ALL: &str = "INSERT INTO turns (id, session_id, status, asked_at_ms, answered_by)
     SELECT turn, session, 'answering', $3, 'bench' FROM unnest($1::uuid[], $2::uuid[]) AS asked (turn, session)";
-const SAY_ALL: &str = "INSERT INTO messages (turn_id, role, content, tokens, created_at_ms)
+const SAY_ALL: &str = "INSERT INTO messages (turn_id, role, content, tokens, saved_at_ms)
     SELECT turn, 'user', said, $3, $4 FROM unnest($1::uuid[], $2::text[]) AS asked (turn, said)";
 
 /// With one statement for the rows of each table.

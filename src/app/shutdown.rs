@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use crate::app::startup::Application;
 use crate::domain::component::Component;
 use crate::llm::messages::FinishAnswers;
-use crate::persistence::PATIENCE;
+use crate::persistence::STORE_TIMEOUT;
 use crate::persistence::messages::FlushStorage;
 use crate::session::SessionOrder;
 
@@ -56,7 +56,7 @@ impl Application {
             self.registry.close();
             self.registry.broadcast(SessionOrder::Draining);
             let finish = FinishAnswers { within: answers_within };
-            if self.finish_answers.ask(finish, answers_within + PATIENCE * 3).await.is_err() {
+            if self.finish_answers.ask(finish, answers_within + STORE_TIMEOUT * 3).await.is_err() {
                 warn!(self.log, "answers could not be finished in time");
             }
             self.registry.broadcast(SessionOrder::Leave);

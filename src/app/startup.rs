@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::app::shutdown::Signals;
-use crate::budget::{AddressKeeper, Budget, Ceilings, Prices, Spending};
+use crate::budget::{AddressHasher, BudgetLimits, BudgetPolicy, BudgetTracker, Prices};
 use crate::domain::clock::Timestamp;
 use crate::domain::component::Component;
 use crate::health::{HealthActor, HealthParts};
@@ -36,6 +36,7 @@ use crate::persistence::PersistenceActor;
 use crate::persistence::messages::FlushStorage;
 use crate::protocol::server::ResumeInfo;
 use crate::resume::Document;
+use crate::safety::injection::Family;
 use crate::session::connection::slow_consumer::Watchdog;
 use crate::session::registry::Registry;
 use crate::session::state::question_validator::Intake;
@@ -43,8 +44,8 @@ use crate::session::{Neighbours, SessionLimits, SessionSurroundings, SessionTime
 use crate::settings::{BudgetSettings, DegradedMode, LlmSettings, Settings};
 use crate::supervision::{Supervision, supervisor};
 use crate::system::fd_limit;
-use crate::system::fd_limit::TooFew;
-use crate::system::instance_id::Incarnation;
+use crate::system::fd_limit::FdLimitTooLow;
+use crate::system::instance_id::InstanceId;
 use crate::telemetry::metrics::Metrics;
 use crate::tokens::TokenCounter;
 
@@ -76,7 +77,7 @@ pub enum StartupError {
     KeyRefused,
     /// The limit of open files.
     #[error(transparent)]
-    TooFewDescriptors(#[from] TooFew),
+    TooFewDescriptors(#[from] FdLimitTooLow),
     /// TLS, threads or sockets.
     #[error("the server cannot be set up: {0}")]
     System(String),
@@ -123,8 +124,9 @@ impl Application {
         };
         let supervision = Supervision::new(Arc::clone(metrics), log.clone());
         supervision.witness_panics();
-        let room = fd_limit::make_room(settings, log)?;
-        metrics.session.limit_connections.set(room.chats.into());
+        let room = fd_limit::raise_nofile_limit(settings, log)?;
+        metrics.session.connections_max.set(room.chats.into());
+        metrics.limits.declare_injection_categories(Family::ALL.map(Family::as_str));
         let counter = TokenCounter::new(settings.tokens.tokenizer);
         let instructions = Arc::new(instructions);
         let to_count = Arc::clone(&instructions);
@@ -147,7 +149,7 @@ impl Application {
             Answers::FromExcerpts => Sources::resume(Excerpts::new(resume), Arc::clone(metrics)),
         });
         let mailboxes = &metrics.mailboxes;
-        let incarnation = Incarnation::this();
+        let incarnation = InstanceId::from_current_process();
         let registry = Registry::new();
         let watchdog = Watchdog::new(settings.session.slow_reader_timeout);
         let looking = {
@@ -280,7 +282,7 @@ impl Application {
             }
             None => None,
         };
-        let server = http::serve(listener, surroundings, settings.session.slow_reader_timeout, room.in_all)
+        let server = http::serve(listener, surroundings, settings.session.slow_reader_timeout, room.total)
             .map_err(system)?;
         // Taken over before anybody is told that the server is there, so that one who ends it at once ends it in order.
         let signals = Signals::new().map_err(system)?;
@@ -301,19 +303,19 @@ impl Application {
     }
 }
 
-fn spending(settings: &Settings) -> Arc<Spending> {
+fn spending(settings: &Settings) -> Arc<BudgetTracker> {
     let budget = &settings.budget;
-    let of = |tokens, nanodollars| Ceilings { tokens, nanodollars };
-    let ceilings = Budget {
+    let of = |tokens, nanodollars| BudgetLimits { tokens, nanodollars };
+    let ceilings = BudgetPolicy {
         day: of(budget.daily_tokens, budget.daily_nanodollars),
         address: of(budget.address_tokens, budget.address_nanodollars),
         session: of(budget.session_tokens, budget.session_nanodollars),
     };
     let secret = settings.llm.api_key.as_ref().map_or("", |key| key.expose_secret());
-    let addresses = AddressKeeper::new(secret.as_bytes());
+    let addresses = AddressHasher::new(secret.as_bytes());
     let prices =
         Prices { prompt: budget.prompt_price.unwrap_or(0), completion: budget.completion_price.unwrap_or(0) };
-    Spending::new(ceilings, prices, addresses)
+    BudgetTracker::new(ceilings, prices, addresses)
 }
 
 impl Application {

@@ -37,7 +37,7 @@ pub(super) fn check(config: Option<&Path>) -> Outcome {
         .map_err(|it| Failed(1, format!("Database: {it}")))?;
     let pending = match checked.pending {
         0 => "up to date".to_owned(),
-        count => format!("{count} migrations to apply (`serve` and `migrate` do so)"),
+        count => format!("pending migrations: {count} (`serve` and `migrate` apply them)"),
     };
     print(&format!("\nDatabase\n  {}: connected, {pending}\n", settings.database.url.masked()))
 }

@@ -13,7 +13,7 @@ use super::{Failed, Outcome, load, runtime};
 
 pub(super) fn migrate(config: Option<&Path>) -> Outcome {
     let loaded = load(&Purpose::Migrate, config)?;
-    let logging = logger::start(&loaded.settings.log, &Arc::new(Metrics::default()));
+    let logging = logger::start(&(&loaded.settings.log).into(), &Arc::new(Metrics::default()));
     bring_up_to_date(&loaded.settings.database.url, &logging.root)
 }
 

@@ -28,7 +28,7 @@ pub(super) fn serve(config: Option<&Path>, migrating: bool) -> Outcome {
     let resume = read_resume(&loaded.settings)?;
     let instructions = instructions(&resume, &loaded.settings)?;
     let metrics = Arc::new(Metrics::default());
-    let logging = logger::start(&loaded.settings.log, &metrics);
+    let logging = logger::start(&(&loaded.settings.log).into(), &metrics);
     warn_about(&loaded.warnings, &logging.root);
     if migrating {
         bring_up_to_date(&loaded.settings.database.url, &logging.root)?;
@@ -50,7 +50,7 @@ pub(super) fn demo(config: Option<&Path>) -> Outcome {
         resume::load(&sample).map_err(|error| Failed(1, format!("the sample cannot be read: {error}")))?;
     let instructions = instructions(&resume, &loaded.settings)?;
     let metrics = Arc::new(Metrics::default());
-    let logging = logger::start(&loaded.settings.log, &metrics);
+    let logging = logger::start(&(&loaded.settings.log).into(), &metrics);
     warn_about(&loaded.warnings, &logging.root);
     bring_up_to_date(&loaded.settings.database.url, &logging.root)?;
     serve_until_signal(

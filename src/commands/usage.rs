@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use resume_chatbot::persistence::reports::{Usage, UsageBy};
+use resume_chatbot::persistence::reports::{UsageBy, UsageGroup};
 use serde::Serialize;
 
 use super::conversations::failed;
@@ -35,8 +35,8 @@ enum By {
 #[derive(Serialize)]
 struct Report {
     /// One for each day, model or status; empty without `--by`.
-    groups: Vec<Usage>,
-    total: Usage,
+    groups: Vec<UsageGroup>,
+    total: UsageGroup,
 }
 
 pub(super) fn usage(arguments: &Arguments, config: Option<&Path>) -> Outcome {
@@ -66,9 +66,9 @@ pub(super) fn usage(arguments: &Arguments, config: Option<&Path>) -> Outcome {
     print(&table(heading, groups.iter().chain([&total]).map(row).collect()))
 }
 
-fn total(groups: &[Usage]) -> Usage {
-    let sum = |number: fn(&Usage) -> i64| groups.iter().map(number).fold(0, i64::saturating_add);
-    Usage {
+fn total(groups: &[UsageGroup]) -> UsageGroup {
+    let sum = |number: fn(&UsageGroup) -> i64| groups.iter().map(number).fold(0, i64::saturating_add);
+    UsageGroup {
         group: "total".to_owned(),
         questions: sum(|it| it.questions),
         prompt_tokens: sum(|it| it.prompt_tokens),
@@ -77,7 +77,7 @@ fn total(groups: &[Usage]) -> Usage {
     }
 }
 
-fn row(it: &Usage) -> [String; 5] {
+fn row(it: &UsageGroup) -> [String; 5] {
     [
         harmless(&it.group),
         it.questions.to_string(),

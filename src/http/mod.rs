@@ -21,7 +21,7 @@ use slog::Logger;
 pub use operator::serve_operator;
 pub use server::{BindError, bind, bind_operator, serve};
 
-use crate::budget::Spending;
+use crate::budget::BudgetTracker;
 use crate::health::CheckHealth;
 use crate::limits::{AddressGate, TrustedProxies};
 use crate::mailbox::Address;
@@ -44,7 +44,7 @@ pub struct HttpSurroundings {
     /// Whether the owner was told of a proxy that seems to be one and is not trusted.
     pub unnamed_proxy: Once,
     /// What the day may take.
-    pub spending: Arc<Spending>,
+    pub spending: Arc<BudgetTracker>,
     /// Who may connect.
     pub settings: HttpSettings,
     /// The log.

@@ -74,8 +74,8 @@ async fn metrics(request: HttpRequest, surroundings: Data<HttpSurroundings>) -> 
     let count = |open: usize| i64::try_from(open).unwrap_or(i64::MAX);
     session.metrics.session.open_connections.set(count(session.registry.open()));
     session.metrics.session.open_sessions.set(count(session.registry.sessions()));
-    session.metrics.limits.occupied(surroundings.addresses.occupancy());
-    session.metrics.budget.stands(&surroundings.spending, Timestamp::now());
+    session.metrics.limits.set_occupancy(surroundings.addresses.occupancy());
+    surroundings.spending.update_metrics(&session.metrics.budget, Timestamp::now());
     match session.metrics.scrape() {
         Ok(text) => HttpResponse::Ok()
             .insert_header((CONTENT_TYPE, OPEN_METRICS))

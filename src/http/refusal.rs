@@ -32,7 +32,7 @@ pub(super) fn with_status(
     wait: Option<Duration>,
 ) -> HttpResponse {
     if let Some(surroundings) = request.app_data::<Data<HttpSurroundings>>() {
-        surroundings.session.metrics.session.error(code);
+        surroundings.session.metrics.session.count_error(code);
     }
     let mut response = HttpResponse::build(status);
     if let Some(wait) = wait {

@@ -16,7 +16,7 @@ use crate::domain::component::Component;
 use crate::domain::error_code::ErrorCode;
 use crate::protocol::server::ErrorFrame;
 use crate::supervision::caught;
-use crate::telemetry::request_id::{HEADER, honour};
+use crate::telemetry::request_id::{HEADER, accept_or_generate};
 
 #[derive(Clone)]
 struct RequestId(Arc<str>);
@@ -45,7 +45,7 @@ impl ResponseError for Panicked {
 
 /// The id of this request.
 pub(super) fn of(request: &HttpRequest) -> Arc<str> {
-    request.extensions().get::<RequestId>().map_or_else(|| honour(None), |id| Arc::clone(&id.0))
+    request.extensions().get::<RequestId>().map_or_else(|| accept_or_generate(None), |id| Arc::clone(&id.0))
 }
 
 /// Middleware: honours or makes the id, and echoes it.
@@ -54,7 +54,7 @@ pub(super) async fn attach(
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let given = request.headers().get(HEADER).and_then(|value| value.to_str().ok());
-    let id = honour(given);
+    let id = accept_or_generate(given);
     request.extensions_mut().insert(RequestId(Arc::clone(&id)));
     let surroundings = request.app_data::<Data<HttpSurroundings>>().cloned();
     let mut response = match caught(Component::Http, async { next.call(request).await }).await {
@@ -62,7 +62,7 @@ pub(super) async fn attach(
         Err(panic) => {
             if let Some(surroundings) = surroundings {
                 error!(surroundings.log, "a request panicked"; "request_id" => &*id, &panic);
-                surroundings.session.metrics.session.error(ErrorCode::InternalError);
+                surroundings.session.metrics.session.count_error(ErrorCode::InternalError);
             }
             return Err(Panicked { request_id: id }.into());
         }

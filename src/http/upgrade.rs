@@ -12,9 +12,10 @@ use slog::{info, o, warn};
 
 use super::refusal::{refuse, refuse_for, with_status};
 use super::{HttpSurroundings, origin, request_id};
+use crate::domain::address_limit::AddressLimit;
 use crate::domain::clock::Timestamp;
 use crate::domain::error_code::ErrorCode;
-use crate::limits::{AddressKey, Exceeded, Limit, client_address};
+use crate::limits::{AddressKey, Exceeded, client_address};
 use crate::session::SessionActor;
 use crate::session::connection::socket;
 use crate::session::connection::socket::NotAHandshake;
@@ -92,7 +93,7 @@ fn is_near(peer: IpAddr) -> bool {
 }
 
 fn too_many(request: &HttpRequest, exceeded: Exceeded) -> HttpResponse {
-    if exceeded.limit == Limit::ConnectionsInAll {
+    if exceeded.limit == AddressLimit::TotalConnections {
         return refuse_for(request, ErrorCode::Overloaded, exceeded.retry_after);
     }
     let message = "Too many connections are open from your address. Please close some of them.";

@@ -79,11 +79,11 @@ where
             match reply.await {
                 Ok(Ok(reply)) => Ok(reply),
                 Err(_) | Ok(Err(MailboxError::Timeout)) => {
-                    meter.timed_out();
+                    meter.record_timeout();
                     Err(AskError::Timeout)
                 }
                 Ok(Err(MailboxError::Closed)) => {
-                    meter.rejected_as_closed();
+                    meter.record_closed();
                     Err(AskError::Closed)
                 }
             }
@@ -98,11 +98,11 @@ where
         let posted = Envelope::new(message, self.meter);
         self.recipient.try_send(posted).map_err(|error| match error {
             SendError::Full(_) => {
-                self.meter.rejected_as_full();
+                self.meter.record_full();
                 TellError::Full
             }
             SendError::Closed(_) => {
-                self.meter.rejected_as_closed();
+                self.meter.record_closed();
                 TellError::Closed
             }
         })
@@ -146,7 +146,7 @@ struct Stamp {
 
 impl<M> Envelope<M> {
     fn new(message: M, meter: &'static MailboxMetrics) -> Self {
-        meter.posted();
+        meter.record_enqueued();
         let stamp = Stamp { meter, at: Instant::now(), taken: false };
         Self { message, stamp }
     }
@@ -155,7 +155,7 @@ impl<M> Envelope<M> {
     pub fn take<T>(self, receive: impl FnOnce(M) -> Reply<T>) -> Handled<T> {
         let Self { message, mut stamp } = self;
         let now = Instant::now();
-        stamp.meter.taken(now.duration_since(stamp.at));
+        stamp.meter.record_dequeued(now.duration_since(stamp.at));
         stamp.taken = true;
         stamp.at = now;
         Handled { reply: receive(message), stamp }
@@ -169,7 +169,7 @@ impl<M: Message> Message for Envelope<M> {
 impl Drop for Stamp {
     fn drop(&mut self) {
         if !self.taken {
-            self.meter.taken_back();
+            self.meter.record_dropped();
         }
     }
 }
@@ -182,7 +182,7 @@ pub struct Handled<T> {
 
 impl Stamp {
     fn answered(&self) {
-        self.meter.answered(self.at.elapsed());
+        self.meter.record_processed(self.at.elapsed());
     }
 }
 

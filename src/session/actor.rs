@@ -18,7 +18,7 @@ use crate::limits::Admitted;
 use crate::llm::stream::generation::Generation;
 use crate::mailbox::{Address, AskError, Handle, Mailbox, Reply};
 use crate::persistence::messages::CreateSession;
-use crate::persistence::{PATIENCE, StorageError};
+use crate::persistence::{STORE_TIMEOUT, StorageError};
 use crate::protocol::client::ClientFrame;
 use crate::protocol::error_codes::CloseReason;
 use crate::protocol::server::{ErrorFrame, Limits, NoticeCode, ServerFrame, SessionFrame};
@@ -131,8 +131,8 @@ impl SessionActor {
     pub(crate) fn leave(&mut self, reason: CloseReason, ctx: &mut SocketContext) {
         debug!(self.log, "closing"; "code" => reason.code());
         match reason {
-            CloseReason::CannotKeepUp => _ = self.surroundings.metrics.session.slow_readers.inc(),
-            CloseReason::TooManyFrames => _ = self.surroundings.metrics.session.floods.inc(),
+            CloseReason::CannotKeepUp => _ = self.surroundings.metrics.session.slow_consumer_closes.inc(),
+            CloseReason::TooManyFrames => _ = self.surroundings.metrics.session.frame_rate_limit_closes.inc(),
             _ => {}
         }
         socket::close(ctx, reason);
@@ -203,7 +203,7 @@ impl SessionActor {
             }
         };
         let create = CreateSession { session_id: id, token_hash: token.hash(), at: now };
-        let created = self.surroundings.neighbours.create.ask(create, PATIENCE);
+        let created = self.surroundings.neighbours.create.ask(create, STORE_TIMEOUT);
         // Later frames wait, so that what they ask for finds the session.
         ctx.wait(created.into_actor(self).map(move |created, actor, ctx| {
             match created {
@@ -297,7 +297,7 @@ impl SessionActor {
         id: Option<String>,
         turn_id: Option<TurnId>,
     ) -> ServerFrame {
-        self.surroundings.metrics.session.error(refusal.code);
+        self.surroundings.metrics.session.count_error(refusal.code);
         ServerFrame::Error(Box::new(ErrorFrame {
             code: refusal.code,
             message: refusal.message().to_owned(),

@@ -33,12 +33,12 @@ use crate::llm::prompt::system_prompt::Instructions;
 use crate::llm::router::Sources;
 use crate::mailbox::Address;
 use crate::persistence::messages::{
-    CreateSession, FindEpochs, FindTurn, ForgetSession, LoadHistory, LoadSpending, MarkInterrupted,
+    CreateSession, FindEpochs, FindTurn, ForgetSession, LoadBudgetUsage, LoadHistory, MarkInterrupted,
     ResumeSession, SaveFeedback,
 };
 use crate::protocol::server::ResumeInfo;
 use crate::supervision::Supervision;
-use crate::system::instance_id::Incarnation;
+use crate::system::instance_id::InstanceId;
 use crate::telemetry::metrics::Metrics;
 
 /// What somebody else wants of a session.
@@ -58,7 +58,7 @@ pub struct SessionSurroundings {
     /// The other actors, by what they are asked.
     pub neighbours: Neighbours,
     /// Which process this is.
-    pub incarnation: Incarnation,
+    pub incarnation: InstanceId,
     /// Everything that is measured.
     pub metrics: Arc<Metrics>,
     /// What has panicked.
@@ -94,7 +94,7 @@ pub struct Neighbours {
     /// Finds out who has a session.
     pub find_epochs: Address<FindEpochs>,
     /// Reads what an account has taken.
-    pub load_spending: Address<LoadSpending>,
+    pub load_spending: Address<LoadBudgetUsage>,
     /// Takes a stored session over.
     pub resume: Address<ResumeSession>,
     /// Reads the transcript.

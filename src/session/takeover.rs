@@ -9,7 +9,7 @@ use actix::{ActorFutureExt, AsyncContext, WrapFuture};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::mailbox::Address;
-use crate::persistence::PATIENCE;
+use crate::persistence::STORE_TIMEOUT;
 use crate::persistence::messages::FindEpochs;
 use crate::protocol::error_codes::CloseReason;
 use crate::session::SessionActor;
@@ -31,7 +31,7 @@ pub async fn watch(registry: &Registry, find_epochs: &Address<FindEpochs>) {
         ticks.tick().await;
         let sessions = registry.owned();
         for batch in sessions.chunks(BATCH) {
-            let found = find_epochs.ask(FindEpochs { sessions: batch.to_vec() }, PATIENCE).await;
+            let found = find_epochs.ask(FindEpochs { sessions: batch.to_vec() }, STORE_TIMEOUT).await;
             let Ok(Ok(epochs)) = found else { break };
             for (session, epoch) in epochs {
                 registry.succeeded(session, epoch);
@@ -45,8 +45,11 @@ impl SessionActor {
     pub(crate) fn look_whether_succeeded(&self, ctx: &mut SocketContext) {
         let Some(open) = &self.open else { return };
         let (session, epoch) = (open.id, open.conversation.epoch());
-        let found =
-            self.surroundings.neighbours.find_epochs.ask(FindEpochs { sessions: vec![session] }, PATIENCE);
+        let found = self
+            .surroundings
+            .neighbours
+            .find_epochs
+            .ask(FindEpochs { sessions: vec![session] }, STORE_TIMEOUT);
         ctx.wait(found.into_actor(self).map(move |found, actor, ctx| {
             let Ok(Ok(epochs)) = found else { return };
             if epochs.iter().any(|(_, stored)| *stored > epoch) {

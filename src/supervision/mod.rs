@@ -102,13 +102,13 @@ impl Supervision {
             error!(self.log, "panicked too often, and is not begun again"; "actor" => part.as_str());
             return false;
         }
-        self.metrics.actor.restarted(part);
+        self.metrics.actor.count_restart(part);
         true
     }
 
     /// In the panicking thread, before anything is unwound: whoever waits for it finds the panic noted.
     fn note(&self, part: Component, panic: Panic) {
-        self.metrics.actor.panicked(part);
+        self.metrics.actor.count_panic(part);
         if !is_logged_by_catcher(part) {
             error!(self.log, "panicked"; "actor" => part.as_str(), &panic);
         }

@@ -24,7 +24,7 @@ async fn an_address_has_so_many_connections_and_another_has_its_own() {
     let elsewhere = Handshake::new().coming_from("127.0.0.2");
     assert!(ChatClient::connect_with(&chat.server, &elsewhere).await.is_ok());
     let scrape = Scrape::of(&chat.server).await;
-    assert_eq!(scrape.value("limits_refusals_total{limit=\"connections\"}"), 1.0);
+    assert_eq!(scrape.value("limits_rejections_total{limit=\"connections\"}"), 1.0);
     assert_eq!(chat.visitor.leave().await, 1000);
 }
 
@@ -77,9 +77,12 @@ async fn a_new_session_is_no_way_round_the_questions_of_an_address() {
     assert!(error["retry_after_ms"].as_u64().is_some_and(|wait| (1..=60_000).contains(&wait)), "{error}");
     assert_eq!(chat.upstream.requests().len(), 2);
     let scrape = Scrape::of(&chat.server).await;
-    assert_eq!(scrape.value("limits_refusals_total{limit=\"questions\"}"), 1.0);
+    assert_eq!(scrape.value("limits_rejections_total{limit=\"questions\"}"), 1.0);
     assert_eq!(
-        (scrape.value("limits_asking_addresses"), scrape.value("limits_starting_addresses")),
+        (
+            scrape.value("limits_tracked_addresses{window=\"questions\"}"),
+            scrape.value("limits_tracked_addresses{window=\"sessions\"}")
+        ),
         (1.0, 1.0)
     );
 }

@@ -46,7 +46,7 @@ async fn one_busy_visitor_does_not_keep_another_waiting_for_all_of_its_questions
     assert_eq!(stands_at(&mut other, "other").await, 2);
     // Whom it passed is told so.
     assert_eq!(busy[1].hear_type("queued").await["position"], 3);
-    assert_eq!(Scrape::of(&chat.server).await.value("upstream_questions_waiting"), 4.0);
+    assert_eq!(Scrape::of(&chat.server).await.value("upstream_queue_depth"), 4.0);
     gate.open();
     for visitor in busy.iter_mut().chain([&mut other]) {
         assert_eq!(visitor.hear_until("done").await.pop().unwrap()["status"], "complete");
@@ -70,8 +70,8 @@ async fn who_has_waited_too_long_is_told_and_can_ask_again() {
     let done = waits.hear_type("done").await;
     assert_eq!((&done["status"], &done["usage"]["prompt_tokens"]), (&json!("failed"), &json!(0)), "{done}");
     let scrape = Scrape::of(&chat.server).await;
-    assert_eq!(scrape.value("upstream_line_refusals_total{when=\"after_waiting\"}"), 1.0);
-    assert_eq!(scrape.value("budget_taken_tokens"), 0.0);
+    assert_eq!(scrape.value("upstream_queue_rejections_total{reason=\"timed_out\"}"), 1.0);
+    assert_eq!(scrape.value("budget_used_tokens"), 0.0);
     gate.open();
     assert_eq!(chat.visitor.hear_until("done").await.pop().unwrap()["status"], "complete");
     assert_eq!(chat.upstream.requests().len(), 1);
@@ -94,7 +94,7 @@ async fn a_wait_that_would_be_too_long_is_refused_at_once_with_the_time_to_come_
     assert!(error["retry_after_ms"].as_u64().is_some_and(|wait| wait >= 300), "{error}");
     assert!(error.get("turn_id").is_none(), "it never was a turn: {error}");
     let scrape = Scrape::of(&chat.server).await;
-    assert_eq!(scrape.value("upstream_line_refusals_total{when=\"at_once\"}"), 1.0);
+    assert_eq!(scrape.value("upstream_queue_rejections_total{reason=\"full\"}"), 1.0);
     gate.open();
 }
 

@@ -127,8 +127,8 @@ async fn an_opinion_that_is_not_kept_is_not_shown_as_if_it_were_and_one_that_was
     assert_eq!(browser.evaluate(PRESSED).await, "true");
     until(&browser, PRESSED, "false").await;
     outage.end().await;
-    until_metric(&chat.server, "store_waiting_writes", 0.0).await;
-    until_metric(&chat.server, "store_away", 0.0).await;
+    until_metric(&chat.server, "store_write_queue_depth", 0.0).await;
+    until_metric(&chat.server, "store_unavailable", 0.0).await;
     assert_eq!(store.number(STORED).await, 0, "what was refused is not kept afterwards");
 
     cable.get_stuck();

@@ -22,7 +22,7 @@ const ONE_AT_A_TIME: [(&str, &str); 4] = [
 ];
 
 /// The store's account, whatever the day.
-const TOKENS: &str = "SELECT CAST(coalesce(sum(tokens), 0) AS BIGINT) FROM spending";
+const TOKENS: &str = "SELECT CAST(coalesce(sum(tokens), 0) AS BIGINT) FROM daily_budgets";
 
 /// A metric that counts, as a number of the store.
 fn whole(value: f64) -> i64 {
@@ -50,9 +50,9 @@ on_both_stores! {
         refused(&mut other, "Second?").await;
         assert_eq!(chat.upstream.requests().len(), 1);
         let during = Scrape::of(&chat.server).await;
-        let set_aside = during.value("budget_set_aside_tokens");
+        let set_aside = during.value("budget_reserved_tokens");
         assert!((1200.0..=2000.0).contains(&set_aside), "{set_aside}");
-        assert_eq!((during.value("budget_taken_tokens"), during.value("budget_limit_tokens")), (0.0, 2000.0));
+        assert_eq!((during.value("budget_used_tokens"), during.value("budget_limit_tokens")), (0.0, 2000.0));
         until_stored(&store, TOKENS, whole(set_aside)).await;
         // It took far less than what was set aside, so there is room for another.
         gate.open();
@@ -60,8 +60,8 @@ on_both_stores! {
         chat.upstream.queue(Script::of(&["Now."]).usage(100, 1, None));
         assert_eq!(other.ask_and_hear("Second?").await.status(), "complete");
         let after = Scrape::of(&chat.server).await;
-        assert_eq!((after.value("budget_taken_tokens"), after.value("budget_set_aside_tokens")), (150.0, 0.0));
-        assert_eq!(after.value("budget_refusals_total{limit=\"day\"}"), 1.0);
+        assert_eq!((after.value("budget_used_tokens"), after.value("budget_reserved_tokens")), (150.0, 0.0));
+        assert_eq!(after.value("budget_rejections_total{scope=\"day\"}"), 1.0);
         assert_eq!(store.number(TOKENS).await, 150);
     }
 
@@ -78,7 +78,7 @@ on_both_stores! {
         back.start().await;
         refused(&mut back, "And after a restart?").await;
         assert_eq!(store.number(TOKENS).await, 700);
-        assert_eq!(Scrape::of(&chat.server).await.value("budget_taken_tokens"), 700.0);
+        assert_eq!(Scrape::of(&chat.server).await.value("budget_used_tokens"), 700.0);
     }
 
     async fn what_a_crash_left_unsettled_counts_as_taken_whole(store: FreshStore) {
@@ -86,14 +86,14 @@ on_both_stores! {
         chat.upstream.queue(Script::of(&["One ", "two."]).hang_after(1));
         chat.visitor.ask("Does it end?").await;
         hear_text(&mut chat.visitor, "One ").await;
-        let set_aside = Scrape::of(&chat.server).await.value("budget_set_aside_tokens");
+        let set_aside = Scrape::of(&chat.server).await.value("budget_reserved_tokens");
         until_stored(&store, TOKENS, whole(set_aside)).await;
         chat.server.kill().await;
         chat.server.restart().await;
         let mut back = chat.another().await;
         back.start().await;
         refused(&mut back, "And now?").await;
-        assert_eq!(Scrape::of(&chat.server).await.value("budget_taken_tokens"), set_aside);
+        assert_eq!(Scrape::of(&chat.server).await.value("budget_used_tokens"), set_aside);
     }
 
     async fn servers_that_share_a_database_share_the_ceiling(store: FreshStore) {
@@ -109,7 +109,7 @@ on_both_stores! {
         there.start().await;
         refused(&mut there, "There?").await;
         assert_eq!(store.number("SELECT count(*) FROM turns").await, 1);
-        assert_eq!(Scrape::of(&second).await.value("budget_set_aside_tokens"), 0.0);
+        assert_eq!(Scrape::of(&second).await.value("budget_reserved_tokens"), 0.0);
     }
 
     async fn an_answer_that_failed_before_its_first_word_takes_nothing(store: FreshStore) {
@@ -138,11 +138,11 @@ async fn money_is_counted_as_the_models_server_names_it_or_else_by_the_prices() 
     // Up to 800 tokens for a millionth of a dollar each, 1,200 for four.
     chat.upstream.queue(Script::of(&["Named."]).usage(100, 10, 0.002));
     chat.visitor.ask_and_hear("One?").await;
-    let taken = Scrape::of(&chat.server).await.value("budget_taken_dollars");
+    let taken = Scrape::of(&chat.server).await.value("budget_used_dollars");
     assert!((taken - 0.002).abs() < 1e-9, "{taken}");
     chat.upstream.queue(Script::of(&["Reckoned."]).usage(1000, 500, None));
     chat.visitor.ask_and_hear("Two?").await;
-    let taken = Scrape::of(&chat.server).await.value("budget_taken_dollars");
+    let taken = Scrape::of(&chat.server).await.value("budget_used_dollars");
     assert!((taken - 0.005).abs() < 1e-9, "{taken}");
     // 0.005 are left, and the next answer may cost 0.0048 and its prompt.
     refused(&mut chat.visitor, "Three?").await;
@@ -164,8 +164,8 @@ async fn when_the_day_is_used_up_the_resume_answers_and_says_so() {
     // Who comes now is told at once.
     assert_eq!(chat.another().await.start().await.frame["mode"], "excerpts");
     let scrape = Scrape::of(&chat.server).await;
-    assert_eq!(scrape.value("answer_degraded_total{reason=\"budget_spent\"}"), 1.0);
-    assert_eq!(scrape.value("budget_taken_tokens"), 800.0);
+    assert_eq!(scrape.value("answer_fallbacks_total{reason=\"budget_spent\"}"), 1.0);
+    assert_eq!(scrape.value("budget_used_tokens"), 800.0);
 }
 
 #[tokio::test]

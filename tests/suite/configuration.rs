@@ -166,7 +166,7 @@ async fn check_shows_what_would_be_served_and_changes_nothing() {
         &output.stdout,
         &["OPENROUTER_API_KEY", "a4b5", "Resume of Ada Example", "Experience", "Education"],
     );
-    let pending = format!("connected, {} migrations to apply", migrations(Store::Sqlite).len());
+    let pending = format!("connected, pending migrations: {} ", migrations(Store::Sqlite).len());
     names(&output.stdout, &["tokens", "% of the context window", &pending]);
     assert!(!output.stdout.contains("sk-or-v1-0a1b"), "{output:?}");
     assert_eq!(owner.run(&["migrate"]).await.code, Some(0));

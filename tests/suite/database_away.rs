@@ -58,10 +58,10 @@ async fn a_disk_that_is_full_gets_everything_in_order_when_there_is_room() {
         ask_in_the_dark(&mut visitor, question).await;
         until_told(&server, 503, "unhealthy").await;
     }
-    assert_eq!(metric(&server, "store_away").await, 1.0);
+    assert_eq!(metric(&server, "store_unavailable").await, 1.0);
     assert_eq!(get(&server, "/health/live").await.status, 200);
     server.limit_files(None);
-    until_metric(&server, "store_away", 0.0).await;
+    until_metric(&server, "store_unavailable", 0.0).await;
     until_told(&server, 200, "healthy").await;
     assert_eq!(visitor.ask_and_hear("four").await.done["durable"], true);
     assert_eq!(store.texts(QUESTIONS_IN_ORDER).await, ["zero", "one", "two", "three", "four"]);
@@ -110,14 +110,14 @@ on_both_stores! {
             ask_in_the_dark(&mut visitor, question).await;
         }
         until_told(&server, 503, "unhealthy").await;
-        assert!(metric(&server, "store_waiting_writes").await > 0.0);
+        assert!(metric(&server, "store_write_queue_depth").await > 0.0);
         outage.end().await;
         until_told(&server, 200, "healthy").await;
         until_stored(&store, "SELECT count(*) FROM turns WHERE status = 'complete'", 3).await;
         assert_eq!(store.texts(QUESTIONS_IN_ORDER).await, ["one", "two", "three"]);
         assert_eq!(store.number("SELECT count(*) FROM messages").await, 6);
         assert_eq!(visitor.ask_and_hear("four").await.done["durable"], true);
-        until_metric(&server, "store_waiting_writes", 0.0).await;
+        until_metric(&server, "store_write_queue_depth", 0.0).await;
     }
 
     async fn a_visitor_who_comes_back_while_it_is_away_is_told_to_try_again(store: FreshStore) {

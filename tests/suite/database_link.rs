@@ -109,7 +109,7 @@ async fn a_commit_is_cut_off(store: &FreshStore, meanwhile: &'static str) {
     cable.pull();
     server
         .wait_for_log("that the commit was cut off", |line| {
-            line["msg"] == "the database is away; writes wait"
+            line["msg"] == "database unavailable, buffering writes"
         })
         .await;
     // The commit that was cut off succeeds now, and nobody hears of it.
@@ -124,7 +124,7 @@ async fn a_commit_is_cut_off(store: &FreshStore, meanwhile: &'static str) {
     ] {
         assert_eq!(store.number(query).await, count, "{query}");
     }
-    assert_eq!(metric(&server, "store_away").await, 0.0);
+    assert_eq!(metric(&server, "store_unavailable").await, 0.0);
 }
 
 #[tokio::test]
@@ -143,10 +143,10 @@ async fn connections_that_nobody_answers_on_are_given_up() {
     holder.batch_execute("ROLLBACK").await.unwrap();
     let answer = visitor.answer().await;
     assert_eq!((answer.status(), &answer.done["durable"]), ("complete", &json!(false)));
-    let given_up = logged(&server, "the database is away; writes wait").await;
+    let given_up = logged(&server, "database unavailable, buffering writes").await;
     assert!(given_up["cause"].as_str().is_some_and(|cause| cause.contains("30 seconds")), "{given_up}");
     // What the lost connection has begun stands in the way until PostgreSQL ends it.
-    logged(&server, "the database is back").await;
+    logged(&server, "database available again").await;
     assert_eq!(visitor.ask_and_hear("two").await.done["durable"], true);
     let mut back = ChatClient::connect(&server).await;
     back.resume(&session, json!(null)).await;
@@ -205,7 +205,7 @@ async fn a_database_far_away_takes_what_has_waited_however_long_it_takes() {
     };
     tokio::time::timeout(2 * LONG, stored).await.unwrap();
     assert_eq!(store.number("SELECT count(*) FROM messages").await, 100);
-    assert_eq!(metric(&server, "store_away").await, 0.0);
-    let away = |line: &Value| line["msg"] == "the database is away; writes wait";
+    assert_eq!(metric(&server, "store_unavailable").await, 0.0);
+    let away = |line: &Value| line["msg"] == "database unavailable, buffering writes";
     assert!(!server.logs().iter().any(away), "slow is not away");
 }

@@ -76,8 +76,8 @@ async fn a_server_that_failed_often_is_not_asked_and_a_new_visitor_is_told_so_at
     assert_eq!(get(&chat.server, "/health/ready").await.status, 200, "visitors may come for quotes");
     let metrics = crate::support::http::get_url(&chat.server.operator_url("/metrics").await).await.body;
     for line in [
-        "answer_degraded_total{reason=\"breaker_open\"} 3",
-        "answer_degraded_total{reason=\"model_failed\"} 2",
+        "answer_fallbacks_total{reason=\"breaker_open\"} 3",
+        "answer_fallbacks_total{reason=\"model_failed\"} 2",
         "upstream_breaker_openings_total 1",
         "upstream_requests_total{outcome=\"failed\"} 2",
     ] {

@@ -28,13 +28,17 @@ async fn more_than_the_limit_of_open_files_carries_are_refused_by_name_and_count
     let upstream = FakeOpenRouter::start().await;
     let server = server(&upstream).await;
     let before = Scrape::of(&server).await;
-    assert_eq!(before.value("session_limit_connections"), 12.0);
+    assert_eq!(before.value("session_connections_max"), 12.0);
     assert_eq!(before.value("process_max_fds"), f64::from(OPEN_FILES));
     let warned =
         |line: &&serde_json::Value| line["msg"].as_str().is_some_and(|it| it.contains("limit of open files"));
     let lines = server.logs();
     let warning = lines.iter().find(warned).unwrap();
-    assert_eq!((&warning["limit"], &warning["let_in"]), (&OPEN_FILES.into(), &12.into()), "{warning}");
+    assert_eq!(
+        (&warning["limit"], &warning["max_connections"]),
+        (&OPEN_FILES.into(), &12.into()),
+        "{warning}"
+    );
 
     let mut visitors = Vec::new();
     for _ in 0..12 {
@@ -52,7 +56,7 @@ async fn more_than_the_limit_of_open_files_carries_are_refused_by_name_and_count
         visitor.hear_until("delta").await;
     }
     let during = Scrape::of(&server).await;
-    assert_eq!(during.value("limits_refusals_total{limit=\"connections_in_all\"}"), 20.0);
+    assert_eq!(during.value("limits_rejections_total{limit=\"total_connections\"}"), 20.0);
     assert!(during.value("process_open_fds") < f64::from(OPEN_FILES), "{}", during.text);
 }
 

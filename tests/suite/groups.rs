@@ -41,7 +41,7 @@ on_both_stores! {
         store.execute(&format!(
             "UPDATE sessions SET tokens = 19990 WHERE id = '{}'", spent_elsewhere.session_id
         )).await;
-        let day = "SELECT CAST(tokens AS BIGINT) FROM spending";
+        let day = "SELECT CAST(tokens AS BIGINT) FROM daily_budgets";
         let before = store.number(day).await;
         let commits = async || Scrape::of(&chat.server).await.value("store_commits_total");
         let committed = commits().await;
@@ -103,13 +103,13 @@ on_both_stores! {
         release(&chat.server, "WriterGroup").await;
         chat.server
             .wait_for_log("that the group is parted", |line| {
-                line["msg"] == "a group of writes was refused, trying one by one"
+                line["msg"] == "write batch failed, retrying writes individually"
             })
             .await;
         assert_eq!(good.answer().await.accepted["durable"], true);
         let answer = refused.answer().await;
         assert_eq!((answer.status(), &answer.accepted["durable"]), ("complete", &json!(false)));
-        until_metric(&chat.server, "store_away", 1.0).await;
+        until_metric(&chat.server, "store_unavailable", 1.0).await;
         store.execute(forgive).await;
         until_stored(&store, "SELECT count(*) FROM turns WHERE client_id = 'q1' AND status = 'complete'", 3).await;
         assert_eq!(store.number("SELECT count(*) FROM messages WHERE content = 'Never!'").await, 1);

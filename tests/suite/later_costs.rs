@@ -16,9 +16,9 @@ use crate::support::server_config::ServerConfig;
 use crate::support::stores::FreshStore;
 use crate::support::within;
 
-const OWED: &str = "SELECT count(*) FROM owed_costs";
-const TOKENS: &str = "SELECT CAST(coalesce(sum(tokens), 0) AS BIGINT) FROM spending";
-const NANODOLLARS: &str = "SELECT CAST(coalesce(sum(cost_nanodollars), 0) AS BIGINT) FROM spending";
+const OWED: &str = "SELECT count(*) FROM pending_costs";
+const TOKENS: &str = "SELECT CAST(coalesce(sum(tokens), 0) AS BIGINT) FROM daily_budgets";
+const NANODOLLARS: &str = "SELECT CAST(coalesce(sum(cost_nanodollars), 0) AS BIGINT) FROM daily_budgets";
 
 fn config(store: &FreshStore, upstream: &FakeOpenRouter) -> ServerConfig {
     ServerConfig::openrouter(upstream)
@@ -67,11 +67,11 @@ on_both_stores! {
         let counted = store.number(TOKENS).await;
         assert!(counted > 0 && counted < 700, "{counted}");
         // It is not there at first.
-        until_stored(&store, "SELECT count(*) FROM owed_costs WHERE tries = 1", 1).await;
+        until_stored(&store, "SELECT count(*) FROM pending_costs WHERE attempts = 1", 1).await;
         tell(&upstream);
         until_stored(&store, OWED, 0).await;
         assert_eq!((store.number(TOKENS).await, store.number(NANODOLLARS).await), (709, 12_300_000));
-        for account in ["sessions", "address_spending"] {
+        for account in ["sessions", "address_budgets"] {
             assert_eq!(store.number(&format!("SELECT tokens FROM {account}")).await, 709, "{account}");
         }
         let turn = "SELECT count(*) FROM turns WHERE prompt_tokens = 700 AND completion_tokens = 9
@@ -81,8 +81,8 @@ on_both_stores! {
         let line = server.wait_for_log("that the cost is known", told).await;
         assert_eq!((&line["source_id"], &line["tokens"]), (&json!("gen-9"), &json!(709)), "{line}");
         let scrape = Scrape::of(&server).await;
-        assert_eq!(scrape.value("budget_taken_tokens"), 709.0);
-        assert!((scrape.value("budget_taken_dollars") - 0.0123).abs() < 1e-9);
+        assert_eq!(scrape.value("budget_used_tokens"), 709.0);
+        assert!((scrape.value("budget_used_dollars") - 0.0123).abs() < 1e-9);
         assert_eq!(asked(&upstream), 2);
         let lookup = upstream.lookups().pop().unwrap();
         assert_eq!(lookup.headers["authorization"], "Bearer sk-or-test-key");
@@ -96,7 +96,7 @@ on_both_stores! {
         assert_eq!(store.number(OWED).await, 1);
         owner::told(&store, &["conversations", "delete", "--yes", session.as_str().unwrap()]).await;
         tell(&upstream);
-        store.execute("UPDATE owed_costs SET due_at_ms = 0").await;
+        store.execute("UPDATE pending_costs SET due_at_ms = 0").await;
         let other = Server::start(config(&store, &upstream));
         let (other, ()) = tokio::join!(other, server.restart());
         until_stored(&store, OWED, 0).await;
@@ -111,10 +111,10 @@ on_both_stores! {
         upstream.document("/generation", 200, json!({"data": {"id": "gen-another", "total_cost": 0.5}}));
         stop_one(&server, &upstream).await;
         let counted = store.number(TOKENS).await;
-        until_stored(&store, "SELECT count(*) FROM owed_costs WHERE tries = 1", 1).await;
+        until_stored(&store, "SELECT count(*) FROM pending_costs WHERE attempts = 1", 1).await;
         assert_eq!(outcomes(&server, "untold").await, 1.0);
         upstream.document("/generation", 200, json!({"data": {"id": "gen-9", "total_cost": 1e300}}));
-        store.execute("UPDATE owed_costs SET tries = 19").await;
+        store.execute("UPDATE pending_costs SET attempts = 19").await;
         until_stored(&store, OWED, 0).await;
         assert_eq!((store.number(TOKENS).await, outcomes(&server, "given_up").await), (counted, 1.0));
         let given_up = |line: &Value| line["msg"] == "the cost of a request that was broken off stays as it was counted";
@@ -158,14 +158,14 @@ on_both_stores! {
         stop_one(&server, &upstream).await;
         server.kill().await;
         tell(&upstream);
-        store.execute("UPDATE owed_costs SET due_at_ms = 0").await;
+        store.execute("UPDATE pending_costs SET due_at_ms = 0").await;
         // With one of its own, which nobody tells yet, the other finds both.
         stop(&other, &upstream, "gen-10").await;
-        until_stored(&store, "SELECT count(*) FROM owed_costs WHERE source_id = 'gen-9'", 0).await;
+        until_stored(&store, "SELECT count(*) FROM pending_costs WHERE upstream_id = 'gen-9'", 0).await;
         assert_eq!(outcomes(&other, "corrected").await, 1.0);
         let own = store.number(TOKENS).await - 709;
         assert!(own > 0 && own < 709, "{own}");
-        assert_eq!(Scrape::of(&other).await.value("budget_taken_tokens"), f64::from(i32::try_from(own).unwrap()));
+        assert_eq!(Scrape::of(&other).await.value("budget_used_tokens"), f64::from(i32::try_from(own).unwrap()));
     }
 
     async fn a_server_that_does_not_tell_is_left_alone_for_a_while(store: FreshStore) {
@@ -177,7 +177,7 @@ on_both_stores! {
         server.kill().await;
         let before = upstream.lookups().len();
         upstream.document("/generation", 500, json!({"error": {"code": 500, "message": "Not now"}}));
-        store.execute("UPDATE owed_costs SET due_at_ms = 0, tries = 0").await;
+        store.execute("UPDATE pending_costs SET due_at_ms = 0, attempts = 0").await;
         server.restart().await;
         let costs = || -> Vec<Instant> {
             let lookups = upstream.lookups();

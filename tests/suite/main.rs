@@ -35,6 +35,7 @@ mod documents;
 mod examples;
 mod exit_codes;
 mod exports;
+mod foreign_databases;
 mod groups;
 mod hazards;
 mod health;

@@ -40,7 +40,7 @@ async fn refused(visitor: &mut ChatClient, words: &str) -> Value {
 }
 
 async fn refusals(server: &Server, ceiling: &str) -> f64 {
-    Scrape::of(server).await.value(&format!("budget_refusals_total{{limit=\"{ceiling}\"}}"))
+    Scrape::of(server).await.value(&format!("budget_rejections_total{{scope=\"{ceiling}\"}}"))
 }
 
 on_both_stores! {
@@ -90,14 +90,14 @@ on_both_stores! {
         assert_eq!(other.ask_and_hear("And I?").await.status(), "complete");
         assert_eq!(chat.upstream.requests().len(), 2, "who is refused costs nothing");
         // Two addresses, and neither can be read.
-        assert_eq!(store.number("SELECT count(*) FROM address_spending WHERE length(address) = 32").await, 2);
-        assert_eq!(store.number("SELECT CAST(sum(tokens) AS BIGINT) FROM address_spending").await
-            - store.number("SELECT CAST(sum(tokens) AS BIGINT) FROM spending").await, 0);
+        assert_eq!(store.number("SELECT count(*) FROM address_budgets WHERE length(address_digest) = 32").await, 2);
+        assert_eq!(store.number("SELECT CAST(sum(tokens) AS BIGINT) FROM address_budgets").await
+            - store.number("SELECT CAST(sum(tokens) AS BIGINT) FROM daily_budgets").await, 0);
         // The next day begins with nothing, and yesterday's addresses go.
-        store.execute("UPDATE address_spending SET day = day - 1").await;
+        store.execute("UPDATE address_budgets SET day = day - 1").await;
         chat.server.restart().await;
         assert_eq!(chat.another().await.ask_and_hear("A day later?").await.status(), "complete");
-        assert_eq!(store.number("SELECT count(*) FROM address_spending").await, 1);
+        assert_eq!(store.number("SELECT count(*) FROM address_budgets").await, 1);
     }
 
     async fn two_questions_of_one_address_at_once_cannot_overspend(store: FreshStore) {
@@ -172,9 +172,9 @@ async fn an_answer_is_asked_for_again_only_while_a_second_one_can_be_paid_too() 
         let answer = chat.visitor.ask_and_hear("Is it whole?").await;
         assert_eq!((answer.status(), chat.upstream.requests().len()), (status, requests), "{limit}");
         let scrape = Scrape::of(&chat.server).await;
-        assert_eq!(scrape.value("budget_set_aside_tokens"), 0.0);
+        assert_eq!(scrape.value("budget_reserved_tokens"), 0.0);
         let (taken, refused) =
-            (scrape.value("budget_taken_tokens"), scrape.value("budget_refusals_total{limit=\"day\"}"));
+            (scrape.value("budget_used_tokens"), scrape.value("budget_rejections_total{scope=\"day\"}"));
         if requests == 1 {
             assert!(taken > 0.0 && refused == 1.0, "{taken} {refused}");
         } else {

@@ -78,10 +78,10 @@ async fn a_row_that_somebody_has_locked_is_no_fault_of_what_is_to_be_written_the
     let lock = store.hold("BEGIN; SELECT 1 FROM sessions FOR UPDATE").await;
     let answer = visitor.ask_and_hear("Where?").await;
     assert_eq!((answer.status(), &answer.done["durable"]), ("complete", &json!(false)));
-    let away = |line: &Value| line["msg"] == "the database is away; writes wait";
+    let away = |line: &Value| line["msg"] == "database unavailable, buffering writes";
     server.wait_for_log("that it has waited in vain, the first time", away).await;
     drop(lock);
-    until_metric(&server, "store_away", 0.0).await;
+    until_metric(&server, "store_unavailable", 0.0).await;
     let answer = visitor.ask_and_hear("And now?").await;
     assert_eq!((answer.status(), &answer.done["durable"]), ("complete", &json!(true)));
     everything_is_there(&store, 2).await;
@@ -120,9 +120,11 @@ async fn a_file_that_another_process_locks_gets_everything_afterwards() {
     let away = server.wait_for_log("that the database is away", |line| {
         line["msg"].as_str().is_some_and(|msg| msg.contains("database is away") || msg.contains("refused"))
     });
-    assert_eq!(away.await["msg"], "the database is away; writes wait");
+    assert_eq!(away.await["msg"], "database unavailable, buffering writes");
     outage.end().await;
-    server.wait_for_log("that the database is back", |line| line["msg"] == "the database is back").await;
+    server
+        .wait_for_log("that the database is available", |line| line["msg"] == "database available again")
+        .await;
     server.terminate().await;
     assert_eq!(server.wait_exit().await.code(), Some(0));
     everything_is_there(&store, 1).await;
@@ -174,6 +176,6 @@ fn problems(server: &Server) -> Vec<Value> {
     server
         .logs()
         .into_iter()
-        .filter(|line| line["level"] != "info" || line["msg"] == "the database is back")
+        .filter(|line| line["level"] != "info" || line["msg"] == "database available again")
         .collect()
 }

@@ -153,7 +153,7 @@ on_both_stores! {
         }
         assert_eq!(visitor.ask_and_hear("And now?").await.status(), "complete");
         // No place is held for ever.
-        assert_eq!(metric(&chat.server, "upstream_questions_waiting").await, 0.0);
+        assert_eq!(metric(&chat.server, "upstream_queue_depth").await, 0.0);
         until_stored(&store, "SELECT count(*) FROM turns WHERE status = 'answering'", 0).await;
     }
 

@@ -90,7 +90,7 @@ async fn an_attack_can_be_refused_and_costs_nothing_then() {
     let noted = |line: &Value| line["families"].as_str().is_some_and(|it| it.contains("instruction"));
     chat.server.wait_for_log("a line about the attack", noted).await;
     let scrape = Scrape::of(&chat.server).await;
-    let suspicious = "limits_suspicious_questions_total{family=\"instruction_override\"}";
+    let suspicious = "limits_suspicious_questions_total{category=\"instruction_override\"}";
     assert_eq!(scrape.value(suspicious), 1.0, "{}", scrape.text);
 }
 

@@ -105,7 +105,7 @@ async fn a_reader_that_has_stopped_is_cut_with_a_reset_that_reaches_it() {
     // Whatever is sent in order would wait for it to read.
     assert_eq!(reader.broken().await.kind(), ErrorKind::ConnectionReset);
     until(&server, "resume_chatbot_session_open_connections", |open| open == 0).await;
-    assert_eq!(metric(&server, "resume_chatbot_session_slow_readers_total").await, 1);
+    assert_eq!(metric(&server, "resume_chatbot_session_slow_consumer_closes_total").await, 1);
 }
 
 #[tokio::test]
@@ -123,7 +123,7 @@ async fn a_reader_that_never_catches_up_is_told_so_and_comes_back_without_loss()
     let ask = Frame::text(ASK_FOR_MUCH).bytes();
     assert_eq!(slow.sip_to_the_close(&ask, 3_000, Duration::from_millis(50)).await, Some(4413));
     until(&server, "resume_chatbot_session_open_connections", |open| open == 0).await;
-    assert_eq!(metric(&server, "resume_chatbot_session_slow_readers_total").await, 1);
+    assert_eq!(metric(&server, "resume_chatbot_session_slow_consumer_closes_total").await, 1);
     let mut back = ChatClient::connect(&server).await;
     let info = crate::support::answer::SessionInfo::of(session);
     let resumed = back.resume(&info, Value::Null).await;

@@ -48,7 +48,10 @@ pub(super) async fn delete(arguments: &Arguments, reports: &Reports) -> Outcome 
     let unseen_since = arguments.older_than.map(|span| span::ago(Some(span)));
     let ids: Vec<SessionId> = arguments.ids.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
     let (conversations, questions) = match unseen_since {
-        Some(before) => reports.count_unseen_since(before).await.map_err(failed)?,
+        Some(before) => {
+            let unseen = reports.count_unseen_since(before).await.map_err(failed)?;
+            (unseen.conversations, unseen.questions)
+        }
         None => count(reports, &ids).await?,
     };
     let mut deletion = Deletion { conversations, questions, dry_run: arguments.dry_run };

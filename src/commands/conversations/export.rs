@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
-use resume_chatbot::persistence::reports::{Conversation, Page, Reports, Selection};
+use resume_chatbot::persistence::reports::{ConversationSummary, Page, Reports, Selection};
 use tempfile::NamedTempFile;
 
 use super::super::{Failed, Outcome, span};
@@ -49,7 +49,7 @@ pub(super) async fn export(arguments: &Arguments, reports: &Reports) -> Outcome 
     let format = if arguments.json { Format::Json } else { arguments.format };
     let selection = Selection {
         since: span::ago(arguments.since),
-        empty_ones: false,
+        include_empty: false,
         unanswered_only: arguments.unanswered,
     };
     let mut sink = Sink::open(arguments.output.as_deref())?;
@@ -83,7 +83,7 @@ pub(super) async fn export(arguments: &Arguments, reports: &Reports) -> Outcome 
 /// Writes one conversation, turns page by page.
 pub(super) async fn write_conversation(
     reports: &Reports,
-    conversation: &Conversation,
+    conversation: &ConversationSummary,
     format: Format,
     sink: &mut Sink,
 ) -> Outcome {

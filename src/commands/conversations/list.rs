@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use resume_chatbot::domain::ids::SessionId;
-use resume_chatbot::persistence::reports::{Conversation, Page, Reports, Selection};
+use resume_chatbot::persistence::reports::{ConversationSummary, Page, Reports, Selection};
 use serde::Serialize;
 
 use super::super::page::{Align, money, print, print_json, table};
@@ -37,7 +37,7 @@ pub(in super::super) struct Arguments {
 /// The page as JSON.
 #[derive(Serialize)]
 struct Listing {
-    conversations: Vec<Conversation>,
+    conversations: Vec<ConversationSummary>,
     /// What `--before` is to be for the next page, if there is one.
     next: Option<SessionId>,
 }
@@ -45,7 +45,7 @@ struct Listing {
 pub(super) async fn list(arguments: &Arguments, reports: &Reports) -> Outcome {
     let selection = Selection {
         since: span::ago(arguments.since),
-        empty_ones: arguments.all,
+        include_empty: arguments.all,
         unanswered_only: arguments.unanswered,
     };
     let limit = usize::from(arguments.limit);
@@ -75,7 +75,7 @@ const HEADING: [(&str, Align); 7] = [
     ("cost", Align::Right),
 ];
 
-fn row(it: &Conversation) -> [String; 7] {
+fn row(it: &ConversationSummary) -> [String; 7] {
     [
         it.id.to_string(),
         it.started_at.to_rfc3339(),

@@ -2,12 +2,12 @@
 
 use resume_chatbot::domain::turn::{AnswerMode, Rating, TurnStatus};
 use resume_chatbot::persistence::records::{Feedback, StoredTurn};
-use resume_chatbot::persistence::reports::Conversation;
+use resume_chatbot::persistence::reports::ConversationSummary;
 
 use super::super::page::{harmless, money};
 
 /// What stands above a conversation.
-pub(super) fn heading(it: &Conversation) -> String {
+pub(super) fn heading(it: &ConversationSummary) -> String {
     let counted = |count: i64, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
     format!(
         "# Conversation {}\n\nStarted {}, last seen {}. {}, {} tokens, {}.\n\n",

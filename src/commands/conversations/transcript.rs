@@ -5,7 +5,7 @@ use resume_chatbot::domain::error_code::ErrorCode;
 use resume_chatbot::domain::ids::TurnId;
 use resume_chatbot::domain::turn::{AnswerMode, Rating, TurnStatus};
 use resume_chatbot::persistence::records::StoredTurn;
-use resume_chatbot::persistence::reports::Conversation;
+use resume_chatbot::persistence::reports::ConversationSummary;
 use serde::Serialize;
 
 use super::super::Failed;
@@ -60,7 +60,7 @@ pub(super) fn turn(turn: &StoredTurn) -> Result<String, Failed> {
 }
 
 /// The beginning of a conversation as JSON, up to where its turns follow, separated by commas; [`END`] ends it.
-pub(super) fn beginning(conversation: &Conversation) -> Result<String, Failed> {
+pub(super) fn beginning(conversation: &ConversationSummary) -> Result<String, Failed> {
     let mut head = text(conversation)?;
     // The bracket that closes it.
     head.pop();

@@ -53,7 +53,7 @@ impl Answering {
         let record = AnswerRecord {
             turn_id: generation.turn_id,
             answer: said.text,
-            boundaries: said.boundaries,
+            delta_offsets: said.boundaries,
             tokens,
             status: TurnStatus::Answering,
             mode: generation.mode(),
@@ -62,8 +62,8 @@ impl Answering {
             citations: Vec::new(),
             failure: None,
             at: Timestamp::now(),
-            settle: None,
-            owed: Vec::new(),
+            settlement: None,
+            pending_costs: Vec::new(),
         };
         match self.save_answer.ask(SaveAnswer(record), PARTIAL_PATIENCE).await {
             Ok(Ok(())) => return Saved::Kept,

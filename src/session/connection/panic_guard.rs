@@ -47,7 +47,7 @@ impl<S> Contained<S> {
 
     fn error_frame(&self) -> ServerFrame {
         let code = ErrorCode::InternalError;
-        self.surroundings.metrics.session.error(code);
+        self.surroundings.metrics.session.count_error(code);
         ServerFrame::Error(Box::new(ErrorFrame::of(code, Arc::clone(&self.request_id))))
     }
 }

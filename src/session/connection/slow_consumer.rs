@@ -135,7 +135,7 @@ impl Watchdog {
             ticks.tick().await;
             let ended = self.look();
             if ended > 0 {
-                metrics.session.slow_readers.inc_by(u64::try_from(ended).unwrap_or(0));
+                metrics.session.slow_consumer_closes.inc_by(u64::try_from(ended).unwrap_or(0));
                 info!(log, "connections ended because their reader stopped"; "count" => ended);
             }
         }

@@ -11,7 +11,7 @@ use crate::domain::ids::TurnId;
 use crate::domain::turn::Rating;
 use crate::mailbox::AskError;
 use crate::persistence::messages::{ForgetSession, SaveFeedback};
-use crate::persistence::{PATIENCE, StorageError};
+use crate::persistence::{STORE_TIMEOUT, StorageError};
 use crate::protocol::MAX_COMMENT_CHARS;
 use crate::protocol::error_codes::CloseReason;
 use crate::protocol::server::ServerFrame;
@@ -68,7 +68,7 @@ impl SessionActor {
         }
         let (session_id, epoch) = (open.id, open.conversation.epoch());
         let save = SaveFeedback { session_id, epoch, turn_id, rating, comment, at: Timestamp::now() };
-        let saved = self.surroundings.neighbours.save_feedback.ask(save, PATIENCE);
+        let saved = self.surroundings.neighbours.save_feedback.ask(save, STORE_TIMEOUT);
         // One after the other, in the order in which they came: the latest counts.
         ctx.wait(saved.into_actor(self).map(move |saved, actor, ctx| match saved {
             Ok(Ok(())) => actor.tell(&ServerFrame::FeedbackSaved { turn_id, rating, id }, ctx),
@@ -96,7 +96,7 @@ impl SessionActor {
         let Some(open) = &self.open else { return };
         self.forgetting = false;
         let forget = ForgetSession { session_id: open.id, epoch: open.conversation.epoch() };
-        let forgotten = self.surroundings.neighbours.forget.ask(forget, PATIENCE);
+        let forgotten = self.surroundings.neighbours.forget.ask(forget, STORE_TIMEOUT);
         ctx.wait(forgotten.into_actor(self).map(|forgotten, actor, ctx| match forgotten {
             // One that is not there was deleted by its owner meanwhile, or by a try of which nobody knew that it succeeded.
             Ok(Ok(()) | Err(StorageError::Gone)) => {

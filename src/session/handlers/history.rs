@@ -11,7 +11,7 @@ use crate::domain::turn::{Role, TurnStatus};
 use crate::llm::messages::FindGeneration;
 use crate::llm::stream::generation::Generation;
 use crate::mailbox::AskError;
-use crate::persistence::PATIENCE;
+use crate::persistence::STORE_TIMEOUT;
 use crate::persistence::messages::{FindTurn, LoadHistory};
 use crate::persistence::records::{StoredMessage, StoredTurn, TranscriptPage, TurnKey};
 use crate::protocol::MAX_HISTORY_LIMIT;
@@ -43,14 +43,14 @@ impl SessionActor {
     }
 
     fn read_history(&mut self, load: LoadHistory, reading: Reading, ctx: &mut SocketContext) {
-        let page = self.surroundings.neighbours.load_history.ask(load, PATIENCE);
+        let page = self.surroundings.neighbours.load_history.ask(load, STORE_TIMEOUT);
         ctx.spawn(page.into_actor(self).map(move |page, actor, ctx| {
             match page {
                 // Read before it ended, and told after that.
                 Ok(Ok(page)) if reading == Reading::First && actor.is_behind(&page) => {
                     return actor.read_history(load, Reading::Again, ctx);
                 }
-                Ok(Ok(TranscriptPage { turns, more })) => {
+                Ok(Ok(TranscriptPage { turns, has_more: more })) => {
                     let messages = turns.iter().flat_map(transcript).collect();
                     actor.tell(&ServerFrame::History { messages, more }, ctx);
                 }
@@ -81,7 +81,7 @@ impl SessionActor {
     ) {
         let (Some(open), Some(id)) = (&self.open, wanted.client_id.clone()) else { return };
         let find = FindTurn { session_id: open.id, key: TurnKey::Client(id) };
-        let found = self.surroundings.neighbours.find_turn.ask(find, PATIENCE);
+        let found = self.surroundings.neighbours.find_turn.ask(find, STORE_TIMEOUT);
         ctx.wait(found.into_actor(self).map(move |found, actor, ctx| match found {
             Ok(Ok(None)) => otherwise(actor, wanted, ctx),
             Ok(Ok(Some(turn))) if !wanted.is_of(&turn.question.content, turn.regenerates) => {
@@ -104,7 +104,7 @@ impl SessionActor {
     fn look_for_log(&mut self, turn: StoredTurn, ctx: &mut SocketContext) {
         let Some(open) = &self.open else { return };
         let find = FindGeneration { session_id: open.id, turn_id: turn.turn_id };
-        let found = self.surroundings.neighbours.find_generation.ask(find, PATIENCE);
+        let found = self.surroundings.neighbours.find_generation.ask(find, STORE_TIMEOUT);
         ctx.wait(found.into_actor(self).map(move |found, actor, ctx| {
             let accepted = ServerFrame::Accepted {
                 id: turn.client_id.clone(),

@@ -14,8 +14,8 @@ use crate::llm::messages::AskModel;
 use crate::llm::stream::generation::Outcome;
 use crate::llm::stream::subscription::Progress;
 use crate::mailbox::AskError;
-use crate::persistence::PATIENCE;
-use crate::persistence::messages::LoadSpending;
+use crate::persistence::STORE_TIMEOUT;
+use crate::persistence::messages::LoadBudgetUsage;
 use crate::protocol::error_codes::CloseReason;
 use crate::protocol::server::{DoneFrame, NoticeCode, ServerFrame};
 use crate::session::SessionActor;
@@ -44,7 +44,10 @@ impl SessionActor {
             let families: Vec<&str> = suspicion.families.iter().map(|family| family.as_str()).collect();
             info!(self.log, "a question looks like an attempt to take over the model";
                 "score" => suspicion.score, "families" => families.join(","));
-            self.surroundings.metrics.limits.suspicious(&suspicion.families);
+            self.surroundings
+                .metrics
+                .limits
+                .count_suspicious(suspicion.families.iter().map(|family| family.as_str()));
         })
     }
 
@@ -74,17 +77,20 @@ impl SessionActor {
     fn ask_anew(&mut self, wanted: Wanted, ctx: &mut SocketContext) {
         let Some(open) = &self.open else { return };
         let Some(spending) = self.surroundings.sources.spending() else { return self.put(wanted, ctx) };
-        let asker = spending.asker(open.id, self.visitor.address());
-        let unknown = spending.unknown(Timestamp::now(), asker);
+        let asker = spending.payer(open.id, self.visitor.address());
+        let unknown = spending.missing_accounts(Timestamp::now(), asker);
         if unknown.is_empty() {
             return self.put(wanted, ctx);
         }
         let spending = Arc::clone(spending);
-        let loaded =
-            self.surroundings.neighbours.load_spending.ask(LoadSpending { accounts: unknown }, PATIENCE);
+        let loaded = self
+            .surroundings
+            .neighbours
+            .load_spending
+            .ask(LoadBudgetUsage { accounts: unknown }, STORE_TIMEOUT);
         ctx.wait(loaded.into_actor(self).map(move |loaded, actor, ctx| match loaded {
             Ok(Ok(stored)) => {
-                stored.into_iter().for_each(|(account, amount)| spending.learn(account, amount));
+                stored.into_iter().for_each(|(account, amount)| spending.insert_loaded(account, amount));
                 actor.put(wanted, ctx);
             }
             Ok(Err(error)) => actor.storage_failed(&error, wanted.client_id, ctx),
@@ -128,7 +134,7 @@ impl SessionActor {
             regenerates,
             log,
         };
-        let reply = self.surroundings.neighbours.ask.ask(ask, PATIENCE);
+        let reply = self.surroundings.neighbours.ask.ask(ask, STORE_TIMEOUT);
         ctx.wait(reply.into_actor(self).map(|reply, actor, ctx| match reply {
             Ok(Ok(generation)) => {
                 socket::follow(ctx, generation.subscribe(0));

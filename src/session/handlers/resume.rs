@@ -13,7 +13,7 @@ use crate::domain::turn::{Role, TurnStatus};
 use crate::llm::messages::{FindGeneration, FollowElsewhere};
 use crate::llm::stream::generation::{Generation, Place};
 use crate::mailbox::AskError;
-use crate::persistence::PATIENCE;
+use crate::persistence::STORE_TIMEOUT;
 use crate::persistence::messages::{MarkInterrupted, ResumeSession, Resumption};
 use crate::persistence::records::{StoredSession, StoredTurn};
 use crate::protocol::client::Cursor;
@@ -54,7 +54,7 @@ impl SessionActor {
             at: ticket.at,
             ttl: self.surroundings.times.ttl,
         };
-        let resumed = self.surroundings.neighbours.resume.ask(resume, PATIENCE);
+        let resumed = self.surroundings.neighbours.resume.ask(resume, STORE_TIMEOUT);
         ctx.wait(resumed.into_actor(self).map(move |resumed, actor, ctx| match resumed {
             Ok(Ok(Resumption::Resumed(stored))) => actor.look_for_answer(ticket, stored, ctx),
             Ok(Ok(Resumption::NotFound)) => {
@@ -75,7 +75,7 @@ impl SessionActor {
             return self.come_back(ticket, stored, None, ctx);
         };
         let find = FindGeneration { session_id: ticket.session_id, turn_id: newest };
-        let found = self.surroundings.neighbours.find_generation.ask(find, PATIENCE);
+        let found = self.surroundings.neighbours.find_generation.ask(find, STORE_TIMEOUT);
         ctx.wait(found.into_actor(self).map(move |found, actor, ctx| match found {
             // One that was refused gives no answer, whatever the store has of its question.
             Ok(generation) if generation.as_ref().is_none_or(|it| it.is_refused()) => {
@@ -94,12 +94,12 @@ impl SessionActor {
             return self.come_back(ticket, stored, None, ctx);
         };
         let answered_by = newest.answered_by.as_deref();
-        if answered_by.is_none_or(|name| self.surroundings.incarnation.knows_to_be_gone(name)) {
+        if answered_by.is_none_or(|name| self.surroundings.incarnation.is_dead(name)) {
             return self.mark_cut_off(ticket, stored, ctx);
         }
         let log = self.log.new(o!("turn_id" => newest.turn_id.to_string()));
         let follow = FollowElsewhere { session_id: ticket.session_id, turn: newest.clone(), log };
-        let followed = self.surroundings.neighbours.follow_elsewhere.ask(follow, PATIENCE);
+        let followed = self.surroundings.neighbours.follow_elsewhere.ask(follow, STORE_TIMEOUT);
         ctx.wait(followed.into_actor(self).map(move |followed, actor, ctx| match followed {
             Ok(generation) => actor.come_back(ticket, stored, Some(generation), ctx),
             Err(AskError::Timeout) => actor.refuse(&Refusal::new(ErrorCode::Overloaded), None, ctx),
@@ -111,8 +111,12 @@ impl SessionActor {
     fn mark_cut_off(&mut self, ticket: Ticket, mut stored: StoredSession, ctx: &mut SocketContext) {
         let Some(newest) = stored.turns.last_mut() else { return };
         newest.status = TurnStatus::Interrupted;
-        let mark = MarkInterrupted { turn_id: newest.turn_id, at: ticket.at, last_sign: newest.last_sign() };
-        let marked = self.surroundings.neighbours.mark_interrupted.ask(mark, PATIENCE);
+        let mark = MarkInterrupted {
+            turn_id: newest.turn_id,
+            at: ticket.at,
+            last_heartbeat: newest.last_heartbeat(),
+        };
+        let marked = self.surroundings.neighbours.mark_interrupted.ask(mark, STORE_TIMEOUT);
         // A store that does not take it leaves it to the next resumption.
         ctx.wait(marked.into_actor(self).map(move |_, actor, ctx| {
             actor.come_back(ticket, stored, None, ctx);
@@ -146,7 +150,7 @@ impl SessionActor {
         frame.resumed = true;
         frame.recovered = shown.is_some();
         frame.history = history;
-        frame.more = stored.more;
+        frame.more = stored.has_more;
         self.tell(&ServerFrame::Session(Box::new(frame)), ctx);
         if let Some(generation) = live {
             let missed = match shown {

@@ -153,7 +153,8 @@ impl Conversation {
     /// A session that begins.
     #[must_use]
     pub fn begin(limits: SessionLimits, system_tokens: u32, intake: &Intake) -> Self {
-        let nothing = StoredSession { epoch: 0, turns: Vec::new(), more: false, asked: Vec::new() };
+        let nothing =
+            StoredSession { epoch: 0, turns: Vec::new(), has_more: false, recent_questions: Vec::new() };
         Self::restored(limits, system_tokens, &nothing, intake)
     }
 
@@ -183,9 +184,9 @@ impl Conversation {
         let asked = turns.iter().filter_map(|turn| Some((turn.client_id.clone()?, turn.turn_id)));
         Self {
             epoch: stored.epoch,
-            window: RateWindow::restored(limits.requests_per_minute, stored.asked.iter().copied()),
+            window: RateWindow::restored(limits.requests_per_minute, stored.recent_questions.iter().copied()),
             asked: asked.collect(),
-            asked_before: stored.more,
+            asked_before: stored.has_more,
             last: turns.last().map(|turn| (turn.turn_id, Arc::clone(&turn.question.content))),
             history,
             budget,

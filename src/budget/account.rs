@@ -85,8 +85,8 @@ pub struct AddressDigest(pub [u8; 32]);
 pub struct AddressHasher([u8; 32]);
 
 impl AddressHasher {
-    /// Creates a hasher with a secret. All instances that share a store must use the same secret, also
-    /// after a restart; the API key serves as one.
+    /// Creates a hasher with a secret. All instances that share a store must use the same secret,
+    /// also after a restart; the API key serves as one.
     #[must_use]
     pub fn new(secret: &[u8]) -> Self {
         Self(

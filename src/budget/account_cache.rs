@@ -1,7 +1,7 @@
 //! The accounts of sessions and client addresses, as far as this process has loaded them.
 //!
-//! The store holds all accounts. The cache holds those needed to refuse a question without a query; an
-//! account that is not cached is loaded before its first question is sent.
+//! The store holds all accounts. The cache holds those needed to refuse a question without a query;
+//! an account that is not cached is loaded before its first question is sent.
 
 use std::collections::HashMap;
 
@@ -32,8 +32,8 @@ impl AccountCache {
         accounts.into_iter().filter(is_missing).collect()
     }
 
-    /// Caches an account. `stored` is what is used and reserved according to the store, including the
-    /// reservations of this process.
+    /// Caches an account. `stored` is what is used and reserved according to the store, including
+    /// the reservations of this process.
     pub fn insert_loaded(&mut self, account: Account, stored: Amount) {
         if self.entries.len() >= MAX_CACHED {
             self.entries.retain(|_, entry| entry.reserved != Amount::default());
@@ -64,8 +64,8 @@ impl AccountCache {
         entry.reserved = entry.reserved.saturating_add(amount);
     }
 
-    /// Replaces a reservation by the amount that was used. Does nothing for an evicted account, which
-    /// is correct in the store.
+    /// Replaces a reservation by the amount that was used. Does nothing for an evicted account,
+    /// which is correct in the store.
     pub fn settle(&mut self, account: Account, reserved: Amount, used: Amount) {
         if let Some(entry) = self.entries.get_mut(&account) {
             entry.reserved = entry.reserved.saturating_sub(reserved);

@@ -102,8 +102,8 @@ impl DayLedger {
         self.exhausted
     }
 
-    /// Starts a new account if `day` is later. An earlier day is ignored, because a clock that was set
-    /// back must not reset the account.
+    /// Starts a new account if `day` is later. An earlier day is ignored, because a clock that was
+    /// set back must not reset the account.
     fn advance_to(&mut self, day: Day) {
         if day > self.day {
             *self = Self { day, ..Self::new(self.limits) };

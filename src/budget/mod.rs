@@ -4,8 +4,8 @@
 //! the answer has ended, the amount it really used replaces the reservation. Concurrent questions
 //! therefore cannot overspend together, and a reservation that a crash leaves unsettled counts as
 //! used. The store keeps the same accounts and applies the same two steps in the transactions that
-//! store the question and the answer, so a restart loses nothing, and instances that share a database
-//! share the limits.
+//! store the question and the answer, so a restart loses nothing, and instances that share a
+//! database share the limits.
 //!
 //! | module | content |
 //! |---|---|

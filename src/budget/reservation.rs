@@ -14,7 +14,8 @@ use crate::domain::turn::Usage;
 use crate::limits::AddressKey;
 use crate::telemetry::metrics::BudgetMetrics;
 
-/// All accounts of this process. A mutex suffices, because every operation takes about a microsecond.
+/// All accounts of this process. A mutex suffices, because every operation takes about a
+/// microsecond.
 #[derive(Debug)]
 pub struct BudgetTracker {
     /// The limits of the accounts.
@@ -32,8 +33,8 @@ struct Accounts {
     cache: AccountCache,
 }
 
-/// The amount reserved for one answer. If it is dropped without being settled, for example by a panic,
-/// all of it counts as used.
+/// The amount reserved for one answer. If it is dropped without being settled, for example by a
+/// panic, all of it counts as used.
 #[derive(Debug)]
 pub struct Reservation {
     tracker: Arc<BudgetTracker>,
@@ -79,8 +80,8 @@ impl BudgetTracker {
         self.lock().cache.insert_loaded(account, stored);
     }
 
-    /// Marks the accounts of addresses and sessions as outdated, because another instance has charged
-    /// them as well.
+    /// Marks the accounts of addresses and sessions as outdated, because another instance has
+    /// charged them as well.
     pub fn invalidate(&self, accounts: &[Account]) {
         let mut locked = self.lock();
         accounts.iter().for_each(|account| locked.cache.invalidate(*account));
@@ -140,7 +141,8 @@ impl BudgetTracker {
         }
     }
 
-    /// Returns the amount of an answer's usage, with the reported cost or else the configured prices.
+    /// Returns the amount of an answer's usage, with the reported cost or else the configured
+    /// prices.
     #[must_use]
     pub fn used_amount(&self, usage: &Usage) -> Amount {
         let priced = self.prices.amount(usage.prompt_tokens, usage.completion_tokens);
@@ -190,8 +192,8 @@ impl BudgetTracker {
 }
 
 impl Reservation {
-    /// Reserves the maximum of another request for the same answer, because the previous request was
-    /// charged.
+    /// Reserves the maximum of another request for the same answer, because the previous request
+    /// was charged.
     ///
     /// # Errors
     /// [`LimitExceeded`] if an account has too little left.
@@ -204,8 +206,8 @@ impl Reservation {
         let amount = self.tracker.prices.amount(prompt_tokens, max_completion_tokens);
         let mut locked = self.tracker.lock();
         self.tracker.check_narrow_accounts(&locked, &self.accounts, now, amount)?;
-        // After midnight the extension still counts for the day of the question, whose limit no longer
-        // matters.
+        // After midnight the extension still counts for the day of the question, whose limit no
+        // longer matters.
         if Day::from_timestamp(now) == self.day {
             locked.day.reserve(now, amount)?;
         }

@@ -38,7 +38,7 @@ pub struct TableOccupancy {
     pub session_addresses: usize,
     /// Open connections.
     pub connections: u32,
-    /// Decisions made with the shared sketch so far, because a table was full. While this grows, clients may be
-    /// refused for requests of other addresses.
+    /// Decisions made with the shared sketch so far, because a table was full. While this grows,
+    /// clients may be refused for requests of other addresses.
     pub sketch_decisions: u64,
 }

@@ -3,8 +3,8 @@
 use std::error::Error;
 use std::fmt;
 
-/// Displays an error together with its causes, separated by colons. A cause that the error above it includes
-/// in its own message is not repeated.
+/// Displays an error together with its causes, separated by colons. A cause that the error above it
+/// includes in its own message is not repeated.
 #[derive(Debug)]
 pub struct ErrorChain<'a>(pub &'a (dyn Error + 'static));
 

@@ -48,8 +48,8 @@ pub struct PersistenceActor {
 }
 
 impl PersistenceActor {
-    /// Creates the actor and starts the writer task. Must be called on the thread of the actor, because the
-    /// connections belong to its runtime.
+    /// Creates the actor and starts the writer task. Must be called on the thread of the actor,
+    /// because the connections belong to its runtime.
     #[must_use]
     pub fn new(
         settings: &DatabaseSettings,

@@ -42,8 +42,8 @@ pub enum StorageError {
     /// `STORAGE_UNAVAILABLE`.
     #[error("the database failed")]
     Ambiguous(#[source] Cause),
-    /// The database will never accept the data. Clients see `STORAGE_UNAVAILABLE`; it is a bug of this
-    /// server.
+    /// The database will never accept the data. Clients see `STORAGE_UNAVAILABLE`; it is a bug of
+    /// this server.
     #[error("the database rejected the data")]
     Rejected(#[source] Cause),
     /// The code of this server panicked. Clients see `INTERNAL_ERROR`.
@@ -52,7 +52,8 @@ pub enum StorageError {
     /// The queue of writes is full. Clients see `STORAGE_UNAVAILABLE`.
     #[error("too many writes are queued")]
     BufferFull,
-    /// The write was still queued when its caller stopped waiting. Clients see `STORAGE_UNAVAILABLE`.
+    /// The write was still queued when its caller stopped waiting. Clients see
+    /// `STORAGE_UNAVAILABLE`.
     #[error("the write timed out in the queue")]
     TimedOut,
     /// The writer task has ended. Clients see `STORAGE_UNAVAILABLE`.
@@ -62,14 +63,15 @@ pub enum StorageError {
     /// `SESSION_NOT_FOUND`.
     #[error("a later connection owns the session, or the session was deleted")]
     Superseded,
-    /// A reservation would exceed a limit, counting all instances that share the database. Clients see
-    /// `BUDGET_EXCEEDED`.
+    /// A reservation would exceed a limit, counting all instances that share the database. Clients
+    /// see `BUDGET_EXCEEDED`.
     #[error("the budget of the {} would be exceeded", .0.as_str())]
     BudgetExceeded(BudgetScope),
     /// The turn has already ended, or it was deleted. Clients see `NO_SUCH_TURN`, or nothing.
     #[error("the turn has already ended, or was deleted")]
     Gone,
-    /// The session has a question with the same `id`. Clients see `DUPLICATE_ID` or the earlier answer.
+    /// The session has a question with the same `id`. Clients see `DUPLICATE_ID` or the earlier
+    /// answer.
     #[error("the session has another question with the same id")]
     DuplicateQuestion,
 }

@@ -95,7 +95,8 @@ pub struct LoadBudgetUsage {
 #[rtype(result = "Result<(), StorageError>")]
 pub struct SaveAnswer(pub AnswerRecord);
 
-/// Marks a turn as interrupted by a crash, unless its instance has written to it after `last_heartbeat`.
+/// Marks a turn as interrupted by a crash, unless its instance has written to it after
+/// `last_heartbeat`.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "Result<(), StorageError>")]
 pub struct MarkInterrupted {
@@ -154,8 +155,8 @@ pub struct ForgetSession {
 #[rtype(result = "Result<Duration, StorageError>")]
 pub struct CheckStorage;
 
-/// Returns the status of the writer without waiting for the database. The reply also proves that the actor
-/// processes messages.
+/// Returns the status of the writer without waiting for the database. The reply also proves that
+/// the actor processes messages.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "WriterReport")]
 pub struct CheckWriter;

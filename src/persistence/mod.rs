@@ -1,9 +1,10 @@
 //! The store: SQLite or PostgreSQL behind one actor.
 //!
-//! [`PersistenceActor`] receives the requests in [`messages`] and sends none. It owns the connection
-//! pool, so every connection is opened on its thread, and a bounded queue of writes, which the writer
-//! task commits in batches. A started read or write runs to completion even if the caller goes away.
-//! The actor stops with the process, after [`FlushStorage`](messages::FlushStorage).
+//! [`PersistenceActor`] receives the requests in [`messages`] and sends none. It owns the
+//! connection pool, so every connection is opened on its thread, and a bounded queue of writes,
+//! which the writer task commits in batches. A started read or write runs to completion even if the
+//! caller goes away. The actor stops with the process, after
+//! [`FlushStorage`](messages::FlushStorage).
 //!
 //! | module | content |
 //! |---|---|

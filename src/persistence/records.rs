@@ -43,8 +43,8 @@ pub struct StoredTurn {
     pub answer: Option<StoredMessage>,
     /// The reason if the answer failed.
     pub failure: Option<ErrorCode>,
-    /// The [`InstanceId`](crate::system::instance_id::InstanceId) of the server process that generates or
-    /// generated the answer.
+    /// The [`InstanceId`](crate::system::instance_id::InstanceId) of the server process that
+    /// generates or generated the answer.
     pub answered_by: Option<String>,
     /// The turn whose answer this turn replaces.
     pub regenerates: Option<TurnId>,
@@ -63,8 +63,8 @@ pub struct Feedback {
 }
 
 impl StoredTurn {
-    /// Returns the byte offset in the answer at which each delta ends, or `None` if the answer was stored
-    /// without offsets.
+    /// Returns the byte offset in the answer at which each delta ends, or `None` if the answer was
+    /// stored without offsets.
     #[must_use]
     pub fn delta_ends(&self) -> Option<Vec<usize>> {
         match &self.answer {
@@ -74,8 +74,8 @@ impl StoredTurn {
         }
     }
 
-    /// Returns when the instance that generates the answer last wrote to the turn. A running instance
-    /// saves a checkpoint every few seconds.
+    /// Returns when the instance that generates the answer last wrote to the turn. A running
+    /// instance saves a checkpoint every few seconds.
     #[must_use]
     pub fn last_heartbeat(&self) -> Timestamp {
         self.answer.as_ref().map_or(self.question.at, |answer| answer.at)
@@ -96,9 +96,9 @@ pub struct StoredMessage {
     pub citations: Vec<String>,
 }
 
-/// The amount to reserve for the answer to a question, in the transaction that stores the question. While
-/// the caller waits, a question that would exceed a limit is not stored. After that its answer is being
-/// generated already, so the amount is reserved even if it exceeds a limit.
+/// The amount to reserve for the answer to a question, in the transaction that stores the question.
+/// While the caller waits, a question that would exceed a limit is not stored. After that its
+/// answer is being generated already, so the amount is reserved even if it exceeds a limit.
 #[derive(Clone, Debug)]
 pub struct BudgetReservation {
     /// The accounts. That of a session is the session of the question.
@@ -139,7 +139,8 @@ pub struct AnswerRecord {
     pub at: Timestamp,
     /// Replaces the reservation; set when the answer has ended.
     pub settlement: Option<BudgetSettlement>,
-    /// The requests whose cost the model server has not reported yet; set when the answer has ended.
+    /// The requests whose cost the model server has not reported yet; set when the answer has
+    /// ended.
     pub pending_costs: Vec<PendingCost>,
 }
 
@@ -153,8 +154,8 @@ pub struct TranscriptPage {
 }
 
 impl TranscriptPage {
-    /// Returns the times of the session's questions after `since`, oldest first, or `None` if the page may
-    /// not contain all of them.
+    /// Returns the times of the session's questions after `since`, oldest first, or `None` if the
+    /// page may not contain all of them.
     #[must_use]
     pub fn asked_since(&self, since: Timestamp) -> Option<Vec<Timestamp>> {
         let is_older = |turn: &StoredTurn| turn.asked_at <= since;
@@ -231,8 +232,8 @@ pub struct PendingCosts {
 /// A change of a pending cost.
 #[derive(Clone, Copy, Debug)]
 pub enum PendingCostUpdate {
-    /// Ask again later. If several instances found the cost with the same number of attempts, the update
-    /// of one of them succeeds.
+    /// Ask again later. If several instances found the cost with the same number of attempts, the
+    /// update of one of them succeeds.
     Reschedule {
         /// The attempts that the caller found.
         expected_attempts: u32,

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::domain::clock::Timestamp;
 use crate::domain::component::Component;
+use crate::domain::error_chain::ErrorChain;
 use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::{ResumeToken, SessionId, TurnId};
 use crate::domain::turn::AnswerMode;
@@ -310,7 +311,7 @@ impl SessionActor {
     }
 
     pub(crate) fn storage_failed(&self, error: &StorageError, id: Option<String>, ctx: &mut SocketContext) {
-        warn!(self.log, "the store failed"; "cause" => %error);
+        warn!(self.log, "the store failed"; "cause" => %ErrorChain(error));
         let code = match error {
             StorageError::Panicked(_) => ErrorCode::InternalError,
             _ => ErrorCode::StorageUnavailable,

@@ -1,8 +1,8 @@
 //! The limit of open files (`RLIMIT_NOFILE`) and the number of connections that it permits.
 //!
-//! A server without free file descriptors cannot accept a connection, not even to reject it, so clients would
-//! wait without a response. Connections are therefore limited to what the descriptors suffice for, and excess
-//! ones are rejected with an error.
+//! A server without free file descriptors cannot accept a connection, not even to reject it, so
+//! clients would wait without a response. Connections are therefore limited to what the descriptors
+//! suffice for, and excess ones are rejected with an error.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use slog::{Logger, warn};
@@ -19,8 +19,8 @@ const PER_DATABASE_CONNECTION: u64 = 3;
 /// The descriptors for threads, timers, listeners, the log, operator connections and libraries.
 const OTHER_DESCRIPTORS: u64 = 256;
 
-/// The maximum number of connections that are not chats: pages, health checks, handshakes to be rejected. If
-/// there are few descriptors, they get at most one in [`NON_CHAT_SHARE`].
+/// The maximum number of connections that are not chats: pages, health checks, handshakes to be
+/// rejected. If there are few descriptors, they get at most one in [`NON_CHAT_SHARE`].
 const MAX_NON_CHAT: u64 = 512;
 
 /// See [`MAX_NON_CHAT`].
@@ -83,8 +83,9 @@ impl FdBudget {
     }
 }
 
-/// Raises the limit of open files of this process as far as necessary and permitted, and returns the number of
-/// connections that it suffices for. Logs a warning if these are fewer than `MAX_CONNECTIONS`.
+/// Raises the limit of open files of this process as far as necessary and permitted, and returns
+/// the number of connections that it suffices for. Logs a warning if these are fewer than
+/// `MAX_CONNECTIONS`.
 ///
 /// # Errors
 /// [`FdLimitTooLow`].
@@ -98,7 +99,8 @@ pub fn raise_nofile_limit(settings: &Settings, log: &Logger) -> Result<Connectio
     Ok(caps)
 }
 
-/// Raises the limit if it is below `wanted`, and returns the resulting limit; `None` means unlimited.
+/// Raises the limit if it is below `wanted`, and returns the resulting limit; `None` means
+/// unlimited.
 fn raise(wanted: u64) -> Option<u64> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current.is_none_or(|current| current >= wanted) {

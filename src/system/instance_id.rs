@@ -1,10 +1,10 @@
-//! Identifies this process, so that other instances can tell whether the owner of an unfinished turn is still
-//! alive.
+//! Identifies this process, so that other instances can tell whether the owner of an unfinished
+//! turn is still alive.
 //!
-//! An id consists of the boot id of the machine, the PID namespace, the PID and the start time of the process.
-//! Processes that share the first two can check each other. All others rely on heartbeats (see the messages of
-//! the `llm` module). Where the system does not provide this information, as on anything but Linux, the id is
-//! random, and other processes cannot check it.
+//! An id consists of the boot id of the machine, the PID namespace, the PID and the start time of
+//! the process. Processes that share the first two can check each other. All others rely on
+//! heartbeats (see the messages of the `llm` module). Where the system does not provide this
+//! information, as on anything but Linux, the id is random, and other processes cannot check it.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,8 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub struct InstanceId {
     name: Arc<str>,
-    /// The prefix of the name that processes share which can check each other, including the trailing slash.
+    /// The prefix of the name that processes share which can check each other, including the
+    /// trailing slash.
     host_scope: Option<Arc<str>>,
 }
 
@@ -38,8 +39,8 @@ impl InstanceId {
         Arc::clone(&self.name)
     }
 
-    /// Returns true if the named process has exited, or is this process. In both cases it does not work on
-    /// anything that this process does not know about.
+    /// Returns true if the named process has exited, or is this process. In both cases it does not
+    /// work on anything that this process does not know about.
     #[must_use]
     pub fn is_dead(&self, name: &str) -> bool {
         if *self.name == *name {
@@ -60,8 +61,8 @@ fn host_scope() -> Option<String> {
 /// Returns the start time of a process in clock ticks since boot, or `None` if it does not run.
 fn start_time(pid: u32) -> Option<String> {
     let stat = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).ok()?;
-    // The command name, in parentheses, may contain anything. After it come the state and, as the twentieth
-    // field, the start time.
+    // The command name, in parentheses, may contain anything. After it come the state and, as the
+    // twentieth field, the start time.
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_whitespace();
     let has_exited = matches!(fields.next()?, "Z" | "X");

@@ -6,8 +6,9 @@ use std::time::Duration;
 /// The number of buckets with a finite bound.
 const BOUNDS: usize = 14;
 
-/// The first bound is 2^10 nanoseconds, about a microsecond. Each further bound is four times the previous one;
-/// the last is about 69 seconds. With powers of two, a bucket is found from the number of leading zeros.
+/// The first bound is 2^10 nanoseconds, about a microsecond. Each further bound is four times the
+/// previous one; the last is about 69 seconds. With powers of two, a bucket is found from the
+/// number of leading zeros.
 const FIRST_EXPONENT: u32 = 10;
 
 /// A histogram with buckets that grow by a factor of four.
@@ -32,7 +33,8 @@ impl LogHistogram {
     /// Adds a duration.
     pub fn record(&self, duration: Duration) {
         let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        // The bit length of `nanos - 1`, so that a duration equal to a bound belongs to the bucket below it.
+        // The bit length of `nanos - 1`, so that a duration equal to a bound belongs to the bucket
+        // below it.
         let bits = u64::BITS - nanos.saturating_sub(1).leading_zeros();
         let index = usize::try_from(bits.saturating_sub(FIRST_EXPONENT).div_ceil(2)).unwrap_or(BOUNDS);
         if let Some(bucket) = self.buckets.get(index.min(BOUNDS)) {

@@ -9,7 +9,8 @@ use slog_async::{AsyncCore, AsyncError, AsyncGuard};
 
 use crate::telemetry::metrics::Metrics;
 
-/// The capacity of the queue in lines. Further lines are dropped and counted, in the metrics and in the log.
+/// The capacity of the queue in lines. Further lines are dropped and counted, in the metrics and in
+/// the log.
 const QUEUE_LINES: usize = 8192;
 
 /// What to log, and how.
@@ -41,7 +42,8 @@ pub struct Logging {
     _drain: AsyncGuard,
 }
 
-/// Starts the log. Also receives the lines of libraries (`log`, `tracing`) of level `warn` and above.
+/// Starts the log. Also receives the lines of libraries (`log`, `tracing`) of level `warn` and
+/// above.
 #[must_use]
 pub fn start(options: &LoggerOptions, metrics: &Metrics) -> Logging {
     let is_human = match options.format {

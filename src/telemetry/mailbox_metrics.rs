@@ -47,15 +47,16 @@ struct ReceiverCounters {
 
 impl MailboxRegistry {
     /// Returns the metrics of one message type in the mailboxes of one actor type, which is created
-    /// on first use. `capacity` is the capacity of each of those mailboxes, in messages of any type.
+    /// on first use. `capacity` is the capacity of each of those mailboxes, in messages of any
+    /// type.
     #[must_use]
     pub fn get_or_create<M>(&self, actor: &'static str, capacity: usize) -> &'static MailboxMetrics {
         let message = short_name::<M>();
         let mut metrics = self.metrics.lock().unwrap_or_else(PoisonError::into_inner);
         metrics.entry((actor, message)).or_insert_with(|| {
             let (sender, receiver) = (SenderCounters::default(), ReceiverCounters::default());
-            // One per message type for the lifetime of the process. Reference counting would cost each
-            // message more than the counters do.
+            // One per message type for the lifetime of the process. Reference counting would cost
+            // each message more than the counters do.
             Box::leak(Box::new(MailboxMetrics { actor, message, capacity, sender, receiver }))
         })
     }
@@ -137,7 +138,8 @@ impl MailboxMetrics {
     /// Returns the number of queued messages.
     #[must_use]
     pub fn depth(&self) -> u64 {
-        // Read in this order, so that a concurrent message makes the result too high rather than negative.
+        // Read in this order, so that a concurrent message makes the result too high rather than
+        // negative.
         let removed = self.receiver.dropped.load(Ordering::Relaxed) + self.wait_times().count();
         self.enqueued().saturating_sub(removed)
     }

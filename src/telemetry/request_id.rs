@@ -19,7 +19,8 @@ pub fn accept_or_generate(sent: Option<&str>) -> Arc<str> {
     }
 }
 
-/// Allows letters, digits and `-_.:`, so that an id can be searched for and cannot forge a log line.
+/// Allows letters, digits and `-_.:`, so that an id can be searched for and cannot forge a log
+/// line.
 fn is_valid(id: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':');
     (1..=MAX_BYTES).contains(&id.len()) && id.bytes().all(is_allowed)

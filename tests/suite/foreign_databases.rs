@@ -1,4 +1,5 @@
-//! Databases with an unknown schema or with the tables of another program are refused and left unchanged.
+//! Databases with an unknown schema or with the tables of another program are refused and left
+//! unchanged.
 
 use std::path::Path;
 
@@ -6,7 +7,8 @@ use crate::on_both_stores;
 use crate::support::process::{Output, run_to_end};
 use crate::support::stores::{FreshStore, Store};
 
-/// The schema of development versions before the first release, as far as it differs from the current one.
+/// The schema of development versions before the first release, as far as it differs from the
+/// current one.
 const EARLIER_SCHEMA: &str = "
     CREATE TABLE __diesel_schema_migrations (
         version VARCHAR(50) PRIMARY KEY NOT NULL, run_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP
@@ -59,7 +61,8 @@ async fn run(store: &FreshStore, command: &str) -> Output {
     run_to_end(&[command], &settings).await
 }
 
-/// Checks that every command that needs the schema refuses the database with a message that contains `words`.
+/// Checks that every command that needs the schema refuses the database with a message that
+/// contains `words`.
 async fn assert_refused(store: &FreshStore, words: &[&str]) {
     for command in ["serve", "migrate", "check"] {
         let output = run(store, command).await;

@@ -112,11 +112,11 @@ on_both_stores! {
         stop_one(&server, &upstream).await;
         let counted = store.number(TOKENS).await;
         until_stored(&store, "SELECT count(*) FROM pending_costs WHERE attempts = 1", 1).await;
-        assert_eq!(outcomes(&server, "untold").await, 1.0);
+        assert_eq!(outcomes(&server, "failed").await, 1.0);
         upstream.document("/generation", 200, json!({"data": {"id": "gen-9", "total_cost": 1e300}}));
         store.execute("UPDATE pending_costs SET attempts = 19").await;
         until_stored(&store, OWED, 0).await;
-        assert_eq!((store.number(TOKENS).await, outcomes(&server, "given_up").await), (counted, 1.0));
+        assert_eq!((store.number(TOKENS).await, outcomes(&server, "abandoned").await), (counted, 1.0));
         let given_up = |line: &Value| line["msg"] == "the cost of a request that was broken off stays as it was counted";
         assert_eq!(server.wait_for_log("that it is given up", given_up).await["source_id"], "gen-9");
     }

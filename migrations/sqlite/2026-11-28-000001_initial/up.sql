@@ -1,5 +1,5 @@
--- Ids are UUIDv7 as text. Times are milliseconds since 1970-01-01 (UTC), days are counted from 1970-01-01, and
--- costs are billionths of a US dollar.
+-- Ids are UUIDv7 as text. Times are milliseconds since 1970-01-01 (UTC), days are counted from
+-- 1970-01-01, and costs are billionths of a US dollar.
 
 CREATE TABLE sessions (
     id TEXT NOT NULL PRIMARY KEY,
@@ -68,8 +68,8 @@ CREATE TABLE daily_budgets (
     cost_nanodollars INTEGER NOT NULL
 ) STRICT;
 
--- Used and reserved amounts of the answers to a client address on a day. The digest is keyed, and the key is not
--- stored. The rows of earlier days are deleted.
+-- Used and reserved amounts of the answers to a client address on a day. The digest is keyed, and
+-- the key is not stored. The rows of earlier days are deleted.
 CREATE TABLE address_budgets (
     day INTEGER NOT NULL,
     address_digest BLOB NOT NULL,
@@ -78,8 +78,8 @@ CREATE TABLE address_budgets (
     PRIMARY KEY (day, address_digest)
 ) STRICT, WITHOUT ROWID;
 
--- Requests whose cost the model server has not reported yet, with the estimate that is charged until then. They do
--- not reference a turn, because a deleted conversation was paid for as well.
+-- Requests whose cost the model server has not reported yet, with the estimate that is charged
+-- until then. They do not reference a turn, because a deleted conversation was paid for as well.
 CREATE TABLE pending_costs (
     turn_id TEXT NOT NULL,
     -- The id that the model server gave the request.

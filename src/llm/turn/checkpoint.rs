@@ -6,6 +6,7 @@ use slog::warn;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::domain::clock::Timestamp;
+use crate::domain::error_chain::ErrorChain;
 use crate::domain::turn::{TurnStatus, Usage};
 use crate::llm::messages::AskModel;
 use crate::llm::stream::generation::Generation;
@@ -68,7 +69,9 @@ impl Answering {
         match self.save_answer.ask(SaveAnswer(record), PARTIAL_PATIENCE).await {
             Ok(Ok(())) => return Saved::Kept,
             Ok(Err(StorageError::Gone)) => return Saved::Gone,
-            Ok(Err(error)) => warn!(ask.log, "an unfinished answer could not be saved"; "cause" => %error),
+            Ok(Err(error)) => {
+                warn!(ask.log, "an unfinished answer could not be saved"; "cause" => %ErrorChain(&error));
+            }
             Err(error) => warn!(ask.log, "an unfinished answer could not be saved"; "cause" => %error),
         }
         Saved::NotNow

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::budget::{Amount, BudgetTracker, LimitExceeded, Reservation};
 use crate::domain::clock::Timestamp;
 use crate::domain::component::Component;
+use crate::domain::error_chain::ErrorChain;
 use crate::domain::error_code::ErrorCode;
 use crate::domain::failure::Failure;
 use crate::domain::turn::{AnswerMode, TurnStatus, Usage};
@@ -327,7 +328,7 @@ impl Answering {
                 false
             }
             Ok(Err(error)) => {
-                error!(ask.log, "the answer could not be stored"; "cause" => %error);
+                error!(ask.log, "the answer could not be stored"; "cause" => %ErrorChain(&error));
                 false
             }
             Err(_) => {

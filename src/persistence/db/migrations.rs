@@ -1,4 +1,5 @@
-//! Migrations: brings a database to the schema of this version, and refuses databases it does not know.
+//! Migrations: brings a database to the schema of this version, and refuses databases it does not
+//! know.
 
 use std::collections::HashSet;
 
@@ -17,16 +18,16 @@ use crate::settings::DatabaseUrl;
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 
-/// Held while migrating, so that instances that start at the same time migrate one after another. The number
-/// is arbitrary, but must not be used for another purpose.
+/// Held while migrating, so that instances that start at the same time migrate one after another.
+/// The number is arbitrary, but must not be used for another purpose.
 const ADVISORY_LOCK: &str = "SELECT pg_advisory_lock(7229311560923117)";
 
 /// The tables of an SQLite database, except its own and those of the migrations.
 const SQLITE_TABLES: &str = "SELECT name FROM sqlite_master WHERE type = 'table' \
      AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND name <> '__diesel_schema_migrations' ORDER BY name";
 
-/// The tables in the schema that a connection to PostgreSQL creates tables in, except those of extensions
-/// and of the migrations.
+/// The tables in the schema that a connection to PostgreSQL creates tables in, except those of
+/// extensions and of the migrations.
 const POSTGRES_TABLES: &str = "SELECT relname::text AS name FROM pg_class \
      WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p') \
      AND relname <> '__diesel_schema_migrations' \
@@ -84,8 +85,8 @@ struct Table {
     name: String,
 }
 
-/// Connects and counts the pending migrations. Creates nothing except the table of migrations. Requires a
-/// multi-threaded runtime, as [`migrate`] does.
+/// Connects and counts the pending migrations. Creates nothing except the table of migrations.
+/// Requires a multi-threaded runtime, as [`migrate`] does.
 ///
 /// # Errors
 /// [`MigrationError`].
@@ -108,8 +109,8 @@ pub async fn inspect(url: &DatabaseUrl) -> Result<Inspected, MigrationError> {
     }
 }
 
-/// Applies the pending migrations. Requires a multi-threaded runtime, because the library blocks its thread;
-/// must be called before any actor starts.
+/// Applies the pending migrations. Requires a multi-threaded runtime, because the library blocks
+/// its thread; must be called before any actor starts.
 ///
 /// # Errors
 /// [`MigrationError`].
@@ -168,8 +169,9 @@ where
     Ok(Inspected { pending: pending.len() })
 }
 
-/// Refuses a database with unknown migrations, and one with tables but without migrations. The tables must
-/// have been read before: if another instance migrates meanwhile, its migrations are found here.
+/// Refuses a database with unknown migrations, and one with tables but without migrations. The
+/// tables must have been read before: if another instance migrates meanwhile, its migrations are
+/// found here.
 fn check_origin<H, B>(
     harness: &mut H,
     migrations: &EmbeddedMigrations,

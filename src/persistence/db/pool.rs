@@ -2,8 +2,8 @@
 //!
 //! A query is an expression that works on the connections of both databases;
 //! [`run_statement!`](run_statement) compiles it for each. An operation is one or more queries. On
-//! PostgreSQL it is awaited in place. On SQLite the whole operation runs on a blocking thread, because
-//! changing the thread for every query would cost more than most queries.
+//! PostgreSQL it is awaited in place. On SQLite the whole operation runs on a blocking thread,
+//! because changing the thread for every query would cost more than most queries.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,9 +32,9 @@ use crate::supervision::{catch, caught};
 /// The timeout for opening a connection or waiting for a free one.
 const CHECKOUT_TIMEOUT: Duration = STORE_TIMEOUT;
 
-/// The messages of SQLite when it cannot write its file although it may still read it: another process holds
-/// a lock, or the disk is full, read-only or gone. Diesel reports these errors with the kind `Unknown` and
-/// without the error code of SQLite, so that only the text tells them apart.
+/// The messages of SQLite when it cannot write its file although it may still read it: another
+/// process holds a lock, or the disk is full, read-only or gone. Diesel reports these errors with
+/// the kind `Unknown` and without the error code of SQLite, so that only the text tells them apart.
 const SQLITE_OUTAGE_MESSAGES: [&str; 5] = [
     "database is locked",
     "database or disk is full",
@@ -132,8 +132,9 @@ impl Pool {
         PoolState { open: state.connections, idle: state.idle_connections }
     }
 
-    /// Runs a read-only operation. On PostgreSQL a failed one is retried once, because a connection that was
-    /// just closed is detected only when it is used, and does not mean that the database is unavailable.
+    /// Runs a read-only operation. On PostgreSQL a failed one is retried once, because a connection
+    /// that was just closed is detected only when it is used, and does not mean that the database
+    /// is unavailable.
     pub(crate) async fn read<R, F>(&self, operation: F) -> Result<R, StorageError>
     where
         F: AsyncFn(&mut Connection) -> Result<R, DieselError> + Send + Sync + 'static,
@@ -154,9 +155,9 @@ impl Pool {
         }
     }
 
-    /// Runs one operation. Once started it should not be dropped, so call this from a task that is not
-    /// cancelled. If the operation fails or panics, its connection to PostgreSQL is discarded together with
-    /// its transaction.
+    /// Runs one operation. Once started it should not be dropped, so call this from a task that is
+    /// not cancelled. If the operation fails or panics, its connection to PostgreSQL is discarded
+    /// together with its transaction.
     pub(crate) async fn run<R, F>(&self, operation: F) -> Result<R, StorageError>
     where
         F: AsyncFnOnce(&mut Connection) -> Result<R, DieselError> + Send + 'static,
@@ -241,8 +242,9 @@ async fn open_sqlite(path: &str) -> ConnectionResult<SqliteConn> {
 
 async fn open_postgres(url: &str) -> ConnectionResult<AsyncPgConnection> {
     let mut connection = postgres::open(url).await?;
-    // Overrides the defaults of the database and the role. A blocked statement can then be recognized by its
-    // duration, and the transaction of a lost connection does not keep its locks until TCP notices.
+    // Overrides the defaults of the database and the role. A blocked statement can then be
+    // recognized by its duration, and the transaction of a lost connection does not keep its locks
+    // until TCP notices.
     let setup = format!(
         "SET statement_timeout = {}; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = {}; \
          SET application_name = 'resume-chatbot'",

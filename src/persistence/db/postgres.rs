@@ -13,13 +13,13 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::domain::error_chain::ErrorChain;
 
-/// A connection without any network traffic is closed after this time. The operating system's default is a
-/// quarter of an hour, during which all writes would wait.
+/// A connection without any network traffic is closed after this time. The operating system's
+/// default is a quarter of an hour, during which all writes would wait.
 const NETWORK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Opens a connection. `sslmode=require` (or `verify-full`, which means the same here) encrypts it and
-/// verifies the certificate of the server with the authorities of the system; otherwise it is not encrypted.
-/// The driver of the connection runs on the calling runtime.
+/// Opens a connection. `sslmode=require` (or `verify-full`, which means the same here) encrypts it
+/// and verifies the certificate of the server with the authorities of the system; otherwise it is
+/// not encrypted. The driver of the connection runs on the calling runtime.
 pub(crate) async fn open(url: &str) -> ConnectionResult<AsyncPgConnection> {
     let mut config: Config = normalize_sslmode(url).parse().map_err(bad_connection)?;
     // Options in the URL take precedence.

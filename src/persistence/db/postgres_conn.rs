@@ -1,8 +1,8 @@
 //! Connections to PostgreSQL with a response timeout and a health state.
 //!
-//! Checking every connection would add a round trip to each operation, so recently used ones are trusted
-//! until one fails. A connection that stops responding, for example behind a dead proxy, is discarded, and
-//! so are the idle connections that were last used before.
+//! Checking every connection would add a round trip to each operation, so recently used ones are
+//! trusted until one fails. A connection that stops responding, for example behind a dead proxy, is
+//! discarded, and so are the idle connections that were last used before.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -16,8 +16,8 @@ use tokio::time::{Instant, timeout};
 
 use crate::persistence::timeouts::STORE_TIMEOUT;
 
-/// PostgreSQL cancels a statement after this time. No statement of this crate takes that long unless it is
-/// blocked, for example on an abandoned lock.
+/// PostgreSQL cancels a statement after this time. No statement of this crate takes that long
+/// unless it is blocked, for example on an abandoned lock.
 pub(crate) const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A connection that does not respond to a statement for this time is discarded.
@@ -26,8 +26,8 @@ pub(crate) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3 * STATEMENT_
 /// The timeout of a liveness check. It leaves the caller time to open another connection.
 const LIVENESS_CHECK_TIMEOUT: Duration = Duration::from_secs(STORE_TIMEOUT.as_secs() / 2);
 
-/// A connection that was used this recently is not checked. A connection that the database has closed is
-/// detected without a check.
+/// A connection that was used this recently is not checked. A connection that the database has
+/// closed is detected without a check.
 const RECENTLY_USED: Duration = Duration::from_millis(500);
 
 /// A connection with its health.
@@ -70,8 +70,9 @@ pub(crate) enum ConnHealth {
 }
 
 impl ConnHealth {
-    /// Awaits the response to a statement, for at most [`RESPONSE_TIMEOUT`]. A statement that fails after
-    /// [`STATEMENT_TIMEOUT`] was blocked inside the database, which counts as an outage as well.
+    /// Awaits the response to a statement, for at most [`RESPONSE_TIMEOUT`]. A statement that fails
+    /// after [`STATEMENT_TIMEOUT`] was blocked inside the database, which counts as an outage as
+    /// well.
     pub(crate) async fn with_timeout<R>(
         &mut self,
         query: impl Future<Output = QueryResult<R>>,
@@ -116,7 +117,8 @@ pub(crate) struct PgConnManager {
 struct HealthHints {
     /// When a connection last failed. Those that were used before are checked.
     suspect_at: Option<Instant>,
-    /// When a connection last got no response. Those that were used before are discarded without a check.
+    /// When a connection last got no response. Those that were used before are discarded without a
+    /// check.
     unresponsive_at: Option<Instant>,
 }
 
@@ -182,7 +184,8 @@ mod tests {
 
     use super::*;
 
-    /// Returns the error of a statement that PostgreSQL cancels after `time`, and the health afterwards.
+    /// Returns the error of a statement that PostgreSQL cancels after `time`, and the health
+    /// afterwards.
     async fn fail_after(time: Duration) -> (DieselError, ConnHealth) {
         let mut health = ConnHealth::Healthy;
         let cancelled = async {

@@ -1,7 +1,8 @@
-//! The tables, declared once for both databases. A test compares this file with the migrations of each.
+//! The tables, declared once for both databases. A test compares this file with the migrations of
+//! each.
 //!
-//! Columns ending in `_ms` are milliseconds since 1970-01-01 (UTC). Days are counted from 1970-01-01 (UTC).
-//! Columns ending in `_nanodollars` are billionths of a US dollar.
+//! Columns ending in `_ms` are milliseconds since 1970-01-01 (UTC). Days are counted from
+//! 1970-01-01 (UTC). Columns ending in `_nanodollars` are billionths of a US dollar.
 
 /// SQL types that the two databases spell differently.
 pub mod sql_types {
@@ -22,8 +23,8 @@ diesel::table! {
         id -> Id,
         /// SHA-256 of the resume token.
         token_hash -> Binary,
-        /// Incremented by each connection that takes the session over; connections with a lower epoch cannot
-        /// write.
+        /// Incremented by each connection that takes the session over; connections with a lower
+        /// epoch cannot write.
         epoch -> BigInt,
         /// When the session started.
         created_at_ms -> BigInt,

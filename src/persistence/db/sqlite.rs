@@ -8,8 +8,8 @@ use std::path::Path;
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, ConnectionError, ConnectionResult, SqliteConnection};
 
-/// Waits for the writes of other processes, lets readers and a writer work concurrently, makes commits
-/// survive a power failure, and checks references.
+/// Waits for the writes of other processes, lets readers and a writer work concurrently, makes
+/// commits survive a power failure, and checks references.
 const SETUP: &str = "PRAGMA busy_timeout = 2000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
      PRAGMA foreign_keys = ON;";
 
@@ -21,8 +21,8 @@ pub(crate) fn open(path: &str) -> ConnectionResult<SqliteConnection> {
     Ok(connection)
 }
 
-/// Creates the file with permissions for its owner only, because it will contain what visitors write. SQLite
-/// gives its auxiliary files the same permissions.
+/// Creates the file with permissions for its owner only, because it will contain what visitors
+/// write. SQLite gives its auxiliary files the same permissions.
 fn create_private(path: &Path) -> ConnectionResult<()> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => {

@@ -1,5 +1,5 @@
-//! The budget accounts in the store: reservations and settlements, in the transactions that store the question
-//! and the answer.
+//! The budget accounts in the store: reservations and settlements, in the transactions that store
+//! the question and the answer.
 
 use std::collections::HashMap;
 
@@ -59,8 +59,8 @@ impl Change {
     }
 }
 
-/// Applies a change to the row of an account in one statement, so that concurrent instances cannot exceed a
-/// limit together. Evaluates to whether the row was changed.
+/// Applies a change to the row of an account in one statement, so that concurrent instances cannot
+/// exceed a limit together. Evaluates to whether the row was changed.
 macro_rules! update_account {
     ($connection:expr, $change:expr, $table:ident, $row:expr) => {{
         let row = $row
@@ -105,8 +105,8 @@ pub(crate) async fn load(
     Ok(loaded)
 }
 
-/// Reserves an amount in all of its accounts. If one of them would exceed an enforced limit, reserves nothing
-/// and returns its scope.
+/// Reserves an amount in all of its accounts. If one of them would exceed an enforced limit,
+/// reserves nothing and returns its scope.
 pub(crate) async fn reserve(
     connection: &mut Connection,
     reservation: &BudgetReservation,
@@ -118,8 +118,8 @@ pub(crate) async fn reserve(
     reserve_charges(connection, &charges, policy).await
 }
 
-/// Makes all reservations with one statement per account, or none if a limit would be exceeded. Returns whether
-/// they were made. All must have the same policy.
+/// Makes all reservations with one statement per account, or none if a limit would be exceeded.
+/// Returns whether they were made. All must have the same policy.
 pub(crate) async fn reserve_together(
     connection: &mut Connection,
     reservations: &[&BudgetReservation],
@@ -163,8 +163,9 @@ async fn reserve_charges(
     Ok(None)
 }
 
-/// Replaces a reservation by the used amount. Must be done only once, in the transaction that ends the turn.
-/// The account of a deleted session, or of an address on an earlier day, no longer exists.
+/// Replaces a reservation by the used amount. Must be done only once, in the transaction that ends
+/// the turn. The account of a deleted session, or of an address on an earlier day, no longer
+/// exists.
 pub(crate) async fn settle(connection: &mut Connection, settlement: &BudgetSettlement) -> QueryResult<()> {
     for account in &settlement.accounts {
         update(connection, *account, Change::replace(settlement.reserved, settlement.used)).await?;
@@ -188,8 +189,8 @@ async fn update(connection: &mut Connection, account: Account, change: Change) -
     })
 }
 
-/// Creates the row of an account if it does not exist. A session has its own columns. The first account of an
-/// address on a day also deletes those of earlier days.
+/// Creates the row of an account if it does not exist. A session has its own columns. The first
+/// account of an address on a day also deletes those of earlier days.
 async fn create_account(connection: &mut Connection, account: Account) -> QueryResult<()> {
     match account {
         Account::Day(day) => {
@@ -218,8 +219,8 @@ async fn create_account(connection: &mut Connection, account: Account) -> QueryR
     Ok(())
 }
 
-/// Converts tokens or nanodollars to a `BigInt` column. Values are capped far below the maximum of the column,
-/// so that the sums of a day cannot overflow it.
+/// Converts tokens or nanodollars to a `BigInt` column. Values are capped far below the maximum of
+/// the column, so that the sums of a day cannot overflow it.
 pub(crate) fn amount_to_column(amount: u64) -> i64 {
     const MAX: i64 = i64::MAX / 1_000_000;
     i64::try_from(amount).unwrap_or(MAX).min(MAX)

@@ -1,8 +1,10 @@
-//! Pending costs: the estimates that are charged until the model server reports the cost of a request.
+//! Pending costs: the estimates that are charged until the model server reports the cost of a
+//! request.
 //!
-//! A row is inserted with the answer of its turn, and deleted in the transaction that corrects the accounts.
-//! Its deletion therefore proves that no other instance has corrected them. A row references no turn, because
-//! a deleted conversation was paid for as well, and it contains no text of visitors.
+//! A row is inserted with the answer of its turn, and deleted in the transaction that corrects the
+//! accounts. Its deletion therefore proves that no other instance has corrected them. A row
+//! references no turn, because a deleted conversation was paid for as well, and it contains no text
+//! of visitors.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;

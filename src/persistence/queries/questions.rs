@@ -1,8 +1,8 @@
 //! Stores questions and opens their turns, with a constant number of statements for a whole batch.
 //!
-//! On PostgreSQL each step inserts all rows with one statement, whose parameters are arrays, so that its text
-//! does not depend on the number of rows. SQLite runs in this process, where a prepared statement for each row
-//! is just as fast.
+//! On PostgreSQL each step inserts all rows with one statement, whose parameters are arrays, so
+//! that its text does not depend on the number of rows. SQLite runs in this process, where a
+//! prepared statement for each row is just as fast.
 
 use std::collections::HashSet;
 
@@ -72,8 +72,8 @@ impl<'a> Candidate<'a> {
     }
 }
 
-/// Opens a turn for each question whose connection still owns the session and whose accounts have room for the
-/// answer. Each session may occur only once. Idempotent.
+/// Opens a turn for each question whose connection still owns the session and whose accounts have
+/// room for the answer. Each session may occur only once. Idempotent.
 pub(crate) async fn save(
     connection: &mut Connection,
     questions: impl Iterator<Item = QuestionToSave<'_>>,
@@ -81,8 +81,8 @@ pub(crate) async fn save(
     let mut candidates: Vec<Candidate<'_>> = questions.map(Candidate::new).collect();
     let owned = touch_sessions(connection, &candidates).await?;
     for candidate in candidates.iter_mut().filter(|candidate| !owned.contains(&candidate.session_key())) {
-        // If an earlier commit succeeded but the reply was lost, the turn already exists; a later connection
-        // may also own the session by now.
+        // If an earlier commit succeeded but the reply was lost, the turn already exists; a later
+        // connection may also own the session by now.
         candidate.outcome = Some(done_if_stored(connection, candidate, WriteOutcome::Superseded).await?);
     }
     let inserted = insert_turns(connection, &open(&candidates)).await?;
@@ -116,7 +116,8 @@ fn id_set(rows: Vec<ReturnedId>) -> HashSet<Key> {
     rows.into_iter().map(|row| row.id).collect()
 }
 
-/// Sets the time at which the sessions were last seen. Returns those that the connection still owns.
+/// Sets the time at which the sessions were last seen. Returns those that the connection still
+/// owns.
 async fn touch_sessions(
     connection: &mut Connection,
     candidates: &[Candidate<'_>],
@@ -209,8 +210,8 @@ async fn done_if_stored(
     Ok(if count == 0 { otherwise } else { WriteOutcome::Done })
 }
 
-/// Reserves the budgets of the answers, and deletes the turns of refused questions. Tries all reservations
-/// together first.
+/// Reserves the budgets of the answers, and deletes the turns of refused questions. Tries all
+/// reservations together first.
 async fn reserve_budgets(connection: &mut Connection, candidates: &mut [Candidate<'_>]) -> QueryResult<()> {
     let reserving = || {
         candidates

@@ -12,9 +12,9 @@ use crate::persistence::db::schema::sessions;
 use crate::persistence::messages::{Epochs, FindEpochs, ResumeSession};
 use crate::persistence::records::WriteOutcome;
 
-/// Takes each session over for a new connection, unless it is unknown, expired, or the token is wrong. Uses
-/// two statements for any number of requests; each session may occur only once. The token of an unknown
-/// session is compared like a wrong one, so that both take the same time.
+/// Takes each session over for a new connection, unless it is unknown, expired, or the token is
+/// wrong. Uses two statements for any number of requests; each session may occur only once. The
+/// token of an unknown session is compared like a wrong one, so that both take the same time.
 pub(crate) async fn claim(
     connection: &mut Connection,
     requests: &[&ResumeSession],

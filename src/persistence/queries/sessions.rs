@@ -43,8 +43,8 @@ pub(crate) async fn is_owned(
     Ok(owned > 0)
 }
 
-/// Deletes a session with its turns, messages and feedback. A retry returns [`WriteOutcome::NotFound`], which
-/// callers treat as success.
+/// Deletes a session with its turns, messages and feedback. A retry returns
+/// [`WriteOutcome::NotFound`], which callers treat as success.
 pub(crate) async fn delete(connection: &mut Connection, forget: &ForgetSession) -> QueryResult<WriteOutcome> {
     let session = sessions::table.find(Key(forget.session_id.0));
     let count = session.count();
@@ -66,8 +66,8 @@ pub(crate) enum SecureDelete {
     Off,
 }
 
-/// Makes SQLite overwrite deleted content, which otherwise stays in the file until the space is reused.
-/// Enabled only for deletions, because every checkpoint of an answer frees pages as well.
+/// Makes SQLite overwrite deleted content, which otherwise stays in the file until the space is
+/// reused. Enabled only for deletions, because every checkpoint of an answer frees pages as well.
 pub(crate) async fn set_secure_delete(connection: &mut Connection, mode: SecureDelete) -> QueryResult<()> {
     let Connection::Sqlite(conn) = connection else { return Ok(()) };
     let pragma = match mode {

@@ -16,14 +16,14 @@ use crate::persistence::messages::MarkInterrupted;
 use crate::persistence::queries::{budget, pending_costs};
 use crate::persistence::records::{AnswerRecord, WriteOutcome};
 
-/// Stores an answer or a checkpoint, and the settlement and pending costs that come with the end of a turn. A
-/// finished answer is never overwritten.
+/// Stores an answer or a checkpoint, and the settlement and pending costs that come with the end of
+/// a turn. A finished answer is never overwritten.
 pub(crate) async fn save_answer(
     connection: &mut Connection,
     record: &AnswerRecord,
 ) -> QueryResult<WriteOutcome> {
     if !update_turn(connection, record).await? {
-        return is_already_saved(connection, record).await;
+        return check_already_saved(connection, record).await;
     }
     if let Some(settlement) = &record.settlement {
         budget::settle(connection, settlement).await?;
@@ -53,7 +53,7 @@ async fn update_turn(connection: &mut Connection, record: &AnswerRecord) -> Quer
 }
 
 /// Detects a retry of a write that was committed although the caller did not learn about it.
-async fn is_already_saved(connection: &mut Connection, record: &AnswerRecord) -> QueryResult<WriteOutcome> {
+async fn check_already_saved(connection: &mut Connection, record: &AnswerRecord) -> QueryResult<WriteOutcome> {
     let same = turns::table
         .filter(turns::id.eq(Key(record.turn_id.0)))
         .filter(turns::status.eq(record.status.as_str()))

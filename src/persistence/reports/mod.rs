@@ -1,8 +1,8 @@
-//! What the owner's commands read and delete, in a process of their own that may share the database with a
-//! running server.
+//! What the owner's commands read and delete, in a process of their own that may share the database
+//! with a running server.
 //!
-//! Data is read in pages with one query each and deleted in small batches, so that no transaction stays open
-//! long enough to delay the writes of the server.
+//! Data is read in pages with one query each and deleted in small batches, so that no transaction
+//! stays open long enough to delay the writes of the server.
 
 mod queries;
 mod records;
@@ -19,12 +19,12 @@ use crate::settings::{DatabaseSettings, DatabaseUrl};
 
 pub use records::{ConversationSummary, Page, ReportError, Selection, UnseenCount, UsageBy, UsageGroup};
 
-/// The number of conversations deleted in one transaction. It takes milliseconds even if each has hundreds of
-/// turns.
+/// The number of conversations deleted in one transaction. It takes milliseconds even if each has
+/// hundreds of turns.
 const DELETE_BATCH: usize = 50;
 
-/// Parts of the messages of both databases about a missing table or column. Neither has an error kind of its
-/// own in Diesel.
+/// Parts of the messages of both databases about a missing table or column. Neither has an error
+/// kind of its own in Diesel.
 const MISSING_SCHEMA_MESSAGES: [&str; 3] = ["no such table", "no such column", "does not exist"];
 
 /// Access to the database for reports.
@@ -33,8 +33,8 @@ pub struct Reports {
 }
 
 impl Reports {
-    /// Connects and checks that the tables exist. Does not create a missing SQLite file. Must be called within
-    /// a tokio runtime.
+    /// Connects and checks that the tables exist. Does not create a missing SQLite file. Must be
+    /// called within a tokio runtime.
     ///
     /// # Errors
     /// [`ReportError`].
@@ -73,8 +73,8 @@ impl Reports {
         self.run(async move |connection: &mut Connection| queries::conversation(connection, id).await).await
     }
 
-    /// Returns at most `limit` turns of a conversation after the turn `after`, in the order in which they were
-    /// asked.
+    /// Returns at most `limit` turns of a conversation after the turn `after`, in the order in
+    /// which they were asked.
     ///
     /// # Errors
     /// [`ReportError`].
@@ -88,8 +88,8 @@ impl Reports {
             .await
     }
 
-    /// Returns the usage of the questions asked at `since` or later. Days are in order; other groups are sorted
-    /// by their number of questions, largest first.
+    /// Returns the usage of the questions asked at `since` or later. Days are in order; other
+    /// groups are sorted by their number of questions, largest first.
     ///
     /// # Errors
     /// [`ReportError`].
@@ -117,8 +117,8 @@ impl Reports {
         .await
     }
 
-    /// Deletes conversations with all of their content, and returns how many existed. A connection that uses
-    /// one of them is told that the session no longer exists.
+    /// Deletes conversations with all of their content, and returns how many existed. A connection
+    /// that uses one of them is told that the session no longer exists.
     ///
     /// # Errors
     /// [`ReportError`]; earlier batches stay deleted.
@@ -130,8 +130,8 @@ impl Reports {
         Ok(deleted)
     }
 
-    /// Deletes the conversations that were last seen before `before`, and returns their number. A conversation
-    /// that is resumed meanwhile is kept.
+    /// Deletes the conversations that were last seen before `before`, and returns their number. A
+    /// conversation that is resumed meanwhile is kept.
     ///
     /// # Errors
     /// [`ReportError`]; earlier batches stay deleted.

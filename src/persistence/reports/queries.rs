@@ -18,12 +18,13 @@ use crate::persistence::reports::records::{
     ConversationSummary, Page, Selection, UnseenCount, UsageBy, UsageGroup,
 };
 
-/// Counts the questions without a complete answer, except those that were regenerated. A test compares the names
-/// with those of `TurnStatus`.
+/// Counts the questions without a complete answer, except those that were regenerated. A test
+/// compares the names with those of `TurnStatus`.
 const UNANSWERED: &str = "count(CASE WHEN turns.superseded_by IS NULL AND turns.status \
      IN ('answering', 'failed', 'interrupted') THEN 1 END)";
 
-// The sum of big integers is a decimal in PostgreSQL and may be a float in SQLite. These sums always fit.
+// The sum of big integers is a decimal in PostgreSQL and may be a float in SQLite. These sums
+// always fit.
 const PROMPT_TOKENS: &str = "CAST(coalesce(sum(turns.prompt_tokens), 0) AS BIGINT)";
 const COMPLETION_TOKENS: &str = "CAST(coalesce(sum(turns.completion_tokens), 0) AS BIGINT)";
 const COST: &str = "CAST(sum(turns.cost_nanodollars) AS BIGINT)";
@@ -38,8 +39,8 @@ const DAY_MS: i64 = 86_400_000;
 
 type ConversationRow = (Key, i64, i64, i64, i64, i64, i64, Option<i64>);
 
-/// Loads conversations with the sums of their turns. `$query` adds a filter, an order or a limit to the query
-/// `$sessions`.
+/// Loads conversations with the sums of their turns. `$query` adds a filter, an order or a limit to
+/// the query `$sessions`.
 macro_rules! load_summaries {
     ($connection:expr, $min_questions:expr, $min_unanswered:expr, |$sessions:ident| $query:expr) => {{
         let $sessions = sessions::table

@@ -66,7 +66,8 @@ async fn apply(connection: &mut Connection, writes: &[Arc<Write>]) -> QueryResul
     Ok(outcomes)
 }
 
-/// Applies the takeovers at the start of `writes` together: after a restart all clients reconnect at once.
+/// Applies the takeovers at the start of `writes` together: after a restart all clients reconnect
+/// at once.
 async fn claim_sessions(
     connection: &mut Connection,
     writes: &[Arc<Write>],
@@ -102,8 +103,8 @@ async fn save_questions(
     questions::save(connection, to_save).await
 }
 
-/// Returns the writes of one kind at the start of `writes`, up to the second write of a session. The result
-/// of such writes does not depend on their order.
+/// Returns the writes of one kind at the start of `writes`, up to the second write of a session.
+/// The result of such writes does not depend on their order.
 fn take_same_kind<'a, T>(
     writes: &'a [Arc<Write>],
     select: impl Fn(&'a Write) -> Option<(SessionId, T)>,

@@ -18,9 +18,11 @@ use crate::telemetry::metrics::Metrics;
 #[derive(Debug)]
 pub(crate) enum Write {
     CreateSession(CreateSession),
-    /// Not applied after the deadline, because the caller then keeps the session with its old epoch.
+    /// Not applied after the deadline, because the caller then keeps the session with its old
+    /// epoch.
     ClaimSession(WithDeadline<ResumeSession>),
-    /// Not refused for its budget after the deadline, because its answer is then being generated already.
+    /// Not refused for its budget after the deadline, because its answer is then being generated
+    /// already.
     SaveQuestion(WithDeadline<SaveQuestion>),
     /// Boxed, because it is much larger than the other variants.
     SaveAnswer(Box<AnswerRecord>),

@@ -1,9 +1,10 @@
-//! Batch commits: all queued writes are committed in one transaction, so that they share one disk sync.
+//! Batch commits: all queued writes are committed in one transaction, so that they share one disk
+//! sync.
 //!
-//! Writes are committed in the order in which they were queued. While the database is unavailable the
-//! current batch is retried, and later writes wait in the bounded queue. If the database rejects a batch, its
-//! writes are retried individually, and only the rejected write is dropped, once the
-//! [`poison_detector`] blames it.
+//! Writes are committed in the order in which they were queued. While the database is unavailable
+//! the current batch is retried, and later writes wait in the bounded queue. If the database
+//! rejects a batch, its writes are retried individually, and only the rejected write is dropped,
+//! once the [`poison_detector`] blames it.
 
 mod batch;
 pub(crate) mod job;
@@ -50,7 +51,8 @@ pub(crate) struct Writer {
     log: Logger,
     /// The current batch.
     writes: Arc<[Arc<Write>]>,
-    /// The callers of those writes at the end of the batch that have no result yet; empty between batches.
+    /// The callers of those writes at the end of the batch that have no result yet; empty between
+    /// batches.
     callers: std::vec::IntoIter<ReplySender>,
     /// The batch was rejected as a whole, so its writes are committed individually.
     is_split: bool,
@@ -67,8 +69,9 @@ impl Writer {
         Self { pool, jobs, metrics, log, writes: Arc::new([]), callers, is_split: false }
     }
 
-    /// Commits writes until the sender of the queue is dropped. After a restart the current batch is
-    /// committed again: it is unknown whether it was committed before, and all writes are idempotent.
+    /// Commits writes until the sender of the queue is dropped. After a restart the current batch
+    /// is committed again: it is unknown whether it was committed before, and all writes are
+    /// idempotent.
     pub(crate) async fn run(&mut self) {
         let mut received = Vec::with_capacity(MAX_BATCH);
         loop {
@@ -119,8 +122,8 @@ impl Writer {
     }
 }
 
-/// Commits writes in one transaction, and retries until the database is available. An error is caused by the
-/// data.
+/// Commits writes in one transaction, and retries until the database is available. An error is
+/// caused by the data.
 async fn commit_with_retries(
     pool: &Pool,
     writes: Arc<[Arc<Write>]>,
@@ -145,7 +148,8 @@ async fn commit_with_retries(
                 detector.reset();
                 Some(cause)
             }
-            // The cause is the data or a transient condition. The panic itself is in the log already.
+            // The cause is the data or a transient condition. The panic itself is in the log
+            // already.
             Err(error @ StorageError::Panicked(_)) => {
                 panics += 1;
                 if panics >= MAX_PANICS {

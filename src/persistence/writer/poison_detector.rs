@@ -1,8 +1,8 @@
 //! Decides whether an ambiguous failure is blamed on the data of a write.
 //!
-//! A permanent data error is reported explicitly, as a constraint violation. Everything else is treated as
-//! transient, because a write that is rejected is lost. A write is therefore rejected only after the
-//! database has accepted everything but that write for long enough.
+//! A permanent data error is reported explicitly, as a constraint violation. Everything else is
+//! treated as transient, because a write that is rejected is lost. A write is therefore rejected
+//! only after the database has accepted everything but that write for long enough.
 
 use std::time::{Duration, Instant};
 
@@ -36,8 +36,8 @@ impl PoisonDetector {
         *self = Self::default();
     }
 
-    /// Records that `writes` writes failed at `now`. `accepts_others` tells whether the database accepted
-    /// another write immediately afterwards.
+    /// Records that `writes` writes failed at `now`. `accepts_others` tells whether the database
+    /// accepted another write immediately afterwards.
     pub(crate) fn record_failure(&mut self, now: Instant, writes: usize, accepts_others: bool) -> Decision {
         if !accepts_others {
             self.reset();
@@ -61,8 +61,8 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// Returns the decisions on writes that fail every second for two minutes, and the number of the first
-    /// rejection.
+    /// Returns the decisions on writes that fail every second for two minutes, and the number of
+    /// the first rejection.
     fn fail(writes: usize, accepts_others: impl Fn(u32) -> bool) -> (Vec<Decision>, Option<usize>) {
         let (mut detector, start) = (PoisonDetector::default(), Instant::now());
         let decide =

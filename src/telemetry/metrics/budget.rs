@@ -13,19 +13,22 @@ type Dollars = Gauge<f64, AtomicU64>;
 metrics! {
     /// The token budget.
     pub struct BudgetMetrics in "budget" {
-        /// Tokens used by the ended answers of the day (UTC), by all instances before the start of this one and by this one since.
+        /// Tokens used by ended answers of the day (UTC), including what the store held when this
+        /// process started.
         used_tokens: Gauge = Gauge::default(),
         /// Tokens reserved for answers in progress.
         reserved_tokens: Gauge = Gauge::default(),
         /// Daily token limit; 0 if unlimited.
         limit_tokens: Gauge = Gauge::default(),
-        /// Cost in US dollars of the ended answers of the day (UTC), as reported by the model server or else by the configured prices.
+        /// Cost in US dollars of the ended answers of the day (UTC), as reported by the model
+        /// server or else by the configured prices.
         used_dollars: Dollars = Dollars::default(),
         /// US dollars reserved for answers in progress, by the configured prices.
         reserved_dollars: Dollars = Dollars::default(),
         /// Daily cost limit in US dollars; 0 if unlimited.
         limit_dollars: Dollars = Dollars::default(),
-        /// Questions and retries rejected because a budget was exhausted, by the scope of the budget.
+        /// Questions and retries rejected because a budget was exhausted, by the scope of the
+        /// budget.
         rejections: Counters<1> = zeros("scope", BudgetScope::VARIANTS.iter().map(|scope| scope.as_str())),
         /// Aborted requests whose cost the model server has not reported yet.
         pending_costs: Gauge = Gauge::default(),

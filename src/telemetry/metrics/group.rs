@@ -15,8 +15,8 @@ pub(super) type Labels<const N: usize> = [(&'static str, &'static str); N];
 /// One counter for each combination of label values.
 pub(super) type Counters<const N: usize> = Family<Labels<N>, Counter>;
 
-/// Declares a struct with the metrics of one subsystem. The name of a metric is `resume_chatbot_`, the subsystem and the
-/// name of the field; the encoder appends `_total` to counters.
+/// Declares a struct with the metrics of one subsystem. The name of a metric is `resume_chatbot_`,
+/// the subsystem and the name of the field; the encoder appends `_total` to counters.
 macro_rules! metrics {
     (
         $(#[$about:meta])*
@@ -66,7 +66,8 @@ pub(super) fn encode_metric(
     metric.encode(encoder.encode_descriptor(&name, help.trim(), None, metric.metric_type())?)
 }
 
-/// Creates counters with one label, all at zero, so that the first event of a kind is visible as an increase.
+/// Creates counters with one label, all at zero, so that the first event of a kind is visible as an
+/// increase.
 pub(super) fn zeros(label: &'static str, values: impl IntoIterator<Item = &'static str>) -> Counters<1> {
     let counters = Counters::default();
     for value in values {

@@ -10,8 +10,8 @@ use crate::domain::error_code::ErrorCode;
 pub enum UpstreamOutcome {
     /// The answer is complete.
     Answered,
-    /// The request was aborted: the visitor cancelled the answer, no client was connected, or this server shut
-    /// down.
+    /// The request was aborted: the visitor cancelled the answer, no client was connected, or this
+    /// server shut down.
     Stopped,
     /// The server refused the request or failed.
     Failed,

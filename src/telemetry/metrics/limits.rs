@@ -21,7 +21,8 @@ metrics! {
         tracked_addresses: Gauges = Gauges::default(),
         /// Rate-limit decisions made with the shared sketch because the per-address table was full.
         sketch_decisions: Counter = Counter::default(),
-        /// Questions in which the prompt-injection detector found something, by category; one question can count for several.
+        /// Questions in which the prompt-injection detector found something, by category; one
+        /// question can count for several.
         suspicious_questions: Counters<1> = Counters::default(),
     }
 }

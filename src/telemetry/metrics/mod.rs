@@ -1,8 +1,9 @@
 //! The metrics of the server, and their OpenMetrics encoding.
 //!
-//! One [`Metrics`] is created at startup and shared. Its groups are structs whose doc comments are the HELP texts of
-//! the metrics; `docs/metrics.md` lists them all. Names are `resume_chatbot_<subsystem>_<noun>_<unit>`. Label values are
-//! known at compile time; no label contains an id, an address or a text of a client. There is no global state.
+//! One [`Metrics`] is created at startup and shared. Its groups are structs whose doc comments are
+//! the HELP texts of the metrics; `docs/metrics.md` lists them all. Names are
+//! `resume_chatbot_<subsystem>_<noun>_<unit>`. Label values are known at compile time; no label
+//! contains an id, an address or a text of a client. There is no global state.
 
 mod budget;
 mod group;
@@ -52,7 +53,8 @@ metrics! {
     pub struct SessionMetrics in "session" {
         /// Open WebSocket connections.
         open_connections: Gauge = Gauge::default(),
-        /// Maximum number of open WebSocket connections: `MAX_CONNECTIONS`, or fewer if the limit of open files requires it.
+        /// Maximum number of open WebSocket connections: `MAX_CONNECTIONS`, or fewer if the limit
+        /// of open files requires it.
         connections_max: Gauge = Gauge::default(),
         /// Sessions with an open connection.
         open_sessions: Gauge = Gauge::default(),
@@ -96,13 +98,15 @@ metrics! {
         requests: Counters<1> = zeros("outcome", UpstreamOutcome::VARIANTS.iter().map(|outcome| outcome.as_str())),
         /// Requests to the model server in progress.
         requests_in_flight: Gauge = Gauge::default(),
-        /// Retries after a failed request, by kind: with the same model, another model or a shorter prompt.
+        /// Retries after a failed request, by kind: with the same model, another model or a shorter
+        /// prompt.
         retries: Counters<1> = zeros("kind", RetryKind::VARIANTS.iter().map(|kind| kind.as_str())),
         /// Times that the circuit breaker opened.
         breaker_openings: Counter = Counter::default(),
         /// Questions waiting for a free request slot.
         queue_depth: Gauge = Gauge::default(),
-        /// Questions rejected by the queue, by reason: it was full, or the question waited too long.
+        /// Questions rejected by the queue, by reason: it was full, or the question waited too
+        /// long.
         queue_rejections: Counters<1> = zeros("reason", QueueRejection::VARIANTS.iter().map(|reason| reason.as_str())),
     }
 }
@@ -120,7 +124,8 @@ metrics! {
         commit_duration_seconds: Histogram = seconds(),
         /// Writes waiting for the writer.
         write_queue_depth: Gauge = Gauge::default(),
-        /// 1 if the most recent attempt to write failed because the database was unavailable, otherwise 0.
+        /// 1 if the most recent attempt to write failed because the database was unavailable,
+        /// otherwise 0.
         unavailable: Gauge = Gauge::default(),
         /// Open connections to the database.
         pool_connections: Gauge = Gauge::default(),

@@ -10,7 +10,8 @@ use rustix::process::{Resource, getrlimit};
 
 use super::group::{Labels, encode_metric};
 
-/// The values that Linux provides. On other systems they are not available, and the metrics are omitted.
+/// The values that Linux provides. On other systems they are not available, and the metrics are
+/// omitted.
 struct ProcessStats {
     resident_bytes: i64,
     threads: i64,

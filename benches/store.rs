@@ -18,14 +18,14 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use measurement::statistics::median;
 use measurement::{measure_on_every_store, support};
-use resume_chatbot::budget::{Account, Amount, Budget, Ceilings, Day};
 use resume_chatbot::domain::clock::Timestamp;
 use resume_chatbot::domain::ids::{ResumeToken, SessionId, TurnId};
 use resume_chatbot::mailbox::Address;
 use resume_chatbot::persistence::PersistenceActor;
 use resume_chatbot::persistence::db::migrations;
 use resume_chatbot::persistence::messages::{CreateSession, SaveQuestion};
-use resume_chatbot::persistence::records::Reserve;
+use resume_chatbot::persistence::records::BudgetReservation;
+use resume_chatbot::budget::{Account, Amount, BudgetLimits, BudgetPolicy, Day};
 use resume_chatbot::settings::{DatabaseSettings, DatabaseUrl};
 use resume_chatbot::supervision::{Supervision, supervisor};
 use resume_chatbot::telemetry::mailbox_metrics::MailboxRegistry;
@@ -118,20 +118,24 @@ fn path_of(store: &FreshStore) -> &str {
     store.url().trim_start_matches("sqlite://")
 }
 
-fn reservation() -> Reserve {
-    let day = Day::of(Timestamp::now());
-    let ceilings = Ceilings { tokens: Some(u64::MAX / 4), nanodollars: None };
-    let budget = Budget { day: ceilings, ..Budget::default() };
-    Reserve { accounts: vec![Account::Day(day)], amount: Amount { tokens: 1000, nanodollars: 1000 }, budget }
+fn reservation() -> BudgetReservation {
+    let day = Day::from_timestamp(Timestamp::now());
+    let ceilings = BudgetLimits { tokens: Some(u64::MAX / 4), nanodollars: None };
+    let budget = BudgetPolicy { day: ceilings, ..BudgetPolicy::default() };
+    BudgetReservation {
+        accounts: vec![Account::Day(day)],
+        amount: Amount { tokens: 1000, nanodollars: 1000 },
+        policy: budget,
+    }
 }
 
 /// Returns the questions per second through the actor. All sessions ask concurrently, and each
 /// waits until its question is durable before it asks the next.
-async fn measure_actor(fixture: &Fixture, reserve: Option<Reserve>) -> f64 {
+async fn measure_actor(fixture: &Fixture, reservation: Option<BudgetReservation>) -> f64 {
     let (question, answered_by): (Arc<str>, Arc<str>) = (QUESTION.into(), "bench".into());
     let began = Instant::now();
     let asking = fixture.sessions.iter().map(|session_id| {
-        let (question, answered_by, reserve) = (&question, &answered_by, &reserve);
+        let (question, answered_by, reserve) = (&question, &answered_by, &reservation);
         async move {
             for _ in 0..QUESTIONS {
                 let save = SaveQuestion {
@@ -144,7 +148,7 @@ async fn measure_actor(fixture: &Fixture, reserve: Option<Reserve>) -> f64 {
                     asked_at: Timestamp::now(),
                     answered_by: Arc::clone(answered_by),
                     regenerates: None,
-                    reserve: reserve.clone().map(Box::new),
+                    reservation: reserve.clone().map(Box::new),
                 };
                 fixture.save.ask(save, TIMEOUT).await.unwrap().unwrap();
             }

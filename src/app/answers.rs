@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use crate::app::context::BuildContext;
 use crate::app::startup::{AnswerSource, StartupError};
-use crate::budget::{AddressKeeper, Budget, Ceilings, Prices, Spending};
+use crate::budget::{AddressHasher, BudgetLimits, BudgetPolicy, BudgetTracker, Prices};
 use crate::domain::clock::Timestamp;
 use crate::domain::component::Component;
 use crate::llm::LlmActor;
@@ -27,7 +27,7 @@ use crate::supervision::supervisor;
 pub(super) struct Answers {
     pub(super) llm: Addr<LlmActor>,
     pub(super) router: Arc<Sources>,
-    pub(super) budget: Arc<Spending>,
+    pub(super) budget: Arc<BudgetTracker>,
 }
 
 impl Answers {
@@ -68,7 +68,7 @@ impl Answers {
     }
 }
 
-fn model_router(context: &BuildContext<'_>, budget: &Arc<Spending>) -> Result<Sources, StartupError> {
+fn model_router(context: &BuildContext<'_>, budget: &Arc<BudgetTracker>) -> Result<Sources, StartupError> {
     let settings = &context.settings.llm;
     let BudgetSettings { prompt_price, completion_price, .. } = context.settings.budget;
     let max_prices = prompt_price.zip(completion_price);
@@ -102,16 +102,16 @@ fn start_cost_reconciler(
     actix::spawn(Arc::clone(&context.supervision).supervise_task(Component::CostReconciler, run));
 }
 
-fn budget(settings: &Settings) -> Arc<Spending> {
+fn budget(settings: &Settings) -> Arc<BudgetTracker> {
     let budget = &settings.budget;
-    let limits = Budget {
-        day: Ceilings { tokens: budget.daily_tokens, nanodollars: budget.daily_nanodollars },
-        address: Ceilings { tokens: budget.address_tokens, nanodollars: budget.address_nanodollars },
-        session: Ceilings { tokens: budget.session_tokens, nanodollars: budget.session_nanodollars },
+    let limits = BudgetPolicy {
+        day: BudgetLimits { tokens: budget.daily_tokens, nanodollars: budget.daily_nanodollars },
+        address: BudgetLimits { tokens: budget.address_tokens, nanodollars: budget.address_nanodollars },
+        session: BudgetLimits { tokens: budget.session_tokens, nanodollars: budget.session_nanodollars },
     };
     let secret = settings.llm.api_key.as_ref().map_or("", |key| key.expose_secret());
-    let addresses = AddressKeeper::new(secret.as_bytes());
+    let addresses = AddressHasher::new(secret.as_bytes());
     let prices =
         Prices { prompt: budget.prompt_price.unwrap_or(0), completion: budget.completion_price.unwrap_or(0) };
-    Spending::new(limits, prices, addresses)
+    BudgetTracker::new(limits, prices, addresses)
 }

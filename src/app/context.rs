@@ -13,7 +13,7 @@ use crate::resume::Document;
 use crate::session::registry::Registry;
 use crate::settings::Settings;
 use crate::supervision::Supervision;
-use crate::system::instance_id::Incarnation;
+use crate::system::instance_id::InstanceId;
 use crate::telemetry::metrics::Metrics;
 use crate::tokens::TokenCounter;
 
@@ -22,7 +22,7 @@ pub(super) struct BuildContext<'a> {
     pub(super) resume: &'a Document,
     pub(super) system_prompt: Arc<Instructions>,
     pub(super) counter: TokenCounter,
-    pub(super) instance: Incarnation,
+    pub(super) instance: InstanceId,
     pub(super) registry: Arc<Registry>,
     pub(super) supervision: Arc<Supervision>,
     pub(super) metrics: Arc<Metrics>,
@@ -40,7 +40,7 @@ impl<'a> BuildContext<'a> {
             resume: input.resume,
             system_prompt,
             counter: TokenCounter::new(input.settings.tokens.tokenizer),
-            instance: Incarnation::this(),
+            instance: InstanceId::from_current_process(),
             registry: Registry::new(),
             supervision: Supervision::new(Arc::clone(input.metrics), input.log.clone()),
             metrics: Arc::clone(input.metrics),

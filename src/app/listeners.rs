@@ -10,7 +10,7 @@ use slog::{Logger, info, o, warn};
 
 use crate::app::context::BuildContext;
 use crate::app::startup::{AnswerSource, StartupError};
-use crate::budget::Spending;
+use crate::budget::BudgetTracker;
 use crate::domain::component::Component;
 use crate::health::HealthActor;
 use crate::http::{self, AppState};
@@ -18,7 +18,7 @@ use crate::limits::{IpLimiter, IpLimits, TrustedProxies};
 use crate::session::SessionContext;
 use crate::session::connection::slow_consumer::Watchdog;
 use crate::settings::{HttpSettings, Settings};
-use crate::system::fd_limit::Room;
+use crate::system::fd_limit::ConnectionCaps;
 
 pub(super) struct Listeners {
     visitors: TcpListener,
@@ -53,7 +53,7 @@ impl Listeners {
         self,
         state: &Data<AppState>,
         settings: &Settings,
-        connections: &Room,
+        connections: &ConnectionCaps,
         log: &Logger,
     ) -> Result<(Server, Option<ServerHandle>), StartupError> {
         let admin_server = match self.operator {
@@ -69,7 +69,7 @@ impl Listeners {
             None => None,
         };
         let slow_reader_timeout = settings.session.slow_reader_timeout;
-        let server = http::serve(self.visitors, Data::clone(state), slow_reader_timeout, connections.in_all)
+        let server = http::serve(self.visitors, Data::clone(state), slow_reader_timeout, connections.total)
             .map_err(StartupError::system)?;
         Ok((server, admin_server))
     }
@@ -80,8 +80,8 @@ pub(super) fn app_state(
     context: &BuildContext<'_>,
     session: Arc<SessionContext>,
     health: &Addr<HealthActor>,
-    budget: Arc<Spending>,
-    connections: &Room,
+    budget: Arc<BudgetTracker>,
+    connections: &ConnectionCaps,
 ) -> Result<Data<AppState>, StartupError> {
     let settings = context.settings;
     let limits = IpLimits {

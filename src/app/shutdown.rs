@@ -10,7 +10,7 @@ use crate::app::signals::Signals;
 use crate::app::startup::Application;
 use crate::domain::component::Component;
 use crate::llm::messages::FinishAnswers;
-use crate::persistence::PATIENCE;
+use crate::persistence::STORE_TIMEOUT;
 use crate::persistence::messages::FlushStorage;
 use crate::session::SessionCommand;
 
@@ -56,7 +56,7 @@ impl Application {
             self.registry.close();
             self.registry.broadcast(SessionCommand::AnnounceShutdown);
             let finish = FinishAnswers { within: answer_timeout };
-            if self.finish_answers.ask(finish, answer_timeout + PATIENCE * 3).await.is_err() {
+            if self.finish_answers.ask(finish, answer_timeout + STORE_TIMEOUT * 3).await.is_err() {
                 warn!(self.log, "answers did not finish in time");
             }
             self.registry.broadcast(SessionCommand::CloseForShutdown);

@@ -22,7 +22,7 @@ use crate::resume::Document;
 use crate::session::registry::Registry;
 use crate::settings::Settings;
 use crate::supervision::Supervision;
-use crate::system::fd_limit::{self, TooFew};
+use crate::system::fd_limit::{self, FdLimitTooLow};
 use crate::telemetry::metrics::Metrics;
 
 /// The server could not start.
@@ -36,7 +36,7 @@ pub enum StartupError {
     KeyRejected,
     /// The limit on open files is too low.
     #[error(transparent)]
-    TooFewDescriptors(#[from] TooFew),
+    TooFewDescriptors(#[from] FdLimitTooLow),
     /// TLS, a thread or a socket could not be set up.
     #[error("the server cannot be set up: {0}")]
     System(String),
@@ -99,8 +99,8 @@ impl Application {
         let (settings, log) = (input.settings, input.log);
         let listeners = Listeners::bind(&settings.http, input.source, log)?;
         let address = listeners.visitor_address()?;
-        let connections = fd_limit::make_room(settings, log)?;
-        input.metrics.session.limit_connections.set(connections.chats.into());
+        let connections = fd_limit::raise_nofile_limit(settings, log)?;
+        input.metrics.session.connections_max.set(connections.chats.into());
         let source = input.source;
         let context = BuildContext::new(input);
         context.supervision.install_panic_hook();

@@ -1,116 +1,92 @@
-//! Whose account it is that an answer is charged to, and which ceilings hold there.
+//! Accounts, the limits that apply to them, and the digests that stand for client addresses.
 
 use sha2::{Digest, Sha256};
 
-use crate::budget::{Ceilings, Day};
+use crate::budget::{BudgetLimits, Day};
+use crate::domain::budget_scope::BudgetScope;
 use crate::domain::ids::SessionId;
 use crate::limits::AddressKey;
 
-/// An account: what was taken, together with what is set aside, is counted in it.
+/// An account. Used and reserved amounts are counted in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Account {
-    /// All of a day.
+    /// All answers of a day.
     Day(Day),
-    /// What one client address takes on a day.
+    /// The answers to one client address on a day.
     Address(Day, AddressDigest),
-    /// What one session takes in all its life.
+    /// The answers of one session.
     Session(SessionId),
 }
 
 impl Account {
-    /// Which ceilings hold for it.
+    /// Returns the scope, which decides the limits of the account.
     #[must_use]
-    pub const fn scope(self) -> Scope {
+    pub const fn scope(self) -> BudgetScope {
         match self {
-            Self::Day(_) => Scope::Day,
-            Self::Address(..) => Scope::Address,
-            Self::Session(_) => Scope::Session,
+            Self::Day(_) => BudgetScope::Day,
+            Self::Address(..) => BudgetScope::Address,
+            Self::Session(_) => BudgetScope::Session,
         }
     }
 }
 
-/// Which kind of account; its variants are fit for a metric's label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// All of a day.
-    Day,
-    /// One client address on a day.
-    Address,
-    /// One session.
-    Session,
-}
-
-impl Scope {
-    /// Every scope.
-    pub const ALL: [Self; 3] = [Self::Day, Self::Address, Self::Session];
-
-    /// The name in metrics.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Day => "day",
-            Self::Address => "address",
-            Self::Session => "session",
-        }
-    }
-}
-
-/// The ceilings of all accounts.
+/// The limits of every scope.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Budget {
-    /// What a day may take (`DAILY_TOKEN_LIMIT`, `DAILY_COST_LIMIT`).
-    pub day: Ceilings,
-    /// What a client address may take of it (`DAILY_TOKEN_LIMIT_PER_ADDRESS`, `DAILY_COST_LIMIT_PER_ADDRESS`).
-    pub address: Ceilings,
-    /// What a session may take (`SESSION_TOKEN_LIMIT`, `SESSION_COST_LIMIT`).
-    pub session: Ceilings,
+pub struct BudgetPolicy {
+    /// The limits of a day (`DAILY_TOKEN_LIMIT`, `DAILY_COST_LIMIT`).
+    pub day: BudgetLimits,
+    /// The limits of a client address on a day (`DAILY_TOKEN_LIMIT_PER_ADDRESS`,
+    /// `DAILY_COST_LIMIT_PER_ADDRESS`).
+    pub address: BudgetLimits,
+    /// The limits of a session (`SESSION_TOKEN_LIMIT`, `SESSION_COST_LIMIT`).
+    pub session: BudgetLimits,
 }
 
-impl Budget {
-    /// The ceilings of one kind of account.
+impl BudgetPolicy {
+    /// Returns the limits of a scope.
     #[must_use]
-    pub const fn of(&self, scope: Scope) -> Ceilings {
+    pub const fn limits(&self, scope: BudgetScope) -> BudgetLimits {
         match scope {
-            Scope::Day => self.day,
-            Scope::Address => self.address,
-            Scope::Session => self.session,
+            BudgetScope::Day => self.day,
+            BudgetScope::Address => self.address,
+            BudgetScope::Session => self.session,
         }
     }
 
-    /// The accounts of an answer to `asker`: the day's always, the others where a ceiling holds.
+    /// Returns the accounts that an answer to `payer` is charged to: always that of the day, which
+    /// comes first, and the narrower ones if they have a limit.
     #[must_use]
-    pub fn accounts(&self, day: Day, asker: Asker) -> Vec<Account> {
+    pub fn accounts(&self, day: Day, payer: Payer) -> Vec<Account> {
         let mut accounts = vec![Account::Day(day)];
-        if self.address.are_set() {
-            accounts.push(Account::Address(day, asker.address));
+        if self.address.has_limit() {
+            accounts.push(Account::Address(day, payer.address));
         }
-        if self.session.are_set() {
-            accounts.push(Account::Session(asker.session));
+        if self.session.has_limit() {
+            accounts.push(Account::Session(payer.session));
         }
         accounts
     }
 }
 
-/// Who asks.
+/// The session and the client address that an answer is charged to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Asker {
-    /// The session.
+pub struct Payer {
     pub session: SessionId,
-    /// The client's address.
     pub address: AddressDigest,
 }
 
-/// What the store has in place of a client's address: SHA-256 of it under a key that is not in the store. There are too few
-/// addresses for a digest without a key to hide one.
+/// A keyed SHA-256 digest of a client address, stored instead of the address. The key is not in the
+/// store; without one, a digest could be reversed by trying all addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AddressDigest(pub [u8; 32]);
 
-/// Makes the digests of addresses.
+/// Computes the digests of client addresses.
 #[derive(Clone)]
-pub struct AddressKeeper([u8; 32]);
+pub struct AddressHasher([u8; 32]);
 
-impl AddressKeeper {
-    /// A keeper with a secret, which should be the same after a restart and at every server that shares the store: the API key.
+impl AddressHasher {
+    /// Creates a hasher with a secret. All instances that share a store must use the same secret,
+    /// also after a restart; the API key serves as one.
     #[must_use]
     pub fn new(secret: &[u8]) -> Self {
         Self(
@@ -122,16 +98,16 @@ impl AddressKeeper {
         )
     }
 
-    /// The digest of an address.
+    /// Returns the digest of an address.
     #[must_use]
     pub fn digest(&self, address: AddressKey) -> AddressDigest {
         AddressDigest(Sha256::new().chain_update(self.0).chain_update(address.to_bytes()).finalize().into())
     }
 }
 
-impl std::fmt::Debug for AddressKeeper {
+impl std::fmt::Debug for AddressHasher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("AddressKeeper")
+        f.write_str("AddressHasher")
     }
 }
 
@@ -140,14 +116,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_digest_is_of_one_address_and_one_secret() {
-        let of = |text: &str| AddressKey::from_ip(text.parse().unwrap());
-        let (keeper, other) = (AddressKeeper::new(b"one"), AddressKeeper::new(b"other"));
-        let digest = keeper.digest(of("192.0.2.1"));
-        assert_eq!(digest, AddressKeeper::new(b"one").digest(of("192.0.2.1")));
-        assert_ne!(digest, keeper.digest(of("192.0.2.2")));
-        assert_ne!(digest, other.digest(of("192.0.2.1")));
-        // Whoever has one address of a network has all of them.
-        assert_eq!(keeper.digest(of("2001:db8::1")), keeper.digest(of("2001:db8::2")));
+    fn digests_depend_on_the_address_and_the_secret() {
+        let key = |text: &str| AddressKey::from_ip(text.parse().unwrap());
+        let (hasher, other) = (AddressHasher::new(b"one"), AddressHasher::new(b"other"));
+        let digest = hasher.digest(key("192.0.2.1"));
+        assert_eq!(digest, AddressHasher::new(b"one").digest(key("192.0.2.1")));
+        assert_ne!(digest, hasher.digest(key("192.0.2.2")));
+        assert_ne!(digest, other.digest(key("192.0.2.1")));
+        // One client usually owns a whole IPv6 network.
+        assert_eq!(hasher.digest(key("2001:db8::1")), hasher.digest(key("2001:db8::2")));
     }
 }

@@ -1,80 +1,82 @@
-//! The accounts of single sessions and addresses, as far as this process knows them. A plain value.
+//! The accounts of sessions and client addresses, as far as this process has loaded them.
 //!
-//! The store has them all; here is what is needed to refuse at once. One that is not known is read from the store before its
-//! first question is asked.
+//! The store holds all accounts. The cache holds those needed to refuse a question without a query;
+//! an account that is not cached is loaded before its first question is sent.
 
 use std::collections::HashMap;
 
-use crate::budget::{Account, Amount, Ceilings};
+use crate::budget::{Account, Amount, BudgetLimits};
 
-/// Accounts that are kept in memory. When there are more, those with nothing set aside are forgotten, and read again when they
-/// are needed.
-pub const MOST_KNOWN: usize = 100_000;
+/// The maximum number of cached accounts. When it is reached, accounts without a reservation are
+/// evicted and loaded again when they are needed.
+pub const MAX_CACHED: usize = 100_000;
 
-/// What is known of single accounts.
+/// The cached accounts.
 #[derive(Debug, Default)]
-pub struct Books {
-    known: HashMap<Account, Entry>,
+pub struct AccountCache {
+    entries: HashMap<Account, Entry>,
 }
 
 #[derive(Debug, Default)]
 struct Entry {
-    taken: Amount,
-    set_aside: Amount,
-    /// Another server has charged it, too.
-    doubted: bool,
+    used: Amount,
+    reserved: Amount,
+    /// Another instance has charged the account as well, so `used` is too low.
+    stale: bool,
 }
 
-impl Books {
-    /// Those of these accounts that must be read from the store before anything is set aside there.
-    pub fn unknown(&self, accounts: impl IntoIterator<Item = Account>) -> Vec<Account> {
-        let is_unknown = |account: &Account| self.known.get(account).is_none_or(|entry| entry.doubted);
-        accounts.into_iter().filter(is_unknown).collect()
+impl AccountCache {
+    /// Returns those of `accounts` that must be loaded from the store before a reservation.
+    pub fn missing(&self, accounts: impl IntoIterator<Item = Account>) -> Vec<Account> {
+        let is_missing = |account: &Account| self.entries.get(account).is_none_or(|entry| entry.stale);
+        accounts.into_iter().filter(is_missing).collect()
     }
 
-    /// The store has so much taken and set aside in an account.
-    pub fn learn(&mut self, account: Account, stored: Amount) {
-        if self.known.len() >= MOST_KNOWN {
-            self.known.retain(|_, entry| entry.set_aside != Amount::default());
+    /// Caches an account. `stored` is what is used and reserved according to the store, including
+    /// the reservations of this process.
+    pub fn insert_loaded(&mut self, account: Account, stored: Amount) {
+        if self.entries.len() >= MAX_CACHED {
+            self.entries.retain(|_, entry| entry.reserved != Amount::default());
         }
-        let entry = self.known.entry(account).or_default();
-        entry.taken = stored.less(entry.set_aside);
-        entry.doubted = false;
+        let entry = self.entries.entry(account).or_default();
+        entry.used = stored.saturating_sub(entry.reserved);
+        entry.stale = false;
     }
 
-    /// The store knows better.
-    pub fn doubt(&mut self, account: Account) {
-        if let Some(entry) = self.known.get_mut(&account) {
-            entry.doubted = true;
+    /// Marks an account as outdated, so that it is loaded again.
+    pub fn invalidate(&mut self, account: Account) {
+        if let Some(entry) = self.entries.get_mut(&account) {
+            entry.stale = true;
         }
     }
 
-    /// Whether there is room for so much.
+    /// Returns whether `amount` can be reserved without exceeding `limits`.
     #[must_use]
-    pub fn has_room(&self, account: Account, ceilings: Ceilings, amount: Amount) -> bool {
-        let entry = self.known.get(&account);
-        let before = entry.map(|entry| entry.taken.plus(entry.set_aside)).unwrap_or_default();
-        ceilings.hold(before.plus(amount))
+    pub fn has_room(&self, account: Account, limits: BudgetLimits, amount: Amount) -> bool {
+        let entry = self.entries.get(&account);
+        let current = entry.map(|entry| entry.used.saturating_add(entry.reserved)).unwrap_or_default();
+        limits.allow(current.saturating_add(amount))
     }
 
-    /// Sets an amount aside.
-    pub fn set_aside(&mut self, account: Account, amount: Amount) {
-        let entry = self.known.entry(account).or_default();
-        entry.set_aside = entry.set_aside.plus(amount);
+    /// Reserves an amount.
+    pub fn reserve(&mut self, account: Account, amount: Amount) {
+        let entry = self.entries.entry(account).or_default();
+        entry.reserved = entry.reserved.saturating_add(amount);
     }
 
-    /// Counts what was really taken of what was set aside. An account that is not known any more is right in the store.
-    pub fn settle(&mut self, account: Account, set_aside: Amount, taken: Amount) {
-        if let Some(entry) = self.known.get_mut(&account) {
-            entry.set_aside = entry.set_aside.less(set_aside);
-            entry.taken = entry.taken.plus(taken);
+    /// Replaces a reservation by the amount that was used. Does nothing for an evicted account,
+    /// which is correct in the store.
+    pub fn settle(&mut self, account: Account, reserved: Amount, used: Amount) {
+        if let Some(entry) = self.entries.get_mut(&account) {
+            entry.reserved = entry.reserved.saturating_sub(reserved);
+            entry.used = entry.used.saturating_add(used);
         }
     }
 
-    /// Counts something else for what was taken.
-    pub fn correct(&mut self, account: Account, counted: Amount, taken: Amount) {
-        if let Some(entry) = self.known.get_mut(&account) {
-            entry.taken = entry.taken.less(counted).plus(taken);
+    /// Replaces the amount `charged` earlier by the amount that was used.
+    pub fn correct(&mut self, account: Account, charged: Amount, used: Amount) {
+        if let Some(entry) = self.entries.get_mut(&account) {
+            entry.used = entry.used.saturating_sub(charged).saturating_add(used);
         }
     }
 }
@@ -88,43 +90,43 @@ mod tests {
         Amount { tokens, nanodollars: 0 }
     }
 
-    const MOST: Ceilings = Ceilings { tokens: Some(100), nanodollars: None };
+    const LIMITS: BudgetLimits = BudgetLimits { tokens: Some(100), nanodollars: None };
 
     #[test]
-    fn what_is_stored_and_what_is_set_aside_count_together() {
-        let (mut books, session) = (Books::default(), Account::Session(SessionId::generate()));
-        assert_eq!(books.unknown([session]), [session]);
-        books.learn(session, tokens(50));
-        assert_eq!(books.unknown([session]), []);
-        assert!(books.has_room(session, MOST, tokens(50)) && !books.has_room(session, MOST, tokens(51)));
-        books.set_aside(session, tokens(50));
-        assert!(!books.has_room(session, MOST, tokens(1)));
-        books.settle(session, tokens(50), tokens(10));
-        assert!(books.has_room(session, MOST, tokens(40)) && !books.has_room(session, MOST, tokens(41)));
+    fn stored_and_reserved_amounts_count_together() {
+        let (mut cache, session) = (AccountCache::default(), Account::Session(SessionId::generate()));
+        assert_eq!(cache.missing([session]), [session]);
+        cache.insert_loaded(session, tokens(50));
+        assert_eq!(cache.missing([session]), []);
+        assert!(cache.has_room(session, LIMITS, tokens(50)) && !cache.has_room(session, LIMITS, tokens(51)));
+        cache.reserve(session, tokens(50));
+        assert!(!cache.has_room(session, LIMITS, tokens(1)));
+        cache.settle(session, tokens(50), tokens(10));
+        assert!(cache.has_room(session, LIMITS, tokens(40)) && !cache.has_room(session, LIMITS, tokens(41)));
     }
 
     #[test]
-    fn a_doubted_account_is_read_again_and_what_is_set_aside_here_is_in_what_is_stored() {
-        let (mut books, session) = (Books::default(), Account::Session(SessionId::generate()));
-        books.learn(session, tokens(0));
-        books.set_aside(session, tokens(30));
-        books.doubt(session);
-        assert_eq!(books.unknown([session]), [session]);
-        books.learn(session, tokens(90));
-        assert!(books.has_room(session, MOST, tokens(10)) && !books.has_room(session, MOST, tokens(11)));
-        books.settle(session, tokens(30), tokens(0));
-        assert!(books.has_room(session, MOST, tokens(40)));
+    fn stale_accounts_are_loaded_again_and_own_reservations_are_part_of_the_stored_amount() {
+        let (mut cache, session) = (AccountCache::default(), Account::Session(SessionId::generate()));
+        cache.insert_loaded(session, tokens(0));
+        cache.reserve(session, tokens(30));
+        cache.invalidate(session);
+        assert_eq!(cache.missing([session]), [session]);
+        cache.insert_loaded(session, tokens(90));
+        assert!(cache.has_room(session, LIMITS, tokens(10)) && !cache.has_room(session, LIMITS, tokens(11)));
+        cache.settle(session, tokens(30), tokens(0));
+        assert!(cache.has_room(session, LIMITS, tokens(40)));
     }
 
     #[test]
-    fn only_accounts_with_nothing_set_aside_are_forgotten_when_there_are_too_many() {
-        let (mut books, busy) = (Books::default(), Account::Session(SessionId::generate()));
-        books.learn(busy, tokens(5));
-        books.set_aside(busy, tokens(5));
-        for _ in 0..MOST_KNOWN {
-            books.learn(Account::Session(SessionId::generate()), tokens(1));
+    fn only_accounts_without_a_reservation_are_evicted() {
+        let (mut cache, busy) = (AccountCache::default(), Account::Session(SessionId::generate()));
+        cache.insert_loaded(busy, tokens(5));
+        cache.reserve(busy, tokens(5));
+        for _ in 0..MAX_CACHED {
+            cache.insert_loaded(Account::Session(SessionId::generate()), tokens(1));
         }
-        assert!(books.known.len() <= MOST_KNOWN);
-        assert_eq!(books.unknown([busy]), []);
+        assert!(cache.entries.len() <= MAX_CACHED);
+        assert_eq!(cache.missing([busy]), []);
     }
 }

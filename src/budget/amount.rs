@@ -1,55 +1,53 @@
-//! What is counted: tokens and money, by the day.
+//! Amounts of tokens and money, limits for them, prices, and days.
 
 use crate::domain::clock::Timestamp;
 
 const DAY_MS: i64 = 86_400_000;
 
-/// Billionths in one.
-const NANO: f64 = 1e9;
+const NANODOLLARS_PER_DOLLAR: f64 = 1e9;
 
-/// Tokens in what prices are given for.
-const MILLION: u64 = 1_000_000;
+/// The number of tokens that a price is for.
+const TOKENS_PER_PRICE: u64 = 1_000_000;
 
-/// A day of UTC, counted from 1970.
+/// A day (UTC), counted from 1970-01-01.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Day(pub i32);
 
 impl Day {
-    /// The day of a point in time.
+    /// Returns the day of a timestamp.
     #[must_use]
-    pub fn of(at: Timestamp) -> Self {
+    pub fn from_timestamp(at: Timestamp) -> Self {
         Self(i32::try_from(at.0.div_euclid(DAY_MS)).unwrap_or(i32::MAX))
     }
 
-    /// When the next one begins.
+    /// Returns the first moment of the next day.
     #[must_use]
     pub fn end(self) -> Timestamp {
         Timestamp((i64::from(self.0) + 1).saturating_mul(DAY_MS))
     }
 }
 
-/// Tokens of prompts and answers together, and what they cost.
+/// Tokens of prompts and completions together, and their cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Amount {
-    /// Tokens.
     pub tokens: u64,
     /// Billionths of a US dollar.
     pub nanodollars: u64,
 }
 
 impl Amount {
-    /// Both together.
+    /// Returns the sum.
     #[must_use]
-    pub fn plus(self, other: Self) -> Self {
+    pub fn saturating_add(self, other: Self) -> Self {
         Self {
             tokens: self.tokens.saturating_add(other.tokens),
             nanodollars: self.nanodollars.saturating_add(other.nanodollars),
         }
     }
 
-    /// What is left of it; nothing when `other` is more.
+    /// Returns the difference, or zero where `other` is larger.
     #[must_use]
-    pub fn less(self, other: Self) -> Self {
+    pub fn saturating_sub(self, other: Self) -> Self {
         Self {
             tokens: self.tokens.saturating_sub(other.tokens),
             nanodollars: self.nanodollars.saturating_sub(other.nanodollars),
@@ -57,49 +55,49 @@ impl Amount {
     }
 }
 
-/// What an account may take; `None` is no ceiling.
+/// The limits of one account; `None` means unlimited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ceilings {
-    /// Tokens.
+pub struct BudgetLimits {
     pub tokens: Option<u64>,
     /// Billionths of a US dollar.
     pub nanodollars: Option<u64>,
 }
 
-impl Ceilings {
-    /// Whether there are any.
+impl BudgetLimits {
+    /// Returns whether at least one limit is set.
     #[must_use]
-    pub const fn are_set(&self) -> bool {
+    pub const fn has_limit(&self) -> bool {
         self.tokens.is_some() || self.nanodollars.is_some()
     }
 
-    /// Whether so much is not above any of them.
+    /// Returns whether `amount` is within all limits.
     #[must_use]
-    pub fn hold(self, amount: Amount) -> bool {
-        self.tokens.is_none_or(|most| amount.tokens <= most)
-            && self.nanodollars.is_none_or(|most| amount.nanodollars <= most)
+    pub fn allow(self, amount: Amount) -> bool {
+        self.tokens.is_none_or(|limit| amount.tokens <= limit)
+            && self.nanodollars.is_none_or(|limit| amount.nanodollars <= limit)
     }
 }
 
-/// The most that the owner pays, in billionths of a US dollar for a million tokens.
+/// The highest prices that the owner accepts, in billionths of a US dollar per million tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Prices {
-    /// Tokens of the prompt (`LLM_PRICE_PROMPT`).
+    /// The price of prompt tokens (`LLM_PRICE_PROMPT`).
     pub prompt: u64,
-    /// Tokens of the answer (`LLM_PRICE_COMPLETION`).
+    /// The price of completion tokens (`LLM_PRICE_COMPLETION`).
     pub completion: u64,
 }
 
 impl Prices {
-    /// What so many tokens cost at most, rounded up.
+    /// Returns the maximum cost of a request in billionths of a US dollar, rounded up.
     #[must_use]
     pub fn cost(self, prompt_tokens: u32, completion_tokens: u32) -> u64 {
-        let of = |tokens: u32, price: u64| u64::from(tokens).saturating_mul(price);
-        let sum = of(prompt_tokens, self.prompt).saturating_add(of(completion_tokens, self.completion));
-        sum.div_ceil(MILLION)
+        let product = |tokens: u32, price: u64| u64::from(tokens).saturating_mul(price);
+        let prompt = product(prompt_tokens, self.prompt);
+        let completion = product(completion_tokens, self.completion);
+        prompt.saturating_add(completion).div_ceil(TOKENS_PER_PRICE)
     }
 
-    /// So many tokens with their cost.
+    /// Returns the tokens of a request together with their maximum cost.
     #[must_use]
     pub fn amount(self, prompt_tokens: u32, completion_tokens: u32) -> Amount {
         Amount {
@@ -109,7 +107,7 @@ impl Prices {
     }
 }
 
-/// US dollars in billionths, to the nearest; nothing for less than nothing.
+/// Converts US dollars to billionths, rounded to the nearest; negative values and NaN become zero.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -118,14 +116,14 @@ impl Prices {
 )]
 #[must_use]
 pub fn nanodollars(dollars: f64) -> u64 {
-    (dollars * NANO).round() as u64
+    (dollars * NANODOLLARS_PER_DOLLAR).round() as u64
 }
 
-/// Billionths in US dollars.
+/// Converts billionths to US dollars.
 #[expect(clippy::cast_precision_loss, clippy::as_conversions, reason = "exact up to nine million dollars")]
 #[must_use]
 pub fn dollars(nanodollars: u64) -> f64 {
-    nanodollars as f64 / NANO
+    nanodollars as f64 / NANODOLLARS_PER_DOLLAR
 }
 
 #[cfg(test)]
@@ -133,15 +131,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_day_ends_at_midnight_of_utc() {
-        let day = Day::of(Timestamp(1_795_651_199_999));
+    fn days_end_at_midnight_utc() {
+        let day = Day::from_timestamp(Timestamp(1_795_651_199_999));
         assert_eq!((day, day.end()), (Day(20_782), Timestamp(1_795_651_200_000)));
-        assert_eq!(Day::of(day.end()), Day(20_783));
-        assert_eq!(Day::of(Timestamp(-1)), Day(-1));
+        assert_eq!(Day::from_timestamp(day.end()), Day(20_783));
+        assert_eq!(Day::from_timestamp(Timestamp(-1)), Day(-1));
     }
 
     #[test]
-    fn a_price_is_for_a_million_tokens_and_a_part_of_a_billionth_is_a_whole_one() {
+    fn prices_are_per_million_tokens_and_costs_are_rounded_up() {
         // 0.15 and 0.60 dollars.
         let prices = Prices { prompt: 150_000_000, completion: 600_000_000 };
         assert_eq!(prices.cost(1_000, 500), 450_000);
@@ -150,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn money_is_whole_billionths() {
+    fn dollars_convert_to_whole_billionths() {
         assert_eq!((nanodollars(0.000_123), nanodollars(-1.0), nanodollars(f64::NAN)), (123_000, 0, 0));
         assert!((dollars(nanodollars(12.345_678_9)) - 12.345_678_9).abs() < 1e-9);
     }

@@ -1,102 +1,112 @@
-//! The day's account: what was taken, what is set aside, and whether more may be. A plain value.
+//! The account of the current day.
 
 use std::time::Duration;
 
-use crate::budget::{Amount, Ceilings, Day, Scope};
+use crate::budget::{Amount, BudgetLimits, Day};
+use crate::domain::budget_scope::BudgetScope;
 use crate::domain::clock::Timestamp;
 
-/// The account of one day after another. A new day begins with nothing taken; what was set aside before midnight is
+/// The account of the current day. A new day starts empty; a reservation made before midnight is
 /// settled in the account of its own day.
 #[derive(Debug)]
 pub struct DayLedger {
-    ceilings: Ceilings,
+    limits: BudgetLimits,
     day: Day,
-    taken: Amount,
-    set_aside: Amount,
-    /// The last wish of the day was refused.
-    refused: bool,
+    totals: LedgerTotals,
+    /// The most recent reservation of the day was refused.
+    exhausted: bool,
 }
 
-/// As much as may be taken is taken or set aside.
+/// The used and reserved amounts of a day.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LedgerTotals {
+    /// What ended answers have used.
+    pub used: Amount,
+    /// What is reserved for answers in progress.
+    pub reserved: Amount,
+}
+
+/// A reservation would exceed a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CeilingReached {
-    /// In which account.
-    pub scope: Scope,
-    /// Until the next day begins; `None` where that does not help.
+pub struct LimitExceeded {
+    /// The scope of the account that has too little left.
+    pub scope: BudgetScope,
+    /// The time until the next day begins; `None` if waiting does not help.
     pub retry_after: Option<Duration>,
 }
 
-impl CeilingReached {
-    /// What a refusal at `now` means.
+impl LimitExceeded {
+    /// Creates the error of a reservation that was refused at `now`.
     #[must_use]
-    pub fn of(scope: Scope, now: Timestamp) -> Self {
-        let midnight = Day::of(now).end().since(now);
-        Self { scope, retry_after: (scope != Scope::Session).then_some(midnight) }
+    pub fn new(scope: BudgetScope, now: Timestamp) -> Self {
+        let until_midnight = Day::from_timestamp(now).end().since(now);
+        Self { scope, retry_after: (scope != BudgetScope::Session).then_some(until_midnight) }
     }
 }
 
 impl DayLedger {
-    /// An account of which nothing is known yet.
+    /// Creates an empty account.
     #[must_use]
-    pub fn new(ceilings: Ceilings) -> Self {
-        let nothing = Amount::default();
-        Self { ceilings, day: Day::default(), taken: nothing, set_aside: nothing, refused: false }
+    pub fn new(limits: BudgetLimits) -> Self {
+        Self { limits, day: Day::default(), totals: LedgerTotals::default(), exhausted: false }
     }
 
-    /// Adds what the store knows was taken on `day` before this process began.
+    /// Adds what was used on `day` before this process started, according to the store.
     pub fn add_stored(&mut self, day: Day, stored: Amount) {
-        self.turn_to(day);
+        self.advance_to(day);
         if day == self.day {
-            self.taken = self.taken.plus(stored);
+            self.totals.used = self.totals.used.saturating_add(stored);
         }
     }
 
-    /// Sets an amount aside.
+    /// Reserves an amount and returns the day it is reserved on.
     ///
     /// # Errors
-    /// [`CeilingReached`] when it is more than what is left of the day; nothing is set aside then.
-    pub fn set_aside(&mut self, now: Timestamp, amount: Amount) -> Result<Day, CeilingReached> {
-        self.turn_to(Day::of(now));
-        let then = self.taken.plus(self.set_aside).plus(amount);
-        self.refused = !self.ceilings.hold(then);
-        if self.refused {
-            return Err(CeilingReached { scope: Scope::Day, retry_after: Some(self.day.end().since(now)) });
+    /// [`LimitExceeded`] if the day has too little left; nothing is reserved then.
+    pub fn reserve(&mut self, now: Timestamp, amount: Amount) -> Result<Day, LimitExceeded> {
+        self.advance_to(Day::from_timestamp(now));
+        let LedgerTotals { used, reserved } = self.totals;
+        self.exhausted = !self.limits.allow(used.saturating_add(reserved).saturating_add(amount));
+        if self.exhausted {
+            let until_midnight = self.day.end().since(now);
+            return Err(LimitExceeded { scope: BudgetScope::Day, retry_after: Some(until_midnight) });
         }
-        self.set_aside = self.set_aside.plus(amount);
+        self.totals.reserved = reserved.saturating_add(amount);
         Ok(self.day)
     }
 
-    /// Counts what was really taken of what was set aside on `day`; nothing, when it was not needed.
-    pub fn settle(&mut self, day: Day, set_aside: Amount, taken: Amount) {
+    /// Replaces a reservation of `day` by the amount that was used, which may be zero.
+    pub fn settle(&mut self, day: Day, reserved: Amount, used: Amount) {
         if day == self.day {
-            self.set_aside = self.set_aside.less(set_aside);
-            self.taken = self.taken.plus(taken);
+            self.totals.reserved = self.totals.reserved.saturating_sub(reserved);
+            self.totals.used = self.totals.used.saturating_add(used);
         }
     }
 
-    /// Counts something else for what was taken on a day.
-    pub fn correct(&mut self, day: Day, counted: Amount, taken: Amount) {
+    /// Replaces the amount `charged` on `day` by the amount that was used.
+    pub fn correct(&mut self, day: Day, charged: Amount, used: Amount) {
         if day == self.day {
-            self.taken = self.taken.less(counted).plus(taken);
+            self.totals.used = self.totals.used.saturating_sub(charged).saturating_add(used);
         }
     }
 
-    /// What was taken on the day of `now`, and what is set aside.
-    pub fn standing(&mut self, now: Timestamp) -> (Amount, Amount) {
-        self.turn_to(Day::of(now));
-        (self.taken, self.set_aside)
+    /// Returns the amounts of the day of `now`.
+    pub fn totals(&mut self, now: Timestamp) -> LedgerTotals {
+        self.advance_to(Day::from_timestamp(now));
+        self.totals
     }
 
-    /// Whether the last question of the day found too little left.
-    pub fn is_used_up(&mut self, now: Timestamp) -> bool {
-        self.turn_to(Day::of(now));
-        self.refused
+    /// Returns whether the most recent reservation of the day was refused.
+    pub fn is_exhausted(&mut self, now: Timestamp) -> bool {
+        self.advance_to(Day::from_timestamp(now));
+        self.exhausted
     }
 
-    /// A clock that was set back does not bring a day back: what it took would be forgotten.
-    fn turn_to(&mut self, day: Day) {
+    /// Starts a new account if `day` is later. An earlier day is ignored, because a clock that was
+    /// set back must not reset the account.
+    fn advance_to(&mut self, day: Day) {
         if day > self.day {
-            *self = Self { day, ..Self::new(self.ceilings) };
+            *self = Self { day, ..Self::new(self.limits) };
         }
     }
 }
@@ -114,74 +124,79 @@ mod tests {
         Amount { tokens, nanodollars: 0 }
     }
 
-    fn of_tokens(most: u64) -> DayLedger {
-        DayLedger::new(Ceilings { tokens: Some(most), nanodollars: None })
+    fn totals(used: u64, reserved: u64) -> LedgerTotals {
+        LedgerTotals { used: tokens(used), reserved: tokens(reserved) }
+    }
+
+    fn with_token_limit(limit: u64) -> DayLedger {
+        DayLedger::new(BudgetLimits { tokens: Some(limit), nanodollars: None })
     }
 
     #[test]
-    fn what_is_set_aside_counts_until_what_was_taken_is_known() {
-        let mut ledger = of_tokens(100);
-        let day = ledger.set_aside(NOON, tokens(60)).unwrap();
-        let refused = ledger.set_aside(NOON, tokens(60));
-        assert!(ledger.is_used_up(NOON) && !ledger.is_used_up(day.end()));
-        let mut ledger = of_tokens(100);
-        assert_eq!(ledger.set_aside(NOON, tokens(60)), Ok(day));
-        assert_eq!(refused, Err(CeilingReached { scope: Scope::Day, retry_after: Some(HALF_A_DAY) }));
+    fn reservations_count_until_they_are_settled() {
+        let mut ledger = with_token_limit(100);
+        let day = ledger.reserve(NOON, tokens(60)).unwrap();
+        let refused = ledger.reserve(NOON, tokens(60));
+        assert!(ledger.is_exhausted(NOON) && !ledger.is_exhausted(day.end()));
+        let mut ledger = with_token_limit(100);
+        assert_eq!(ledger.reserve(NOON, tokens(60)), Ok(day));
+        assert_eq!(refused, Err(LimitExceeded { scope: BudgetScope::Day, retry_after: Some(HALF_A_DAY) }));
         ledger.settle(day, tokens(60), tokens(10));
-        assert!(ledger.set_aside(NOON, tokens(90)).is_ok());
-        assert!(ledger.set_aside(NOON, tokens(1)).is_err());
-        assert_eq!(ledger.standing(NOON), (tokens(10), tokens(90)));
+        assert!(ledger.reserve(NOON, tokens(90)).is_ok());
+        assert!(ledger.reserve(NOON, tokens(1)).is_err());
+        assert_eq!(ledger.totals(NOON), totals(10, 90));
     }
 
     #[test]
-    fn money_has_a_ceiling_of_its_own() {
-        let mut ledger = DayLedger::new(Ceilings { tokens: None, nanodollars: Some(5) });
-        assert!(ledger.set_aside(NOON, Amount { tokens: u64::MAX, nanodollars: 5 }).is_ok());
-        assert!(ledger.set_aside(NOON, Amount { tokens: 0, nanodollars: 1 }).is_err());
+    fn cost_has_a_limit_of_its_own() {
+        let mut ledger = DayLedger::new(BudgetLimits { tokens: None, nanodollars: Some(5) });
+        assert!(ledger.reserve(NOON, Amount { tokens: u64::MAX, nanodollars: 5 }).is_ok());
+        assert!(ledger.reserve(NOON, Amount { tokens: 0, nanodollars: 1 }).is_err());
     }
 
     #[test]
-    fn a_new_day_begins_with_nothing_and_yesterdays_answers_do_not_count_in_it() {
-        let mut ledger = of_tokens(100);
-        let yesterday = ledger.set_aside(NOON, tokens(100)).unwrap();
+    fn new_day_starts_empty_and_ignores_yesterdays_reservations() {
+        let mut ledger = with_token_limit(100);
+        let yesterday = ledger.reserve(NOON, tokens(100)).unwrap();
         let midnight = yesterday.end();
-        let today = ledger.set_aside(midnight, tokens(100)).unwrap();
+        let today = ledger.reserve(midnight, tokens(100)).unwrap();
         ledger.settle(yesterday, tokens(100), tokens(100));
-        assert_eq!(ledger.standing(midnight), (tokens(0), tokens(100)));
-        // The clock is set back: nothing is given away twice.
-        assert!(ledger.set_aside(NOON, tokens(1)).is_err());
+        assert_eq!(ledger.totals(midnight), totals(0, 100));
+        // A clock that was set back does not reset the account.
+        assert!(ledger.reserve(NOON, tokens(1)).is_err());
         ledger.settle(today, tokens(100), tokens(0));
-        assert_eq!(ledger.standing(midnight), (tokens(0), tokens(0)));
+        assert_eq!(ledger.totals(midnight), totals(0, 0));
     }
 
     #[test]
-    fn what_the_store_knows_counts_and_yesterdays_does_not() {
-        let mut ledger = of_tokens(100);
-        ledger.add_stored(Day::of(NOON), tokens(70));
-        assert!(ledger.set_aside(NOON, tokens(31)).is_err());
+    fn stored_usage_counts_only_for_its_own_day() {
+        let mut ledger = with_token_limit(100);
+        ledger.add_stored(Day::from_timestamp(NOON), tokens(70));
+        assert!(ledger.reserve(NOON, tokens(31)).is_err());
         ledger.add_stored(Day(0), tokens(30));
-        assert!(ledger.set_aside(NOON, tokens(30)).is_ok());
+        assert!(ledger.reserve(NOON, tokens(30)).is_ok());
     }
 
     proptest! {
         #[test]
-        fn no_order_of_questions_and_ends_takes_more_than_the_ceiling(
-            most in 1_u64..1_000,
+        fn no_sequence_of_reservations_and_settlements_exceeds_the_limit(
+            limit in 1_u64..1_000,
             steps in prop::collection::vec((1_u64..400, 0_u64..=100, any::<bool>()), 1..60),
         ) {
-            let mut ledger = of_tokens(most);
-            let (mut open, mut taken) = (Vec::new(), 0);
+            let mut ledger = with_token_limit(limit);
+            let (mut open, mut total_used) = (Vec::new(), 0);
             for (amount, share, ends) in steps {
-                if let Some((day, set_aside)) = open.pop().filter(|_| ends) {
-                    let used = set_aside * share / 100;
-                    ledger.settle(day, tokens(set_aside), tokens(used));
-                    taken += used;
+                if let Some((day, reserved)) = open.pop().filter(|_| ends) {
+                    let used = reserved * share / 100;
+                    ledger.settle(day, tokens(reserved), tokens(used));
+                    total_used += used;
                 }
-                if let Ok(day) = ledger.set_aside(NOON, tokens(amount)) {
+                if let Ok(day) = ledger.reserve(NOON, tokens(amount)) {
                     open.push((day, amount));
                 }
-                prop_assert_eq!(ledger.standing(NOON).0, tokens(taken));
-                prop_assert!(ledger.standing(NOON).0.plus(ledger.standing(NOON).1).tokens <= most);
+                let LedgerTotals { used, reserved } = ledger.totals(NOON);
+                prop_assert_eq!(used, tokens(total_used));
+                prop_assert!(used.saturating_add(reserved).tokens <= limit);
             }
         }
     }

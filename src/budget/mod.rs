@@ -1,16 +1,22 @@
-//! What the model may cost: in a day, for one client address in a day, for one session. So the bill cannot run away.
+//! Token and cost budgets: per day, per client address and day, and per session.
 //!
-//! Before the model is asked, the most that the answer can take is set aside; when it has ended, what it really took is
-//! counted instead. So questions at the same time cannot overspend together, and what a crash leaves unsettled counts
-//! as taken whole. The store keeps the same sums by the same two steps, in the transactions that store the question and
-//! the answer: a restart forgets nothing, and servers that share a database share the ceilings.
+//! Before a request goes to the model server, the maximum that its answer can use is reserved. When
+//! the answer has ended, the amount it really used replaces the reservation. Concurrent questions
+//! therefore cannot overspend together, and a reservation that a crash leaves unsettled counts as
+//! used. The store keeps the same accounts and applies the same two steps in the transactions that
+//! store the question and the answer, so a restart loses nothing, and instances that share a
+//! database share the limits.
 //!
-//! In reading order: [`amount`] is what is counted and what it costs, [`account`] is where; [`ledger`] decides for the day and
-//! [`books`] for sessions and addresses (plain values), [`reservation`] shares both between answers,
-//! [`true_cost`] is what the model's server says afterwards of a request that was broken off.
+//! | module | content |
+//! |---|---|
+//! | [`amount`] | tokens and money, limits, prices |
+//! | [`account`] | accounts and the limits that apply to them |
+//! | [`ledger`] | the account of the day |
+//! | [`account_cache`] | the accounts of sessions and addresses |
+//! | [`reservation`] | both, shared between threads |
+//! | [`reported_cost`] | the cost of a request as the model server reports it later |
 //!
-//! What is absent: deleting a conversation gives nothing back, except that the session's own account goes with it; what was
-//! paid stays paid.
+//! Deleting a conversation refunds nothing, although the account of its session is deleted with it.
 
 pub mod account;
 pub mod account_cache;
@@ -19,8 +25,8 @@ pub mod ledger;
 pub mod reported_cost;
 pub mod reservation;
 
-pub use account::{Account, AddressDigest, AddressKeeper, Asker, Budget, Scope};
-pub use amount::{Amount, Ceilings, Day, Prices};
-pub use ledger::{CeilingReached, DayLedger};
-pub use reported_cost::TrueCost;
-pub use reservation::{Reservation, Spending};
+pub use account::{Account, AddressDigest, AddressHasher, BudgetPolicy, Payer};
+pub use amount::{Amount, BudgetLimits, Day, Prices};
+pub use ledger::{DayLedger, LedgerTotals, LimitExceeded};
+pub use reported_cost::ReportedCost;
+pub use reservation::{BudgetTracker, Reservation};

@@ -1,23 +1,24 @@
-//! What a request really took, as its server tells some time after it was broken off.
+//! The cost of a request as the model server reports it after the request was aborted.
 
 use crate::budget::Amount;
 use crate::budget::amount::nanodollars;
 
-/// What a request took, by its server's own account.
+/// The usage of a request, as the model server reports it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct TrueCost {
-    /// Tokens of the prompt and of the answer, where it says.
+pub struct ReportedCost {
+    /// Tokens of the prompt and of the completion; `None` if the server does not report them.
     pub tokens: Option<(u32, u32)>,
-    /// US dollars, finite and not negative.
+    /// US dollars; finite and not negative.
     pub dollars: f64,
 }
 
-impl TrueCost {
-    /// What is to be counted for it instead of `counted`, whose tokens stand where the server names none.
+impl ReportedCost {
+    /// Returns the amount that replaces the estimate `charged`, whose tokens are kept if the server
+    /// reports none.
     #[must_use]
-    pub fn amount(self, counted: Amount) -> Amount {
+    pub fn amount(self, charged: Amount) -> Amount {
         let tokens = self.tokens.map(|(prompt, completion)| u64::from(prompt) + u64::from(completion));
-        Amount { tokens: tokens.unwrap_or(counted.tokens), nanodollars: nanodollars(self.dollars) }
+        Amount { tokens: tokens.unwrap_or(charged.tokens), nanodollars: nanodollars(self.dollars) }
     }
 }
 
@@ -26,11 +27,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_that_the_server_does_not_name_stay_as_they_were_counted() {
-        let counted = Amount { tokens: 70, nanodollars: 9 };
-        let known = TrueCost { tokens: None, dollars: 0.000_002 };
-        assert_eq!(known.amount(counted), Amount { tokens: 70, nanodollars: 2_000 });
-        let known = TrueCost { tokens: Some((40, 2)), dollars: 0.0 };
-        assert_eq!(known.amount(counted), Amount { tokens: 42, nanodollars: 0 });
+    fn estimated_tokens_are_kept_when_the_server_reports_none() {
+        let charged = Amount { tokens: 70, nanodollars: 9 };
+        let reported = ReportedCost { tokens: None, dollars: 0.000_002 };
+        assert_eq!(reported.amount(charged), Amount { tokens: 70, nanodollars: 2_000 });
+        let reported = ReportedCost { tokens: Some((40, 2)), dollars: 0.0 };
+        assert_eq!(reported.amount(charged), Amount { tokens: 42, nanodollars: 0 });
     }
 }

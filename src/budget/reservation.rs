@@ -1,286 +1,322 @@
-//! The accounts shared between answers, each of which holds what is set aside for it.
+//! The accounts shared between answers, and the reservation of each answer.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::budget::account_cache::Books;
-use crate::budget::amount::nanodollars;
-use crate::budget::{Account, AddressKeeper, Amount, Asker, Budget, CeilingReached, Day, DayLedger, Prices};
+use crate::budget::account_cache::AccountCache;
+use crate::budget::amount::{dollars, nanodollars};
+use crate::budget::{
+    Account, AddressHasher, Amount, BudgetPolicy, Day, DayLedger, LedgerTotals, LimitExceeded, Payer, Prices,
+};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::SessionId;
 use crate::domain::turn::Usage;
 use crate::limits::AddressKey;
+use crate::telemetry::metrics::BudgetMetrics;
 
-/// The accounts, with what they are reckoned by. Every decision takes about a microsecond, so a lock serves.
+/// All accounts of this process. A mutex suffices, because every operation takes about a
+/// microsecond.
 #[derive(Debug)]
-pub struct Spending {
-    /// What may be taken.
-    pub budget: Budget,
-    /// What tokens cost where the model's server does not say.
+pub struct BudgetTracker {
+    /// The limits of the accounts.
+    pub policy: BudgetPolicy,
+    /// The prices of requests whose cost the model server does not report.
     pub prices: Prices,
-    addresses: AddressKeeper,
-    kept: Mutex<Kept>,
-    known: AtomicBool,
+    address_hasher: AddressHasher,
+    accounts: Mutex<Accounts>,
+    stored_usage_added: AtomicBool,
 }
 
 #[derive(Debug)]
-struct Kept {
+struct Accounts {
     day: DayLedger,
-    books: Books,
+    cache: AccountCache,
 }
 
-/// What is set aside for one answer. One that is dropped unsettled, by a panic say, counts as taken whole.
+/// The amount reserved for one answer. If it is dropped without being settled, for example by a
+/// panic, all of it counts as used.
 #[derive(Debug)]
 pub struct Reservation {
-    spending: Arc<Spending>,
-    /// The accounts it is set aside in, the day's first.
+    tracker: Arc<BudgetTracker>,
+    /// The accounts it is reserved in. That of the day comes first.
     pub accounts: Vec<Account>,
-    /// How much, to begin with.
+    /// The initial amount, without later extensions.
     pub amount: Amount,
     day: Day,
-    /// What was set aside later. The store learns of it when it is taken.
-    more: Mutex<Amount>,
+    /// What was reserved later, which the store records only with the settlement.
+    extension: Mutex<Amount>,
     settled: AtomicBool,
 }
 
-impl Spending {
-    /// Accounts of which nothing is known yet.
+impl BudgetTracker {
+    /// Creates a tracker with empty accounts.
     #[must_use]
-    pub fn new(budget: Budget, prices: Prices, addresses: AddressKeeper) -> Arc<Self> {
-        let kept = Kept { day: DayLedger::new(budget.day), books: Books::default() };
-        Arc::new(Self { budget, prices, addresses, kept: Mutex::new(kept), known: AtomicBool::new(false) })
+    pub fn new(policy: BudgetPolicy, prices: Prices, address_hasher: AddressHasher) -> Arc<Self> {
+        let accounts = Accounts { day: DayLedger::new(policy.day), cache: AccountCache::default() };
+        Arc::new(Self {
+            policy,
+            prices,
+            address_hasher,
+            accounts: Mutex::new(accounts),
+            stored_usage_added: AtomicBool::new(false),
+        })
     }
 
-    /// Who asks.
+    /// Returns the payer of an answer.
     #[must_use]
-    pub fn asker(&self, session: SessionId, address: AddressKey) -> Asker {
-        Asker { session, address: self.addresses.digest(address) }
+    pub fn payer(&self, session: SessionId, address: AddressKey) -> Payer {
+        Payer { session, address: self.address_hasher.digest(address) }
     }
 
-    /// The accounts that must be read from the store before `asker` asks at `now`.
+    /// Returns the accounts that must be loaded from the store before a reservation for `payer`.
     #[must_use]
-    pub fn unknown(&self, now: Timestamp, asker: Asker) -> Vec<Account> {
-        let narrow = self.budget.accounts(Day::of(now), asker).into_iter().skip(1);
-        self.lock().books.unknown(narrow)
+    pub fn missing_accounts(&self, now: Timestamp, payer: Payer) -> Vec<Account> {
+        let narrow = self.policy.accounts(Day::from_timestamp(now), payer).into_iter().skip(1);
+        self.lock().cache.missing(narrow)
     }
 
-    /// The store has so much taken and set aside in an account.
-    pub fn learn(&self, account: Account, stored: Amount) {
-        self.lock().books.learn(account, stored);
+    /// Caches an account with the used and reserved amount that the store has for it.
+    pub fn insert_loaded(&self, account: Account, stored: Amount) {
+        self.lock().cache.insert_loaded(account, stored);
     }
 
-    /// Has the narrow accounts read again: another server has charged them, too.
-    pub fn doubt(&self, accounts: &[Account]) {
-        let mut kept = self.lock();
-        accounts.iter().for_each(|account| kept.books.doubt(*account));
+    /// Marks the accounts of addresses and sessions as outdated, because another instance has
+    /// charged them as well.
+    pub fn invalidate(&self, accounts: &[Account]) {
+        let mut locked = self.lock();
+        accounts.iter().for_each(|account| locked.cache.invalidate(*account));
     }
 
-    /// Counts something else for what was taken in accounts.
-    pub fn correct(&self, accounts: &[Account], counted: Amount, taken: Amount) {
-        let mut kept = self.lock();
+    /// Replaces the amount `charged` to accounts by the amount that was used.
+    pub fn correct(&self, accounts: &[Account], charged: Amount, used: Amount) {
+        let mut locked = self.lock();
         for account in accounts {
             match account {
-                Account::Day(day) => kept.day.correct(*day, counted, taken),
-                narrow => kept.books.correct(*narrow, counted, taken),
+                Account::Day(day) => locked.day.correct(*day, charged, used),
+                narrow => locked.cache.correct(*narrow, charged, used),
             }
         }
     }
 
-    /// Sets aside what a prompt and the longest answer to it take.
+    /// Reserves the maximum that a prompt and its answer can use.
     ///
     /// # Errors
-    /// [`CeilingReached`] when that is more than what is left of an account; nothing is set aside then.
+    /// [`LimitExceeded`] if an account has too little left; nothing is reserved then.
     pub fn reserve(
         self: &Arc<Self>,
         now: Timestamp,
-        asker: Asker,
+        payer: Payer,
         prompt_tokens: u32,
-        most_completion_tokens: u32,
-    ) -> Result<Reservation, CeilingReached> {
-        let amount = self.prices.amount(prompt_tokens, most_completion_tokens);
-        let mut kept = self.lock();
-        let accounts = self.budget.accounts(Day::of(now), asker);
-        self.narrow_ones_have_room(&kept, &accounts, now, amount)?;
-        let day = kept.day.set_aside(now, amount)?;
-        accounts.iter().skip(1).for_each(|account| kept.books.set_aside(*account, amount));
-        drop(kept);
-        let (spending, more) = (Arc::clone(self), Mutex::default());
-        Ok(Reservation { spending, accounts, amount, day, more, settled: AtomicBool::new(false) })
+        max_completion_tokens: u32,
+    ) -> Result<Reservation, LimitExceeded> {
+        let amount = self.prices.amount(prompt_tokens, max_completion_tokens);
+        let mut locked = self.lock();
+        let accounts = self.policy.accounts(Day::from_timestamp(now), payer);
+        self.check_narrow_accounts(&locked, &accounts, now, amount)?;
+        let day = locked.day.reserve(now, amount)?;
+        accounts.iter().skip(1).for_each(|account| locked.cache.reserve(*account, amount));
+        drop(locked);
+        Ok(Reservation {
+            tracker: Arc::clone(self),
+            accounts,
+            amount,
+            day,
+            extension: Mutex::default(),
+            settled: AtomicBool::new(false),
+        })
     }
 
-    fn narrow_ones_have_room(
+    fn check_narrow_accounts(
         &self,
-        kept: &Kept,
+        locked: &Accounts,
         accounts: &[Account],
         now: Timestamp,
         amount: Amount,
-    ) -> Result<(), CeilingReached> {
+    ) -> Result<(), LimitExceeded> {
         let has_room =
-            |account: &Account| kept.books.has_room(*account, self.budget.of(account.scope()), amount);
+            |account: &Account| locked.cache.has_room(*account, self.policy.limits(account.scope()), amount);
         match accounts.iter().skip(1).find(|account| !has_room(account)) {
-            Some(full) => Err(CeilingReached::of(full.scope(), now)),
+            Some(full) => Err(LimitExceeded::new(full.scope(), now)),
             None => Ok(()),
         }
     }
 
-    /// What an answer took, by the cost that the model's server named or else by the prices.
+    /// Returns the amount of an answer's usage, with the reported cost or else the configured
+    /// prices.
     #[must_use]
-    pub fn taken(&self, usage: &Usage) -> Amount {
-        let counted = self.prices.amount(usage.prompt_tokens, usage.completion_tokens);
-        Amount { nanodollars: usage.cost.map_or(counted.nanodollars, nanodollars), ..counted }
+    pub fn used_amount(&self, usage: &Usage) -> Amount {
+        let priced = self.prices.amount(usage.prompt_tokens, usage.completion_tokens);
+        Amount { nanodollars: usage.cost.map_or(priced.nanodollars, nanodollars), ..priced }
     }
 
-    /// Adds what the store knows was taken on `day` before this process began; once, whoever says it again.
+    /// Adds what was used on `day` before this process started. Only the first call has an effect.
     pub fn add_stored(&self, day: Day, stored: Amount) {
-        if !self.known.swap(true, Ordering::Relaxed) {
+        if !self.stored_usage_added.swap(true, Ordering::Relaxed) {
             self.lock().day.add_stored(day, stored);
         }
     }
 
-    /// Whether that was done.
+    /// Returns whether [`add_stored`](Self::add_stored) was called.
     #[must_use]
-    pub fn is_known(&self) -> bool {
-        self.known.load(Ordering::Relaxed)
+    pub fn is_loaded(&self) -> bool {
+        self.stored_usage_added.load(Ordering::Relaxed)
     }
 
-    /// What was taken on the day of `now`, and what is set aside.
+    /// Returns the amounts of the day of `now`.
     #[must_use]
-    pub fn standing(&self, now: Timestamp) -> (Amount, Amount) {
-        self.lock().day.standing(now)
+    pub fn totals(&self, now: Timestamp) -> LedgerTotals {
+        self.lock().day.totals(now)
     }
 
-    /// Whether the last question of the day of `now` found too little left.
+    /// Returns whether the most recent question of the day of `now` was refused.
     #[must_use]
-    pub fn is_used_up(&self, now: Timestamp) -> bool {
-        self.lock().day.is_used_up(now)
+    pub fn is_exhausted(&self, now: Timestamp) -> bool {
+        self.lock().day.is_exhausted(now)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Sets the gauges of the day's budget.
+    pub fn update_metrics(&self, metrics: &BudgetMetrics, now: Timestamp) {
+        let gauge_value = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
+        let LedgerTotals { used, reserved } = self.totals(now);
+        metrics.used_tokens.set(gauge_value(used.tokens));
+        metrics.reserved_tokens.set(gauge_value(reserved.tokens));
+        metrics.limit_tokens.set(gauge_value(self.policy.day.tokens.unwrap_or(0)));
+        metrics.used_dollars.set(dollars(used.nanodollars));
+        metrics.reserved_dollars.set(dollars(reserved.nanodollars));
+        metrics.limit_dollars.set(dollars(self.policy.day.nanodollars.unwrap_or(0)));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Accounts> {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Reservation {
-    /// Sets aside as much again as a further request for the same answer may take, because the one before it was charged.
+    /// Reserves the maximum of another request for the same answer, because the previous request
+    /// was charged.
     ///
     /// # Errors
-    /// [`CeilingReached`] when that is more than what is left of an account.
+    /// [`LimitExceeded`] if an account has too little left.
     pub fn extend(
         &self,
         now: Timestamp,
         prompt_tokens: u32,
-        most_completion_tokens: u32,
-    ) -> Result<(), CeilingReached> {
-        let amount = self.spending.prices.amount(prompt_tokens, most_completion_tokens);
-        let mut kept = self.spending.lock();
-        self.spending.narrow_ones_have_room(&kept, &self.accounts, now, amount)?;
-        // What is asked before midnight counts for that day, in whose account nobody is refused any more.
-        if Day::of(now) == self.day {
-            kept.day.set_aside(now, amount)?;
+        max_completion_tokens: u32,
+    ) -> Result<(), LimitExceeded> {
+        let amount = self.tracker.prices.amount(prompt_tokens, max_completion_tokens);
+        let mut locked = self.tracker.lock();
+        self.tracker.check_narrow_accounts(&locked, &self.accounts, now, amount)?;
+        // After midnight the extension still counts for the day of the question, whose limit no
+        // longer matters.
+        if Day::from_timestamp(now) == self.day {
+            locked.day.reserve(now, amount)?;
         }
-        self.accounts.iter().skip(1).for_each(|account| kept.books.set_aside(*account, amount));
-        drop(kept);
-        let mut more = self.more.lock().unwrap_or_else(PoisonError::into_inner);
-        *more = more.plus(amount);
+        self.accounts.iter().skip(1).for_each(|account| locked.cache.reserve(*account, amount));
+        drop(locked);
+        let mut extension = self.extension.lock().unwrap_or_else(PoisonError::into_inner);
+        *extension = extension.saturating_add(amount);
         Ok(())
     }
 
-    /// Counts what was really taken instead.
-    pub fn settle(self, taken: Amount) {
-        self.settle_with(taken);
+    /// Replaces the reservation by the amount that was used.
+    pub fn settle(self, used: Amount) {
+        self.settle_once(used);
     }
 
-    /// Gives all of it back: the store has refused it, so another server has charged these accounts, too, and the narrow ones must
-    /// be read again. What is set aside is not in what will be read.
-    pub fn refused(&self) {
-        self.settle_with(Amount::default());
-        self.spending.doubt(&self.accounts);
+    /// Releases the whole reservation after the store has refused it. Another instance must have
+    /// charged the same accounts, so they are loaded again. The refused amount is not in the store.
+    pub fn release(&self) {
+        self.settle_once(Amount::default());
+        self.tracker.invalidate(&self.accounts);
     }
 
-    fn settle_with(&self, taken: Amount) {
+    fn settle_once(&self, used: Amount) {
         if self.settled.swap(true, Ordering::Relaxed) {
             return;
         }
-        let set_aside = self.in_all();
-        let mut kept = self.spending.lock();
-        kept.day.settle(self.day, set_aside, taken);
-        self.accounts.iter().skip(1).for_each(|account| kept.books.settle(*account, set_aside, taken));
+        let reserved = self.total();
+        let mut locked = self.tracker.lock();
+        locked.day.settle(self.day, reserved, used);
+        self.accounts.iter().skip(1).for_each(|account| locked.cache.settle(*account, reserved, used));
     }
 
-    fn in_all(&self) -> Amount {
-        self.amount.plus(*self.more.lock().unwrap_or_else(PoisonError::into_inner))
+    fn total(&self) -> Amount {
+        self.amount.saturating_add(*self.extension.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.settle_with(self.in_all());
+        self.settle_once(self.total());
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::budget::{Ceilings, Scope};
+    use crate::budget::BudgetLimits;
+    use crate::domain::budget_scope::BudgetScope;
 
     const NOW: Timestamp = Timestamp(0);
 
-    fn spending(day: Option<u64>, session: Option<u64>) -> (Arc<Spending>, Asker) {
-        let of = |tokens| Ceilings { tokens, nanodollars: None };
-        let budget = Budget { day: of(day), session: of(session), ..Budget::default() };
-        let spending = Spending::new(budget, Prices::default(), AddressKeeper::new(b""));
-        let asker = spending.asker(SessionId::generate(), AddressKey::from_ip([127, 0, 0, 1].into()));
-        (spending, asker)
+    fn tracker(day: Option<u64>, session: Option<u64>) -> (Arc<BudgetTracker>, Payer) {
+        let limits = |tokens| BudgetLimits { tokens, nanodollars: None };
+        let policy = BudgetPolicy { day: limits(day), session: limits(session), ..BudgetPolicy::default() };
+        let tracker = BudgetTracker::new(policy, Prices::default(), AddressHasher::new(b""));
+        let payer = tracker.payer(SessionId::generate(), AddressKey::from_ip([127, 0, 0, 1].into()));
+        (tracker, payer)
     }
 
     #[test]
-    fn a_reservation_that_nobody_settles_counts_as_taken() {
-        let (spending, asker) = spending(Some(100), None);
-        drop(spending.reserve(NOW, asker, 30, 20).unwrap());
-        assert_eq!(spending.standing(NOW).0.tokens, 50);
-        let second = spending.reserve(NOW, asker, 30, 20).unwrap();
-        assert!(spending.reserve(NOW, asker, 0, 1).is_err());
+    fn unsettled_reservations_count_as_used() {
+        let (tracker, payer) = tracker(Some(100), None);
+        drop(tracker.reserve(NOW, payer, 30, 20).unwrap());
+        assert_eq!(tracker.totals(NOW).used.tokens, 50);
+        let second = tracker.reserve(NOW, payer, 30, 20).unwrap();
+        assert!(tracker.reserve(NOW, payer, 0, 1).is_err());
         second.settle(Amount::default());
-        assert_eq!(spending.standing(NOW), (Amount { tokens: 50, nanodollars: 0 }, Amount::default()));
+        let used = Amount { tokens: 50, nanodollars: 0 };
+        assert_eq!(tracker.totals(NOW), LedgerTotals { used, reserved: Amount::default() });
     }
 
     #[test]
-    fn a_correction_makes_or_takes_room_where_it_was_counted() {
-        let (spending, asker) = spending(Some(100), Some(90));
+    fn corrections_change_the_room_in_the_charged_accounts() {
+        let (tracker, payer) = tracker(Some(100), Some(90));
         let tokens = |tokens| Amount { tokens, nanodollars: 0 };
-        let it = spending.reserve(NOW, asker, 0, 80).unwrap();
-        let accounts = it.accounts.clone();
-        it.settle(tokens(80));
-        assert!(spending.reserve(NOW, asker, 0, 30).is_err());
-        spending.correct(&accounts, tokens(80), tokens(60));
-        assert_eq!(spending.standing(NOW).0, tokens(60));
-        spending.reserve(NOW, asker, 0, 30).unwrap().settle(tokens(0));
-        spending.correct(&accounts, tokens(60), tokens(90));
-        assert_eq!(spending.reserve(NOW, asker, 0, 1).unwrap_err().scope, Scope::Session);
+        let reservation = tracker.reserve(NOW, payer, 0, 80).unwrap();
+        let accounts = reservation.accounts.clone();
+        reservation.settle(tokens(80));
+        assert!(tracker.reserve(NOW, payer, 0, 30).is_err());
+        tracker.correct(&accounts, tokens(80), tokens(60));
+        assert_eq!(tracker.totals(NOW).used, tokens(60));
+        tracker.reserve(NOW, payer, 0, 30).unwrap().settle(tokens(0));
+        tracker.correct(&accounts, tokens(60), tokens(90));
+        assert_eq!(tracker.reserve(NOW, payer, 0, 1).unwrap_err().scope, BudgetScope::Session);
     }
 
     #[test]
-    fn a_session_that_has_taken_its_share_is_refused_and_another_is_not() {
-        let (spending, asker) = spending(Some(200), Some(60));
-        let first = spending.reserve(NOW, asker, 30, 20).unwrap();
-        let refused = spending.reserve(NOW, asker, 10, 1).unwrap_err();
-        assert_eq!(refused, CeilingReached { scope: Scope::Session, retry_after: None });
-        let other = Asker { session: SessionId::generate(), ..asker };
-        assert!(spending.reserve(NOW, other, 10, 1).is_ok());
+    fn exhausted_session_is_refused_and_another_is_not() {
+        let (tracker, payer) = tracker(Some(200), Some(60));
+        let first = tracker.reserve(NOW, payer, 30, 20).unwrap();
+        let refused = tracker.reserve(NOW, payer, 10, 1).unwrap_err();
+        assert_eq!(refused, LimitExceeded { scope: BudgetScope::Session, retry_after: None });
+        let other = Payer { session: SessionId::generate(), ..payer };
+        assert!(tracker.reserve(NOW, other, 10, 1).is_ok());
         first.settle(Amount::default());
-        assert!(spending.reserve(NOW, asker, 30, 30).is_ok());
+        assert!(tracker.reserve(NOW, payer, 30, 30).is_ok());
     }
 
     #[test]
-    fn a_further_request_needs_room_of_its_own_and_all_of_it_is_settled_together() {
-        let (spending, asker) = spending(Some(100), Some(90));
-        let it = spending.reserve(NOW, asker, 20, 20).unwrap();
-        it.extend(NOW, 20, 20).unwrap();
-        assert_eq!(it.extend(NOW, 20, 20).unwrap_err().scope, Scope::Session);
-        assert_eq!(spending.standing(NOW).1.tokens, 80);
-        it.settle(Amount { tokens: 70, nanodollars: 0 });
-        assert_eq!((spending.standing(NOW).0.tokens, spending.standing(NOW).1.tokens), (70, 0));
-        assert!(spending.reserve(NOW, asker, 10, 11).is_err());
-        assert!(spending.reserve(NOW, asker, 10, 10).is_ok());
+    fn extensions_need_room_and_are_settled_with_the_reservation() {
+        let (tracker, payer) = tracker(Some(100), Some(90));
+        let reservation = tracker.reserve(NOW, payer, 20, 20).unwrap();
+        reservation.extend(NOW, 20, 20).unwrap();
+        assert_eq!(reservation.extend(NOW, 20, 20).unwrap_err().scope, BudgetScope::Session);
+        assert_eq!(tracker.totals(NOW).reserved.tokens, 80);
+        reservation.settle(Amount { tokens: 70, nanodollars: 0 });
+        let totals = tracker.totals(NOW);
+        assert_eq!((totals.used.tokens, totals.reserved.tokens), (70, 0));
+        assert!(tracker.reserve(NOW, payer, 10, 11).is_err());
+        assert!(tracker.reserve(NOW, payer, 10, 10).is_ok());
     }
 }

@@ -13,7 +13,7 @@ use super::{CliError, CliResult, build_runtime, load_settings};
 
 pub(super) fn migrate(config: Option<&Path>) -> CliResult {
     let loaded = load_settings(&Purpose::Migrate, config)?;
-    let logging = logger::start(&loaded.settings.log, &Arc::new(Metrics::default()));
+    let logging = logger::start(&(&loaded.settings.log).into(), &Arc::new(Metrics::default()));
     migrate_database(&loaded.settings.database.url, &logging.root)
 }
 

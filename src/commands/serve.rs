@@ -70,7 +70,7 @@ fn run_server(
     // Before anything is started or written, because it fails if the settings do not fit the resume.
     let system_prompt = build_instructions(resume, settings)?;
     let metrics = Arc::new(Metrics::default());
-    let logging = logger::start(&settings.log, &metrics);
+    let logging = logger::start(&(&settings.log).into(), &metrics);
     let log = &logging.root;
     for warning in &loaded.warnings {
         warn!(log, "{}", warning);

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use resume_chatbot::persistence::reports::{Usage, UsageBy};
+use resume_chatbot::persistence::reports::{UsageBy, UsageGroup};
 use serde::Serialize;
 
 use super::conversations::report_error;
@@ -35,8 +35,8 @@ enum By {
 #[derive(Serialize)]
 struct Report {
     /// Empty without `--by`.
-    groups: Vec<Usage>,
-    total: Usage,
+    groups: Vec<UsageGroup>,
+    total: UsageGroup,
 }
 
 pub(super) fn usage(arguments: &Arguments, config: Option<&Path>) -> CliResult {
@@ -67,9 +67,9 @@ pub(super) fn usage(arguments: &Arguments, config: Option<&Path>) -> CliResult {
     print(&format_table(columns, groups.iter().chain([&total]).map(row).collect()))
 }
 
-fn total(groups: &[Usage]) -> Usage {
-    let sum = |number: fn(&Usage) -> i64| groups.iter().map(number).fold(0, i64::saturating_add);
-    Usage {
+fn total(groups: &[UsageGroup]) -> UsageGroup {
+    let sum = |number: fn(&UsageGroup) -> i64| groups.iter().map(number).fold(0, i64::saturating_add);
+    UsageGroup {
         group: "total".to_owned(),
         questions: sum(|usage| usage.questions),
         prompt_tokens: sum(|usage| usage.prompt_tokens),
@@ -78,7 +78,7 @@ fn total(groups: &[Usage]) -> Usage {
     }
 }
 
-fn row(usage: &Usage) -> [String; 5] {
+fn row(usage: &UsageGroup) -> [String; 5] {
     [
         replace_control_characters(&usage.group),
         usage.questions.to_string(),

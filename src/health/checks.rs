@@ -35,7 +35,9 @@ pub(super) fn database(
 ) -> Finding {
     let unhealthy = |detail: &str| (HealthStatus::Unhealthy, detail.to_owned(), took);
     match reply {
-        Ok(Ok(_)) if writer.0.as_ref().is_ok_and(|report| report.away) => unhealthy("nothing can be written"),
+        Ok(Ok(_)) if writer.0.as_ref().is_ok_and(|report| report.database_unavailable) => {
+            unhealthy("nothing can be written")
+        }
         Ok(Ok(latency)) => (HealthStatus::Healthy, "a query was answered".to_owned(), latency),
         // What failed is in the log; a health page may be public.
         Ok(Err(_)) => unhealthy("no query is answered"),

@@ -72,8 +72,8 @@ async fn metrics(request: HttpRequest, state: Data<AppState>) -> HttpResponse {
     let count = |open: usize| i64::try_from(open).unwrap_or(i64::MAX);
     session.metrics.session.open_connections.set(count(session.registry.connection_count()));
     session.metrics.session.open_sessions.set(count(session.registry.session_count()));
-    session.metrics.limits.occupied(state.addresses.occupancy());
-    session.metrics.budget.stands(&state.budget, Timestamp::now());
+    session.metrics.limits.set_occupancy(state.addresses.occupancy());
+    state.budget.update_metrics(&session.metrics.budget, Timestamp::now());
     match session.metrics.scrape() {
         Ok(text) => HttpResponse::Ok()
             .insert_header((CONTENT_TYPE, OPEN_METRICS))

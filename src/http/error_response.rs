@@ -32,7 +32,7 @@ pub(super) fn error_with_status(
     retry_after: Option<Duration>,
 ) -> HttpResponse {
     if let Some(state) = request.app_data::<Data<AppState>>() {
-        state.session.metrics.session.error(code);
+        state.session.metrics.session.count_error(code);
     }
     let mut response = HttpResponse::build(status);
     if let Some(retry_after) = retry_after {

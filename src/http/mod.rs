@@ -21,7 +21,7 @@ use slog::Logger;
 pub use admin_server::serve_operator;
 pub use server::{BindError, bind, bind_operator, serve};
 
-use crate::budget::Spending;
+use crate::budget::BudgetTracker;
 use crate::health::CheckHealth;
 use crate::limits::{IpLimiter, TrustedProxies};
 use crate::mailbox::Address;
@@ -44,7 +44,7 @@ pub struct AppState {
     /// Guards the one warning about a likely proxy that is not trusted.
     pub warned_of_untrusted_proxy: Once,
     /// The token and cost budget, for the metrics.
-    pub budget: Arc<Spending>,
+    pub budget: Arc<BudgetTracker>,
     /// Origins and addresses.
     pub settings: HttpSettings,
     /// The root logger.

@@ -16,7 +16,7 @@ use crate::domain::component::Component;
 use crate::domain::error_code::ErrorCode;
 use crate::protocol::server::ErrorFrame;
 use crate::supervision::catch_panic;
-use crate::telemetry::request_id::{HEADER, honour};
+use crate::telemetry::request_id::{HEADER, accept_or_generate};
 
 #[derive(Clone)]
 struct RequestId(Arc<str>);
@@ -45,7 +45,7 @@ impl ResponseError for Panicked {
 
 /// Returns the id of a request.
 pub(super) fn get(request: &HttpRequest) -> Arc<str> {
-    request.extensions().get::<RequestId>().map_or_else(|| honour(None), |id| Arc::clone(&id.0))
+    request.extensions().get::<RequestId>().map_or_else(|| accept_or_generate(None), |id| Arc::clone(&id.0))
 }
 
 /// Takes the request id from the header or generates one, and returns it in the response.
@@ -54,7 +54,7 @@ pub(super) async fn attach(
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let given = request.headers().get(HEADER).and_then(|value| value.to_str().ok());
-    let id = honour(given);
+    let id = accept_or_generate(given);
     request.extensions_mut().insert(RequestId(Arc::clone(&id)));
     let state = request.app_data::<Data<AppState>>().cloned();
     let mut response = match catch_panic(Component::Http, async { next.call(request).await }).await {
@@ -62,7 +62,7 @@ pub(super) async fn attach(
         Err(panic) => {
             if let Some(state) = state {
                 error!(state.log, "request handler panicked"; "request_id" => &*id, &panic);
-                state.session.metrics.session.error(ErrorCode::InternalError);
+                state.session.metrics.session.count_error(ErrorCode::InternalError);
             }
             return Err(Panicked { request_id: id }.into());
         }

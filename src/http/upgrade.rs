@@ -12,9 +12,10 @@ use slog::{info, o, warn};
 
 use super::error_response::{error, error_with_status, retryable_error};
 use super::{AppState, origin_check, request_id};
+use crate::domain::address_limit::AddressLimit;
 use crate::domain::clock::Timestamp;
 use crate::domain::error_code::ErrorCode;
-use crate::limits::{AddressKey, IpLimitExceeded, Limit, client_address};
+use crate::limits::{AddressKey, IpLimitExceeded, client_address};
 use crate::session::SessionActor;
 use crate::session::connection::socket;
 use crate::session::connection::socket::UpgradeError;
@@ -88,7 +89,7 @@ fn is_local(peer: IpAddr) -> bool {
 }
 
 fn limit_exceeded(request: &HttpRequest, exceeded: IpLimitExceeded) -> HttpResponse {
-    if exceeded.limit == Limit::TotalConnections {
+    if exceeded.limit == AddressLimit::TotalConnections {
         return retryable_error(request, ErrorCode::Overloaded, exceeded.retry_after);
     }
     let message = "Too many connections are open from your address. Please close some of them.";

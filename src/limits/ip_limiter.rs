@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::limiter_state::LimiterState;
-use super::{AddressKey, IpLimitExceeded, IpLimits, Occupancy};
+use super::{AddressKey, IpLimitExceeded, IpLimits};
+use crate::domain::address_limit::TableOccupancy;
 use crate::domain::clock::Timestamp;
 use crate::telemetry::metrics::Metrics;
 
@@ -53,12 +54,12 @@ impl IpLimiter {
 
     /// Returns how full the tables are.
     #[must_use]
-    pub fn occupancy(&self) -> Occupancy {
+    pub fn occupancy(&self) -> TableOccupancy {
         self.lock().occupancy()
     }
 
     fn count_refusal(&self, decision: Result<(), IpLimitExceeded>) -> Result<(), IpLimitExceeded> {
-        decision.inspect_err(|exceeded| self.metrics.limits.refused(exceeded.limit))
+        decision.inspect_err(|exceeded| self.metrics.limits.count_rejection(exceeded.limit))
     }
 
     fn lock(&self) -> MutexGuard<'_, LimiterState> {

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use strum::VariantArray;
-
 use super::AddressKey;
 use super::connection_counter::{ConnectionCounter, ConnectionLimit};
 use super::keyed_limiter::KeyedLimiter;
+use crate::domain::address_limit::{AddressLimit, TableOccupancy};
 use crate::domain::clock::Timestamp;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -38,55 +37,11 @@ pub struct IpLimits {
 #[error("{limit}")]
 pub struct IpLimitExceeded {
     /// The limit that is reached.
-    pub limit: Limit,
+    pub limit: AddressLimit,
     /// The time after which to try again. For questions and sessions it is exact: one more is
     /// allowed then, unless another client of the same address takes it. For connections it is a
     /// suggestion.
     pub retry_after: Duration,
-}
-
-/// A limit that can be reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, VariantArray, thiserror::Error)]
-pub enum Limit {
-    /// The client sees `RATE_LIMIT_EXCEEDED`.
-    #[error("too many questions from this address in a minute")]
-    Questions,
-    /// The client sees `RATE_LIMIT_EXCEEDED`, or 429 at the handshake.
-    #[error("too many sessions from this address in an hour")]
-    Sessions,
-    /// The client sees 429 at the handshake.
-    #[error("too many connections from this address")]
-    Connections,
-    /// The client sees 503 at the handshake.
-    #[error("too many connections")]
-    TotalConnections,
-}
-
-impl Limit {
-    /// Returns the label value in metrics.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Questions => "questions",
-            Self::Sessions => "sessions",
-            Self::Connections => "connections",
-            Self::TotalConnections => "total_connections",
-        }
-    }
-}
-
-/// The use of the tables, for metrics.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Occupancy {
-    /// Addresses whose questions are counted one by one; at most 100,000.
-    pub question_addresses: usize,
-    /// Addresses whose sessions are counted one by one; at most 100,000.
-    pub session_addresses: usize,
-    /// Open connections.
-    pub connections: u32,
-    /// Decisions since start that were made by counters which addresses share. While this grows,
-    /// visitors can be refused because of requests of others: there is a flood of addresses.
-    pub sketch_decisions: u64,
 }
 
 /// Enforces the limits of every address in bounded memory. The unshared part of an
@@ -125,7 +80,7 @@ impl LimiterState {
         now: Timestamp,
         address: AddressKey,
     ) -> Result<(), IpLimitExceeded> {
-        let exceeded = |retry_after| IpLimitExceeded { limit: Limit::Questions, retry_after };
+        let exceeded = |retry_after| IpLimitExceeded { limit: AddressLimit::Questions, retry_after };
         self.questions.take(now, address).map_err(exceeded)
     }
 
@@ -138,7 +93,7 @@ impl LimiterState {
         now: Timestamp,
         address: AddressKey,
     ) -> Result<(), IpLimitExceeded> {
-        let exceeded = |retry_after| IpLimitExceeded { limit: Limit::Sessions, retry_after };
+        let exceeded = |retry_after| IpLimitExceeded { limit: AddressLimit::Sessions, retry_after };
         self.sessions.take(now, address).map_err(exceeded)
     }
 
@@ -149,8 +104,8 @@ impl LimiterState {
     pub(super) fn connect(&mut self, address: AddressKey) -> Result<(), IpLimitExceeded> {
         self.connections.connect(address).map_err(|limit| IpLimitExceeded {
             limit: match limit {
-                ConnectionLimit::Address => Limit::Connections,
-                ConnectionLimit::Total => Limit::TotalConnections,
+                ConnectionLimit::Address => AddressLimit::Connections,
+                ConnectionLimit::Total => AddressLimit::TotalConnections,
             },
             retry_after: CONNECTION_RETRY_AFTER,
         })
@@ -169,8 +124,8 @@ impl LimiterState {
         self.questions.sweep(now, max) + self.sessions.sweep(now, max)
     }
 
-    pub(super) fn occupancy(&self) -> Occupancy {
-        Occupancy {
+    pub(super) fn occupancy(&self) -> TableOccupancy {
+        TableOccupancy {
             question_addresses: self.questions.tracked(),
             session_addresses: self.sessions.tracked(),
             connections: self.connections.total(),
@@ -197,7 +152,7 @@ mod tests {
         AddressKey::from_ip(text.parse().unwrap())
     }
 
-    fn exceeded(limit: Limit, seconds: u64) -> Result<(), IpLimitExceeded> {
+    fn exceeded(limit: AddressLimit, seconds: u64) -> Result<(), IpLimitExceeded> {
         Err(IpLimitExceeded { limit, retry_after: Duration::from_secs(seconds) })
     }
 
@@ -207,8 +162,8 @@ mod tests {
         assert_eq!(limits.take_session(at(0), visitor), Ok(()));
         assert_eq!(limits.take_question(at(0), visitor), Ok(()));
         assert_eq!(limits.take_question(at(10), visitor), Ok(()));
-        assert_eq!(limits.take_question(at(20), key("2001:db8::2")), exceeded(Limit::Questions, 40));
-        assert_eq!(limits.take_session(at(20), visitor), exceeded(Limit::Sessions, 3_580));
+        assert_eq!(limits.take_question(at(20), key("2001:db8::2")), exceeded(AddressLimit::Questions, 40));
+        assert_eq!(limits.take_session(at(20), visitor), exceeded(AddressLimit::Sessions, 3_580));
         assert_eq!(limits.take_question(at(60), visitor), Ok(()));
         assert_eq!(limits.take_session(at(3_600), visitor), Ok(()));
         assert_eq!(limits.take_question(at(60), key("2001:db8:0:1::1")), Ok(()));
@@ -219,14 +174,14 @@ mod tests {
         let (mut limits, first, second) = (LimiterState::new(LIMITS), key("192.0.2.1"), key("192.0.2.2"));
         assert_eq!(limits.connect(first), Ok(()));
         assert_eq!(limits.connect(first), Ok(()));
-        assert_eq!(limits.connect(first), exceeded(Limit::Connections, 5));
+        assert_eq!(limits.connect(first), exceeded(AddressLimit::Connections, 5));
         assert_eq!(limits.connect(second), Ok(()));
-        assert_eq!(limits.connect(second), exceeded(Limit::TotalConnections, 5));
+        assert_eq!(limits.connect(second), exceeded(AddressLimit::TotalConnections, 5));
         limits.disconnect(first);
         assert_eq!(limits.connect(second), Ok(()));
         assert_eq!(limits.occupancy().connections, 3);
-        assert_eq!(limits.connect(first), exceeded(Limit::TotalConnections, 5), "it has one of two");
-        assert_eq!(limits.connect(second), exceeded(Limit::Connections, 5), "it has two of two");
+        assert_eq!(limits.connect(first), exceeded(AddressLimit::TotalConnections, 5), "it has one of two");
+        assert_eq!(limits.connect(second), exceeded(AddressLimit::Connections, 5), "it has two of two");
     }
 
     #[test]
@@ -236,12 +191,12 @@ mod tests {
         assert_eq!(limits.take_question(at(0), visitor), Ok(()));
         assert_eq!(limits.sweep(at(60), 10), 1);
         assert_eq!(limits.sweep(at(3_600), 10), 1);
-        assert_eq!(limits.occupancy(), Occupancy::default());
+        assert_eq!(limits.occupancy(), TableOccupancy::default());
     }
 
     #[test]
     fn exceeded_limit_is_displayed_by_its_text() {
-        let refused = IpLimitExceeded { limit: Limit::Questions, retry_after: Duration::ZERO };
+        let refused = IpLimitExceeded { limit: AddressLimit::Questions, retry_after: Duration::ZERO };
         assert_eq!(refused.to_string(), "too many questions from this address in a minute");
     }
 }

@@ -25,6 +25,6 @@ mod trusted_proxies;
 pub use address_key::AddressKey;
 pub use client_address::client_address;
 pub use ip_limiter::{ConnectionGuard, IpLimiter};
-pub use limiter_state::{IpLimitExceeded, IpLimits, Limit, Occupancy};
+pub use limiter_state::{IpLimitExceeded, IpLimits};
 pub use sliding_window::{SlidingWindow, WindowLimit};
 pub use trusted_proxies::{InvalidProxies, TrustedProxies};

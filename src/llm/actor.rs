@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::budget::{Account, Day, Spending};
+use crate::budget::{Account, BudgetTracker, Day};
 use crate::domain::clock::Timestamp;
 use crate::domain::component::Component;
 use crate::domain::error_code::ErrorCode;
@@ -26,11 +26,11 @@ use crate::llm::router::{Route, Sources};
 use crate::llm::stream::generation::Generation;
 use crate::llm::turn::task::Answering;
 use crate::mailbox::{Address, Handle, Mailbox, Reply};
-use crate::persistence::PATIENCE;
-use crate::persistence::messages::{FindTurn, LoadSpending, MarkInterrupted, SaveAnswer, SaveQuestion};
+use crate::persistence::STORE_TIMEOUT;
+use crate::persistence::messages::{FindTurn, LoadBudgetUsage, MarkInterrupted, SaveAnswer, SaveQuestion};
 use crate::system::failpoints;
 use crate::system::failpoints::Failpoint;
-use crate::system::instance_id::Incarnation;
+use crate::system::instance_id::InstanceId;
 use crate::telemetry::metrics::Metrics;
 use crate::tokens::TokenCounter;
 
@@ -48,7 +48,7 @@ pub struct LlmActor {
     answering: Arc<Answering>,
     /// Live answers, and ended ones for as long as their reader may come back.
     generations: HashMap<TurnId, Kept>,
-    load_spending: Address<LoadSpending>,
+    load_spending: Address<LoadBudgetUsage>,
     log: Logger,
     draining: bool,
 }
@@ -74,9 +74,9 @@ pub struct LlmParts {
     /// Where answers are stored.
     pub save_answer: Address<SaveAnswer>,
     /// Where what was spent is stored.
-    pub load_spending: Address<LoadSpending>,
+    pub load_spending: Address<LoadBudgetUsage>,
     /// What the day may take.
-    pub spending: Arc<Spending>,
+    pub spending: Arc<BudgetTracker>,
     /// Told when the model's server has to be asked what an answer cost.
     pub cost_owed: Arc<Notify>,
     /// The log.
@@ -86,7 +86,7 @@ pub struct LlmParts {
     /// Where they are marked when it gives them no longer.
     pub mark_interrupted: Address<MarkInterrupted>,
     /// Which process answers.
-    pub incarnation: Incarnation,
+    pub incarnation: InstanceId,
     /// Counts what becomes of answers.
     pub metrics: Arc<Metrics>,
     /// Counts the tokens of answers.
@@ -160,12 +160,12 @@ impl LlmActor {
 
     /// Reads what was spent today before this process began. Until that is known no question is taken.
     fn load_spending(&mut self, ctx: &mut Context<Self>) {
-        if self.answering.spending.is_known() {
+        if self.answering.spending.is_loaded() {
             return;
         }
-        let day = Day::of(Timestamp::now());
-        let load = LoadSpending { accounts: vec![Account::Day(day)] };
-        let loaded = self.load_spending.ask(load, PATIENCE);
+        let day = Day::from_timestamp(Timestamp::now());
+        let load = LoadBudgetUsage { accounts: vec![Account::Day(day)] };
+        let loaded = self.load_spending.ask(load, STORE_TIMEOUT);
         ctx.wait(loaded.into_actor(self).map(move |loaded, actor, ctx| match loaded {
             Ok(Ok(stored)) => {
                 let stored = stored.into_iter().next().map(|(_, stored)| stored).unwrap_or_default();
@@ -274,7 +274,7 @@ impl Handle<FinishAnswers> for LlmActor {
             if timeout(finish.within, all()).await.is_err() {
                 leave.cancel();
                 // Each still stores what it has, which takes at most the store's patience.
-                let _ = timeout(PATIENCE * 2, all()).await;
+                let _ = timeout(STORE_TIMEOUT * 2, all()).await;
             }
         })
     }

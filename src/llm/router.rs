@@ -7,7 +7,8 @@ use std::cell::Cell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::budget::{CeilingReached, Reservation, Scope, Spending, TrueCost};
+use crate::budget::{BudgetTracker, LimitExceeded, ReportedCost, Reservation};
+use crate::domain::budget_scope::BudgetScope;
 use crate::domain::clock::Timestamp;
 use crate::domain::error_code::ErrorCode;
 use crate::domain::failure::Failure;
@@ -23,7 +24,7 @@ use crate::llm::upstream::api_key::{KeyError, KeyReport};
 use crate::llm::upstream::client::UpstreamClient;
 use crate::llm::upstream::completion::SourceError;
 use crate::llm::upstream::generation_cost::CostError;
-use crate::telemetry::metrics::{DegradedBy, Metrics, UpstreamOutcome};
+use crate::telemetry::metrics::{DegradedBy, Metrics, QueueRejection, UpstreamOutcome};
 
 /// When to ask again after the line was full; answers take seconds.
 const RETRY_WHEN_FULL: Duration = Duration::from_secs(2);
@@ -42,7 +43,7 @@ pub struct Sources {
 struct Model {
     client: UpstreamClient,
     breaker: Mutex<Breaker>,
-    spending: Arc<Spending>,
+    spending: Arc<BudgetTracker>,
     admission: Arc<Admission>,
     /// What was last said of the key.
     key: Mutex<Option<Result<KeyReport, KeyError>>>,
@@ -89,7 +90,7 @@ impl Sources {
     pub fn model(
         client: UpstreamClient,
         breaker: BreakerPolicy,
-        spending: Arc<Spending>,
+        spending: Arc<BudgetTracker>,
         admission: Arc<Admission>,
         excerpts: Option<Excerpts>,
         metrics: Arc<Metrics>,
@@ -106,14 +107,14 @@ impl Sources {
     }
 
     /// What a request cost that the model's server calls so; `None` where there is nobody to ask.
-    pub async fn cost(&self, source_id: &str) -> Option<Result<TrueCost, CostError>> {
+    pub async fn cost(&self, source_id: &str) -> Option<Result<ReportedCost, CostError>> {
         let model = self.model.as_ref().filter(|model| model.client.tells_costs())?;
         Some(model.client.cost(source_id).await)
     }
 
     /// What the model may cost, when one answers.
     #[must_use]
-    pub fn spending(&self) -> Option<&Arc<Spending>> {
+    pub fn spending(&self) -> Option<&Arc<BudgetTracker>> {
         self.model.as_ref().map(|model| &model.spending)
     }
 
@@ -138,14 +139,14 @@ impl Sources {
             return resume(DegradedBy::BreakerOpen, closed(pause));
         }
         let admitted = model.admission.join(visitor).map_err(|LineTooLong { retry_after }| {
-            self.metrics.upstream.turned_away(false);
+            self.metrics.upstream.count_queue_rejection(QueueRejection::Full);
             Failure::after(ErrorCode::Overloaded, retry_after.unwrap_or_default().max(RETRY_WHEN_FULL))
         })?;
-        let asker = model.spending.asker(session, visitor);
+        let asker = model.spending.payer(session, visitor);
         match model.spending.reserve(at, asker, prompt.tokens, prompt.max_response_tokens) {
             Ok(reservation) => Ok(Route::Model(Fare { admitted, reservation })),
             Err(reached) => {
-                self.metrics.budget.refused(reached.scope);
+                self.metrics.budget.count_rejection(reached.scope);
                 resume(DegradedBy::BudgetSpent, over(reached))
             }
         }
@@ -176,7 +177,7 @@ impl Sources {
     /// Who would answer a question that comes `now`, which is `at` by the calendar, as visitors are told.
     #[must_use]
     pub fn mode(&self, now: Instant, at: Timestamp) -> AnswerMode {
-        let rests = |model: &Model| self.is_shut(now) || model.spending.is_used_up(at);
+        let rests = |model: &Model| self.is_shut(now) || model.spending.is_exhausted(at);
         let quotes = self.excerpts.is_some() && self.model.as_ref().is_none_or(rests);
         if quotes { AnswerMode::Excerpts } else { AnswerMode::Live }
     }
@@ -249,13 +250,13 @@ impl Trial<'_> {
     pub fn succeeded(mut self) {
         self.told = true;
         self.model.breaker().succeeded();
-        self.metrics.upstream.outcome(UpstreamOutcome::Answered);
+        self.metrics.upstream.count_request(UpstreamOutcome::Answered);
     }
 
     /// The server failed. Returns whether nobody will ask it from now on.
     pub fn failed(mut self, error: &SourceError, now: Instant) -> bool {
         self.told = true;
-        self.metrics.upstream.outcome(error.failure.code.into());
+        self.metrics.upstream.count_request(error.failure.code.into());
         let mut breaker = self.model.breaker();
         if !error.fault.consequences().counts {
             // It answered, in its way; whether it answers other questions, the next one finds out.
@@ -277,7 +278,7 @@ impl Drop for Trial<'_> {
         if self.told {
             return;
         }
-        self.metrics.upstream.outcome(UpstreamOutcome::Stopped);
+        self.metrics.upstream.count_request(UpstreamOutcome::Stopped);
         if self.probe.get() {
             self.model.breaker().withdrawn();
         }
@@ -286,18 +287,18 @@ impl Drop for Trial<'_> {
 
 /// What a visitor is told while the breaker is open and nobody else may answer.
 /// What a visitor is told whose question is over a ceiling.
-pub(crate) fn over(reached: CeilingReached) -> Failure {
-    let CeilingReached { scope, retry_after } = reached;
+pub(crate) fn over(reached: LimitExceeded) -> Failure {
+    let LimitExceeded { scope, retry_after } = reached;
     let failure = Failure { retry_after, ..Failure::from(ErrorCode::BudgetExceeded) };
     match scope {
-        Scope::Day => failure,
-        Scope::Address => Failure {
+        BudgetScope::Day => failure,
+        BudgetScope::Address => Failure {
             saying: Some(
                 "Your questions of today have used up what one visitor may have. Please come back tomorrow.",
             ),
             ..failure
         },
-        Scope::Session => Failure {
+        BudgetScope::Session => Failure {
             retryable: false,
             saying: Some("This conversation has become as long as it may. Please start a new one."),
             ..failure

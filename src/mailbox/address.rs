@@ -81,11 +81,11 @@ where
             match reply.await {
                 Ok(Ok(reply)) => Ok(reply),
                 Err(_) | Ok(Err(MailboxError::Timeout)) => {
-                    metrics.timed_out();
+                    metrics.record_timeout();
                     Err(AskError::Timeout)
                 }
                 Ok(Err(MailboxError::Closed)) => {
-                    metrics.rejected_as_closed();
+                    metrics.record_closed();
                     Err(AskError::Closed)
                 }
             }
@@ -100,11 +100,11 @@ where
         let envelope = Envelope::new(message, self.metrics);
         self.recipient.try_send(envelope).map_err(|error| match error {
             SendError::Full(_) => {
-                self.metrics.rejected_as_full();
+                self.metrics.record_full();
                 TellError::Full
             }
             SendError::Closed(_) => {
-                self.metrics.rejected_as_closed();
+                self.metrics.record_closed();
                 TellError::Closed
             }
         })
@@ -149,7 +149,7 @@ struct Timer {
 
 impl<M> Envelope<M> {
     fn new(message: M, metrics: &'static MailboxMetrics) -> Self {
-        metrics.posted();
+        metrics.record_enqueued();
         Self { message, timer: Timer { metrics, since: Instant::now(), is_opened: false } }
     }
 
@@ -169,20 +169,20 @@ impl<M: Message> Message for Envelope<M> {
 impl Timer {
     fn start_processing(&mut self) {
         let now = Instant::now();
-        self.metrics.taken(now.duration_since(self.since));
+        self.metrics.record_dequeued(now.duration_since(self.since));
         self.is_opened = true;
         self.since = now;
     }
 
     fn reply_sent(&self) {
-        self.metrics.answered(self.since.elapsed());
+        self.metrics.record_processed(self.since.elapsed());
     }
 }
 
 impl Drop for Timer {
     fn drop(&mut self) {
         if !self.is_opened {
-            self.metrics.taken_back();
+            self.metrics.record_dropped();
         }
     }
 }

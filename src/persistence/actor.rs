@@ -1,10 +1,11 @@
-//! The actor in front of the database: it takes writes into the buffer and starts reads.
+//! The actor of the store: queues writes and starts reads.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use actix::{Actor, AsyncContext, Context, Supervised};
+use diesel::QueryResult;
 use slog::Logger;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
@@ -14,39 +15,41 @@ use crate::domain::component::Component;
 use crate::domain::limits::{MAX_EXCHANGES, RATE_WINDOW};
 use crate::impl_mailbox;
 use crate::mailbox::{Handle, Mailbox, Reply};
-use crate::persistence::db::pool::{Connection, Pool};
+use crate::persistence::db::pool::{Connection, Pool, PoolState};
+use crate::persistence::error::StorageError;
 use crate::persistence::messages::{
-    ChangeOwedCost, CheckStorage, CheckWriter, CreateSession, Epochs, FindEpochs, FindOwedCosts, FindTurn,
-    FlushStorage, ForgetSession, LoadHistory, LoadSpending, MarkInterrupted, ResumeSession, Resumption,
-    SaveAnswer, SaveFeedback, SaveQuestion, WriterReport,
+    CheckStorage, CheckWriter, CreateSession, Epochs, FindEpochs, FindPendingCosts, FindTurn, FlushStorage,
+    ForgetSession, LoadBudgetUsage, LoadHistory, MarkInterrupted, ResumeSession, Resumption, SaveAnswer,
+    SaveFeedback, SaveQuestion, UpdatePendingCost, WriterReport,
 };
-use crate::persistence::queries::{budget, pending_costs, session_epochs, transcript, turns};
-use crate::persistence::records::{OwedCosts, StoredSession, StoredTurn, TranscriptPage, Written};
-use crate::persistence::writer::job::{Job, Observed, Write, WriterCondition};
-use crate::persistence::writer::{BUFFER_CAPACITY, Writer};
-use crate::persistence::{PATIENCE, StorageError};
+use crate::persistence::queries::{budget, pending_costs, session_epochs, sessions, transcript};
+use crate::persistence::records::{PendingCosts, StoredSession, StoredTurn, TranscriptPage, WriteOutcome};
+use crate::persistence::timeouts::STORE_TIMEOUT;
+use crate::persistence::writer::job::{WithDeadline, Write, WriteJob, WriterMetrics, WriterStatus};
+use crate::persistence::writer::{QUEUE_CAPACITY, Writer};
 use crate::settings::DatabaseSettings;
 use crate::supervision::Supervision;
 use crate::system::failpoints;
 use crate::system::failpoints::Failpoint;
 use crate::telemetry::metrics::Metrics;
 
-/// Messages that may wait for the actor; handling one takes microseconds.
+/// The capacity of the mailbox. Handling a message takes microseconds.
 const MAILBOX_CAPACITY: usize = 4096;
 
-/// How often the pool and the buffer are looked at for the metrics.
-const OBSERVE_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the gauges of the pool and the queue are updated.
+const METRICS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Owns the database.
+/// Owns the connection pool and the queue of writes.
 pub struct PersistenceActor {
     pool: Pool,
-    jobs: mpsc::Sender<Job>,
-    condition: Arc<WriterCondition>,
+    queue: mpsc::Sender<WriteJob>,
+    writer_status: Arc<WriterStatus>,
     metrics: Arc<Metrics>,
 }
 
 impl PersistenceActor {
-    /// Starts the writer. To be called on the thread the actor will live on: connections belong to its runtime.
+    /// Creates the actor and starts the writer task. Must be called on the thread of the actor,
+    /// because the connections belong to its runtime.
     #[must_use]
     pub fn new(
         settings: &DatabaseSettings,
@@ -55,39 +58,54 @@ impl PersistenceActor {
         log: Logger,
     ) -> Self {
         let pool = Pool::new(settings);
-        let (jobs, waiting) = mpsc::channel(BUFFER_CAPACITY);
-        let condition = Arc::new(WriterCondition::default());
-        let observed = Observed { condition: Arc::clone(&condition), metrics: Arc::clone(&metrics) };
-        let mut writer = Writer::new(pool.clone(), waiting, observed, log);
+        let (queue, jobs) = mpsc::channel(QUEUE_CAPACITY);
+        let writer_status = Arc::new(WriterStatus::default());
+        let writer_metrics =
+            WriterMetrics { status: Arc::clone(&writer_status), metrics: Arc::clone(&metrics) };
+        let mut writer = Writer::new(pool.clone(), jobs, writer_metrics, log);
         actix::spawn(supervision.supervise_task(Component::Writer, async move || writer.run().await));
-        Self { pool, jobs, condition, metrics }
+        Self { pool, queue, writer_status, metrics }
     }
 
-    /// Writes down what nobody else tells the metrics.
-    fn observe(&self) {
+    fn update_gauges(&self) {
         let store = &self.metrics.store;
-        let (open, idle) = self.pool.connections();
+        let PoolState { open, idle } = self.pool.state();
         store.pool_connections.set(open.into());
         store.pool_idle_connections.set(idle.into());
-        store.waiting_writes.set(i64::try_from(self.waiting()).unwrap_or(i64::MAX));
+        store.write_queue_depth.set(i64::try_from(self.queued()).unwrap_or(i64::MAX));
     }
 
-    fn waiting(&self) -> usize {
-        self.jobs.max_capacity() - self.jobs.capacity()
+    fn queued(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
     }
 
-    /// Puts a write into the buffer; the future is only the wait for it.
-    fn write(&self, write: Write) -> impl Future<Output = Result<Written, StorageError>> + use<> {
-        let (reply, written) = oneshot::channel();
-        let taken = self.jobs.try_send(Job { write, reply });
+    /// Queues a write immediately. The returned future only waits for its outcome.
+    fn enqueue(&self, write: Write) -> impl Future<Output = Result<WriteOutcome, StorageError>> + use<> {
+        let (reply, outcome) = oneshot::channel();
+        let queued = self.queue.try_send(WriteJob { write, reply });
         async move {
-            let gone = || StorageError::Unavailable("the writer is gone".to_owned());
-            taken.map_err(|error| match error {
+            queued.map_err(|error| match error {
                 TrySendError::Full(_) => StorageError::BufferFull,
-                TrySendError::Closed(_) => gone(),
+                TrySendError::Closed(_) => StorageError::WriterStopped,
             })?;
-            written.await.unwrap_or_else(|_| Err(gone()))
+            outcome.await.unwrap_or(Err(StorageError::WriterStopped))
         }
+    }
+
+    /// Queues a write and replies when it is committed.
+    fn write(&self, write: Write) -> Reply<Result<(), StorageError>> {
+        let outcome = self.enqueue(write);
+        Reply::later(async move { check_outcome(outcome.await?) })
+    }
+
+    /// Starts a read and replies with its result.
+    fn read<R, F>(&self, operation: F) -> Reply<Result<R, StorageError>>
+    where
+        F: AsyncFn(&mut Connection) -> QueryResult<R> + Send + Sync + 'static,
+        R: Send + 'static,
+    {
+        let pool = self.pool.clone();
+        Reply::later(async move { pool.read(operation).await })
     }
 }
 
@@ -98,81 +116,83 @@ impl Actor for PersistenceActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(Self::CAPACITY);
-        ctx.run_interval(OBSERVE_INTERVAL, |actor, _| actor.observe());
+        ctx.run_interval(METRICS_INTERVAL, |actor, _| actor.update_gauges());
     }
 }
 
 impl Supervised for PersistenceActor {
-    /// The buffer is the writer's, which is a task of its own: nothing that waits there is touched.
+    /// Keeps the queue, which the writer task continues to process.
     fn restarting(&mut self, _: &mut Self::Context) {
         *self = Self {
             pool: self.pool.clone(),
-            jobs: self.jobs.clone(),
-            condition: Arc::clone(&self.condition),
+            queue: self.queue.clone(),
+            writer_status: Arc::clone(&self.writer_status),
             metrics: Arc::clone(&self.metrics),
         };
     }
 }
 
-fn done(written: Written) -> Result<(), StorageError> {
-    match written {
-        Written::Done | Written::Epoch(_) => Ok(()),
-        Written::Superseded => Err(StorageError::Superseded),
-        Written::Duplicate => Err(StorageError::DuplicateQuestion),
-        Written::CeilingReached(scope) => Err(StorageError::CeilingReached(scope)),
-        Written::NotFound => Err(StorageError::Gone),
-        Written::TooLate => Err(too_late()),
-        Written::Expired => Err(StorageError::Rejected("there is nothing to change".to_owned())),
+/// Converts the outcome of a write that returns no value.
+fn check_outcome(outcome: WriteOutcome) -> Result<(), StorageError> {
+    match outcome {
+        WriteOutcome::Done | WriteOutcome::Claimed { .. } => Ok(()),
+        WriteOutcome::Superseded => Err(StorageError::Superseded),
+        WriteOutcome::Duplicate => Err(StorageError::DuplicateQuestion),
+        WriteOutcome::BudgetExceeded(scope) => Err(StorageError::BudgetExceeded(scope)),
+        WriteOutcome::NotFound | WriteOutcome::Expired => Err(StorageError::Gone),
+        WriteOutcome::TimedOut => Err(StorageError::TimedOut),
     }
-}
-
-fn too_late() -> StorageError {
-    StorageError::Unavailable("it came too late".to_owned())
 }
 
 impl Handle<CreateSession> for PersistenceActor {
     fn handle(&mut self, create: CreateSession, _: &mut Self::Context) -> Reply<Result<(), StorageError>> {
         failpoints::hit(Failpoint::PersistenceCreate, "");
-        let written = self.write(Write::CreateSession(create));
-        Reply::later(async move { done(written.await?) })
+        self.write(Write::CreateSession(create))
     }
 }
 
 impl Handle<SaveQuestion> for PersistenceActor {
     fn handle(&mut self, save: SaveQuestion, _: &mut Self::Context) -> Reply<Result<(), StorageError>> {
-        let written = self.write(Write::SaveQuestion(save, Instant::now() + PATIENCE));
+        let outcome = self.enqueue(Write::SaveQuestion(WithDeadline::new(save, STORE_TIMEOUT)));
         Reply::later(async move {
             failpoints::hit(Failpoint::PersistenceReply, "");
-            done(written.await?)
+            check_outcome(outcome.await?)
         })
     }
 }
 
 impl Handle<SaveAnswer> for PersistenceActor {
     fn handle(&mut self, save: SaveAnswer, _: &mut Self::Context) -> Reply<Result<(), StorageError>> {
-        let written = self.write(Write::SaveAnswer(Box::new(save.0)));
-        Reply::later(async move { done(written.await?) })
+        self.write(Write::SaveAnswer(Box::new(save.0)))
     }
 }
 
 impl Handle<MarkInterrupted> for PersistenceActor {
     fn handle(&mut self, mark: MarkInterrupted, _: &mut Self::Context) -> Reply<Result<(), StorageError>> {
-        let written = self.write(Write::MarkInterrupted(mark));
-        Reply::later(async move { done(written.await?) })
+        self.write(Write::MarkInterrupted(mark))
     }
 }
 
 impl Handle<SaveFeedback> for PersistenceActor {
     fn handle(&mut self, save: SaveFeedback, _: &mut Self::Context) -> Reply<Result<(), StorageError>> {
-        let written = self.write(Write::SaveFeedback(save, Instant::now() + PATIENCE));
-        Reply::later(async move { done(written.await?) })
+        self.write(Write::SaveFeedback(WithDeadline::new(save, STORE_TIMEOUT)))
     }
 }
 
 impl Handle<ForgetSession> for PersistenceActor {
     fn handle(&mut self, forget: ForgetSession, _: &mut Self::Context) -> Reply<Result<(), StorageError>> {
-        let written = self.write(Write::ForgetSession(forget, Instant::now() + PATIENCE));
-        Reply::later(async move { done(written.await?) })
+        self.write(Write::ForgetSession(WithDeadline::new(forget, STORE_TIMEOUT)))
+    }
+}
+
+impl Handle<UpdatePendingCost> for PersistenceActor {
+    fn handle(
+        &mut self,
+        update: UpdatePendingCost,
+        _: &mut Self::Context,
+    ) -> Reply<Result<bool, StorageError>> {
+        let outcome = self.enqueue(Write::UpdatePendingCost(update));
+        Reply::later(async move { Ok(outcome.await? == WriteOutcome::Done) })
     }
 }
 
@@ -184,36 +204,33 @@ impl Handle<ResumeSession> for PersistenceActor {
     ) -> Reply<Result<Resumption, StorageError>> {
         let session_id = resume.session_id;
         let since = resume.at.minus(RATE_WINDOW);
-        let written = self.write(Write::RaiseEpoch(resume, Instant::now() + PATIENCE));
+        let outcome = self.enqueue(Write::ClaimSession(WithDeadline::new(resume, STORE_TIMEOUT)));
         let pool = self.pool.clone();
         Reply::later(async move {
-            let epoch = match written.await? {
-                Written::Epoch(epoch) => epoch,
-                Written::TooLate => return Err(too_late()),
-                Written::Expired => return Ok(Resumption::Expired),
+            let epoch = match outcome.await? {
+                WriteOutcome::Claimed { epoch } => epoch,
+                WriteOutcome::TimedOut => return Err(StorageError::TimedOut),
+                WriteOutcome::Expired => return Ok(Resumption::Expired),
                 _ => return Ok(Resumption::NotFound),
             };
             let newest = LoadHistory { session_id, before: None, limit: MAX_EXCHANGES };
-            let read = async move |link: &mut Connection| {
-                let page = transcript::load_turns(link, &newest).await?;
-                let asked = match page.asked_since(since) {
+            let read = async move |connection: &mut Connection| {
+                let page = transcript::load_page(connection, &newest).await?;
+                let recent_questions = match page.asked_since(since) {
                     Some(asked) => asked,
-                    None => transcript::asked_since(link, session_id, since).await?,
+                    None => transcript::asked_since(connection, session_id, since).await?,
                 };
-                Ok((page, asked))
+                Ok((page, recent_questions))
             };
-            let (page, asked) = pool.read(read).await?;
-            Ok(Resumption::Resumed(StoredSession { epoch, turns: page.turns, more: page.more, asked }))
+            let (TranscriptPage { turns, has_more }, recent_questions) = pool.read(read).await?;
+            Ok(Resumption::Resumed(StoredSession { epoch, turns, has_more, recent_questions }))
         })
     }
 }
 
 impl Handle<FindEpochs> for PersistenceActor {
     fn handle(&mut self, find: FindEpochs, _: &mut Self::Context) -> Reply<Result<Epochs, StorageError>> {
-        let pool = self.pool.clone();
-        Reply::later(async move {
-            pool.read(async move |link: &mut Connection| session_epochs::find_epochs(link, &find).await).await
-        })
+        self.read(async move |connection: &mut Connection| session_epochs::find(connection, &find).await)
     }
 }
 
@@ -223,15 +240,11 @@ impl Handle<LoadHistory> for PersistenceActor {
         load: LoadHistory,
         _: &mut Self::Context,
     ) -> Reply<Result<TranscriptPage, StorageError>> {
-        let pool = self.pool.clone();
-        Reply::later(async move {
-            let operation = async move |link: &mut Connection| {
-                failpoints::hit(Failpoint::PersistenceRead, "");
-                let page = transcript::load_turns(link, &load).await;
-                failpoints::pause(Failpoint::PersistenceAfterRead).await;
-                page
-            };
-            pool.read(operation).await
+        self.read(async move |connection: &mut Connection| {
+            failpoints::hit(Failpoint::PersistenceRead, "");
+            let page = transcript::load_page(connection, &load).await;
+            failpoints::pause(Failpoint::PersistenceAfterRead).await;
+            page
         })
     }
 }
@@ -242,43 +255,27 @@ impl Handle<FindTurn> for PersistenceActor {
         find: FindTurn,
         _: &mut Self::Context,
     ) -> Reply<Result<Option<StoredTurn>, StorageError>> {
-        let pool = self.pool.clone();
-        Reply::later(async move {
-            pool.read(async move |link: &mut Connection| transcript::find_turn(link, &find).await).await
-        })
+        self.read(async move |connection: &mut Connection| transcript::find_turn(connection, &find).await)
     }
 }
 
-impl Handle<LoadSpending> for PersistenceActor {
+impl Handle<LoadBudgetUsage> for PersistenceActor {
     fn handle(
         &mut self,
-        load: LoadSpending,
+        load: LoadBudgetUsage,
         _: &mut Self::Context,
     ) -> Reply<Result<Vec<(Account, Amount)>, StorageError>> {
-        let pool = self.pool.clone();
-        Reply::later(async move {
-            pool.read(async move |link: &mut Connection| budget::load(link, &load.accounts).await).await
-        })
+        self.read(async move |connection: &mut Connection| budget::load(connection, &load.accounts).await)
     }
 }
 
-impl Handle<FindOwedCosts> for PersistenceActor {
+impl Handle<FindPendingCosts> for PersistenceActor {
     fn handle(
         &mut self,
-        find: FindOwedCosts,
+        find: FindPendingCosts,
         _: &mut Self::Context,
-    ) -> Reply<Result<OwedCosts, StorageError>> {
-        let pool = self.pool.clone();
-        Reply::later(async move {
-            pool.read(async move |link: &mut Connection| pending_costs::find(link, &find).await).await
-        })
-    }
-}
-
-impl Handle<ChangeOwedCost> for PersistenceActor {
-    fn handle(&mut self, change: ChangeOwedCost, _: &mut Self::Context) -> Reply<Result<bool, StorageError>> {
-        let written = self.write(Write::ChangeOwedCost(change));
-        Reply::later(async move { Ok(written.await? == Written::Done) })
+    ) -> Reply<Result<PendingCosts, StorageError>> {
+        self.read(async move |connection: &mut Connection| pending_costs::find(connection, &find).await)
     }
 }
 
@@ -287,7 +284,7 @@ impl Handle<CheckStorage> for PersistenceActor {
         let pool = self.pool.clone();
         Reply::later(async move {
             let started = Instant::now();
-            pool.read(turns::ping).await?;
+            pool.read(sessions::ping).await?;
             Ok(started.elapsed())
         })
     }
@@ -295,21 +292,22 @@ impl Handle<CheckStorage> for PersistenceActor {
 
 impl Handle<CheckWriter> for PersistenceActor {
     fn handle(&mut self, _: CheckWriter, _: &mut Self::Context) -> Reply<WriterReport> {
+        let status = &self.writer_status;
         Reply::Now(WriterReport {
-            away: self.condition.away.load(Ordering::Relaxed),
-            waiting: self.waiting(),
-            groups: self.condition.groups.load(Ordering::Relaxed),
-            writes: self.condition.writes.load(Ordering::Relaxed),
+            database_unavailable: status.database_unavailable.load(Ordering::Relaxed),
+            queued: self.queued(),
+            batches: status.batches.load(Ordering::Relaxed),
+            writes: status.writes.load(Ordering::Relaxed),
         })
     }
 }
 
 impl Handle<FlushStorage> for PersistenceActor {
     fn handle(&mut self, _: FlushStorage, _: &mut Self::Context) -> Reply<()> {
-        let written = self.write(Write::Barrier);
+        let outcome = self.enqueue(Write::Barrier);
         Reply::later(async move {
-            // The asker bounds the wait; a buffer that is full says no more than that time is short.
-            let _ = written.await;
+            // The caller limits the wait, and cannot do more if the queue is full.
+            let _ = outcome.await;
         })
     }
 }

@@ -1,4 +1,4 @@
-//! What the [`PersistenceActor`](super::PersistenceActor) is asked, and what it has to say.
+//! The requests to the [`PersistenceActor`](super::PersistenceActor).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,210 +9,193 @@ use crate::budget::{Account, Amount};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{SessionId, TokenHash, TurnId};
 use crate::domain::turn::Rating;
-use crate::persistence::StorageError;
+use crate::persistence::error::StorageError;
 use crate::persistence::records::{
-    AnswerRecord, OwedChange, OwedCosts, Reserve, StoredSession, StoredTurn, TranscriptPage, TurnKey,
+    AnswerRecord, BudgetReservation, PendingCostUpdate, PendingCosts, StoredSession, StoredTurn,
+    TranscriptPage, TurnKey,
 };
 
-/// Store a new session, at epoch 0.
+/// Stores a new session with epoch 0.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "Result<(), StorageError>")]
 pub struct CreateSession {
-    /// The session.
     pub session_id: SessionId,
-    /// What its token must hash to.
+    /// The hash of the resume token.
     pub token_hash: TokenHash,
-    /// When.
     pub at: Timestamp,
 }
 
-/// Take a session over: raise its epoch and read what a new connection must know.
+/// Takes a session over: increments its epoch and reads what the new connection needs.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "Result<Resumption, StorageError>")]
 pub struct ResumeSession {
-    /// The session.
     pub session_id: SessionId,
-    /// What the given token hashes to.
+    /// The hash of the given resume token.
     pub token_hash: TokenHash,
-    /// When.
     pub at: Timestamp,
-    /// How long a session lives after it was last seen.
+    /// The lifetime of a session after it was last seen.
     pub ttl: Duration,
 }
 
 /// Sessions with their epochs.
 pub type Epochs = Vec<(SessionId, i64)>;
 
-/// Look up the epochs of sessions; those that are not stored are left out.
+/// Reads the epochs of sessions. Sessions that are not stored are omitted.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "Result<Epochs, StorageError>")]
 pub struct FindEpochs {
-    /// The sessions, at most some hundreds.
+    /// At most some hundreds.
     pub sessions: Vec<SessionId>,
 }
 
-/// What became of [`ResumeSession`].
+/// The result of [`ResumeSession`].
 #[derive(Debug)]
 pub enum Resumption {
-    /// The session is this connection's now.
+    /// The session belongs to the new connection.
     Resumed(StoredSession),
     /// There is no session with this id and token.
     NotFound,
-    /// There was, but it is too old.
+    /// The session was last seen too long ago.
     Expired,
 }
 
-/// Store a question and open its turn. Commits nothing when the session is another connection's.
+/// Stores a question and opens its turn, unless a later connection owns the session.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "Result<(), StorageError>")]
 pub struct SaveQuestion {
     /// The new turn.
     pub turn_id: TurnId,
-    /// Whose it is.
     pub session_id: SessionId,
-    /// The epoch the asking connection has.
+    /// The epoch of the connection.
     pub epoch: i64,
-    /// The client's own id.
+    /// The `id` that the client gave the question.
     pub client_id: Option<String>,
-    /// The question.
     pub question: Arc<str>,
-    /// Its length in tokens.
+    /// The length of the question in tokens.
     pub tokens: u32,
-    /// When.
     pub asked_at: Timestamp,
-    /// The server that will answer, by its [`Incarnation`](crate::system::instance_id::Incarnation).
+    /// The [`InstanceId`](crate::system::instance_id::InstanceId) of the process that will answer.
     pub answered_by: Arc<str>,
-    /// The turn whose answer the new one takes the place of.
+    /// The turn whose answer the new one replaces.
     pub regenerates: Option<TurnId>,
-    /// What its answer may take, when a model is to give it.
-    pub reserve: Option<Box<Reserve>>,
+    /// The budget to reserve; `None` if no model is asked.
+    pub reservation: Option<Box<BudgetReservation>>,
 }
 
-/// Read what was taken, with what is set aside, in some accounts.
+/// Reads the used and reserved amounts of accounts.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "Result<Vec<(Account, Amount)>, StorageError>")]
-pub struct LoadSpending {
-    /// The accounts.
+pub struct LoadBudgetUsage {
     pub accounts: Vec<Account>,
 }
 
-/// Store an answer, whole or as far as it is; the later one replaces the earlier. [`StorageError::Gone`] when the turn has
-/// ended, or is no longer there.
+/// Stores an answer or a checkpoint of one. The later one replaces the earlier. Fails with
+/// [`StorageError::Gone`] if the turn has already ended or was deleted.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "Result<(), StorageError>")]
 pub struct SaveAnswer(pub AnswerRecord);
 
-/// A turn was cut off by a crash: mark it so, unless its server was heard of meanwhile.
+/// Marks a turn as interrupted by a crash, unless its instance has written to it after
+/// `last_heartbeat`.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "Result<(), StorageError>")]
 pub struct MarkInterrupted {
-    /// The turn.
     pub turn_id: TurnId,
-    /// When this was noticed.
     pub at: Timestamp,
-    /// The last that was heard of its server, see [`StoredTurn::last_sign`].
-    pub last_sign: Timestamp,
+    /// The [`StoredTurn::last_heartbeat`] that the caller has seen.
+    pub last_heartbeat: Timestamp,
 }
 
-/// Read a part of the transcript.
+/// Reads a page of the transcript.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "Result<TranscriptPage, StorageError>")]
 pub struct LoadHistory {
-    /// Whose.
     pub session_id: SessionId,
     /// Only turns before this one.
     pub before: Option<TurnId>,
-    /// Most turns.
+    /// The maximum number of turns.
     pub limit: usize,
 }
 
-/// Find a turn.
+/// Reads one turn of a session.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "Result<Option<StoredTurn>, StorageError>")]
 pub struct FindTurn {
-    /// Whose.
     pub session_id: SessionId,
-    /// Which.
     pub key: TurnKey,
 }
 
-/// Keep what a visitor thinks of an answer, in place of what they thought before. [`StorageError::Gone`] when the session has
-/// no such turn.
+/// Stores a visitor's feedback on an answer; it replaces earlier feedback. Fails with
+/// [`StorageError::Gone`] if the session has no such turn.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "Result<(), StorageError>")]
 pub struct SaveFeedback {
-    /// Whose.
     pub session_id: SessionId,
-    /// The epoch the connection has.
+    /// The epoch of the connection.
     pub epoch: i64,
-    /// The turn.
     pub turn_id: TurnId,
-    /// What they think; `None` takes it back.
+    /// `None` deletes the feedback.
     pub rating: Option<Rating>,
-    /// In their words, at most [`MAX_COMMENT_CHARS`](crate::protocol::MAX_COMMENT_CHARS).
+    /// At most `MAX_COMMENT_CHARS` characters.
     pub comment: Option<String>,
-    /// When.
     pub at: Timestamp,
 }
 
-/// Delete a session with all that was said in it. Also what is still waiting to be written of it is gone then.
+/// Deletes a session with all of its content, including writes that are still queued.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "Result<(), StorageError>")]
 pub struct ForgetSession {
-    /// Which.
     pub session_id: SessionId,
-    /// The epoch the connection has.
+    /// The epoch of the connection.
     pub epoch: i64,
 }
 
-/// Run a real query; the reply says how long it took.
+/// Runs a query and returns its duration.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "Result<Duration, StorageError>")]
 pub struct CheckStorage;
 
-/// Say how the writing goes; the reply proves that the actor takes messages, and waits for no database.
+/// Returns the status of the writer without waiting for the database. The reply also proves that
+/// the actor processes messages.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "WriterReport")]
 pub struct CheckWriter;
 
-/// How the writing goes.
+/// The status of the writer.
 #[derive(Clone, Copy, Debug)]
 pub struct WriterReport {
-    /// The last try failed because the database was away.
-    pub away: bool,
-    /// Writes waiting for the database.
-    pub waiting: usize,
-    /// Transactions committed since start.
-    pub groups: u64,
-    /// Writes committed since start.
+    /// The most recent write failed because the database was unavailable.
+    pub database_unavailable: bool,
+    /// The number of queued writes.
+    pub queued: usize,
+    /// The number of transactions committed since start.
+    pub batches: u64,
+    /// The number of writes committed since start.
     pub writes: u64,
 }
 
-/// The reply comes when every write taken so far is committed.
+/// Returns after all writes that are queued now were committed.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
 pub struct FlushStorage;
 
-/// Read which costs are to be asked for.
+/// Reads the pending costs that need work.
 #[derive(Clone, Copy, Debug, Message)]
-#[rtype(result = "Result<OwedCosts, StorageError>")]
-pub struct FindOwedCosts {
-    /// Those due by now.
+#[rtype(result = "Result<PendingCosts, StorageError>")]
+pub struct FindPendingCosts {
     pub now: Timestamp,
-    /// Most of them at once.
-    pub most_due: usize,
-    /// Most that may be owed in all.
-    pub most_kept: u64,
+    /// The maximum number of due costs to return, and of surplus ones.
+    pub max_due: usize,
+    /// The maximum number of costs to keep; older ones are surplus.
+    pub max_kept: u64,
 }
 
-/// Change what is owed for a request. The reply says whether that was done: not when another server was faster.
+/// Changes a pending cost. Returns false if another instance has changed it first.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "Result<bool, StorageError>")]
-pub struct ChangeOwedCost {
-    /// The turn.
+pub struct UpdatePendingCost {
     pub turn_id: TurnId,
-    /// What the model's server calls the request.
-    pub source_id: Arc<str>,
-    /// How.
-    pub change: OwedChange,
+    /// The id that the model server gave the request.
+    pub upstream_id: Arc<str>,
+    pub update: PendingCostUpdate,
 }

@@ -1,17 +1,23 @@
-//! Everything that is kept, and the actor that alone may touch it in the server.
+//! The store: SQLite or PostgreSQL behind one actor.
 //!
-//! [`PersistenceActor`] receives the requests in [`messages`]; it sends nothing. It owns the pool, so every connection
-//! to the database is opened on its thread, and a bounded buffer of writes that one `writer` task commits in groups.
-//! A read or a write that has begun is finished whatever becomes of its asker. It stops with the process, after
+//! [`PersistenceActor`] receives the requests in [`messages`] and sends none. It owns the
+//! connection pool, so every connection is opened on its thread, and a bounded queue of writes,
+//! which the writer task commits in batches. A started read or write runs to completion even if the
+//! caller goes away. The actor stops with the process, after
 //! [`FlushStorage`](messages::FlushStorage).
 //!
-//! In reading order: [`messages`], [`actor`], `writer` and `group` (group commit; `suspicion` and `trial` say what to do when it
-//! fails), the queries, each written once for both databases (`queries`, `transcript`, `succession`, `visitors_wishes`, `spending`,
-//! [`owed_costs`]; but for three in `questions`),
-//! `pool` (what makes that possible; `postgres`, `postgres_link` and `sqlite` open its connections), `models`, [`schema`], [`migrations`].
-//! [`reports`] is what the owner's commands read and delete, in a process of their own beside the server.
-
-use std::time::Duration;
+//! | module | content |
+//! |---|---|
+//! | [`records`] | the values that the store takes and returns |
+//! | [`error`] | the errors of the store |
+//! | [`messages`] | the requests to the actor |
+//! | [`db`] | connections, schema and migrations of both databases |
+//! | `queries` | the statements, written once for both databases |
+//! | `writer` | batch commits, retries and the isolation of invalid writes |
+//! | [`reports`] | what the owner's commands read and delete, in a process of their own |
+//! | [`actor`] | the actor |
+//!
+//! Each module uses only those above it, except that `reports` and `actor` do not use each other.
 
 pub mod actor;
 pub mod db;
@@ -20,10 +26,9 @@ pub mod messages;
 mod queries;
 pub mod records;
 pub mod reports;
+mod timeouts;
 mod writer;
 
 pub use actor::PersistenceActor;
 pub use error::StorageError;
-
-/// How long anyone waits for the store before going on without it.
-pub const PATIENCE: Duration = Duration::from_secs(2);
+pub use timeouts::STORE_TIMEOUT;

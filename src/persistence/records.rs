@@ -1,271 +1,265 @@
-//! What the store takes and returns: turns, messages, budgets, pending costs.
+//! The values that the store takes and returns: sessions, turns, messages, budgets, pending costs.
 
 use std::sync::Arc;
 
-use crate::budget::{Account, Amount, Budget, Scope, TrueCost};
+use strum::{EnumString, IntoStaticStr};
+
+use crate::budget::{Account, Amount, BudgetPolicy, ReportedCost};
+use crate::domain::budget_scope::BudgetScope;
 use crate::domain::clock::Timestamp;
 use crate::domain::delta_offsets::Boundaries;
 use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::TurnId;
 use crate::domain::turn::{AnswerMode, Rating, TurnStatus, Usage};
 
-/// What a new connection must know of a session.
+/// A session as a resuming connection needs it.
 #[derive(Debug)]
 pub struct StoredSession {
-    /// The connection's place in the succession of the session's connections.
+    /// Incremented by each connection that takes the session over.
     pub epoch: i64,
     /// The newest turns, oldest first.
     pub turns: Vec<StoredTurn>,
-    /// Whether there are older ones.
-    pub more: bool,
-    /// When the questions of the last minute were asked, in order.
-    pub asked: Vec<Timestamp>,
+    /// Whether there are older turns.
+    pub has_more: bool,
+    /// The times of the questions in the rate-limit window, oldest first.
+    pub recent_questions: Vec<Timestamp>,
 }
 
-/// A turn as it is stored.
+/// A stored turn.
 #[derive(Clone, Debug)]
 pub struct StoredTurn {
-    /// The turn.
     pub turn_id: TurnId,
-    /// The client's own id of the question.
+    /// The `id` that the client gave the question.
     pub client_id: Option<String>,
-    /// How it ended, or that it has not.
     pub status: TurnStatus,
-    /// Who answered.
+    /// `None` until the answer starts.
     pub mode: Option<AnswerMode>,
-    /// Which model.
+    /// The model that answered.
     pub model: Option<Arc<str>>,
-    /// What it took.
     pub usage: Usage,
-    /// When it was asked.
     pub asked_at: Timestamp,
-    /// The question.
     pub question: StoredMessage,
-    /// The answer as far as it is stored.
+    /// The answer, or as much of it as was saved.
     pub answer: Option<StoredMessage>,
-    /// Why the answer failed, when it did and the version that stored it kept that.
+    /// The reason if the answer failed.
     pub failure: Option<ErrorCode>,
-    /// The [`Incarnation`](crate::system::instance_id::Incarnation) of the server that answers or answered.
+    /// The [`InstanceId`](crate::system::instance_id::InstanceId) of the server process that
+    /// generates or generated the answer.
     pub answered_by: Option<String>,
-    /// The turn whose answer this one takes the place of.
+    /// The turn whose answer this turn replaces.
     pub regenerates: Option<TurnId>,
-    /// The turn that took its place: it is part of the transcript, but no longer of the conversation.
+    /// The turn that replaces this one, which then belongs to the transcript but no longer to the
+    /// conversation.
     pub superseded_by: Option<TurnId>,
-    /// What the visitor thinks of the answer, if they said so.
+    /// The visitor's feedback on the answer.
     pub feedback: Option<Feedback>,
 }
 
-/// What a visitor thinks of an answer.
+/// A visitor's feedback on an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Feedback {
-    /// Whether it helped.
     pub rating: Rating,
-    /// Why, in their words.
     pub comment: Option<String>,
 }
 
 impl StoredTurn {
-    /// Where each delta of the answer ends; `None` for an answer that was stored without that.
+    /// Returns the byte offset in the answer at which each delta ends, or `None` if the answer was
+    /// stored without offsets.
     #[must_use]
     pub fn delta_ends(&self) -> Option<Vec<usize>> {
         match &self.answer {
-            Some(StoredMessage { content, boundaries: Some(boundaries), .. }) => boundaries.ends_in(content),
+            Some(StoredMessage { content, delta_offsets: Some(offsets), .. }) => offsets.ends_in(content),
             Some(answer) if !answer.content.is_empty() => None,
             Some(_) | None => Some(Vec::new()),
         }
     }
 
-    /// When the server that answers was last heard of: it saves what there is every few seconds.
+    /// Returns when the instance that generates the answer last wrote to the turn. A running
+    /// instance saves a checkpoint every few seconds.
     #[must_use]
-    pub fn last_sign(&self) -> Timestamp {
+    pub fn last_heartbeat(&self) -> Timestamp {
         self.answer.as_ref().map_or(self.question.at, |answer| answer.at)
     }
 }
 
-/// A message as it is stored.
+/// A stored question or answer.
 #[derive(Clone, Debug)]
 pub struct StoredMessage {
-    /// The text.
     pub content: Arc<str>,
-    /// Its length in tokens.
+    /// The length of `content` in tokens.
     pub tokens: u32,
-    /// When it was asked, or its answer last saved.
+    /// When the question was asked, or when the answer was last saved.
     pub at: Timestamp,
-    /// Of an answer: where its deltas end, unless an older version stored it.
-    pub boundaries: Option<Boundaries>,
-    /// Of an answer: the sections that were quoted.
+    /// The ends of the deltas of an answer; `None` for a question.
+    pub delta_offsets: Option<Boundaries>,
+    /// The resume sections that an answer quotes.
     pub citations: Vec<String>,
 }
 
-/// Set an amount aside in some accounts, with the question that will take it. While its asker waits, a question that would
-/// exceed a ceiling is not stored; after that its answer is being given, and it counts whatever it exceeds.
+/// The amount to reserve for the answer to a question, in the transaction that stores the question.
+/// While the caller waits, a question that would exceed a limit is not stored. After that its
+/// answer is being generated already, so the amount is reserved even if it exceeds a limit.
 #[derive(Clone, Debug)]
-pub struct Reserve {
-    /// The accounts; a session's is that of the question's.
+pub struct BudgetReservation {
+    /// The accounts. That of a session is the session of the question.
     pub accounts: Vec<Account>,
-    /// How much.
     pub amount: Amount,
-    /// What they may take, by all servers that share the database.
-    pub budget: Budget,
+    /// The limits, counting all instances that share the database.
+    pub policy: BudgetPolicy,
 }
 
-/// Count what was taken instead of what was set aside.
+/// The amount that replaces a reservation.
 #[derive(Clone, Debug)]
-pub struct Settle {
-    /// The accounts in which it was set aside.
+pub struct BudgetSettlement {
+    /// The accounts of the reservation.
     pub accounts: Vec<Account>,
-    /// What was set aside.
-    pub set_aside: Amount,
-    /// What was taken.
-    pub taken: Amount,
+    pub reserved: Amount,
+    pub used: Amount,
 }
 
-/// An answer and how its turn stands.
+/// An answer, finished or not, and the new state of its turn.
 #[derive(Clone, Debug)]
 pub struct AnswerRecord {
-    /// The turn.
     pub turn_id: TurnId,
-    /// The text.
     pub answer: Arc<str>,
-    /// Where its deltas end.
-    pub boundaries: Option<Boundaries>,
-    /// Its length in tokens.
+    /// The ends of the deltas of `answer`.
+    pub delta_offsets: Option<Boundaries>,
+    /// The length of `answer` in tokens.
     pub tokens: u32,
-    /// `Answering` for an unfinished one.
+    /// `Answering` for a checkpoint.
     pub status: TurnStatus,
-    /// Who answered.
     pub mode: AnswerMode,
-    /// Which model.
+    /// The model that answered.
     pub model: Option<Arc<str>>,
-    /// What it took.
     pub usage: Usage,
-    /// Sections that were quoted.
+    /// The resume sections that the answer quotes.
     pub citations: Vec<String>,
-    /// Why it failed, if it did.
+    /// The reason if the answer failed.
     pub failure: Option<ErrorCode>,
-    /// When.
     pub at: Timestamp,
-    /// What becomes of what was set aside for it, at its end.
-    pub settle: Option<Settle>,
-    /// Costs that the model's server has still to tell, at its end.
-    pub owed: Vec<OwedCost>,
+    /// Replaces the reservation; set when the answer has ended.
+    pub settlement: Option<BudgetSettlement>,
+    /// The requests whose cost the model server has not reported yet; set when the answer has
+    /// ended.
+    pub pending_costs: Vec<PendingCost>,
 }
 
-/// A part of a transcript.
+/// A page of a transcript.
 #[derive(Debug)]
 pub struct TranscriptPage {
-    /// Turns, oldest first.
+    /// The turns, oldest first.
     pub turns: Vec<StoredTurn>,
-    /// Whether there are older ones.
-    pub more: bool,
+    /// Whether there are older turns.
+    pub has_more: bool,
 }
 
 impl TranscriptPage {
-    /// When the session's questions since a point were asked, in order; `None` when some of them may be older than the page.
+    /// Returns the times of the session's questions after `since`, oldest first, or `None` if the
+    /// page may not contain all of them.
     #[must_use]
     pub fn asked_since(&self, since: Timestamp) -> Option<Vec<Timestamp>> {
         let is_older = |turn: &StoredTurn| turn.asked_at <= since;
-        let tells = !self.more || self.turns.first().is_some_and(is_older);
+        let is_complete = !self.has_more || self.turns.first().is_some_and(is_older);
         let asked = self.turns.iter().filter(|turn| !is_older(turn)).map(|turn| turn.asked_at);
-        tells.then(|| asked.collect())
+        is_complete.then(|| asked.collect())
     }
 }
 
-/// What a turn is found by.
+/// Identifies a turn within its session.
 #[derive(Clone, Debug)]
 pub enum TurnKey {
-    /// Its own id.
+    /// By its own id.
     Turn(TurnId),
-    /// The client's own id of its question.
+    /// By the `id` that the client gave the question.
     Client(String),
 }
 
-/// A request of which the model's server has not said yet what it cost.
+/// A request whose cost the model server has not reported yet.
 #[derive(Clone, Debug)]
-pub struct OwedCost {
-    /// The turn it was made for; the conversation may be deleted since.
+pub struct PendingCost {
+    /// The turn of the request, which may have been deleted.
     pub turn_id: TurnId,
-    /// What the model's server calls it.
-    pub source_id: Arc<str>,
-    /// Whether its words are the answer.
-    pub attempt: Attempt,
-    /// The accounts it is counted in, the day's first.
+    /// The id that the model server gave the request.
+    pub upstream_id: Arc<str>,
+    pub outcome: RequestOutcome,
+    /// The accounts that are charged. That of the day comes first.
     pub accounts: Vec<Account>,
-    /// What is counted for it until its cost is known.
-    pub counted: Amount,
-    /// The server that counted, by its [`Incarnation`](crate::system::instance_id::Incarnation).
-    pub counted_by: Arc<str>,
-    /// When it was counted.
-    pub counted_at: Timestamp,
-    /// How often the model's server was asked.
-    pub tries: u32,
-    /// When it is to be asked next.
+    /// The estimate that is charged until the cost is known.
+    pub charged: Amount,
+    /// The [`InstanceId`](crate::system::instance_id::InstanceId) of the process that charged it.
+    pub charged_by: Arc<str>,
+    pub charged_at: Timestamp,
+    /// How often the model server was asked for the cost.
+    pub attempts: u32,
+    /// When to ask next.
     pub due_at: Timestamp,
 }
 
-/// What became of the words of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Attempt {
-    /// They are the answer, whose usage is that of this request.
-    Answer,
-    /// They are void: another request took its place.
-    Void,
+/// Whether the text of a request became the answer of its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
+pub enum RequestOutcome {
+    /// The text is the answer, so the usage of the turn is that of the request.
+    Answered,
+    /// Another request replaced it.
+    Discarded,
 }
 
-impl Attempt {
+impl RequestOutcome {
     pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Answer => "answer",
-            Self::Void => "void",
-        }
+        self.into_str()
     }
 
-    /// Anything unknown concerns no answer.
+    /// Parses a stored name. An unknown one changes no turn.
     pub(crate) fn from_name(name: &str) -> Self {
-        if name == Self::Answer.as_str() { Self::Answer } else { Self::Void }
+        name.parse().unwrap_or(Self::Discarded)
     }
 }
 
-/// Which costs are to be asked for.
+/// The pending costs that need work.
 #[derive(Clone, Debug)]
-pub struct OwedCosts {
+pub struct PendingCosts {
     /// Those that are due, the longest due first.
-    pub due: Vec<OwedCost>,
-    /// When the next one is, if that was seen.
+    pub due: Vec<PendingCost>,
+    /// When the next one is due; `None` if it is later than those that were read.
     pub next_due: Option<Timestamp>,
-    /// The oldest of those above what may be owed; no more than are looked at once.
-    pub surplus: Vec<OwedCost>,
-    /// How many are owed.
-    pub in_all: u64,
+    /// The oldest of those above the maximum; at most as many as are read at once.
+    pub surplus: Vec<PendingCost>,
+    /// The number of all pending costs.
+    pub total: u64,
 }
 
-/// What becomes of an owed cost.
+/// A change of a pending cost.
 #[derive(Clone, Copy, Debug)]
-pub enum OwedChange {
-    /// It is asked for, or again later. Of several servers that found it after as many tries, one does.
-    PutOff {
-        /// Tries when it was found.
-        found: u32,
-        /// Tries from now on.
-        tries: u32,
-        /// When it is due next.
+pub enum PendingCostUpdate {
+    /// Ask again later. If several instances found the cost with the same number of attempts, the
+    /// update of one of them succeeds.
+    Reschedule {
+        /// The attempts that the caller found.
+        expected_attempts: u32,
+        /// The new number of attempts.
+        attempts: u32,
         due_at: Timestamp,
     },
-    /// It is known: the account and the turn are corrected.
-    Correct(TrueCost),
-    /// It will not be known: what was counted stands.
-    GiveUp,
+    /// The cost was reported; corrects the accounts and the turn.
+    Resolve(ReportedCost),
+    /// The cost will not be reported; the estimate stays.
+    Abandon,
 }
 
-/// What a committed change came to.
+/// The result of a committed write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Written {
+pub enum WriteOutcome {
     Done,
-    Epoch(i64),
+    /// The session was taken over with this epoch.
+    Claimed {
+        epoch: i64,
+    },
     NotFound,
     Expired,
-    TooLate,
+    /// The caller stopped waiting before the write was applied.
+    TimedOut,
     Superseded,
     Duplicate,
-    CeilingReached(Scope),
+    BudgetExceeded(BudgetScope),
 }

@@ -94,8 +94,8 @@ impl SessionActor {
     pub(super) fn close(&mut self, reason: CloseReason, ctx: &mut SocketContext) {
         debug!(self.log.connection(), "closing connection"; "code" => reason.code());
         match reason {
-            CloseReason::CannotKeepUp => _ = self.context.metrics.session.slow_readers.inc(),
-            CloseReason::TooManyFrames => _ = self.context.metrics.session.floods.inc(),
+            CloseReason::CannotKeepUp => _ = self.context.metrics.session.slow_consumer_closes.inc(),
+            CloseReason::TooManyFrames => _ = self.context.metrics.session.frame_rate_limit_closes.inc(),
             _ => {}
         }
         socket::close(ctx, reason);

@@ -36,12 +36,12 @@ use crate::llm::prompt::system_prompt::Instructions;
 use crate::llm::router::Sources;
 use crate::mailbox::Address;
 use crate::persistence::messages::{
-    CreateSession, FindEpochs, FindTurn, ForgetSession, LoadHistory, LoadSpending, MarkInterrupted,
+    CreateSession, FindEpochs, FindTurn, ForgetSession, LoadBudgetUsage, LoadHistory, MarkInterrupted,
     ResumeSession, SaveFeedback,
 };
 use crate::protocol::server::ResumeInfo;
 use crate::supervision::Supervision;
-use crate::system::instance_id::Incarnation;
+use crate::system::instance_id::InstanceId;
 use crate::telemetry::metrics::Metrics;
 
 /// A command from another part of the server to a session.
@@ -59,7 +59,7 @@ pub enum SessionCommand {
 /// What all sessions share.
 pub struct SessionContext {
     pub actors: ActorHandles,
-    pub instance_id: Incarnation,
+    pub instance_id: InstanceId,
     pub metrics: Arc<Metrics>,
     pub supervision: Arc<Supervision>,
     pub registry: Arc<Registry>,
@@ -81,7 +81,7 @@ pub struct ActorHandles {
     pub follow_remote_turn: Address<FollowElsewhere>,
     pub create_session: Address<CreateSession>,
     pub find_epochs: Address<FindEpochs>,
-    pub load_budget_usage: Address<LoadSpending>,
+    pub load_budget_usage: Address<LoadBudgetUsage>,
     pub resume_session: Address<ResumeSession>,
     pub load_history: Address<LoadHistory>,
     pub find_turn: Address<FindTurn>,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::mailbox::Address;
-use crate::persistence::PATIENCE;
+use crate::persistence::STORE_TIMEOUT;
 use crate::persistence::messages::FindEpochs;
 use crate::protocol::close_codes::CloseReason;
 use crate::session::SessionActor;
@@ -32,7 +32,7 @@ pub async fn watch(registry: &Registry, find_epochs: &Address<FindEpochs>) {
         ticks.tick().await;
         let sessions = registry.session_ids();
         for batch in sessions.chunks(BATCH) {
-            let found = find_epochs.ask(FindEpochs { sessions: batch.to_vec() }, PATIENCE).await;
+            let found = find_epochs.ask(FindEpochs { sessions: batch.to_vec() }, STORE_TIMEOUT).await;
             let Ok(Ok(epochs)) = found else { break };
             for (session, epoch) in epochs {
                 registry.close_older(session, epoch);
@@ -48,7 +48,7 @@ impl SessionActor {
         let Some(session) = &self.session else { return };
         let (session_id, epoch) = (session.id(), session.epoch());
         let find = FindEpochs { sessions: vec![session_id] };
-        let found = self.context.actors.find_epochs.ask(find, PATIENCE);
+        let found = self.context.actors.find_epochs.ask(find, STORE_TIMEOUT);
         self.wait_for(found, ctx, move |actor, found, ctx| {
             let Ok(Ok(epochs)) = found else { return };
             if epochs.iter().any(|(_, stored)| *stored > epoch) {

@@ -24,6 +24,7 @@ mod error;
 mod groups;
 mod kind;
 mod load;
+mod logger_options;
 mod reader;
 mod redact;
 pub mod reference;

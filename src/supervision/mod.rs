@@ -113,14 +113,14 @@ impl Supervision {
             error!(self.log, "restart limit exceeded, not restarting"; "actor" => component.as_str());
             return false;
         }
-        self.metrics.actor.restarted(component);
+        self.metrics.actor.count_restart(component);
         true
     }
 
     /// Records a panic. Runs in the panicking thread before it unwinds, so that code which waits
     /// for that thread finds the panic recorded.
     fn record_panic(&self, component: Component, panic: Panic) {
-        self.metrics.actor.panicked(component);
+        self.metrics.actor.count_panic(component);
         if !is_logged_by_catcher(component) {
             error!(self.log, "panicked"; "actor" => component.as_str(), &panic);
         }

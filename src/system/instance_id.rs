@@ -1,70 +1,72 @@
-//! Which process this is, so that another that finds its unfinished work can tell whether it is still there.
+//! Identifies this process, so that other instances can tell whether the owner of an unfinished
+//! turn is still alive.
 //!
-//! A process is named by the boot of its machine, its space of process ids, its id in there, and when it started. Who shares
-//! the first two can look whether it still runs; for anybody else only its silence tells (see
-//! [`FollowElsewhere`](crate::llm::messages::FollowElsewhere)). Where the system does not say so much, as anywhere but on Linux,
-//! a process is named by chance and known to nobody but itself.
+//! An id consists of the boot id of the machine, the PID namespace, the PID and the start time of
+//! the process. Processes that share the first two can check each other. All others rely on
+//! heartbeats (see the messages of the `llm` module). Where the system does not provide this
+//! information, as on anything but Linux, the id is random, and other processes cannot check it.
 
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-/// One life of a server's process.
+/// The id of a server process.
 #[derive(Clone, Debug)]
-pub struct Incarnation {
+pub struct InstanceId {
     name: Arc<str>,
-    /// The part of the name that processes share which can see each other; with the slash behind it.
-    neighbourhood: Option<Arc<str>>,
+    /// The prefix of the name that processes share which can check each other, including the
+    /// trailing slash.
+    host_scope: Option<Arc<str>>,
 }
 
-impl Incarnation {
-    /// This process.
+impl InstanceId {
+    /// Determines the id of this process.
     #[must_use]
-    pub fn this() -> Self {
+    pub fn from_current_process() -> Self {
         let pid = std::process::id();
-        let known = neighbourhood().zip(started_at(pid));
-        match known {
-            Some((neighbourhood, started_at)) => Self {
-                name: format!("{neighbourhood}{pid}/{started_at}").into(),
-                neighbourhood: Some(neighbourhood.into()),
+        match host_scope().zip(start_time(pid)) {
+            Some((host_scope, start_time)) => Self {
+                name: format!("{host_scope}{pid}/{start_time}").into(),
+                host_scope: Some(host_scope.into()),
             },
-            None => Self { name: uuid::Uuid::now_v7().to_string().into(), neighbourhood: None },
+            None => Self { name: uuid::Uuid::now_v7().to_string().into(), host_scope: None },
         }
     }
 
-    /// Its name, as the store keeps it.
+    /// Returns the id as it is stored.
     #[must_use]
     pub fn name(&self) -> Arc<str> {
         Arc::clone(&self.name)
     }
 
-    /// Whether it is certain that the process of this name does nothing any more of what this one finds undone: it has ended,
-    /// or it is this one, which knows best.
+    /// Returns true if the named process has exited, or is this process. In both cases it does not
+    /// work on anything that this process does not know about.
     #[must_use]
-    pub fn knows_to_be_gone(&self, name: &str) -> bool {
+    pub fn is_dead(&self, name: &str) -> bool {
         if *self.name == *name {
             return true;
         }
-        let neighbour = self.neighbourhood.as_deref().and_then(|common| name.strip_prefix(common));
-        let Some((pid, started_at)) = neighbour.and_then(|rest| rest.split_once('/')) else { return false };
-        pid.parse().is_ok_and(|pid| self::started_at(pid).as_deref() != Some(started_at))
+        let local = self.host_scope.as_deref().and_then(|scope| name.strip_prefix(scope));
+        let Some((pid, started)) = local.and_then(|rest| rest.split_once('/')) else { return false };
+        pid.parse().is_ok_and(|pid| start_time(pid).as_deref() != Some(started))
     }
 }
 
-fn neighbourhood() -> Option<String> {
-    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    let process_ids = fs::read_link("/proc/self/ns/pid").ok()?;
-    Some(format!("{}/{}/", boot.trim(), process_ids.display()))
+fn host_scope() -> Option<String> {
+    let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let pid_namespace = fs::read_link("/proc/self/ns/pid").ok()?;
+    Some(format!("{}/{}/", boot_id.trim(), pid_namespace.display()))
 }
 
-/// When the process of this id started, in ticks since the machine did; `None` when none runs.
-fn started_at(pid: u32) -> Option<String> {
+/// Returns the start time of a process in clock ticks since boot, or `None` if it does not run.
+fn start_time(pid: u32) -> Option<String> {
     let stat = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).ok()?;
-    // The command's name, in brackets, may hold anything; behind it stand the state and, as the twentieth, the start.
+    // The command name, in parentheses, may contain anything. After it come the state and, as the
+    // twentieth field, the start time.
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_whitespace();
-    let has_ended = matches!(fields.next()?, "Z" | "X");
-    fields.nth(18).filter(|_| !has_ended).map(str::to_owned)
+    let has_exited = matches!(fields.next()?, "Z" | "X");
+    fields.nth(18).filter(|_| !has_exited).map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -73,36 +75,36 @@ mod tests {
 
     use super::*;
 
-    fn named(this: &Incarnation, pid: u32) -> String {
-        let started_at = started_at(pid).unwrap_or_else(|| "0".to_owned());
-        format!("{}{pid}/{started_at}", this.neighbourhood.as_deref().unwrap())
+    fn name_of(own: &InstanceId, pid: u32) -> String {
+        let start_time = start_time(pid).unwrap_or_else(|| "0".to_owned());
+        format!("{}{pid}/{start_time}", own.host_scope.as_deref().unwrap())
     }
 
     #[test]
-    fn a_process_nearby_is_gone_when_it_has_ended_and_not_before() {
-        let this = Incarnation::this();
+    fn local_process_is_dead_after_it_has_exited() {
+        let own = InstanceId::from_current_process();
         let mut child = Command::new("sleep").arg("600").stdin(Stdio::null()).spawn().unwrap();
-        let name = named(&this, child.id());
-        assert!(!this.knows_to_be_gone(&name));
+        let name = name_of(&own, child.id());
+        assert!(!own.is_dead(&name));
         child.kill().unwrap();
         child.wait().unwrap();
-        assert!(this.knows_to_be_gone(&name));
+        assert!(own.is_dead(&name));
     }
 
     #[test]
-    fn a_process_with_the_id_of_another_is_not_that_one() {
-        let this = Incarnation::this();
-        let name = this.name();
+    fn earlier_process_with_the_same_pid_is_dead() {
+        let own = InstanceId::from_current_process();
+        let name = own.name();
         let earlier = format!("{}/1", name.rsplit_once('/').unwrap().0);
-        assert!(this.knows_to_be_gone(&earlier));
-        assert!(this.knows_to_be_gone(&name), "what this process does not know of, it does not do");
+        assert!(own.is_dead(&earlier));
+        assert!(own.is_dead(&name), "this process does not work on turns that it does not know");
     }
 
     #[test]
-    fn of_processes_elsewhere_nothing_is_known() {
-        let this = Incarnation::this();
+    fn processes_of_other_hosts_are_not_known_to_be_dead() {
+        let own = InstanceId::from_current_process();
         for name in ["", "another-boot/pid:[1]/1/1", "01900000-0000-7000-8000-000000000000"] {
-            assert!(!this.knows_to_be_gone(name), "{name}");
+            assert!(!own.is_dead(name), "{name}");
         }
     }
 }

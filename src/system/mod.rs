@@ -1,4 +1,4 @@
-//! The process and its operating system: instance id, file-descriptor limit, failpoints.
+//! The process and its operating system: instance id, limit of open files, failpoints.
 
 pub mod failpoints;
 pub mod fd_limit;

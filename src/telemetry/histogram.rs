@@ -1,31 +1,31 @@
-//! A histogram of durations that costs a few nanoseconds to write to.
+//! A lock-free histogram of durations that takes a few nanoseconds per observation.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Bounds beside the last, which is infinity.
+/// The number of buckets with a finite bound.
 const BOUNDS: usize = 14;
 
-/// The first bound is 2^10 nanoseconds, about a microsecond; each further one is four times as much, the last about
-/// 69 seconds. Powers of two, so that a bucket is found from the number of leading zeros.
+/// The first bound is 2^10 nanoseconds, about a microsecond. Each further bound is four times the
+/// previous one; the last is about 69 seconds. With powers of two, a bucket is found from the
+/// number of leading zeros.
 const FIRST_EXPONENT: u32 = 10;
 
-/// Durations in buckets that grow by a factor of four.
+/// A histogram with buckets that grow by a factor of four.
 #[derive(Debug, Default)]
 pub struct LogHistogram {
     buckets: [AtomicU64; BOUNDS + 1],
-    /// Nanoseconds in all.
+    /// The sum of all durations in nanoseconds.
     sum: AtomicU64,
 }
 
-/// What a histogram held at one time.
+/// The content of a histogram at one time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
-    /// The upper bound of each bucket in seconds, and what is in it alone.
+    /// The upper bound of each bucket in seconds, and the count of that bucket alone.
     pub buckets: Vec<(f64, u64)>,
-    /// Seconds in all.
+    /// The sum of all durations in seconds.
     pub sum: f64,
-    /// How many.
     pub count: u64,
 }
 
@@ -33,7 +33,8 @@ impl LogHistogram {
     /// Adds a duration.
     pub fn record(&self, duration: Duration) {
         let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        // The bits of `nanos - 1`, so that a bound itself belongs below it.
+        // The bit length of `nanos - 1`, so that a duration equal to a bound belongs to the bucket
+        // below it.
         let bits = u64::BITS - nanos.saturating_sub(1).leading_zeros();
         let index = usize::try_from(bits.saturating_sub(FIRST_EXPONENT).div_ceil(2)).unwrap_or(BOUNDS);
         if let Some(bucket) = self.buckets.get(index.min(BOUNDS)) {
@@ -42,13 +43,13 @@ impl LogHistogram {
         self.sum.fetch_add(nanos, Ordering::Relaxed);
     }
 
-    /// How many durations were added.
+    /// Returns the number of durations.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).sum()
     }
 
-    /// What it holds.
+    /// Returns the current content.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         let counts = self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed));
@@ -59,7 +60,7 @@ impl LogHistogram {
     }
 }
 
-/// The upper bounds in seconds, but for the last.
+/// Returns the finite upper bounds in seconds.
 fn bounds() -> impl Iterator<Item = f64> {
     (0..BOUNDS).map(|index| {
         let exponent = FIRST_EXPONENT + 2 * u32::try_from(index).unwrap_or(0);
@@ -75,25 +76,25 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_duration_is_counted_under_the_lowest_bound_that_holds_it(nanos in 0u64..200_000_000_000) {
+        fn durations_are_counted_in_the_lowest_bucket_that_contains_them(nanos in 0u64..200_000_000_000) {
             let histogram = LogHistogram::default();
             let duration = Duration::from_nanos(nanos);
             histogram.record(duration);
             let Snapshot { buckets, sum, count } = histogram.snapshot();
-            let found = buckets.iter().position(|(_, count)| *count == 1).unwrap();
-            let wanted = buckets.iter().position(|(bound, _)| duration.as_secs_f64() <= *bound).unwrap();
-            prop_assert_eq!(found, wanted);
+            let actual = buckets.iter().position(|(_, count)| *count == 1).unwrap();
+            let expected = buckets.iter().position(|(bound, _)| duration.as_secs_f64() <= *bound).unwrap();
+            prop_assert_eq!(actual, expected);
             prop_assert_eq!((count, sum), (1, duration.as_secs_f64()));
         }
     }
 
     #[test]
-    fn a_bound_belongs_below_it() {
+    fn upper_bounds_are_inclusive() {
         let histogram = LogHistogram::default();
         for nanos in [0, 1024, 1025, 4096, 4097] {
             histogram.record(Duration::from_nanos(nanos));
         }
-        let counts: Vec<u64> = histogram.snapshot().buckets.iter().take(4).map(|it| it.1).collect();
+        let counts: Vec<u64> = histogram.snapshot().buckets.iter().take(4).map(|(_, count)| *count).collect();
         assert_eq!(counts, [2, 2, 1, 0]);
     }
 }

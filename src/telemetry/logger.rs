@@ -1,4 +1,4 @@
-//! The log: one asynchronous drain to standard error, as JSON or for people.
+//! The log: asynchronous output to standard error, as JSON or human-readable text.
 
 use std::io::{BufWriter, IsTerminal, Stderr};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,13 +7,34 @@ use prometheus_client::metrics::counter::Counter;
 use slog::{Drain, FnValue, Level, Logger, Never, OwnedKVList, PushFnValue, Record, b, o, record};
 use slog_async::{AsyncCore, AsyncError, AsyncGuard};
 
-use super::metrics::Metrics;
-use crate::settings::{LogFormat, LogLevel, LogSettings};
+use crate::telemetry::metrics::Metrics;
 
-/// Lines that may wait to be written. More are dropped and counted, in the metrics and in the log itself.
+/// The capacity of the queue in lines. Further lines are dropped and counted, in the metrics and in
+/// the log.
 const QUEUE_LINES: usize = 8192;
 
-/// Keeps the log alive; what waits is written when it is dropped.
+/// What to log, and how.
+#[derive(Clone, Debug)]
+pub struct LoggerOptions {
+    /// The minimum severity of lines.
+    pub level: Level,
+    /// The minimum severity of lines of some modules and their submodules, by module path.
+    pub modules: Vec<(String, Level)>,
+    pub format: OutputFormat,
+}
+
+/// The format of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutputFormat {
+    /// `Human` on a terminal, `Json` elsewhere.
+    Auto,
+    /// Text for people.
+    Human,
+    /// One JSON object per line.
+    Json,
+}
+
+/// The running log. Queued lines are written when it is dropped.
 pub struct Logging {
     /// The root of all loggers.
     pub root: Logger,
@@ -21,62 +42,59 @@ pub struct Logging {
     _drain: AsyncGuard,
 }
 
-/// Starts the log. Lines of libraries (`log`, `tracing`) come into it at warn and above.
+/// Starts the log. Also receives the lines of libraries (`log`, `tracing`) of level `warn` and
+/// above.
 #[must_use]
-pub fn start(settings: &LogSettings, metrics: &Metrics) -> Logging {
-    let human = match settings.format {
-        LogFormat::Human => true,
-        LogFormat::Json => false,
-        LogFormat::Auto => std::io::stderr().is_terminal(),
+pub fn start(options: &LoggerOptions, metrics: &Metrics) -> Logging {
+    let is_human = match options.format {
+        OutputFormat::Human => true,
+        OutputFormat::Json => false,
+        OutputFormat::Auto => std::io::stderr().is_terminal(),
     };
     let dropped = metrics.log.dropped_lines.clone();
-    let (queue, guard) = if human {
+    let (queue, guard) = if is_human {
         let decorator = slog_term::TermDecorator::new().stderr().build();
         Queue::new(slog_term::FullFormat::new(decorator).use_utc_timestamp().build().ignore_res(), dropped)
     } else {
         Queue::new(json().ignore_res(), dropped)
     };
-    let root = Logger::root(Levels::new(settings, queue), o!());
+    let root = Logger::root(LevelFilter::new(options, queue), o!());
     let scope = slog_scope::set_global_logger(root.new(o!("from" => "library")));
-    // Another logger was installed only if this is not the first start in the process, as in tests.
+    // Fails only if the log was started before in this process, as in tests.
     let installed = slog_stdlog::init_with_level(log::Level::Warn).is_ok();
     Logging { root, _scope: installed.then_some(scope), _drain: guard }
 }
 
-/// Lets lines pass that are severe enough for their module.
-struct Levels<D> {
+/// Filters lines by the level of their module.
+struct LevelFilter<D> {
     level: Level,
-    /// The longest path first, so that the first that fits is the closest.
+    /// Longest path first, so that the first match is the most specific.
     modules: Vec<(String, Level)>,
-    least: Level,
+    /// The most verbose of all levels.
+    most_verbose: Level,
     drain: D,
 }
 
-impl<D> Levels<D> {
-    fn new(settings: &LogSettings, drain: D) -> Self {
-        let level = severity(settings.levels.level);
-        let mut modules: Vec<(String, Level)> = settings
-            .levels
-            .modules
-            .iter()
-            .map(|(module, level)| (module.clone(), severity(*level)))
-            .collect();
+impl<D> LevelFilter<D> {
+    fn new(options: &LoggerOptions, drain: D) -> Self {
+        let level = options.level;
+        let mut modules = options.modules.clone();
         modules.sort_by_key(|(module, _)| std::cmp::Reverse(module.len()));
         let levels = modules.iter().map(|(_, level)| *level).chain([level]);
-        // The least severe is the one of the greatest number.
-        let least = levels.max_by_key(|level| level.as_usize()).unwrap_or(level);
-        Self { level, modules, least, drain }
+        // More verbose levels have higher numbers.
+        let most_verbose = levels.max_by_key(|level| level.as_usize()).unwrap_or(level);
+        Self { level, modules, most_verbose, drain }
     }
 
     fn level_of(&self, module: &str) -> Level {
-        let holds = |path: &str| {
+        let contains = |path: &str| {
             module.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
         };
-        self.modules.iter().find(|(path, _)| holds(path)).map_or(self.level, |(_, level)| *level)
+        self.modules.iter().find(|(path, _)| contains(path)).map_or(self.level, |(_, level)| *level)
     }
 }
 
-impl<D: Drain<Ok = (), Err = Never>> Drain for Levels<D> {
+impl<D: Drain<Ok = (), Err = Never>> Drain for LevelFilter<D> {
     type Ok = ();
     type Err = Never;
 
@@ -88,16 +106,16 @@ impl<D: Drain<Ok = (), Err = Never>> Drain for Levels<D> {
     }
 
     fn is_enabled(&self, level: Level) -> bool {
-        level.is_at_least(self.least)
+        level.is_at_least(self.most_verbose)
     }
 }
 
-/// Hands lines to the thread that writes them, and counts those for which there is no room.
+/// Passes lines to the writing thread, and counts those that do not fit into the queue.
 struct Queue {
     core: AsyncCore,
     dropped: Counter,
-    /// Dropped since the log last said so.
-    unsaid: AtomicU64,
+    /// Lines dropped since the last log line about it.
+    unreported: AtomicU64,
 }
 
 impl Queue {
@@ -106,18 +124,18 @@ impl Queue {
         D: Drain<Ok = (), Err = Never> + Send + 'static,
     {
         let (core, guard) = AsyncCore::custom(drain).chan_size(QUEUE_LINES).build_with_guard();
-        (Self { core, dropped, unsaid: AtomicU64::new(0) }, guard)
+        (Self { core, dropped, unreported: AtomicU64::new(0) }, guard)
     }
 
-    fn confess(&self, values: &OwnedKVList) {
-        let count = self.unsaid.swap(0, Ordering::Relaxed);
+    fn report_dropped(&self, values: &OwnedKVList) {
+        let count = self.unreported.swap(0, Ordering::Relaxed);
         if count == 0 {
             return;
         }
-        let text = format_args!("lines of the log were dropped because too many were waiting");
-        let said = self.core.log(&record!(Level::Warning, "", &text, b!("count" => count)), values);
-        if said.is_err() {
-            self.unsaid.fetch_add(count, Ordering::Relaxed);
+        let text = format_args!("log queue full, lines dropped");
+        let logged = self.core.log(&record!(Level::Warning, "", &text, b!("count" => count)), values);
+        if logged.is_err() {
+            self.unreported.fetch_add(count, Ordering::Relaxed);
         }
     }
 }
@@ -127,27 +145,17 @@ impl Drain for Queue {
     type Err = Never;
 
     fn log(&self, record: &Record<'_>, values: &OwnedKVList) -> Result<(), Never> {
-        self.confess(values);
-        // Any other error is that of a thread that is gone, at the very end.
+        self.report_dropped(values);
+        // Other errors occur only after the writing thread has ended, at the end of the process.
         if let Err(AsyncError::Full) = self.core.log(record, values) {
             self.dropped.inc();
-            self.unsaid.fetch_add(1, Ordering::Relaxed);
+            self.unreported.fetch_add(1, Ordering::Relaxed);
         }
         Ok(())
     }
 }
 
-fn severity(level: LogLevel) -> Level {
-    match level {
-        LogLevel::Trace => Level::Trace,
-        LogLevel::Debug => Level::Debug,
-        LogLevel::Info => Level::Info,
-        LogLevel::Warning => Level::Warning,
-        LogLevel::Error => Level::Error,
-    }
-}
-
-/// Every line is one write: piece by piece as it is put together, it would be some thirty.
+/// Buffers each line, which would otherwise take about thirty write calls.
 fn json() -> slog_json::Json<BufWriter<Stderr>> {
     slog_json::Json::new(BufWriter::new(std::io::stderr()))
         .set_flush(true)
@@ -160,7 +168,7 @@ fn json() -> slog_json::Json<BufWriter<Stderr>> {
         .build()
 }
 
-#[expect(clippy::disallowed_methods, reason = "a log line's time is nobody's decision")]
+#[expect(clippy::disallowed_methods, reason = "no decision depends on the time of a log line")]
 fn now() -> std::time::SystemTime {
     std::time::SystemTime::now()
 }
@@ -170,51 +178,49 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
-    use crate::settings::LogLevels;
 
-    /// A drain that says when it has begun a line, and ends it when it is told to.
-    struct Slow {
-        begun: mpsc::SyncSender<()>,
-        go_on: std::sync::Mutex<mpsc::Receiver<()>>,
+    /// A drain that reports the start of each line and then blocks until it receives a message.
+    struct BlockingDrain {
+        started: mpsc::SyncSender<()>,
+        proceed: std::sync::Mutex<mpsc::Receiver<()>>,
     }
 
-    impl Drain for Slow {
+    impl Drain for BlockingDrain {
         type Ok = ();
         type Err = Never;
 
         fn log(&self, _: &Record<'_>, _: &OwnedKVList) -> Result<(), Never> {
-            let _ = self.begun.send(());
-            let _ = self.go_on.lock().unwrap().recv();
+            let _ = self.started.send(());
+            let _ = self.proceed.lock().unwrap().recv();
             Ok(())
         }
     }
 
     #[test]
-    fn lines_for_which_there_is_no_room_are_counted() {
+    fn dropped_lines_are_counted() {
         let metrics = Metrics::default();
-        let (begun, has_begun) = mpsc::sync_channel(0);
-        let (go, go_on) = mpsc::channel();
-        let slow = Slow { begun, go_on: go_on.into() };
-        let (queue, _guard) = Queue::new(slow, metrics.log.dropped_lines.clone());
+        let (started, has_started) = mpsc::sync_channel(0);
+        let (unblock, proceed) = mpsc::channel();
+        let drain = BlockingDrain { started, proceed: proceed.into() };
+        let (queue, _guard) = Queue::new(drain, metrics.log.dropped_lines.clone());
         let log = Logger::root(queue, o!());
-        slog::info!(log, "in hand");
-        has_begun.recv().unwrap();
+        slog::info!(log, "being written");
+        has_started.recv().unwrap();
         for _ in 0..QUEUE_LINES + 7 {
-            slog::info!(log, "waiting");
+            slog::info!(log, "queued");
         }
         assert_eq!(metrics.log.dropped_lines.get(), 7);
-        drop((has_begun, go));
+        drop((has_started, unblock));
     }
 
     #[test]
-    fn the_closest_module_decides() {
+    fn most_specific_module_decides_the_level() {
         let modules = vec![
-            ("resume_chatbot::llm".to_owned(), LogLevel::Debug),
-            ("resume_chatbot::llm::turn".to_owned(), LogLevel::Error),
+            ("resume_chatbot::llm".to_owned(), Level::Debug),
+            ("resume_chatbot::llm::turn".to_owned(), Level::Error),
         ];
-        let levels = LogLevels { level: LogLevel::Info, modules };
-        let settings = LogSettings { levels, format: LogFormat::Json };
-        let levels = Levels::new(&settings, ());
+        let options = LoggerOptions { level: Level::Info, modules, format: OutputFormat::Json };
+        let filter = LevelFilter::new(&options, ());
         for (module, level) in [
             ("resume_chatbot", Level::Info),
             ("resume_chatbot::llm", Level::Debug),
@@ -222,8 +228,8 @@ mod tests {
             ("resume_chatbot::llm::turn", Level::Error),
             ("resume_chatbot::llms", Level::Info),
         ] {
-            assert_eq!(levels.level_of(module), level, "{module}");
+            assert_eq!(filter.level_of(module), level, "{module}");
         }
-        assert_eq!(levels.least, Level::Debug);
+        assert_eq!(filter.most_verbose, Level::Debug);
     }
 }

@@ -1,4 +1,4 @@
-//! What is counted of messages: how many wait, for how long, and how long their replies take.
+//! Metrics of mailboxes: queue depth, waiting time and processing time per message type.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,156 +7,157 @@ use std::time::Duration;
 
 use crate::telemetry::histogram::LogHistogram;
 
-/// The meters of every kind of message in every kind of actor's mailbox.
+/// The metrics of all message types of all actor types.
 #[derive(Debug, Default)]
 pub struct MailboxRegistry {
-    meters: Mutex<BTreeMap<(&'static str, &'static str), &'static MailboxMetrics>>,
+    metrics: Mutex<BTreeMap<(&'static str, &'static str), &'static MailboxMetrics>>,
 }
 
-/// What is known of one kind of message in the mailboxes of one kind of actor.
+/// The metrics of one message type in the mailboxes of one actor type.
 #[derive(Debug)]
 pub struct MailboxMetrics {
-    /// The kind of actor.
+    /// The actor type.
     pub actor: &'static str,
-    /// The kind of message: the name of its type.
+    /// The name of the message type.
     pub message: &'static str,
-    /// Messages of any kind that may wait for each such actor.
+    /// The capacity of each mailbox, in messages of any type.
     pub capacity: usize,
-    sent: SenderSide,
-    received: ReceiverSide,
+    sender: SenderCounters,
+    receiver: ReceiverCounters,
 }
 
-/// Written by senders. In a cache line of its own, because the actor works on another thread.
+/// Written by senders. Has its own cache line, because the actor runs on another thread.
 #[derive(Debug, Default)]
 #[repr(align(64))]
-struct SenderSide {
-    posted: AtomicU64,
+struct SenderCounters {
+    enqueued: AtomicU64,
     full: AtomicU64,
     closed: AtomicU64,
-    timed_out: AtomicU64,
+    timeouts: AtomicU64,
 }
 
 /// Written by the actor.
 #[derive(Debug, Default)]
 #[repr(align(64))]
-struct ReceiverSide {
-    taken_back: AtomicU64,
-    waits: LogHistogram,
-    services: LogHistogram,
+struct ReceiverCounters {
+    dropped: AtomicU64,
+    wait_times: LogHistogram,
+    processing_times: LogHistogram,
 }
 
 impl MailboxRegistry {
     /// Returns the metrics of one message type in the mailboxes of one actor type, which is created
-    /// on first use. `capacity` is the capacity of each of those mailboxes, in messages of any type.
+    /// on first use. `capacity` is the capacity of each of those mailboxes, in messages of any
+    /// type.
     #[must_use]
     pub fn get_or_create<M>(&self, actor: &'static str, capacity: usize) -> &'static MailboxMetrics {
         let message = short_name::<M>();
-        let mut meters = self.meters.lock().unwrap_or_else(PoisonError::into_inner);
-        meters.entry((actor, message)).or_insert_with(|| {
-            let (sent, received) = (SenderSide::default(), ReceiverSide::default());
-            let meter = MailboxMetrics { actor, message, capacity, sent, received };
-            // One for each message type, for the life of the process. Reference counting would cost
+        let mut metrics = self.metrics.lock().unwrap_or_else(PoisonError::into_inner);
+        metrics.entry((actor, message)).or_insert_with(|| {
+            let (sender, receiver) = (SenderCounters::default(), ReceiverCounters::default());
+            // One per message type for the lifetime of the process. Reference counting would cost
             // each message more than the counters do.
-            Box::leak(Box::new(meter))
+            Box::leak(Box::new(MailboxMetrics { actor, message, capacity, sender, receiver }))
         })
     }
 
-    /// Every meter, by actor and message.
+    /// Returns all metrics, sorted by actor and message type.
     #[must_use]
-    pub fn meters(&self) -> Vec<&'static MailboxMetrics> {
-        self.meters.lock().unwrap_or_else(PoisonError::into_inner).values().copied().collect()
+    pub fn all(&self) -> Vec<&'static MailboxMetrics> {
+        self.metrics.lock().unwrap_or_else(PoisonError::into_inner).values().copied().collect()
     }
 
-    /// Every kind of actor that has a mailbox.
+    /// Returns the actor types that have a mailbox.
     #[must_use]
     pub fn actors(&self) -> Vec<&'static str> {
-        let mut actors: Vec<_> = self.meters().iter().map(|meter| meter.actor).collect();
+        let mut actors: Vec<_> = self.all().iter().map(|metrics| metrics.actor).collect();
         actors.dedup();
         actors
     }
 
-    /// Messages of any kind that wait for actors of this kind.
+    /// Returns the number of queued messages of one actor type.
     #[must_use]
     pub fn depth_of(&self, actor: &str) -> u64 {
-        self.meters().iter().filter(|meter| meter.actor == actor).map(|meter| meter.depth()).sum()
+        self.all().iter().filter(|metrics| metrics.actor == actor).map(|metrics| metrics.depth()).sum()
     }
 }
 
 impl MailboxMetrics {
-    pub(crate) fn posted(&self) {
-        self.sent.posted.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn record_enqueued(&self) {
+        self.sender.enqueued.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn rejected_as_full(&self) {
-        self.sent.full.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn record_full(&self) {
+        self.sender.full.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn rejected_as_closed(&self) {
-        self.sent.closed.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn record_closed(&self) {
+        self.sender.closed.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn timed_out(&self) {
-        self.sent.timed_out.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn record_timeout(&self) {
+        self.sender.timeouts.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn taken_back(&self) {
-        self.received.taken_back.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn record_dropped(&self) {
+        self.receiver.dropped.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn taken(&self, waited: Duration) {
-        self.received.waits.record(waited);
+    pub(crate) fn record_dequeued(&self, waited: Duration) {
+        self.receiver.wait_times.record(waited);
     }
 
-    pub(crate) fn answered(&self, took: Duration) {
-        self.received.services.record(took);
+    pub(crate) fn record_processed(&self, took: Duration) {
+        self.receiver.processing_times.record(took);
     }
 
-    /// Messages posted, whatever became of them.
+    /// Returns the number of messages sent, including those that were rejected or dropped later.
     #[must_use]
     pub fn enqueued(&self) -> u64 {
-        self.sent.posted.load(Ordering::Relaxed)
+        self.sender.enqueued.load(Ordering::Relaxed)
     }
 
-    /// Messages that found the mailbox full and did not wait.
+    /// Returns the number of messages that were rejected because the mailbox was full.
     #[must_use]
     pub fn full(&self) -> u64 {
-        self.sent.full.load(Ordering::Relaxed)
+        self.sender.full.load(Ordering::Relaxed)
     }
 
-    /// Messages that found the actor gone, or whose reply went with it.
+    /// Returns the number of messages whose actor had ended, or ended before it replied.
     #[must_use]
     pub fn closed(&self) -> u64 {
-        self.sent.closed.load(Ordering::Relaxed)
+        self.sender.closed.load(Ordering::Relaxed)
     }
 
-    /// Askers that lost their patience.
+    /// Returns the number of requests whose sender stopped waiting for the reply.
     #[must_use]
     pub fn timeouts(&self) -> u64 {
-        self.sent.timed_out.load(Ordering::Relaxed)
+        self.sender.timeouts.load(Ordering::Relaxed)
     }
 
-    /// Messages posted that were neither taken nor dropped yet.
+    /// Returns the number of queued messages.
     #[must_use]
     pub fn depth(&self) -> u64 {
-        // In this order, so that a message on its way is counted rather too much than below nothing.
-        let gone = self.received.taken_back.load(Ordering::Relaxed) + self.waits().count();
-        self.enqueued().saturating_sub(gone)
+        // Read in this order, so that a concurrent message makes the result too high rather than
+        // negative.
+        let removed = self.receiver.dropped.load(Ordering::Relaxed) + self.wait_times().count();
+        self.enqueued().saturating_sub(removed)
     }
 
-    /// From posted to taken.
+    /// Returns the times from sending a message to its processing.
     #[must_use]
-    pub fn waits(&self) -> &LogHistogram {
-        &self.received.waits
+    pub fn wait_times(&self) -> &LogHistogram {
+        &self.receiver.wait_times
     }
 
-    /// From taken to answered.
+    /// Returns the times from the start of processing to the reply.
     #[must_use]
-    pub fn services(&self) -> &LogHistogram {
-        &self.received.services
+    pub fn processing_times(&self) -> &LogHistogram {
+        &self.receiver.processing_times
     }
 }
 
-/// The name of a type without its path.
+/// Returns the name of a type without its path.
 fn short_name<M>() -> &'static str {
     let path = std::any::type_name::<M>();
     path.rsplit("::").next().unwrap_or(path)

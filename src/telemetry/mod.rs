@@ -1,4 +1,6 @@
-//! What the operator can see: the log, the metrics, and the ids that tie lines of the log to a request.
+//! Logging, metrics, and the request ids that connect log lines with a request.
+//!
+//! Nothing here depends on another module of the crate except `domain`.
 
 pub mod histogram;
 pub mod logger;

@@ -1,28 +1,29 @@
-//! The id that ties what a client was told to the lines of the log.
+//! Request ids, which clients see and log lines contain.
 
 use std::sync::Arc;
 
 use uuid::Uuid;
 
-/// The header that carries it, in and out.
+/// The request and response header of the id.
 pub const HEADER: &str = "x-request-id";
 
-/// Longest id taken from a client.
+/// The maximum length of an id that a client sends.
 const MAX_BYTES: usize = 128;
 
-/// The client's id if it is well-formed, otherwise a new one.
+/// Returns the id that the client sent if it is valid, and otherwise a new one.
 #[must_use]
-pub fn honour(given: Option<&str>) -> Arc<str> {
-    match given.filter(|id| is_well_formed(id)) {
+pub fn accept_or_generate(sent: Option<&str>) -> Arc<str> {
+    match sent.filter(|id| is_valid(id)) {
         Some(id) => id.into(),
         None => Uuid::now_v7().to_string().into(),
     }
 }
 
-/// Letters, digits and `-_.:`, so that an id can be searched for and cannot forge a line of the log.
-fn is_well_formed(id: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':');
-    (1..=MAX_BYTES).contains(&id.len()) && id.bytes().all(allowed)
+/// Allows letters, digits and `-_.:`, so that an id can be searched for and cannot forge a log
+/// line.
+fn is_valid(id: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':');
+    (1..=MAX_BYTES).contains(&id.len()) && id.bytes().all(is_allowed)
 }
 
 #[cfg(test)]
@@ -30,10 +31,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_well_formed_id_is_honoured() {
-        assert_eq!(&*honour(Some("abc-123_x.y:z")), "abc-123_x.y:z");
-        for bad in ["", "a b", "a\nb", "ä", &"x".repeat(129)] {
-            assert_ne!(&*honour(Some(bad)), bad);
+    fn only_valid_ids_are_accepted() {
+        assert_eq!(&*accept_or_generate(Some("abc-123_x.y:z")), "abc-123_x.y:z");
+        for invalid in ["", "a b", "a\nb", "ä", &"x".repeat(129)] {
+            assert_ne!(&*accept_or_generate(Some(invalid)), invalid);
         }
     }
 }

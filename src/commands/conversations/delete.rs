@@ -46,7 +46,10 @@ pub(super) async fn delete(arguments: &Arguments, reports: &Reports) -> CliResul
     let unseen_since = arguments.older_than.map(|age| duration_arg::cutoff(Some(age)));
     let ids: Vec<SessionId> = arguments.ids.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
     let (conversations, questions) = match unseen_since {
-        Some(before) => reports.count_unseen_since(before).await.map_err(report_error)?,
+        Some(before) => {
+            let unseen = reports.count_unseen_since(before).await.map_err(report_error)?;
+            (unseen.conversations, unseen.questions)
+        }
         None => count(reports, &ids).await?,
     };
     let mut deletion = Deletion { conversations, questions, dry_run: arguments.dry_run };

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
-use resume_chatbot::persistence::reports::{Conversation, Page, Reports, Selection};
+use resume_chatbot::persistence::reports::{ConversationSummary, Page, Reports, Selection};
 
 use super::super::{CliResult, duration_arg};
 use super::export_writer::ExportWriter;
@@ -53,7 +53,7 @@ pub(super) async fn export(arguments: &Arguments, reports: &Reports) -> CliResul
     let format = if arguments.json { Format::Json } else { arguments.format };
     let selection = Selection {
         since: duration_arg::cutoff(arguments.since),
-        empty_ones: false,
+        include_empty: false,
         unanswered_only: arguments.unanswered,
     };
     let mut writer = ExportWriter::open(arguments.output.as_deref())?;
@@ -88,7 +88,7 @@ pub(super) async fn export(arguments: &Arguments, reports: &Reports) -> CliResul
 /// Writes one conversation and reads its turns in pages.
 pub(super) async fn write_conversation(
     reports: &Reports,
-    conversation: &Conversation,
+    conversation: &ConversationSummary,
     format: Format,
     writer: &mut ExportWriter,
 ) -> CliResult {

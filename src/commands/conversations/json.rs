@@ -5,7 +5,7 @@ use resume_chatbot::domain::error_code::ErrorCode;
 use resume_chatbot::domain::ids::TurnId;
 use resume_chatbot::domain::turn::{AnswerMode, Rating, TurnStatus};
 use resume_chatbot::persistence::records::StoredTurn;
-use resume_chatbot::persistence::reports::Conversation;
+use resume_chatbot::persistence::reports::ConversationSummary;
 use serde::Serialize;
 
 use super::super::CliResult;
@@ -62,7 +62,7 @@ pub(super) fn turn(turn: &StoredTurn) -> CliResult<String> {
 
 /// Formats the start of a conversation. Its turns follow, separated by commas, and then
 /// [`CLOSING`].
-pub(super) fn opening(conversation: &Conversation) -> CliResult<String> {
+pub(super) fn opening(conversation: &ConversationSummary) -> CliResult<String> {
     let mut object = to_json(conversation)?;
     // Remove the closing brace.
     object.pop();

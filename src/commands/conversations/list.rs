@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use resume_chatbot::domain::ids::SessionId;
-use resume_chatbot::persistence::reports::{Conversation, Page, Reports, Selection};
+use resume_chatbot::persistence::reports::{ConversationSummary, Page, Reports, Selection};
 use serde::Serialize;
 
 use super::super::output::{Column, format_cost, format_table, print, print_json};
@@ -37,7 +37,7 @@ pub(in super::super) struct Arguments {
 /// The JSON output.
 #[derive(Serialize)]
 struct Listing {
-    conversations: Vec<Conversation>,
+    conversations: Vec<ConversationSummary>,
     /// The value of `--before` for the next page, or `None` on the last page.
     next: Option<SessionId>,
 }
@@ -55,7 +55,7 @@ const COLUMNS: [Column; 7] = [
 pub(super) async fn list(arguments: &Arguments, reports: &Reports) -> CliResult {
     let selection = Selection {
         since: duration_arg::cutoff(arguments.since),
-        empty_ones: arguments.all,
+        include_empty: arguments.all,
         unanswered_only: arguments.unanswered,
     };
     let limit = usize::from(arguments.limit);
@@ -76,7 +76,7 @@ pub(super) async fn list(arguments: &Arguments, reports: &Reports) -> CliResult 
     Ok(())
 }
 
-fn row(conversation: &Conversation) -> [String; 7] {
+fn row(conversation: &ConversationSummary) -> [String; 7] {
     [
         conversation.id.to_string(),
         conversation.started_at.to_rfc3339(),

@@ -2,14 +2,14 @@
 
 use resume_chatbot::domain::turn::{AnswerMode, Rating, TurnStatus};
 use resume_chatbot::persistence::records::{Feedback, StoredTurn};
-use resume_chatbot::persistence::reports::Conversation;
+use resume_chatbot::persistence::reports::ConversationSummary;
 
 use super::super::output::{format_cost, format_count, replace_control_characters};
 
 /// Formats the heading of a conversation.
-pub(super) fn heading(conversation: &Conversation) -> String {
+pub(super) fn heading(conversation: &ConversationSummary) -> String {
     format!(
-        "# Conversation {}\n\nStarted {}, last seen {}. {}, {} tokens, {}.\n\n",
+        "# ConversationSummary {}\n\nStarted {}, last seen {}. {}, {} tokens, {}.\n\n",
         conversation.id,
         conversation.started_at.to_rfc3339(),
         conversation.last_seen_at.to_rfc3339(),

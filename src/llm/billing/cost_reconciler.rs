@@ -7,16 +7,16 @@ use slog::{Logger, info, warn};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
-use crate::budget::TrueCost;
+use crate::budget::ReportedCost;
 use crate::domain::clock::Timestamp;
 use crate::llm::billing::pending_cost::wait_after;
 use crate::llm::router::Sources;
 use crate::llm::upstream::generation_cost::CostError;
 use crate::mailbox::Address;
-use crate::persistence::PATIENCE;
-use crate::persistence::messages::{ChangeOwedCost, FindOwedCosts};
-use crate::persistence::records::{OwedChange, OwedCost, OwedCosts};
-use crate::telemetry::metrics::{CostLookUp, Metrics};
+use crate::persistence::STORE_TIMEOUT;
+use crate::persistence::messages::{FindPendingCosts, UpdatePendingCost};
+use crate::persistence::records::{PendingCost, PendingCostUpdate, PendingCosts};
+use crate::telemetry::metrics::{CostLookup, Metrics};
 
 /// Costs that are looked at by one query; they are asked for one after another.
 const BATCH: usize = 16;
@@ -38,9 +38,9 @@ pub struct CostCollector {
     /// Whom to ask.
     pub sources: Arc<Sources>,
     /// Where owed costs are found.
-    pub find: Address<FindOwedCosts>,
+    pub find: Address<FindPendingCosts>,
     /// Where they are corrected.
-    pub change: Address<ChangeOwedCost>,
+    pub change: Address<UpdatePendingCost>,
     /// Told when there is a new one.
     pub cost_owed: Arc<Notify>,
     /// Counts what becomes of them.
@@ -68,10 +68,10 @@ impl CostCollector {
     /// Asks for what is due; says how long to wait for what is not.
     async fn collect(&self) -> Duration {
         let now = Timestamp::now();
-        let find = FindOwedCosts { now, most_due: BATCH, most_kept: MOST_OWED };
-        let Ok(Ok(found)) = self.find.ask(find, PATIENCE).await else { return LONGEST_PAUSE };
-        let OwedCosts { due, next_due, surplus, in_all } = found;
-        self.metrics.budget.owed_costs.set(i64::try_from(in_all).unwrap_or(i64::MAX));
+        let find = FindPendingCosts { now, max_due: BATCH, max_kept: MOST_OWED };
+        let Ok(Ok(found)) = self.find.ask(find, STORE_TIMEOUT).await else { return LONGEST_PAUSE };
+        let PendingCosts { due, next_due, surplus, total } = found;
+        self.metrics.budget.pending_costs.set(i64::try_from(total).unwrap_or(i64::MAX));
         for owed in &surplus {
             self.give_up(owed, "too many are owed").await;
         }
@@ -90,17 +90,23 @@ impl CostCollector {
     }
 
     /// Says how long to leave the server alone, when it does not tell.
-    async fn ask_for(&self, owed: &OwedCost) -> Option<Duration> {
+    async fn ask_for(&self, owed: &PendingCost) -> Option<Duration> {
         // Without randomness everybody waits the same.
         let jitter = getrandom::u32().map_or(0.5, |it| f64::from(it) / f64::from(u32::MAX));
-        let tries = owed.tries.saturating_add(1);
+        let tries = owed.attempts.saturating_add(1);
         let next = wait_after(tries, jitter);
         // Taken first: of several servers one asks, and one that ends meanwhile leaves it to the next.
         let due_at = Timestamp::now().plus(next.unwrap_or(LONGEST_PAUSE));
-        if !self.changed(owed, OwedChange::PutOff { found: owed.tries, tries, due_at }).await {
+        if !self
+            .changed(
+                owed,
+                PendingCostUpdate::Reschedule { expected_attempts: owed.attempts, attempts: tries, due_at },
+            )
+            .await
+        {
             return None;
         }
-        let error = match self.sources.cost(&owed.source_id).await? {
+        let error = match self.sources.cost(&owed.upstream_id).await? {
             Ok(cost) => {
                 self.correct(owed, cost).await;
                 return None;
@@ -108,49 +114,53 @@ impl CostCollector {
             Err(error) => error,
         };
         let (outcome, pause) = match &error {
-            CostError::NotThere => (CostLookUp::NotThere, None),
+            CostError::NotThere => (CostLookup::NotFound, None),
             CostError::Untold { retry_after, .. } => {
-                (CostLookUp::Untold, Some(retry_after.unwrap_or_default().max(PAUSE_AFTER_FAILURE)))
+                (CostLookup::Failed, Some(retry_after.unwrap_or_default().max(PAUSE_AFTER_FAILURE)))
             }
         };
         if next.is_none() {
             self.give_up(owed, &error.to_string()).await;
         } else {
-            self.metrics.budget.looked_up(outcome);
+            self.metrics.budget.count_cost_lookup(outcome);
         }
         pause
     }
 
-    async fn correct(&self, owed: &OwedCost, cost: TrueCost) {
-        if !self.changed(owed, OwedChange::Correct(cost)).await {
+    async fn correct(&self, owed: &PendingCost, cost: ReportedCost) {
+        if !self.changed(owed, PendingCostUpdate::Resolve(cost)).await {
             return;
         }
-        let taken = cost.amount(owed.counted);
+        let taken = cost.amount(owed.charged);
         if let Some(spending) = self.sources.spending() {
             // What another server has counted since this one read the accounts is not in them.
-            if *owed.counted_by == *self.incarnation || owed.counted_at < self.began_at {
-                spending.correct(&owed.accounts, owed.counted, taken);
+            if *owed.charged_by == *self.incarnation || owed.charged_at < self.began_at {
+                spending.correct(&owed.accounts, owed.charged, taken);
             } else {
-                spending.doubt(&owed.accounts);
+                spending.invalidate(&owed.accounts);
             }
         }
-        self.metrics.budget.looked_up(CostLookUp::Corrected);
+        self.metrics.budget.count_cost_lookup(CostLookup::Corrected);
         info!(self.log, "the cost of a request that was broken off is known";
-            "turn_id" => owed.turn_id.to_string(), "source_id" => &*owed.source_id, "tries" => owed.tries + 1,
-            "counted_tokens" => owed.counted.tokens, "tokens" => taken.tokens, "dollars" => cost.dollars);
+            "turn_id" => owed.turn_id.to_string(), "source_id" => &*owed.upstream_id, "tries" => owed.attempts + 1,
+            "counted_tokens" => owed.charged.tokens, "tokens" => taken.tokens, "dollars" => cost.dollars);
     }
 
-    async fn give_up(&self, owed: &OwedCost, why: &str) {
-        if self.changed(owed, OwedChange::GiveUp).await {
-            self.metrics.budget.looked_up(CostLookUp::GivenUp);
+    async fn give_up(&self, owed: &PendingCost, why: &str) {
+        if self.changed(owed, PendingCostUpdate::Abandon).await {
+            self.metrics.budget.count_cost_lookup(CostLookup::Abandoned);
             warn!(self.log, "the cost of a request that was broken off stays as it was counted";
-                "turn_id" => owed.turn_id.to_string(), "source_id" => &*owed.source_id, "cause" => why,
-                "tries" => owed.tries, "counted_tokens" => owed.counted.tokens);
+                "turn_id" => owed.turn_id.to_string(), "source_id" => &*owed.upstream_id, "cause" => why,
+                "tries" => owed.attempts, "counted_tokens" => owed.charged.tokens);
         }
     }
 
-    async fn changed(&self, owed: &OwedCost, change: OwedChange) -> bool {
-        let change = ChangeOwedCost { turn_id: owed.turn_id, source_id: Arc::clone(&owed.source_id), change };
-        matches!(self.change.ask(change, PATIENCE).await, Ok(Ok(true)))
+    async fn changed(&self, owed: &PendingCost, change: PendingCostUpdate) -> bool {
+        let change = UpdatePendingCost {
+            turn_id: owed.turn_id,
+            upstream_id: Arc::clone(&owed.upstream_id),
+            update: change,
+        };
+        matches!(self.change.ask(change, STORE_TIMEOUT).await, Ok(Ok(true)))
     }
 }

@@ -8,7 +8,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::turn::Usage;
 use crate::llm::stream::generation::Generation;
 use crate::llm::turn::task::Answering;
-use crate::persistence::records::{Attempt, OwedCost};
+use crate::persistence::records::{PendingCost, RequestOutcome};
 
 /// How long after a request was broken off its cost is asked for; it is not known at once.
 pub(crate) const FIRST_WAIT: Duration = Duration::from_secs(2);
@@ -34,25 +34,29 @@ impl Answering {
         generation: &Generation,
         accounts: &[Account],
         unsaid: Option<Usage>,
-    ) -> Vec<OwedCost> {
+    ) -> Vec<PendingCost> {
         if !self.sources.tells_costs() {
             return Vec::new();
         }
         let now = Timestamp::now();
-        let owed = |source_id: Arc<str>, attempt, usage: &Usage| OwedCost {
+        let owed = |upstream_id: Arc<str>, outcome, usage: &Usage| PendingCost {
             turn_id: generation.turn_id,
-            source_id,
-            attempt,
+            upstream_id,
+            outcome,
             accounts: accounts.to_vec(),
-            counted: self.spending.taken(usage),
-            counted_by: self.incarnation.name(),
-            counted_at: now,
-            tries: 0,
+            charged: self.spending.used_amount(usage),
+            charged_by: self.incarnation.name(),
+            charged_at: now,
+            attempts: 0,
             due_at: now.plus(FIRST_WAIT),
         };
-        let own = generation.source_id().zip(unsaid).map(|(id, usage)| owed(id, Attempt::Answer, &usage));
+        let own =
+            generation.source_id().zip(unsaid).map(|(id, usage)| owed(id, RequestOutcome::Answered, &usage));
         let void = generation.void_requests();
-        void.iter().map(|(id, usage)| owed(Arc::clone(id), Attempt::Void, usage)).chain(own).collect()
+        void.iter()
+            .map(|(id, usage)| owed(Arc::clone(id), RequestOutcome::Discarded, usage))
+            .chain(own)
+            .collect()
     }
 }
 

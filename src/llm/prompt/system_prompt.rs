@@ -8,7 +8,7 @@ use crate::resume::Document;
 use crate::settings::TokenSettings;
 use crate::tokens::TokenCounter;
 
-/// Room for a question and at least a little history beside the resume, in tokens.
+/// ConnectionCaps for a question and at least a little history beside the resume, in tokens.
 const LEAST_WINDOW: u32 = 256;
 
 /// The resume leaves no room in the model's window.

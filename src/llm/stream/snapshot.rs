@@ -133,7 +133,13 @@ mod tests {
 
     fn message(said: Said) -> StoredMessage {
         let Said { text, boundaries } = said;
-        StoredMessage { content: text, tokens: 0, at: Timestamp(0), boundaries, citations: Vec::new() }
+        StoredMessage {
+            content: text,
+            tokens: 0,
+            at: Timestamp(0),
+            delta_offsets: boundaries,
+            citations: Vec::new(),
+        }
     }
 
     fn stored(generation: &Generation, status: TurnStatus) -> StoredTurn {
@@ -266,7 +272,7 @@ mod tests {
     fn words_without_a_place_are_not_followed() {
         let follower = live(&[]);
         let mut turn = stored(&live(&["One ".to_owned()]), TurnStatus::Answering);
-        turn.answer.as_mut().unwrap().boundaries = None;
+        turn.answer.as_mut().unwrap().delta_offsets = None;
         assert!(!follower.catch_up(&turn));
         assert!(follower.is_empty());
     }

@@ -21,8 +21,8 @@ use crate::llm::turn::task::Answering;
 use crate::llm::upstream::client::{Ask, UpstreamClient};
 use crate::llm::upstream::completion::{Finish, SourceError};
 use crate::llm::upstream::error_class::Fault;
-use crate::persistence::PATIENCE;
-use crate::telemetry::metrics::{DegradedBy, Presence, Retry};
+use crate::persistence::STORE_TIMEOUT;
+use crate::telemetry::metrics::{DegradedBy, GaugeGuard, RetryKind};
 
 /// Answers a question into `generation`. Dropping the future stops whoever is being asked.
 pub(crate) async fn answer(
@@ -92,7 +92,7 @@ async fn quoted(
     reason: Option<DegradedBy>,
 ) -> Finish {
     if let Some(reason) = reason {
-        answering.metrics.answer.degraded(reason);
+        answering.metrics.answer.count_fallback(reason);
     }
     generation.answer_as(AnswerMode::Excerpts);
     excerpts.answer(&ask.prompt, generation).await
@@ -113,7 +113,7 @@ struct Asking<'a> {
 
 impl Asking<'_> {
     async fn try_once(&self, client: &UpstreamClient, trial: Trial<'_>) -> Result<Finish, SourceError> {
-        let _in_flight = Presence::in_gauge(&self.answering.metrics.upstream.requests_in_flight);
+        let _in_flight = GaugeGuard::new(&self.answering.metrics.upstream.requests_in_flight);
         let ask = Ask {
             prompt: &self.prompt,
             session: self.ask.session_id,
@@ -137,20 +137,20 @@ impl Asking<'_> {
         let (kind, after) = match self.shorter(error) {
             Some(shorter) => {
                 self.prompt = Cow::Owned(shorter);
-                (Retry::ShorterPrompt, Duration::ZERO)
+                (RetryKind::ShorterPrompt, Duration::ZERO)
             }
             None => match self.next(client, error) {
                 Next::GiveUp => return false,
                 Next::Ask { model, after } => {
                     self.model = model;
-                    (if model == 0 { Retry::Again } else { Retry::OtherModel }, after)
+                    (if model == 0 { RetryKind::SameModel } else { RetryKind::OtherModel }, after)
                 }
             },
         };
         if error.may_be_charged && !self.can_pay_once_more() {
             return false;
         }
-        self.answering.metrics.upstream.retry(kind);
+        self.answering.metrics.upstream.count_retry(kind);
         warn!(self.ask.log, "asking once more for the same answer"; "how" => kind.as_str(), "cause" => %error,
             "void_bytes" => self.generation.len(), "may_be_charged_twice" => error.may_be_charged,
             "source_id" => self.generation.source_id().as_deref());
@@ -167,7 +167,7 @@ impl Asking<'_> {
         if !self.generation.is_empty() {
             // After a crash nobody must look up the delta of one attempt in another, so what is stored forgets its numbers first.
             // Without its word there is no other attempt. The write is made all the same.
-            let saved = timeout(PATIENCE, self.answering.save_partial(self.ask, self.generation)).await;
+            let saved = timeout(STORE_TIMEOUT, self.answering.save_partial(self.ask, self.generation)).await;
             if !matches!(saved, Ok(Saved::Kept)) {
                 return false;
             }
@@ -182,7 +182,7 @@ impl Asking<'_> {
         let extended =
             reservation.extend(Timestamp::now(), self.prompt.tokens, self.prompt.max_response_tokens);
         if let Err(reached) = &extended {
-            self.answering.metrics.budget.refused(reached.scope);
+            self.answering.metrics.budget.count_rejection(reached.scope);
             warn!(self.ask.log, "there is no budget left to ask once more for the same answer";
                 "ceiling" => reached.scope.as_str());
         }

@@ -6,6 +6,7 @@ use slog::warn;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::domain::clock::Timestamp;
+use crate::domain::error_chain::ErrorChain;
 use crate::domain::turn::{TurnStatus, Usage};
 use crate::llm::messages::AskModel;
 use crate::llm::stream::generation::Generation;
@@ -53,7 +54,7 @@ impl Answering {
         let record = AnswerRecord {
             turn_id: generation.turn_id,
             answer: said.text,
-            boundaries: said.boundaries,
+            delta_offsets: said.boundaries,
             tokens,
             status: TurnStatus::Answering,
             mode: generation.mode(),
@@ -62,13 +63,15 @@ impl Answering {
             citations: Vec::new(),
             failure: None,
             at: Timestamp::now(),
-            settle: None,
-            owed: Vec::new(),
+            settlement: None,
+            pending_costs: Vec::new(),
         };
         match self.save_answer.ask(SaveAnswer(record), PARTIAL_PATIENCE).await {
             Ok(Ok(())) => return Saved::Kept,
             Ok(Err(StorageError::Gone)) => return Saved::Gone,
-            Ok(Err(error)) => warn!(ask.log, "an unfinished answer could not be saved"; "cause" => %error),
+            Ok(Err(error)) => {
+                warn!(ask.log, "an unfinished answer could not be saved"; "cause" => %ErrorChain(&error));
+            }
             Err(error) => warn!(ask.log, "an unfinished answer could not be saved"; "cause" => %error),
         }
         Saved::NotNow

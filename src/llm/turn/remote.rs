@@ -20,7 +20,7 @@ use crate::llm::turn::checkpoint::PARTIAL_INTERVAL;
 use crate::llm::turn::task::Answering;
 use crate::persistence::messages::{FindTurn, MarkInterrupted, SaveAnswer};
 use crate::persistence::records::{AnswerRecord, StoredTurn, TurnKey};
-use crate::persistence::{PATIENCE, StorageError};
+use crate::persistence::{STORE_TIMEOUT, StorageError};
 use crate::supervision::catch_panic;
 
 /// How often the store is asked what has come.
@@ -65,7 +65,7 @@ impl Answering {
                 return self.end_elsewhere(generation, log).await;
             }
             let find = FindTurn { session_id: generation.session_id, key: TurnKey::Turn(generation.turn_id) };
-            let found = match self.find_turn.ask(find, PATIENCE).await {
+            let found = match self.find_turn.ask(find, STORE_TIMEOUT).await {
                 Ok(Ok(Some(found))) => found,
                 Ok(Ok(None)) => return cut_off(self.counted(generation)),
                 // A store that is away is away for the other server, too, so its silence says nothing.
@@ -74,7 +74,7 @@ impl Answering {
                     continue;
                 }
             };
-            if found.last_sign() != turn.last_sign() {
+            if found.last_heartbeat() != turn.last_heartbeat() {
                 heard_at = Instant::now();
             }
             turn = found;
@@ -83,16 +83,16 @@ impl Answering {
                 // Stopped at the same moment, the log ends where the visitor saw it end, and is not the whole.
                 return if cancelled { self.end_elsewhere(generation, log).await } else { outcome };
             }
-            let long_ago = Timestamp::now().since(turn.last_sign()) > LONG_AGO;
+            let long_ago = Timestamp::now().since(turn.last_heartbeat()) > LONG_AGO;
             if heard_at.elapsed() > SILENCE || long_ago {
                 info!(log, "the other server is silent; its answer was cut off");
                 let mark = MarkInterrupted {
                     turn_id: turn.turn_id,
                     at: Timestamp::now(),
-                    last_sign: turn.last_sign(),
+                    last_heartbeat: turn.last_heartbeat(),
                 };
                 // What comes of it, the next look sees; were it not taken, it is tried again then.
-                if let Err(error) = self.mark_interrupted.ask(mark, PATIENCE).await {
+                if let Err(error) = self.mark_interrupted.ask(mark, STORE_TIMEOUT).await {
                     warn!(log, "an answer could not be marked as interrupted"; "cause" => %error);
                 }
             }
@@ -127,7 +127,7 @@ impl Answering {
         let record = AnswerRecord {
             turn_id: generation.turn_id,
             answer: text,
-            boundaries,
+            delta_offsets: boundaries,
             tokens,
             status: TurnStatus::Cancelled,
             mode: generation.mode(),
@@ -137,10 +137,10 @@ impl Answering {
             failure: None,
             at: Timestamp::now(),
             // Whoever set something aside for it settles it; after a crash it counts as taken.
-            settle: None,
-            owed: Vec::new(),
+            settlement: None,
+            pending_costs: Vec::new(),
         };
-        let durable = match self.save_answer.ask(SaveAnswer(record), PATIENCE).await {
+        let durable = match self.save_answer.ask(SaveAnswer(record), STORE_TIMEOUT).await {
             Ok(Ok(())) => true,
             Ok(Err(StorageError::Gone)) => {
                 info!(log, "the other server was faster to end the answer");

@@ -11,9 +11,10 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use crate::budget::{Amount, CeilingReached, Reservation, Spending};
+use crate::budget::{Amount, BudgetTracker, LimitExceeded, Reservation};
 use crate::domain::clock::Timestamp;
 use crate::domain::component::Component;
+use crate::domain::error_chain::ErrorChain;
 use crate::domain::error_code::ErrorCode;
 use crate::domain::failure::Failure;
 use crate::domain::turn::{AnswerMode, TurnStatus, Usage};
@@ -25,13 +26,13 @@ use crate::llm::turn::attempts;
 use crate::llm::upstream::completion::{Finish, SourceError};
 use crate::mailbox::{Address, AskError};
 use crate::persistence::messages::{FindTurn, MarkInterrupted, SaveAnswer, SaveQuestion};
-use crate::persistence::records::{AnswerRecord, Reserve, Settle};
-use crate::persistence::{PATIENCE, StorageError};
+use crate::persistence::records::{AnswerRecord, BudgetReservation, BudgetSettlement};
+use crate::persistence::{STORE_TIMEOUT, StorageError};
 use crate::supervision::catch_panic;
 use crate::system::failpoints;
 use crate::system::failpoints::Failpoint;
-use crate::system::instance_id::Incarnation;
-use crate::telemetry::metrics::{DegradedBy, Metrics, Presence};
+use crate::system::instance_id::InstanceId;
+use crate::telemetry::metrics::{DegradedBy, GaugeGuard, Metrics, QueueRejection};
 use crate::tokens::TokenCounter;
 
 /// How often those who wait are told of their position.
@@ -48,13 +49,13 @@ pub(crate) struct Answering {
     pub(crate) find_turn: Address<FindTurn>,
     pub(crate) mark_interrupted: Address<MarkInterrupted>,
     /// Which process answers.
-    pub(crate) incarnation: Incarnation,
+    pub(crate) incarnation: InstanceId,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) counter: TokenCounter,
     /// How long an answer goes on with nobody listening.
     pub(crate) reconnect_grace: Duration,
     /// What the day may take.
-    pub(crate) spending: Arc<Spending>,
+    pub(crate) spending: Arc<BudgetTracker>,
     /// How long the newest answer of a model took to its first word; 0 when there was none.
     pub(crate) first_word_ms: AtomicU64,
     /// Told when the model's server has to be asked what an answer cost.
@@ -134,27 +135,27 @@ impl Answering {
             question: Arc::clone(&ask.prompt.question),
             tokens: ask.question_tokens,
             asked_at: ask.asked_at,
-            reserve: reservation.as_ref().map(|it| {
-                Box::new(Reserve {
+            reservation: reservation.as_ref().map(|it| {
+                Box::new(BudgetReservation {
                     accounts: it.accounts.clone(),
                     amount: it.amount,
-                    budget: self.spending.budget,
+                    policy: self.spending.policy,
                 })
             }),
             answered_by: self.incarnation.name(),
             regenerates: ask.regenerates,
         };
-        let stored = self.save_question.ask(question(), PATIENCE);
+        let stored = self.save_question.ask(question(), STORE_TIMEOUT);
         let accept = async {
             let stored = match stored.await {
                 // Whether it came into the buffer before the store's actor panicked, nobody knows. Twice does no harm.
-                Err(AskError::Closed) => self.save_question.ask(question(), PATIENCE).await,
+                Err(AskError::Closed) => self.save_question.ask(question(), STORE_TIMEOUT).await,
                 stored => stored,
             };
-            if let Ok(Err(StorageError::CeilingReached(scope))) = &stored {
-                self.metrics.budget.refused(*scope);
+            if let Ok(Err(StorageError::BudgetExceeded(scope))) = &stored {
+                self.metrics.budget.count_rejection(*scope);
                 // Before anybody is told, who may ask again at once.
-                reservation.iter().for_each(Reservation::refused);
+                reservation.iter().for_each(Reservation::release);
             }
             let acceptance = match stored {
                 Ok(Ok(())) => Ok(Acceptance { durable: true }),
@@ -223,7 +224,7 @@ impl Answering {
         if admitted.position().is_none() {
             return Ok(());
         }
-        let _waiting = Presence::in_gauge(&self.metrics.upstream.questions_waiting);
+        let _waiting = GaugeGuard::new(&self.metrics.upstream.queue_depth);
         let mut patience = std::pin::pin!(tokio::time::sleep(admitted.patience()));
         let mut looks = interval(POSITION_INTERVAL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -239,7 +240,7 @@ impl Answering {
         if came {
             return Ok(());
         }
-        self.metrics.upstream.turned_away(true);
+        self.metrics.upstream.count_queue_rejection(QueueRejection::TimedOut);
         Err(SourceError::nobody(ErrorCode::Overloaded.into()))
     }
 
@@ -293,9 +294,12 @@ impl Answering {
         });
         let owed = owed.unwrap_or_default();
         let settle = reservation.map(|reservation| {
-            let taken = self.spending.taken(&usage).plus(self.spending.taken(&generation.void_usage()));
+            let taken = self
+                .spending
+                .used_amount(&usage)
+                .saturating_add(self.spending.used_amount(&generation.void_usage()));
             let accounts = reservation.accounts.clone();
-            let settle = Settle { accounts, set_aside: reservation.amount, taken };
+            let settle = BudgetSettlement { accounts, reserved: reservation.amount, used: taken };
             reservation.settle(taken);
             settle
         });
@@ -303,7 +307,7 @@ impl Answering {
         let record = AnswerRecord {
             turn_id: generation.turn_id,
             answer: text,
-            boundaries,
+            delta_offsets: boundaries,
             tokens: answer_tokens,
             status,
             mode: generation.mode(),
@@ -312,19 +316,19 @@ impl Answering {
             citations: citations.clone(),
             failure: failure.map(|failure| failure.code),
             at: Timestamp::now(),
-            settle,
-            owed,
+            settlement: settle,
+            pending_costs: owed,
         };
-        let owes = !record.owed.is_empty();
+        let owes = !record.pending_costs.is_empty();
         let handed_over = Instant::now();
-        let durable = match self.save_answer.ask(SaveAnswer(record), PATIENCE).await {
+        let durable = match self.save_answer.ask(SaveAnswer(record), STORE_TIMEOUT).await {
             Ok(Ok(())) => true,
             Ok(Err(StorageError::Gone)) if taken_away || cancelled => {
                 info!(ask.log, "the turn was ended elsewhere, or its conversation deleted");
                 false
             }
             Ok(Err(error)) => {
-                error!(ask.log, "the answer could not be stored"; "cause" => %error);
+                error!(ask.log, "the answer could not be stored"; "cause" => %ErrorChain(&error));
                 false
             }
             Err(_) => {
@@ -338,10 +342,10 @@ impl Answering {
         let (total, stored) = (watch.started.elapsed(), handed_over.elapsed());
         let first_word = generation.first_word_at().map(|at| at.duration_since(watch.started.into_std()));
         let (counted, mode) = (&self.metrics.answer, generation.mode());
-        counted.ended(status, mode, &usage);
+        counted.count_turn(status, mode, &usage);
         counted.duration_seconds.observe(total.as_secs_f64());
         if let Some(first_word) = first_word {
-            counted.first_word_seconds.observe(first_word.as_secs_f64());
+            counted.time_to_first_token_seconds.observe(first_word.as_secs_f64());
             if mode == AnswerMode::Live {
                 self.first_word_ms.store(millis(first_word).max(1), Ordering::Relaxed);
             }
@@ -371,14 +375,16 @@ fn millis(span: Duration) -> u64 {
 
 fn question_failure(error: &StorageError, asked_at: Timestamp) -> Failure {
     match error {
-        StorageError::CeilingReached(scope) => over(CeilingReached::of(*scope, asked_at)),
+        StorageError::BudgetExceeded(scope) => over(LimitExceeded::new(*scope, asked_at)),
         StorageError::DuplicateQuestion => ErrorCode::DuplicateId.into(),
         StorageError::Superseded => ErrorCode::SessionNotFound.into(),
         StorageError::BufferFull => ErrorCode::StorageUnavailable.into(),
         StorageError::Panicked(_) => ErrorCode::InternalError.into(),
         StorageError::Rejected(_)
-        | StorageError::Unclear(_)
+        | StorageError::Ambiguous(_)
         | StorageError::Unavailable(_)
+        | StorageError::TimedOut
+        | StorageError::WriterStopped
         | StorageError::Gone => ErrorCode::StorageUnavailable.into(),
     }
 }

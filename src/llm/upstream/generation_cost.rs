@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::budget::TrueCost;
+use crate::budget::ReportedCost;
 use crate::llm::upstream::client::UpstreamClient;
 use crate::llm::upstream::json_get::LookUpError;
 
@@ -56,7 +56,7 @@ impl UpstreamClient {
     ///
     /// # Errors
     /// [`CostError`].
-    pub async fn cost(&self, source_id: &str) -> Result<TrueCost, CostError> {
+    pub async fn cost(&self, source_id: &str) -> Result<ReportedCost, CostError> {
         let told = match self.look_up("generation", &[("id", source_id)]).await {
             Ok(Body { data }) => data,
             Err(LookUpError::Status { status: 404, .. }) => return Err(CostError::NotThere),
@@ -77,6 +77,6 @@ impl UpstreamClient {
         }
         let native = told.native_tokens_prompt.zip(told.native_tokens_completion);
         let tokens = native.or(told.tokens_prompt.zip(told.tokens_completion));
-        Ok(TrueCost { tokens, dollars: told.total_cost })
+        Ok(ReportedCost { tokens, dollars: told.total_cost })
     }
 }

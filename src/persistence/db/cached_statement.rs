@@ -1,18 +1,18 @@
-//! Statements that a connection prepares once, and not for each time they are run.
+//! Statements that each connection prepares only once.
 //!
-//! Diesel keeps prepared only what cannot have another text the next time, which to its types is a `SELECT` and no `INSERT` or
-//! `UPDATE`. Ours have one text each; and as it is the text that a prepared statement is found by, another would only be
-//! another statement.
+//! Diesel caches prepared statements only for queries whose text it knows to be constant, which
+//! excludes every `INSERT` and `UPDATE`. The statements of this crate have constant texts. A wrong
+//! claim would do no harm, because the cache is keyed by the text.
 
 use diesel::QueryResult;
 use diesel::backend::Backend;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 
-/// A query whose text is always the same.
+/// A query with a constant text, which is always prepared and cached.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Prepared<Q>(pub(crate) Q);
+pub(crate) struct AlwaysPrepared<Q>(pub(crate) Q);
 
-impl<Q: QueryFragment<DB>, DB: Backend> QueryFragment<DB> for Prepared<Q> {
+impl<Q: QueryFragment<DB>, DB: Backend> QueryFragment<DB> for AlwaysPrepared<Q> {
     fn walk_ast<'b>(&'b self, pass: AstPass<'_, 'b, DB>) -> QueryResult<()> {
         self.0.walk_ast(pass)
     }
@@ -22,11 +22,11 @@ impl<Q: QueryFragment<DB>, DB: Backend> QueryFragment<DB> for Prepared<Q> {
     }
 }
 
-impl<Q: Query> Query for Prepared<Q> {
+impl<Q: Query> Query for AlwaysPrepared<Q> {
     type SqlType = Q::SqlType;
 }
 
-impl<Q> QueryId for Prepared<Q> {
+impl<Q> QueryId for AlwaysPrepared<Q> {
     type QueryId = ();
 
     const HAS_STATIC_QUERY_ID: bool = false;

@@ -1,4 +1,4 @@
-//! Rows as the tables have them, and what they become.
+//! The rows of the tables, and their conversion to records.
 
 use std::sync::Arc;
 
@@ -82,7 +82,7 @@ pub(crate) struct NewMessage<'a> {
     pub(crate) role: &'a str,
     pub(crate) content: &'a str,
     pub(crate) tokens: i32,
-    pub(crate) created_at_ms: i64,
+    pub(crate) saved_at_ms: i64,
     pub(crate) delta_lengths: Option<&'a [u8]>,
     pub(crate) citations: Option<&'a str>,
 }
@@ -117,7 +117,7 @@ pub(crate) struct TurnRow {
 pub(crate) struct MessageRow {
     content: String,
     tokens: i32,
-    created_at_ms: i64,
+    saved_at_ms: i64,
     delta_lengths: Option<Vec<u8>>,
     citations: Option<String>,
 }
@@ -128,7 +128,7 @@ pub(crate) struct FeedbackRow {
     comment: Option<String>,
 }
 
-/// Names the columns of a row once, for their type and their value.
+/// Declares the columns of a row as a type and as a value of that type.
 macro_rules! columns {
     ($(#[$doc:meta])* $type:ident, $value:ident: $($column:path),+ $(,)?) => {
         $(#[$doc])*
@@ -161,7 +161,7 @@ columns! {
     MessageColumns, MESSAGE_COLUMNS:
     messages::content,
     messages::tokens,
-    messages::created_at_ms,
+    messages::saved_at_ms,
     messages::delta_lengths,
     messages::citations,
 }
@@ -174,26 +174,26 @@ columns! {
 }
 
 impl MessageRow {
-    fn into_stored(self) -> StoredMessage {
+    fn into_record(self) -> StoredMessage {
         StoredMessage {
             content: self.content.into(),
-            tokens: count(self.tokens),
-            at: Timestamp(self.created_at_ms),
-            boundaries: self.delta_lengths.map(Boundaries::from_bytes),
-            // What cannot be read is not worth an answer that cannot be shown.
-            citations: self.citations.and_then(|it| serde_json::from_str(&it).ok()).unwrap_or_default(),
+            tokens: count_from_column(self.tokens),
+            at: Timestamp(self.saved_at_ms),
+            delta_offsets: self.delta_lengths.map(Boundaries::from_bytes),
+            // The answer is shown even if its citations cannot be parsed.
+            citations: self.citations.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default(),
         }
     }
 }
 
 impl FeedbackRow {
-    fn into_stored(self) -> Option<Feedback> {
+    fn into_record(self) -> Option<Feedback> {
         Some(Feedback { rating: self.rating.parse().ok()?, comment: self.comment })
     }
 }
 
 impl TurnRow {
-    pub(crate) fn into_stored(
+    pub(crate) fn into_record(
         self,
         question: MessageRow,
         answer: Option<MessageRow>,
@@ -206,37 +206,37 @@ impl TurnRow {
             mode: self.mode.and_then(|name| name.parse().ok()),
             model: self.model.map(Arc::from),
             usage: Usage {
-                prompt_tokens: self.prompt_tokens.map_or(0, count),
-                completion_tokens: self.completion_tokens.map_or(0, count),
-                cost: self.cost_nanodollars.map(cost),
+                prompt_tokens: self.prompt_tokens.map_or(0, count_from_column),
+                completion_tokens: self.completion_tokens.map_or(0, count_from_column),
+                cost: self.cost_nanodollars.map(cost_from_column),
             },
             asked_at: Timestamp(self.asked_at_ms),
             failure: self.failure.and_then(|name| name.parse().ok()),
             answered_by: self.answered_by,
             regenerates: self.regenerates.map(|key| TurnId(key.0)),
             superseded_by: self.superseded_by.map(|key| TurnId(key.0)),
-            question: question.into_stored(),
-            answer: answer.map(MessageRow::into_stored),
-            feedback: feedback.and_then(FeedbackRow::into_stored),
+            question: question.into_record(),
+            answer: answer.map(MessageRow::into_record),
+            feedback: feedback.and_then(FeedbackRow::into_record),
         }
     }
 }
 
-/// A count of tokens for an `Integer` column.
-pub(crate) fn stored_count(tokens: u32) -> i32 {
-    i32::try_from(tokens).unwrap_or(i32::MAX)
+/// Converts a count to an `Integer` column.
+pub(crate) fn count_to_column(count: u32) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
 }
 
-fn count(stored: i32) -> u32 {
-    u32::try_from(stored).unwrap_or(0)
+fn count_from_column(column: i32) -> u32 {
+    u32::try_from(column).unwrap_or(0)
 }
 
-/// US dollars for the column of billionths.
-pub(crate) fn stored_cost(dollars: f64) -> i64 {
+/// Converts US dollars to a column of billionths.
+pub(crate) fn cost_to_column(dollars: f64) -> i64 {
     i64::try_from(nanodollars(dollars)).unwrap_or(i64::MAX)
 }
 
-/// US dollars out of the column of billionths.
-pub(crate) fn cost(stored: i64) -> f64 {
-    dollars(u64::try_from(stored).unwrap_or(0))
+/// Converts a column of billionths to US dollars.
+pub(crate) fn cost_from_column(column: i64) -> f64 {
+    dollars(u64::try_from(column).unwrap_or(0))
 }

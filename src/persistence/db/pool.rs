@@ -1,16 +1,19 @@
-//! Connections to either database behind one type, so that a query is written once.
+//! A connection pool for either database, so that each query is written only once.
 //!
-//! A query is an expression that both databases' connections can run; [`on_either!`](on_either) compiles it for each. An
-//! operation (one or more queries) on PostgreSQL is awaited where it is; on SQLite the whole operation runs in one hop
-//! to a blocking thread, because a hop for every query would cost more than most queries.
+//! A query is an expression that works on the connections of both databases;
+//! [`run_statement!`](run_statement) compiles it for each. An operation is one or more queries. On
+//! PostgreSQL it is awaited in place. On SQLite the whole operation runs on a blocking thread,
+//! because changing the thread for every query would cost more than most queries.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bb8::PooledConnection;
+use bb8::{PooledConnection, RunError};
 use diesel::result::Error as DieselError;
 use diesel::{ConnectionError, ConnectionResult, SqliteConnection};
-use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
+use diesel_async::pooled_connection::{
+    AsyncDieselConnectionManager, ManagerConfig, PoolError, RecyclingMethod,
+};
 use diesel_async::sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper};
 use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection, TransactionManager};
 use futures_util::FutureExt;
@@ -19,18 +22,20 @@ use secrecy::ExposeSecret;
 use tokio::runtime::Handle;
 
 use crate::domain::component::Component;
-use crate::persistence::db::postgres_conn::{LONGEST_SILENCE, LONGEST_STATEMENT, PostgresLinks};
+use crate::persistence::db::postgres_conn::{PgConnManager, RESPONSE_TIMEOUT, STATEMENT_TIMEOUT};
 use crate::persistence::db::{postgres, sqlite};
-use crate::persistence::{PATIENCE, StorageError};
+use crate::persistence::error::{Cause, StorageError};
+use crate::persistence::timeouts::STORE_TIMEOUT;
 use crate::settings::{DatabaseSettings, DatabaseUrl};
 use crate::supervision::{catch_panic, catch_panic_sync};
 
-/// How long opening a connection or waiting for a free one may take.
-const CHECKOUT_TIMEOUT: Duration = PATIENCE;
+/// The timeout for opening a connection or waiting for a free one.
+const CHECKOUT_TIMEOUT: Duration = STORE_TIMEOUT;
 
-/// What SQLite says when its file cannot be written, while reading may go on: another process holds it, the disk is
-/// full or gone.
-const SQLITE_IS_AWAY: [&str; 5] = [
+/// The messages of SQLite when it cannot write its file although it may still read it: another
+/// process holds a lock, or the disk is full, read-only or gone. Diesel reports these errors with
+/// the kind `Unknown` and without the error code of SQLite, so that only the text tells them apart.
+const SQLITE_OUTAGE_MESSAGES: [&str; 5] = [
     "database is locked",
     "database or disk is full",
     "disk I/O error",
@@ -38,15 +43,15 @@ const SQLITE_IS_AWAY: [&str; 5] = [
     "unable to open database file",
 ];
 
-/// An SQLite connection whose queries run on the thread that asks.
-pub(crate) type SqliteLink = SyncConnectionWrapper<SqliteConnection, InPlace>;
+/// An SQLite connection whose queries block the calling thread.
+pub(crate) type SqliteConn = SyncConnectionWrapper<SqliteConnection, RunInline>;
 
 type Manager<C> = AsyncDieselConnectionManager<C>;
 
-/// Runs a blocking task at once: whoever uses such a connection is on a blocking thread already.
-pub(crate) struct InPlace;
+/// Runs blocking tasks on the calling thread, which is a blocking thread already.
+pub(crate) struct RunInline;
 
-impl SpawnBlocking for InPlace {
+impl SpawnBlocking for RunInline {
     fn spawn_blocking<'a, R>(
         &mut self,
         task: impl FnOnce() -> R + Send + 'static,
@@ -62,42 +67,49 @@ impl SpawnBlocking for InPlace {
     }
 }
 
-/// The pool of either database. Cheap to clone.
+/// The connection pool of either database. Cheap to clone.
 #[derive(Clone)]
 pub(crate) enum Pool {
-    Sqlite(bb8::Pool<Manager<SqliteLink>>),
-    Postgres(bb8::Pool<PostgresLinks>),
+    Sqlite(bb8::Pool<Manager<SqliteConn>>),
+    Postgres(bb8::Pool<PgConnManager>),
 }
 
-/// A connection taken from the pool; it goes back when dropped.
+/// A connection of the pool, which returns to it when dropped.
 pub(crate) enum Connection {
-    Sqlite(PooledConnection<'static, Manager<SqliteLink>>),
-    Postgres(Box<PooledConnection<'static, PostgresLinks>>),
+    Sqlite(PooledConnection<'static, Manager<SqliteConn>>),
+    Postgres(Box<PooledConnection<'static, PgConnManager>>),
 }
 
-/// Runs one statement on the connection of whichever database it is.
-macro_rules! on_either {
-    ($connection:expr, $link:ident => $query:expr) => {
+/// The number of connections of a pool.
+pub(crate) struct PoolState {
+    pub(crate) open: u32,
+    /// Those of the open connections that are not in use.
+    pub(crate) idle: u32,
+}
+
+/// Runs one statement on the connection of either database.
+macro_rules! run_statement {
+    ($connection:expr, $conn:ident => $query:expr) => {
         match $connection {
             $crate::persistence::db::pool::Connection::Sqlite(pooled) => {
-                let $link = &mut **pooled;
+                let $conn = &mut **pooled;
                 $query
             }
             $crate::persistence::db::pool::Connection::Postgres(pooled) => {
-                $crate::persistence::db::postgres_conn::heard!(pooled, $link => $query)
+                $crate::persistence::db::postgres_conn::run_pg_statement!(pooled, $conn => $query)
             }
         }
     };
 }
-pub(crate) use on_either;
+pub(crate) use run_statement;
 
 impl Pool {
-    /// A pool that opens its connections when they are first wanted, on the runtime that wants them.
+    /// Creates a pool that opens connections when they are needed, on the runtime of the caller.
     pub(crate) fn new(settings: &DatabaseSettings) -> Self {
         match &settings.url {
             DatabaseUrl::Sqlite { path } => {
                 let mut config = ManagerConfig::default();
-                // A file does not go away, and the check would cost as much as the query.
+                // A file does not disconnect, and a check would cost as much as a query.
                 config.recycling_method = RecyclingMethod::Fast;
                 config.custom_setup = Box::new(|path| open_sqlite(path).boxed());
                 let manager = Manager::new_with_config(path.to_string_lossy(), config);
@@ -107,59 +119,61 @@ impl Pool {
                 let mut config = ManagerConfig::default();
                 config.custom_setup = Box::new(|url| open_postgres(url).boxed());
                 let manager = Manager::new_with_config(url.expose_secret(), config);
-                Self::Postgres(builder(settings).build_unchecked(PostgresLinks::new(manager)))
+                Self::Postgres(builder(settings).build_unchecked(PgConnManager::new(manager)))
             }
         }
     }
 
-    /// Connections that are open, and how many of them nobody uses.
-    pub(crate) fn connections(&self) -> (u32, u32) {
+    pub(crate) fn state(&self) -> PoolState {
         let state = match self {
             Self::Sqlite(pool) => pool.state(),
             Self::Postgres(pool) => pool.state(),
         };
-        (state.connections, state.idle_connections)
+        PoolState { open: state.connections, idle: state.idle_connections }
     }
 
-    /// Runs an operation that only reads. On PostgreSQL once more when it fails: a connection that was closed a moment ago looks as if
-    /// it were there, and is no reason to tell anybody that the database is away.
+    /// Runs a read-only operation. On PostgreSQL a failed one is retried once, because a connection
+    /// that was just closed is detected only when it is used, and does not mean that the database
+    /// is unavailable.
     pub(crate) async fn read<R, F>(&self, operation: F) -> Result<R, StorageError>
     where
         F: AsyncFn(&mut Connection) -> Result<R, DieselError> + Send + Sync + 'static,
         R: Send + 'static,
     {
         let operation = Arc::new(operation);
-        let once = async |connection| {
+        let attempt = async |connection| {
             let operation = Arc::clone(&operation);
-            run_on(connection, async move |link: &mut Connection| operation(link).await).await
+            run_on(connection, async move |connection: &mut Connection| operation(connection).await).await
         };
-        match once(self.take().await?).await {
-            Err(StorageError::Unavailable(_) | StorageError::Unclear(_))
+        match attempt(self.check_out().await?).await {
+            Err(StorageError::Unavailable(_) | StorageError::Ambiguous(_))
                 if matches!(self, Self::Postgres(_)) =>
             {
-                once(self.take().await?).await
+                attempt(self.check_out().await?).await
             }
-            done => done,
+            result => result,
         }
     }
 
-    /// Runs one operation on a connection. Once begun it should not be dropped: call this from a task that nobody
-    /// cancels. When it fails or panics its connection to PostgreSQL is thrown away with it, whatever had begun there.
+    /// Runs one operation. Once started it should not be dropped, so call this from a task that is
+    /// not cancelled. If the operation fails or panics, its connection to PostgreSQL is discarded
+    /// together with its transaction.
     pub(crate) async fn run<R, F>(&self, operation: F) -> Result<R, StorageError>
     where
         F: AsyncFnOnce(&mut Connection) -> Result<R, DieselError> + Send + 'static,
         R: Send + 'static,
     {
-        run_on(self.take().await?, operation).await
+        run_on(self.check_out().await?, operation).await
     }
 
-    async fn take(&self) -> Result<Connection, StorageError> {
-        Ok(match self {
-            Self::Sqlite(pool) => Connection::Sqlite(pool.get_owned().await.map_err(unavailable)?),
+    async fn check_out(&self) -> Result<Connection, StorageError> {
+        match self {
+            Self::Sqlite(pool) => pool.get_owned().await.map(Connection::Sqlite),
             Self::Postgres(pool) => {
-                Connection::Postgres(Box::new(pool.get_owned().await.map_err(unavailable)?))
+                pool.get_owned().await.map(|connection| Connection::Postgres(Box::new(connection)))
             }
-        })
+        }
+        .map_err(|error| StorageError::Unavailable(checkout_cause(error)))
     }
 }
 
@@ -168,86 +182,92 @@ where
     F: AsyncFnOnce(&mut Connection) -> Result<R, DieselError> + Send + 'static,
     R: Send + 'static,
 {
-    let done = match connection {
+    let result = match connection {
         Connection::Sqlite(_) => {
-            let here = Handle::current();
-            let hop = tokio::task::spawn_blocking(move || {
-                catch_panic_sync(Component::Persistence, move || here.block_on(operation(&mut connection)))
+            let runtime = Handle::current();
+            let blocking = tokio::task::spawn_blocking(move || {
+                catch_panic_sync(Component::Persistence, move || runtime.block_on(operation(&mut connection)))
             });
-            hop.await.map_err(unavailable)?
+            blocking.await.map_err(|error| StorageError::Unavailable(Cause::new(error)))?
         }
         Connection::Postgres(_) => {
-            let done = catch_panic(Component::Persistence, operation(&mut connection)).await;
-            if let (Connection::Postgres(pooled), false) = (&mut connection, matches!(done, Ok(Ok(_)))) {
-                pooled.fail();
+            let result = catch_panic(Component::Persistence, operation(&mut connection)).await;
+            if let (Connection::Postgres(pooled), false) = (&mut connection, matches!(result, Ok(Ok(_)))) {
+                pooled.mark_suspect();
             }
-            done
+            result
         }
     };
-    done.map_err(StorageError::Panicked)?.map_err(|error| classify(&error))
+    result.map_err(StorageError::Panicked)?.map_err(classify)
 }
 
 impl Connection {
     pub(crate) async fn begin(&mut self) -> Result<(), DieselError> {
-        on_either!(self, link => begin(link).await)
+        run_statement!(self, conn => begin(conn).await)
     }
 
     pub(crate) async fn commit(&mut self) -> Result<(), DieselError> {
-        on_either!(self, link => commit(link).await)
+        run_statement!(self, conn => commit(conn).await)
     }
 
     pub(crate) async fn roll_back(&mut self) -> Result<(), DieselError> {
-        on_either!(self, link => roll_back(link).await)
+        run_statement!(self, conn => roll_back(conn).await)
     }
 }
 
-async fn begin<C: AsyncConnection>(link: &mut C) -> Result<(), DieselError> {
-    C::TransactionManager::begin_transaction(link).await
+async fn begin<C: AsyncConnection>(connection: &mut C) -> Result<(), DieselError> {
+    C::TransactionManager::begin_transaction(connection).await
 }
 
-async fn commit<C: AsyncConnection>(link: &mut C) -> Result<(), DieselError> {
-    C::TransactionManager::commit_transaction(link).await
+async fn commit<C: AsyncConnection>(connection: &mut C) -> Result<(), DieselError> {
+    C::TransactionManager::commit_transaction(connection).await
 }
 
-async fn roll_back<C: AsyncConnection>(link: &mut C) -> Result<(), DieselError> {
-    C::TransactionManager::rollback_transaction(link).await
+async fn roll_back<C: AsyncConnection>(connection: &mut C) -> Result<(), DieselError> {
+    C::TransactionManager::rollback_transaction(connection).await
 }
 
 fn builder<M: bb8::ManageConnection>(settings: &DatabaseSettings) -> bb8::Builder<M> {
     bb8::Pool::builder()
         .max_size(settings.pool_size)
         .connection_timeout(CHECKOUT_TIMEOUT)
-        // Who wants a connection is told at once why there is none, and decides about trying again.
+        // Callers get the error immediately and decide themselves about a retry.
         .retry_connection(false)
 }
 
-/// On the thread that wants it: a file is opened in well under a millisecond.
-async fn open_sqlite(path: &str) -> ConnectionResult<SqliteLink> {
-    Ok(SqliteLink::new(sqlite::open(path)?))
+/// Opens a file on the calling thread, which takes well under a millisecond.
+async fn open_sqlite(path: &str) -> ConnectionResult<SqliteConn> {
+    Ok(SqliteConn::new(sqlite::open(path)?))
 }
 
 async fn open_postgres(url: &str) -> ConnectionResult<AsyncPgConnection> {
-    let mut link = postgres::open(url).await?;
-    // Whatever the database or the role has for a default, so that a statement that waits is known by how long it took; and a
-    // transaction whose server is gone must not keep its locks until the network notices.
+    let mut connection = postgres::open(url).await?;
+    // Overrides the defaults of the database and the role. A blocked statement can then be
+    // recognized by its duration, and the transaction of a lost connection does not keep its locks
+    // until TCP notices.
     let setup = format!(
         "SET statement_timeout = {}; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = {}; \
          SET application_name = 'resume-chatbot'",
-        LONGEST_STATEMENT.as_millis(),
-        LONGEST_SILENCE.as_millis(),
+        STATEMENT_TIMEOUT.as_millis(),
+        RESPONSE_TIMEOUT.as_millis(),
     );
-    link.batch_execute(&setup).await.map_err(ConnectionError::CouldntSetupConfiguration)?;
-    Ok(link)
+    connection.batch_execute(&setup).await.map_err(ConnectionError::CouldntSetupConfiguration)?;
+    Ok(connection)
 }
 
-fn unavailable(error: impl std::fmt::Display) -> StorageError {
-    StorageError::Unavailable(error.to_string())
-}
-
-/// Whether the database is away or the data was wrong, as far as the error tells.
-fn classify(error: &DieselError) -> StorageError {
-    use diesel::result::DatabaseErrorKind as Kind;
+/// Unwraps the error of the pool, whose layers add nothing to the text.
+fn checkout_cause(error: RunError<PoolError>) -> Cause {
     match error {
+        RunError::User(PoolError::ConnectionError(error)) => Cause::new(error),
+        RunError::User(PoolError::QueryError(error)) => Cause::new(error),
+        RunError::TimedOut => Cause::new(RunError::<PoolError>::TimedOut),
+    }
+}
+
+/// Classifies an error: outage, rejected data, or unknown.
+fn classify(error: DieselError) -> StorageError {
+    use diesel::result::DatabaseErrorKind as Kind;
+    let variant = match &error {
         DieselError::DatabaseError(
             Kind::UniqueViolation
             | Kind::ForeignKeyViolation
@@ -260,13 +280,16 @@ fn classify(error: &DieselError) -> StorageError {
         | DieselError::InvalidCString(_)
         | DieselError::QueryBuilderError(_)
         | DieselError::SerializationError(_)
-        | DieselError::DeserializationError(_) => StorageError::Rejected(error.to_string()),
+        | DieselError::DeserializationError(_) => StorageError::Rejected,
         DieselError::DatabaseError(Kind::ClosedConnection | Kind::UnableToSendCommand, _) => {
-            StorageError::Unavailable(error.to_string())
+            StorageError::Unavailable
         }
-        DieselError::DatabaseError(_, information) if SQLITE_IS_AWAY.contains(&information.message()) => {
-            StorageError::Unavailable(error.to_string())
+        DieselError::DatabaseError(_, information)
+            if SQLITE_OUTAGE_MESSAGES.contains(&information.message()) =>
+        {
+            StorageError::Unavailable
         }
-        _ => StorageError::Unclear(error.to_string()),
-    }
+        _ => StorageError::Ambiguous,
+    };
+    variant(Cause::new(error))
 }

@@ -1,9 +1,8 @@
-//! Connections to PostgreSQL, and what is thought of each: how long an answer is waited for, and whether it is asked first if it
-//! is alive.
+//! Connections to PostgreSQL with a response timeout and a health state.
 //!
-//! That would be one more wait for the database before each operation of a busy server, so who was alive a moment ago is taken for
-//! alive still, until one proves dead. One that does not answer at all is as if it were there and is not, such as behind a
-//! proxy that has lost its server; the others are not waited for one after the other then.
+//! Checking every connection would add a round trip to each operation, so recently used ones are
+//! trusted until one fails. A connection that stops responding, for example behind a dead proxy, is
+//! discarded, and so are the idle connections that were last used before.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -15,159 +14,165 @@ use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, PoolError, PoolableConnection};
 use tokio::time::{Instant, timeout};
 
-use crate::persistence::PATIENCE;
+use crate::persistence::timeouts::STORE_TIMEOUT;
 
-/// PostgreSQL ends a statement after this. One of ours that takes as long waits for something, such as a lock of somebody who has
-/// forgotten it.
-pub(crate) const LONGEST_STATEMENT: Duration = Duration::from_secs(10);
+/// PostgreSQL cancels a statement after this time. No statement of this crate takes that long
+/// unless it is blocked, for example on an abandoned lock.
+pub(crate) const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A connection is given up on which nothing has come for this long after a statement.
-pub(crate) const LONGEST_SILENCE: Duration = Duration::from_secs(3 * LONGEST_STATEMENT.as_secs());
+/// A connection that does not respond to a statement for this time is discarded.
+pub(crate) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3 * STATEMENT_TIMEOUT.as_secs());
 
-/// How long an answer to whether it is alive is waited for: whoever wants a connection still has the time to open another.
-const LONGEST_CHECK: Duration = Duration::from_secs(PATIENCE.as_secs() / 2);
+/// The timeout of a liveness check. It leaves the caller time to open another connection.
+const LIVENESS_CHECK_TIMEOUT: Duration = Duration::from_secs(STORE_TIMEOUT.as_secs() / 2);
 
-/// Whoever was alive so short a time ago is taken for alive still. A connection that the database has closed is known to be
-/// closed at any time.
-const MOMENT: Duration = Duration::from_millis(500);
+/// A connection that was used this recently is not checked. A connection that the database has
+/// closed is detected without a check.
+const RECENTLY_USED: Duration = Duration::from_millis(500);
 
-/// A connection.
-pub(crate) struct PostgresLink {
-    link: AsyncPgConnection,
-    standing: Standing,
-    /// When it was last given back.
+/// A connection with its health.
+pub(crate) struct PgConn {
+    inner: AsyncPgConnection,
+    health: ConnHealth,
+    /// When it was last returned to the pool.
     used_at: Instant,
 }
 
-/// Runs one statement; the only way to do so is to wait [until it is heard](Standing::until_heard).
-macro_rules! heard {
-    ($connection:expr, $link:ident => $query:expr) => {{
-        let (standing, $link) = $connection.parts();
-        standing.until_heard(async { $query }).await
+/// Runs one statement with the [response timeout](ConnHealth::with_timeout).
+macro_rules! run_pg_statement {
+    ($connection:expr, $conn:ident => $query:expr) => {{
+        let (health, $conn) = $connection.parts();
+        health.with_timeout(async { $query }).await
     }};
 }
-pub(crate) use heard;
+pub(crate) use run_pg_statement;
 
-impl PostgresLink {
-    /// For [`heard!`](heard).
-    pub(crate) fn parts(&mut self) -> (&mut Standing, &mut AsyncPgConnection) {
-        (&mut self.standing, &mut self.link)
+impl PgConn {
+    /// Returns the parts for [`run_pg_statement!`](run_pg_statement).
+    pub(crate) fn parts(&mut self) -> (&mut ConnHealth, &mut AsyncPgConnection) {
+        (&mut self.health, &mut self.inner)
     }
 
-    /// An operation has failed on it, which may have been the connection.
-    pub(crate) fn fail(&mut self) {
-        self.standing.fail();
+    /// Records that an operation failed, possibly because of the connection.
+    pub(crate) fn mark_suspect(&mut self) {
+        self.health.mark_suspect();
     }
 }
 
-/// What is thought of a connection.
+/// The health of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
-    Good,
-    /// Something has failed on it, which may have been the connection.
-    Failed,
-    /// It was asked something and has not answered.
-    Silent,
+pub(crate) enum ConnHealth {
+    Healthy,
+    /// An operation failed, possibly because of the connection.
+    Suspect,
+    /// A statement was sent and no response has arrived.
+    Unresponsive,
 }
 
-impl Standing {
-    /// Awaits the answer to a statement, for [`LONGEST_SILENCE`] at most. What failed because it waited inside the database for as
-    /// long as it may is the database's fault, like silence.
-    pub(crate) async fn until_heard<R>(
+impl ConnHealth {
+    /// Awaits the response to a statement, for at most [`RESPONSE_TIMEOUT`]. A statement that fails
+    /// after [`STATEMENT_TIMEOUT`] was blocked inside the database, which counts as an outage as
+    /// well.
+    pub(crate) async fn with_timeout<R>(
         &mut self,
         query: impl Future<Output = QueryResult<R>>,
     ) -> QueryResult<R> {
-        if *self == Self::Silent {
-            return Err(away("it has not answered before".to_owned()));
+        if *self == Self::Unresponsive {
+            return Err(connection_lost("an earlier statement got no response".to_owned()));
         }
-        let asked_at = Instant::now();
-        // It stays so when the asker is gone before the answer has come.
-        *self = Self::Silent;
-        let Ok(answer) = timeout(LONGEST_SILENCE, query).await else {
-            return Err(away(format!("it has not answered for {} seconds", LONGEST_SILENCE.as_secs())));
+        let sent_at = Instant::now();
+        // Remains set if the caller drops this future before the response arrives.
+        *self = Self::Unresponsive;
+        let Ok(response) = timeout(RESPONSE_TIMEOUT, query).await else {
+            let seconds = RESPONSE_TIMEOUT.as_secs();
+            return Err(connection_lost(format!("no response within {seconds} seconds")));
         };
-        *self = Self::Good;
-        match answer {
-            Err(error) if asked_at.elapsed() >= LONGEST_STATEMENT => Err(away(error.to_string())),
-            answer => answer,
+        *self = Self::Healthy;
+        match response {
+            Err(error) if sent_at.elapsed() >= STATEMENT_TIMEOUT => Err(connection_lost(error.to_string())),
+            response => response,
         }
     }
 
-    fn fail(&mut self) {
-        if *self == Self::Good {
-            *self = Self::Failed;
+    fn mark_suspect(&mut self) {
+        if *self == Self::Healthy {
+            *self = Self::Suspect;
         }
     }
 }
 
-/// The error that says that the database is away.
-fn away(cause: String) -> DieselError {
+/// Returns an error that the pool classifies as an outage.
+fn connection_lost(cause: String) -> DieselError {
     DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new(cause))
 }
 
-/// Opens and judges connections.
-pub(crate) struct PostgresLinks {
-    links: AsyncDieselConnectionManager<AsyncPgConnection>,
-    doubts: Mutex<Doubts>,
+/// Opens connections and decides which can be reused.
+pub(crate) struct PgConnManager {
+    inner: AsyncDieselConnectionManager<AsyncPgConnection>,
+    hints: Mutex<HealthHints>,
 }
 
+/// What a failed connection tells about the idle ones.
 #[derive(Clone, Copy, Debug, Default)]
-struct Doubts {
-    /// What was used before this is asked whether it is alive.
-    doubted_at: Option<Instant>,
-    /// What was used before this is not even asked.
-    silent_at: Option<Instant>,
+struct HealthHints {
+    /// When a connection last failed. Those that were used before are checked.
+    suspect_at: Option<Instant>,
+    /// When a connection last got no response. Those that were used before are discarded without a
+    /// check.
+    unresponsive_at: Option<Instant>,
 }
 
-impl PostgresLinks {
-    pub(crate) fn new(links: AsyncDieselConnectionManager<AsyncPgConnection>) -> Self {
-        Self { links, doubts: Mutex::default() }
+impl PgConnManager {
+    pub(crate) fn new(inner: AsyncDieselConnectionManager<AsyncPgConnection>) -> Self {
+        Self { inner, hints: Mutex::default() }
     }
 }
 
-impl ManageConnection for PostgresLinks {
-    type Connection = PostgresLink;
+impl ManageConnection for PgConnManager {
+    type Connection = PgConn;
     type Error = PoolError;
 
-    async fn connect(&self) -> Result<PostgresLink, PoolError> {
-        Ok(PostgresLink {
-            link: self.links.connect().await?,
-            standing: Standing::Good,
+    async fn connect(&self) -> Result<PgConn, PoolError> {
+        Ok(PgConn {
+            inner: self.inner.connect().await?,
+            health: ConnHealth::Healthy,
             used_at: Instant::now(),
         })
     }
 
-    async fn is_valid(&self, connection: &mut PostgresLink) -> Result<(), PoolError> {
-        let PostgresLink { link, standing, used_at } = connection;
-        let Doubts { doubted_at, silent_at } = *self.doubts.lock().unwrap_or_else(PoisonError::into_inner);
-        let used_before = |doubt: Option<Instant>| doubt.is_some_and(|at| *used_at <= at);
-        if used_before(silent_at) {
-            return Err(PoolError::QueryError(away("another has not answered".to_owned())));
+    async fn is_valid(&self, connection: &mut PgConn) -> Result<(), PoolError> {
+        let PgConn { inner, health, used_at } = connection;
+        let hints = *self.hints.lock().unwrap_or_else(PoisonError::into_inner);
+        let used_before = |hint: Option<Instant>| hint.is_some_and(|at| *used_at <= at);
+        if used_before(hints.unresponsive_at) {
+            let error = connection_lost("another connection got no response".to_owned());
+            return Err(PoolError::QueryError(error));
         }
-        if used_at.elapsed() < MOMENT && !used_before(doubted_at) && !link.is_broken() {
+        if used_at.elapsed() < RECENTLY_USED && !used_before(hints.suspect_at) && !inner.is_broken() {
             return Ok(());
         }
-        *standing = Standing::Silent;
-        let Ok(alive) = timeout(LONGEST_CHECK, self.links.is_valid(link)).await else {
-            return Err(PoolError::QueryError(away("it has not answered".to_owned())));
+        *health = ConnHealth::Unresponsive;
+        let Ok(checked) = timeout(LIVENESS_CHECK_TIMEOUT, self.inner.is_valid(inner)).await else {
+            let error = connection_lost("no response to the liveness check".to_owned());
+            return Err(PoolError::QueryError(error));
         };
-        *standing = if alive.is_ok() { Standing::Good } else { Standing::Failed };
-        alive
+        *health = if checked.is_ok() { ConnHealth::Healthy } else { ConnHealth::Suspect };
+        checked
     }
 
-    fn has_broken(&self, connection: &mut PostgresLink) -> bool {
-        if self.links.has_broken(&mut connection.link) {
-            connection.standing.fail();
+    fn has_broken(&self, connection: &mut PgConn) -> bool {
+        if self.inner.has_broken(&mut connection.inner) {
+            connection.health.mark_suspect();
         }
         let now = Instant::now();
         connection.used_at = now;
-        if connection.standing == Standing::Good {
+        if connection.health == ConnHealth::Healthy {
             return false;
         }
-        let mut doubts = self.doubts.lock().unwrap_or_else(PoisonError::into_inner);
-        doubts.doubted_at = Some(now);
-        if connection.standing == Standing::Silent {
-            doubts.silent_at = Some(now);
+        let mut hints = self.hints.lock().unwrap_or_else(PoisonError::into_inner);
+        hints.suspect_at = Some(now);
+        if connection.health == ConnHealth::Unresponsive {
+            hints.unresponsive_at = Some(now);
         }
         true
     }
@@ -179,43 +184,45 @@ mod tests {
 
     use super::*;
 
-    /// What becomes of a statement that PostgreSQL ends after a time, and of its connection.
-    async fn fail_after(time: Duration) -> (DieselError, Standing) {
-        let mut standing = Standing::Good;
-        let ended = async {
+    /// Returns the error of a statement that PostgreSQL cancels after `time`, and the health
+    /// afterwards.
+    async fn fail_after(time: Duration) -> (DieselError, ConnHealth) {
+        let mut health = ConnHealth::Healthy;
+        let cancelled = async {
             sleep(time).await;
-            Err::<(), _>(DieselError::DatabaseError(DatabaseErrorKind::Unknown, Box::new("ended".to_owned())))
+            let message = Box::new("cancelled".to_owned());
+            Err::<(), _>(DieselError::DatabaseError(DatabaseErrorKind::Unknown, message))
         };
-        (standing.until_heard(ended).await.unwrap_err(), standing)
+        (health.with_timeout(cancelled).await.unwrap_err(), health)
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_statement_that_waited_for_somebody_else_is_not_blamed() {
+    async fn blocked_statement_counts_as_an_outage() {
         use DatabaseErrorKind::{ClosedConnection, Unknown};
         let kind_after = async |time| match fail_after(time).await {
-            (DieselError::DatabaseError(kind, _), Standing::Good) => kind,
+            (DieselError::DatabaseError(kind, _), ConnHealth::Healthy) => kind,
             other => panic!("{other:?}"),
         };
-        assert!(matches!(kind_after(LONGEST_STATEMENT - Duration::from_millis(1)).await, Unknown));
-        assert!(matches!(kind_after(LONGEST_STATEMENT).await, ClosedConnection));
+        assert!(matches!(kind_after(STATEMENT_TIMEOUT - Duration::from_millis(1)).await, Unknown));
+        assert!(matches!(kind_after(STATEMENT_TIMEOUT).await, ClosedConnection));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_does_not_answer_is_not_asked_again() {
-        let (error, mut standing) = fail_after(Duration::MAX).await;
+    async fn unresponsive_connection_is_not_used_again() {
+        let (error, mut health) = fail_after(Duration::MAX).await;
         assert!(error.to_string().contains("30 seconds"), "{error}");
-        assert_eq!(standing, Standing::Silent);
-        let asked_at = Instant::now();
-        standing.until_heard(async { Ok(()) }).await.unwrap_err();
-        standing.fail();
-        assert_eq!((standing, asked_at.elapsed()), (Standing::Silent, Duration::ZERO));
+        assert_eq!(health, ConnHealth::Unresponsive);
+        let sent_at = Instant::now();
+        health.with_timeout(async { Ok(()) }).await.unwrap_err();
+        health.mark_suspect();
+        assert_eq!((health, sent_at.elapsed()), (ConnHealth::Unresponsive, Duration::ZERO));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whose_asker_did_not_wait_for_the_answer_is_in_the_middle_of_something() {
-        let mut standing = Standing::Good;
-        let asked = standing.until_heard(std::future::pending::<QueryResult<()>>());
-        timeout(Duration::from_secs(1), asked).await.unwrap_err();
-        assert_eq!(standing, Standing::Silent);
+    async fn connection_is_unresponsive_if_the_caller_does_not_wait_for_the_response() {
+        let mut health = ConnHealth::Healthy;
+        let statement = health.with_timeout(std::future::pending::<QueryResult<()>>());
+        timeout(Duration::from_secs(1), statement).await.unwrap_err();
+        assert_eq!(health, ConnHealth::Unresponsive);
     }
 }

@@ -1,4 +1,8 @@
-//! The tables, once for both databases. A test compares this file with what the migrations make of each.
+//! The tables, declared once for both databases. A test compares this file with the migrations of
+//! each.
+//!
+//! Columns ending in `_ms` are milliseconds since 1970-01-01 (UTC). Days are counted from
+//! 1970-01-01 (UTC). Columns ending in `_nanodollars` are billionths of a US dollar.
 
 /// SQL types that the two databases spell differently.
 pub mod sql_types {
@@ -13,37 +17,22 @@ diesel::table! {
     use diesel::sql_types::{BigInt, Binary};
     use super::sql_types::Id;
 
-    /// One conversation of one visitor.
+    /// The conversations of visitors.
     sessions (id) {
         /// A UUIDv7.
         id -> Id,
         /// SHA-256 of the resume token.
         token_hash -> Binary,
-        /// Raised by every resumption; an older connection can write nothing more.
+        /// Incremented by each connection that takes the session over; connections with a lower
+        /// epoch cannot write.
         epoch -> BigInt,
-        /// When it began.
+        /// When the session started.
         created_at_ms -> BigInt,
-        /// When it was last started, resumed or asked something.
+        /// When the session was last started, resumed or asked a question.
         last_seen_at_ms -> BigInt,
-        /// Tokens that its answers took, with those set aside; counted while there is a ceiling.
+        /// Tokens of the answers, used and reserved; counted while there is a limit for sessions.
         tokens -> BigInt,
-        /// What they cost, in billionths of a US dollar.
-        cost_nanodollars -> BigInt,
-    }
-}
-
-diesel::table! {
-    use diesel::sql_types::{BigInt, Binary, Integer};
-
-    /// What the answers to a client address took on a day, with what is set aside.
-    address_spending (day, address) {
-        /// A `Day`.
-        day -> Integer,
-        /// An `AddressDigest`.
-        address -> Binary,
-        /// Tokens.
-        tokens -> BigInt,
-        /// Billionths of a US dollar.
+        /// The cost of these tokens.
         cost_nanodollars -> BigInt,
     }
 }
@@ -52,37 +41,37 @@ diesel::table! {
     use diesel::sql_types::{BigInt, Integer, Nullable, Text};
     use super::sql_types::Id;
 
-    /// One question with its answer.
+    /// Questions with their answers.
     turns (id) {
         /// A UUIDv7.
         id -> Id,
-        /// The session.
+        /// The session of the turn.
         session_id -> Id,
-        /// The client's own id of the question; unique within the session.
+        /// The `id` that the client gave the question; unique within the session.
         client_id -> Nullable<Text>,
-        /// A `TurnStatus` by its name.
+        /// The name of a `TurnStatus`.
         status -> Text,
-        /// An `AnswerMode` by its name, once answered.
+        /// The name of an `AnswerMode`; null until the answer starts.
         mode -> Nullable<Text>,
         /// The model that answered.
         model -> Nullable<Text>,
-        /// Tokens of the prompt.
+        /// Tokens of the prompt, as the model server counts them.
         prompt_tokens -> Nullable<Integer>,
-        /// Tokens of the answer, by the model's count.
+        /// Tokens of the answer, as the model server counts them.
         completion_tokens -> Nullable<Integer>,
-        /// Billionths of a US dollar.
+        /// The cost of the answer; null if the model server has not reported it.
         cost_nanodollars -> Nullable<BigInt>,
-        /// When it was asked.
+        /// When the question was asked.
         asked_at_ms -> BigInt,
-        /// When the answer ended.
+        /// When the answer ended; null while it is being generated.
         ended_at_ms -> Nullable<BigInt>,
-        /// An `ErrorCode` by its name, when the answer failed.
+        /// The name of an `ErrorCode`; null unless the answer failed.
         failure -> Nullable<Text>,
-        /// The `Incarnation` of the server that answers or answered.
+        /// The `InstanceId` of the server process that generates or generated the answer.
         answered_by -> Nullable<Text>,
-        /// The turn whose answer this one takes the place of.
+        /// The turn whose answer this turn replaces.
         regenerates -> Nullable<Id>,
-        /// The turn that took its place.
+        /// The turn that replaces this turn.
         superseded_by -> Nullable<Id>,
     }
 }
@@ -91,21 +80,21 @@ diesel::table! {
     use diesel::sql_types::{BigInt, Binary, Integer, Nullable, Text};
     use super::sql_types::Id;
 
-    /// What was said.
+    /// The texts of questions and answers.
     messages (turn_id, role) {
-        /// The turn.
+        /// The turn of the message.
         turn_id -> Id,
-        /// `user` or `assistant`.
+        /// The name of a `Role`.
         role -> Text,
         /// The text.
         content -> Text,
-        /// Its length in tokens, by our own count.
+        /// The length of the text in tokens, as this server counts them.
         tokens -> Integer,
-        /// When it was asked, or its answer last saved.
-        created_at_ms -> BigInt,
-        /// Of an answer: `Boundaries`. Answers of older versions have none.
+        /// When the question was asked, or the answer was last saved.
+        saved_at_ms -> BigInt,
+        /// The `DeltaOffsets` of an answer; null for a question.
         delta_lengths -> Nullable<Binary>,
-        /// Of an answer: the sections that were quoted, as a JSON array. None when nothing was.
+        /// A JSON array of the resume sections that an answer quotes; null if there are none.
         citations -> Nullable<Text>,
     }
 }
@@ -114,15 +103,15 @@ diesel::table! {
     use diesel::sql_types::{BigInt, Nullable, Text};
     use super::sql_types::Id;
 
-    /// What a visitor thinks of an answer.
+    /// Visitors' feedback on answers.
     feedback (turn_id) {
-        /// The turn.
+        /// The turn of the answer.
         turn_id -> Id,
-        /// A `Rating` by its name.
+        /// The name of a `Rating`.
         rating -> Text,
-        /// In the visitor's words.
+        /// The visitor's comment.
         comment -> Nullable<Text>,
-        /// When it was given.
+        /// When the feedback was given or last changed.
         given_at_ms -> BigInt,
     }
 }
@@ -130,13 +119,29 @@ diesel::table! {
 diesel::table! {
     use diesel::sql_types::{BigInt, Integer};
 
-    /// What the answers of each day took.
-    spending (day) {
-        /// A day of UTC, counted from 1970.
+    /// The budget accounts of days.
+    daily_budgets (day) {
+        /// A `Day`.
         day -> Integer,
-        /// Tokens that were taken, and those that are set aside for answers under way.
+        /// Tokens of the answers, used and reserved.
         tokens -> BigInt,
-        /// The same in billionths of a US dollar.
+        /// The cost of these tokens.
+        cost_nanodollars -> BigInt,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::{BigInt, Binary, Integer};
+
+    /// The budget accounts of client addresses on a day.
+    address_budgets (day, address_digest) {
+        /// A `Day`.
+        day -> Integer,
+        /// An `AddressDigest`.
+        address_digest -> Binary,
+        /// Tokens of the answers, used and reserved.
+        tokens -> BigInt,
+        /// The cost of these tokens.
         cost_nanodollars -> BigInt,
     }
 }
@@ -145,31 +150,31 @@ diesel::table! {
     use diesel::sql_types::{BigInt, Binary, Integer, Nullable, Text};
     use super::sql_types::Id;
 
-    /// Requests of which the model's server has not said yet what they cost.
-    owed_costs (turn_id, source_id) {
-        /// The turn, which may be gone.
+    /// Requests whose cost the model server has not reported yet.
+    pending_costs (turn_id, upstream_id) {
+        /// The turn of the request, which may have been deleted.
         turn_id -> Id,
-        /// What the model's server calls the request.
-        source_id -> Text,
-        /// An `Attempt` by its name.
-        attempt -> Text,
-        /// The day in whose account it is counted.
+        /// The id that the model server gave the request.
+        upstream_id -> Text,
+        /// The name of a `RequestOutcome`.
+        outcome -> Text,
+        /// The day whose account is charged.
         day -> Integer,
-        /// The session in whose account it is counted, too.
+        /// The session whose account is charged as well.
         session_id -> Nullable<Id>,
-        /// The `AddressDigest` in whose account it is counted, too.
-        address -> Nullable<Binary>,
-        /// Tokens that are counted for it.
+        /// The `AddressDigest` whose account is charged as well.
+        address_digest -> Nullable<Binary>,
+        /// The charged tokens, an estimate.
         tokens -> BigInt,
-        /// Billionths of a US dollar that are counted for it.
+        /// The charged cost, an estimate.
         cost_nanodollars -> BigInt,
-        /// The `Incarnation` of the server that counted.
-        counted_by -> Text,
-        /// When it was counted.
-        counted_at_ms -> BigInt,
-        /// How often the model's server was asked.
-        tries -> Integer,
-        /// When it is to be asked next.
+        /// The `InstanceId` of the server process that charged the estimate.
+        charged_by -> Text,
+        /// When the estimate was charged.
+        charged_at_ms -> BigInt,
+        /// How often the model server was asked for the cost.
+        attempts -> Integer,
+        /// When to ask next.
         due_at_ms -> BigInt,
     }
 }

@@ -1,4 +1,4 @@
-//! Opening an SQLite database, which is private to its owner from the first moment.
+//! Opens SQLite databases. Only the owner of the process can read their files.
 
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
@@ -8,12 +8,12 @@ use std::path::Path;
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, ConnectionError, ConnectionResult, SqliteConnection};
 
-/// Another process's write is waited for; readers and the writer do not wait for each other; what is committed survives
-/// a power cut; a turn has a session.
+/// Waits for the writes of other processes, lets readers and a writer work concurrently, makes
+/// commits survive a power failure, and checks references.
 const SETUP: &str = "PRAGMA busy_timeout = 2000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
      PRAGMA foreign_keys = ON;";
 
-/// Opens a database, creating its file if it is not there. Blocks.
+/// Opens a database and creates its file if it does not exist. Blocks.
 pub(crate) fn open(path: &str) -> ConnectionResult<SqliteConnection> {
     create_private(Path::new(path))?;
     let mut connection = SqliteConnection::establish(path)?;
@@ -21,8 +21,8 @@ pub(crate) fn open(path: &str) -> ConnectionResult<SqliteConnection> {
     Ok(connection)
 }
 
-/// Creates the file for the eyes of its owner only: it will hold what visitors said. SQLite gives the files beside it
-/// the same permissions.
+/// Creates the file with permissions for its owner only, because it will contain what visitors
+/// write. SQLite gives its auxiliary files the same permissions.
 fn create_private(path: &Path) -> ConnectionResult<()> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => {
@@ -46,10 +46,10 @@ mod tests {
     }
 
     #[test]
-    fn sqlite_is_compiled_as_the_build_says() {
+    fn sqlite_has_the_compile_options_of_the_build_configuration() {
         let mut connection = SqliteConnection::establish(":memory:").unwrap();
-        let found: Vec<CompileOption> = sql_query("PRAGMA compile_options").load(&mut connection).unwrap();
-        let has = |option: &str| found.iter().any(|it| it.compile_options == option);
+        let options: Vec<CompileOption> = sql_query("PRAGMA compile_options").load(&mut connection).unwrap();
+        let has = |name: &str| options.iter().any(|option| option.compile_options == name);
         assert!(has("DEFAULT_MEMSTATUS=0") && !has("ENABLE_MEMORY_MANAGEMENT"), "see .cargo/config.toml");
         assert!(has("THREADSAFE=1"));
     }

@@ -1,201 +1,235 @@
-//! The accounts in the store: the same two steps as in memory, within the transactions of question and answer.
+//! The budget accounts in the store: reservations and settlements, in the transactions that store
+//! the question and the answer.
 
 use std::collections::HashMap;
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use crate::budget::{Account, Amount, Budget, Ceilings, Scope};
-use crate::persistence::db::cached_statement::Prepared;
+use crate::budget::{Account, Amount, BudgetLimits, BudgetPolicy};
+use crate::domain::budget_scope::BudgetScope;
+use crate::persistence::db::cached_statement::AlwaysPrepared;
 use crate::persistence::db::models::Key;
-use crate::persistence::db::pool::{Connection, on_either};
-use crate::persistence::db::schema::{address_spending, sessions, spending};
-use crate::persistence::records::{Reserve, Settle};
+use crate::persistence::db::pool::{Connection, run_statement};
+use crate::persistence::db::schema::{address_budgets, daily_budgets, sessions};
+use crate::persistence::records::{BudgetReservation, BudgetSettlement};
 
-/// What is added to an account, and the most that may be in it before.
+/// Whether a reservation that would exceed a limit is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LimitCheck {
+    Enforce,
+    /// The answer is being generated already, so the amount is reserved in any case.
+    Skip,
+}
+
+/// What is added to an account, and the maximum that the account may hold before.
 #[derive(Clone, Copy)]
 struct Change {
     tokens: i64,
     nanodollars: i64,
-    most_tokens: i64,
-    most_nanodollars: i64,
+    max_tokens_before: i64,
+    max_nanodollars_before: i64,
 }
 
 impl Change {
-    /// More, if the ceilings hold.
-    fn within(ceilings: Ceilings, amount: Amount) -> Self {
-        let (tokens, nanodollars) = (stored(amount.tokens), stored(amount.nanodollars));
-        let room = |most: Option<u64>, amount: i64| {
-            most.map_or(i64::MAX, |most| stored(most).saturating_sub(amount))
+    /// Adds an amount if the sum is within the limits.
+    fn add_within(limits: BudgetLimits, amount: Amount) -> Self {
+        let (tokens, nanodollars) = (amount_to_column(amount.tokens), amount_to_column(amount.nanodollars));
+        let max_before = |limit: Option<u64>, amount: i64| {
+            limit.map_or(i64::MAX, |limit| amount_to_column(limit).saturating_sub(amount))
         };
         Self {
             tokens,
             nanodollars,
-            most_tokens: room(ceilings.tokens, tokens),
-            most_nanodollars: room(ceilings.nanodollars, nanodollars),
+            max_tokens_before: max_before(limits.tokens, tokens),
+            max_nanodollars_before: max_before(limits.nanodollars, nanodollars),
         }
     }
 
-    /// One amount in place of another, whatever the ceilings.
-    fn from_to(before: Amount, after: Amount) -> Self {
-        let difference = |before: u64, after: u64| stored(after).saturating_sub(stored(before));
+    /// Replaces one amount by another, without a limit.
+    fn replace(before: Amount, after: Amount) -> Self {
+        let difference =
+            |before: u64, after: u64| amount_to_column(after).saturating_sub(amount_to_column(before));
         Self {
             tokens: difference(before.tokens, after.tokens),
             nanodollars: difference(before.nanodollars, after.nanodollars),
-            most_tokens: i64::MAX,
-            most_nanodollars: i64::MAX,
+            max_tokens_before: i64::MAX,
+            max_nanodollars_before: i64::MAX,
         }
     }
 }
 
-/// The row of an account, by its table and its expression, as a statement that changes it by one step: servers that share the
-/// database cannot both take what is left. Says whether it did.
-macro_rules! changed {
+/// Applies a change to the row of an account in one statement, so that concurrent instances cannot
+/// exceed a limit together. Evaluates to whether the row was changed.
+macro_rules! update_account {
     ($connection:expr, $change:expr, $table:ident, $row:expr) => {{
         let row = $row
-            .filter($table::tokens.le($change.most_tokens))
-            .filter($table::cost_nanodollars.le($change.most_nanodollars));
-        let change = diesel::update(row).set((
+            .filter($table::tokens.le($change.max_tokens_before))
+            .filter($table::cost_nanodollars.le($change.max_nanodollars_before));
+        let update = diesel::update(row).set((
             $table::tokens.eq($table::tokens + $change.tokens),
             $table::cost_nanodollars.eq($table::cost_nanodollars + $change.nanodollars),
         ));
-        on_either!($connection, link => Prepared(change).execute(link).await)? > 0
+        run_statement!($connection, conn => AlwaysPrepared(update).execute(conn).await)? > 0
     }};
 }
 
-/// Both sums of the row of an account, if there is one.
-macro_rules! sums {
+/// Reads the columns of an account, if its row exists.
+macro_rules! read_account {
     ($connection:expr, $table:ident, $row:expr) => {{
-        let sums = $row.select(($table::tokens, $table::cost_nanodollars));
-        on_either!($connection, link => sums.first(link).await.optional())?
+        let columns = $row.select(($table::tokens, $table::cost_nanodollars));
+        run_statement!($connection, conn => columns.first(conn).await.optional())?
     }};
 }
 
-/// What was taken in accounts, with what is set aside.
+/// Reads the used and reserved amounts of accounts.
 pub(crate) async fn load(
     connection: &mut Connection,
     accounts: &[Account],
 ) -> QueryResult<Vec<(Account, Amount)>> {
     let mut loaded = Vec::with_capacity(accounts.len());
     for account in accounts.iter().copied() {
-        let found: Option<(i64, i64)> = match account {
-            Account::Day(day) => sums!(connection, spending, spending::table.find(day.0)),
-            Account::Address(day, address) => {
-                sums!(connection, address_spending, address_spending::table.find((day.0, address.0.to_vec())))
+        let columns: Option<(i64, i64)> = match account {
+            Account::Day(day) => {
+                read_account!(connection, daily_budgets, daily_budgets::table.find(day.0))
             }
-            Account::Session(id) => sums!(connection, sessions, sessions::table.find(Key(id.0))),
+            Account::Address(day, digest) => {
+                let row = address_budgets::table.find((day.0, digest.0.to_vec()));
+                read_account!(connection, address_budgets, row)
+            }
+            Account::Session(id) => read_account!(connection, sessions, sessions::table.find(Key(id.0))),
         };
-        let (tokens, nanodollars) = found.unwrap_or_default();
-        let amount = Amount {
-            tokens: u64::try_from(tokens).unwrap_or(0),
-            nanodollars: u64::try_from(nanodollars).unwrap_or(0),
-        };
-        loaded.push((account, amount));
+        let (tokens, nanodollars) = columns.unwrap_or_default();
+        loaded.push((account, amount_from_columns(tokens, nanodollars)));
     }
     Ok(loaded)
 }
 
-/// Sets an amount aside in all of its accounts. While `refusable` it is set aside in none when the ceiling of one would be exceeded:
-/// says of which.
-pub(crate) async fn set_aside(
+/// Reserves an amount in all of its accounts. If one of them would exceed an enforced limit,
+/// reserves nothing and returns its scope.
+pub(crate) async fn reserve(
     connection: &mut Connection,
-    it: &Reserve,
-    refusable: bool,
-) -> QueryResult<Option<Scope>> {
-    let parts: Vec<(Account, Amount)> = it.accounts.iter().map(|account| (*account, it.amount)).collect();
-    set_parts_aside(connection, &parts, refusable.then_some(it.budget)).await
+    reservation: &BudgetReservation,
+    check: LimitCheck,
+) -> QueryResult<Option<BudgetScope>> {
+    let charges: Vec<(Account, Amount)> =
+        reservation.accounts.iter().map(|account| (*account, reservation.amount)).collect();
+    let policy = (check == LimitCheck::Enforce).then_some(reservation.policy);
+    reserve_charges(connection, &charges, policy).await
 }
 
-/// Sets all of them aside, each account once, or none of them when a ceiling would be exceeded: says whether it did. They have the
-/// same budget.
-pub(crate) async fn set_aside_together(connection: &mut Connection, them: &[&Reserve]) -> QueryResult<bool> {
-    let Some(budget) = them.first().map(|it| it.budget) else { return Ok(true) };
-    let mut places = HashMap::new();
-    let mut parts: Vec<(Account, Amount)> = Vec::new();
-    for (account, amount) in
-        them.iter().flat_map(|it| it.accounts.iter().map(|account| (*account, it.amount)))
-    {
-        let place = *places.entry(account).or_insert(parts.len());
-        match parts.get_mut(place) {
-            Some((_, sum)) => *sum = sum.plus(amount),
-            None => parts.push((account, amount)),
+/// Makes all reservations with one statement per account, or none if a limit would be exceeded.
+/// Returns whether they were made. All must have the same policy.
+pub(crate) async fn reserve_together(
+    connection: &mut Connection,
+    reservations: &[&BudgetReservation],
+) -> QueryResult<bool> {
+    let Some(policy) = reservations.first().map(|reservation| reservation.policy) else { return Ok(true) };
+    let mut positions = HashMap::new();
+    let mut charges: Vec<(Account, Amount)> = Vec::new();
+    for reservation in reservations {
+        for account in &reservation.accounts {
+            let position = *positions.entry(*account).or_insert(charges.len());
+            match charges.get_mut(position) {
+                Some((_, sum)) => *sum = sum.saturating_add(reservation.amount),
+                None => charges.push((*account, reservation.amount)),
+            }
         }
     }
-    Ok(set_parts_aside(connection, &parts, Some(budget)).await?.is_none())
+    Ok(reserve_charges(connection, &charges, Some(policy)).await?.is_none())
 }
 
-/// Without a budget nothing is too much.
-async fn set_parts_aside(
+/// Without a policy no limit is checked.
+async fn reserve_charges(
     connection: &mut Connection,
-    parts: &[(Account, Amount)],
-    budget: Option<Budget>,
-) -> QueryResult<Option<Scope>> {
-    for (place, (account, amount)) in parts.iter().enumerate() {
-        let ceilings = budget.map_or(Ceilings::default(), |budget| budget.of(account.scope()));
-        let more = Change::within(ceilings, *amount);
-        if change(connection, *account, more).await? {
+    charges: &[(Account, Amount)],
+    policy: Option<BudgetPolicy>,
+) -> QueryResult<Option<BudgetScope>> {
+    for (position, (account, amount)) in charges.iter().enumerate() {
+        let limits = policy.map_or(BudgetLimits::default(), |policy| policy.limits(account.scope()));
+        let addition = Change::add_within(limits, *amount);
+        if update(connection, *account, addition).await? {
             continue;
         }
-        open(connection, *account).await?;
-        if change(connection, *account, more).await? || budget.is_none() {
+        create_account(connection, *account).await?;
+        if update(connection, *account, addition).await? || policy.is_none() {
             continue;
         }
-        for (before, amount) in parts.iter().take(place) {
-            change(connection, *before, Change::from_to(*amount, Amount::default())).await?;
+        for (earlier, amount) in charges.iter().take(position) {
+            update(connection, *earlier, Change::replace(*amount, Amount::default())).await?;
         }
         return Ok(Some(account.scope()));
     }
     Ok(None)
 }
 
-/// Counts what was taken instead of what was set aside. To be done once, with what ends the turn. A deleted session and an address
-/// of an earlier day have no account any more.
-pub(crate) async fn settle(connection: &mut Connection, it: &Settle) -> QueryResult<()> {
-    for account in &it.accounts {
-        change(connection, *account, Change::from_to(it.set_aside, it.taken)).await?;
+/// Replaces a reservation by the used amount. Must be done only once, in the transaction that ends
+/// the turn. The account of a deleted session, or of an address on an earlier day, no longer
+/// exists.
+pub(crate) async fn settle(connection: &mut Connection, settlement: &BudgetSettlement) -> QueryResult<()> {
+    for account in &settlement.accounts {
+        update(connection, *account, Change::replace(settlement.reserved, settlement.used)).await?;
     }
     Ok(())
 }
 
-async fn change(connection: &mut Connection, account: Account, it: Change) -> QueryResult<bool> {
+/// Applies a change. Returns false if the row does not exist or a limit would be exceeded.
+async fn update(connection: &mut Connection, account: Account, change: Change) -> QueryResult<bool> {
     Ok(match account {
-        Account::Day(day) => changed!(connection, it, spending, spending::table.find(day.0)),
-        Account::Address(day, address) => {
-            let row = address_spending::table.find((day.0, address.0.to_vec()));
-            changed!(connection, it, address_spending, row)
+        Account::Day(day) => {
+            update_account!(connection, change, daily_budgets, daily_budgets::table.find(day.0))
         }
-        Account::Session(id) => changed!(connection, it, sessions, sessions::table.find(Key(id.0))),
+        Account::Address(day, digest) => {
+            let row = address_budgets::table.find((day.0, digest.0.to_vec()));
+            update_account!(connection, change, address_budgets, row)
+        }
+        Account::Session(id) => {
+            update_account!(connection, change, sessions, sessions::table.find(Key(id.0)))
+        }
     })
 }
 
-/// Makes the account, if it is not there; a session has its own. With the first account of an address on a day, those of the days
-/// before are deleted.
-async fn open(connection: &mut Connection, account: Account) -> QueryResult<()> {
+/// Creates the row of an account if it does not exist. A session has its own columns. The first
+/// account of an address on a day also deletes those of earlier days.
+async fn create_account(connection: &mut Connection, account: Account) -> QueryResult<()> {
     match account {
         Account::Day(day) => {
-            let empty = (spending::day.eq(day.0), spending::tokens.eq(0), spending::cost_nanodollars.eq(0));
-            let open = diesel::insert_into(spending::table).values(empty).on_conflict_do_nothing();
-            on_either!(connection, link => Prepared(open).execute(link).await)?;
-        }
-        Account::Address(day, address) => {
-            let earlier = diesel::delete(address_spending::table.filter(address_spending::day.lt(day.0)));
-            on_either!(connection, link => earlier.execute(link).await)?;
-            let empty = (
-                address_spending::day.eq(day.0),
-                address_spending::address.eq(address.0.to_vec()),
-                address_spending::tokens.eq(0),
-                address_spending::cost_nanodollars.eq(0),
+            let row = (
+                daily_budgets::day.eq(day.0),
+                daily_budgets::tokens.eq(0),
+                daily_budgets::cost_nanodollars.eq(0),
             );
-            let open = diesel::insert_into(address_spending::table).values(empty).on_conflict_do_nothing();
-            on_either!(connection, link => Prepared(open).execute(link).await)?;
+            let insert = diesel::insert_into(daily_budgets::table).values(row).on_conflict_do_nothing();
+            run_statement!(connection, conn => AlwaysPrepared(insert).execute(conn).await)?;
+        }
+        Account::Address(day, digest) => {
+            let delete = diesel::delete(address_budgets::table.filter(address_budgets::day.lt(day.0)));
+            run_statement!(connection, conn => delete.execute(conn).await)?;
+            let row = (
+                address_budgets::day.eq(day.0),
+                address_budgets::address_digest.eq(digest.0.to_vec()),
+                address_budgets::tokens.eq(0),
+                address_budgets::cost_nanodollars.eq(0),
+            );
+            let insert = diesel::insert_into(address_budgets::table).values(row).on_conflict_do_nothing();
+            run_statement!(connection, conn => AlwaysPrepared(insert).execute(conn).await)?;
         }
         Account::Session(_) => {}
     }
     Ok(())
 }
 
-/// A count for a `BigInt` column. Far below its end: sums of a day must not overflow it.
-pub(crate) fn stored(count: u64) -> i64 {
-    const MOST: i64 = i64::MAX / 1_000_000;
-    i64::try_from(count).unwrap_or(MOST).min(MOST)
+/// Converts tokens or nanodollars to a `BigInt` column. Values are capped far below the maximum of
+/// the column, so that the sums of a day cannot overflow it.
+pub(crate) fn amount_to_column(amount: u64) -> i64 {
+    const MAX: i64 = i64::MAX / 1_000_000;
+    i64::try_from(amount).unwrap_or(MAX).min(MAX)
+}
+
+/// Converts the columns of an account to an amount.
+pub(crate) fn amount_from_columns(tokens: i64, nanodollars: i64) -> Amount {
+    Amount {
+        tokens: u64::try_from(tokens).unwrap_or(0),
+        nanodollars: u64::try_from(nanodollars).unwrap_or(0),
+    }
 }

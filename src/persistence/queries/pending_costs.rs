@@ -1,192 +1,216 @@
-//! Costs that the model's server has still to tell: what is counted for a request until then, and the correction after.
+//! Pending costs: the estimates that are charged until the model server reports the cost of a
+//! request.
 //!
-//! A row is written with the answer whose request it names, and leaves in the transaction that corrects the account: that it was
-//! there to be deleted is the proof that nobody has corrected it before. It depends on no turn, because what was paid stays paid,
-//! and it holds nothing of what was said.
+//! A row is inserted with the answer of its turn, and deleted in the transaction that corrects the
+//! accounts. Its deletion therefore proves that no other instance has corrected them. A row
+//! references no turn, because a deleted conversation was paid for as well, and it contains no text
+//! of visitors.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use crate::budget::{Account, AddressDigest, Amount, Day, TrueCost};
+use crate::budget::{Account, AddressDigest, Amount, Day, ReportedCost};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{SessionId, TurnId};
-use crate::persistence::db::cached_statement::Prepared;
-use crate::persistence::db::models::{Key, stored_cost, stored_count};
-use crate::persistence::db::pool::{Connection, on_either};
-use crate::persistence::db::schema::{owed_costs, turns};
-use crate::persistence::messages::{ChangeOwedCost, FindOwedCosts};
+use crate::persistence::db::cached_statement::AlwaysPrepared;
+use crate::persistence::db::models::{Key, cost_to_column, count_to_column};
+use crate::persistence::db::pool::{Connection, run_statement};
+use crate::persistence::db::schema::{pending_costs, turns};
+use crate::persistence::messages::{FindPendingCosts, UpdatePendingCost};
 use crate::persistence::queries::budget;
-use crate::persistence::records::{Attempt, OwedChange, OwedCost, OwedCosts, Settle, Written};
+use crate::persistence::records::{
+    BudgetSettlement, PendingCost, PendingCostUpdate, PendingCosts, RequestOutcome, WriteOutcome,
+};
 
 #[derive(Insertable)]
-#[diesel(table_name = owed_costs)]
-struct NewOwedCost<'a> {
+#[diesel(table_name = pending_costs)]
+struct NewPendingCost<'a> {
     turn_id: Key,
-    source_id: &'a str,
-    attempt: &'a str,
+    upstream_id: &'a str,
+    outcome: &'a str,
     day: i32,
     session_id: Option<Key>,
-    address: Option<Vec<u8>>,
+    address_digest: Option<Vec<u8>>,
     tokens: i64,
     cost_nanodollars: i64,
-    counted_by: &'a str,
-    counted_at_ms: i64,
-    tries: i32,
+    charged_by: &'a str,
+    charged_at_ms: i64,
+    attempts: i32,
     due_at_ms: i64,
 }
 
 #[derive(Queryable)]
-struct OwedCostRow {
+struct PendingCostRow {
     turn_id: Key,
-    source_id: String,
-    attempt: String,
+    upstream_id: String,
+    outcome: String,
     day: i32,
     session_id: Option<Key>,
-    address: Option<Vec<u8>>,
+    address_digest: Option<Vec<u8>>,
     tokens: i64,
     cost_nanodollars: i64,
-    counted_by: String,
-    counted_at_ms: i64,
-    tries: i32,
+    charged_by: String,
+    charged_at_ms: i64,
+    attempts: i32,
     due_at_ms: i64,
 }
 
-impl OwedCostRow {
-    fn into_owed(self) -> OwedCost {
-        OwedCost {
+impl PendingCostRow {
+    fn into_record(self) -> PendingCost {
+        PendingCost {
             turn_id: TurnId(self.turn_id.0),
-            source_id: self.source_id.into(),
-            attempt: Attempt::from_name(&self.attempt),
-            accounts: accounts(self.day, self.session_id, self.address),
-            counted: amount(self.tokens, self.cost_nanodollars),
-            counted_by: self.counted_by.into(),
-            counted_at: Timestamp(self.counted_at_ms),
-            tries: u32::try_from(self.tries).unwrap_or(0),
+            upstream_id: self.upstream_id.into(),
+            outcome: RequestOutcome::from_name(&self.outcome),
+            accounts: accounts(self.day, self.session_id, self.address_digest),
+            charged: budget::amount_from_columns(self.tokens, self.cost_nanodollars),
+            charged_by: self.charged_by.into(),
+            charged_at: Timestamp(self.charged_at_ms),
+            attempts: u32::try_from(self.attempts).unwrap_or(0),
             due_at: Timestamp(self.due_at_ms),
         }
     }
 }
 
-fn amount(tokens: i64, nanodollars: i64) -> Amount {
-    Amount {
-        tokens: u64::try_from(tokens).unwrap_or(0),
-        nanodollars: u64::try_from(nanodollars).unwrap_or(0),
-    }
+/// The columns of a row that a correction needs.
+#[derive(Queryable)]
+struct Charge {
+    outcome: String,
+    day: i32,
+    session_id: Option<Key>,
+    address_digest: Option<Vec<u8>>,
+    tokens: i64,
+    cost_nanodollars: i64,
 }
 
-fn accounts(day: i32, session_id: Option<Key>, address: Option<Vec<u8>>) -> Vec<Account> {
+fn accounts(day: i32, session_id: Option<Key>, address_digest: Option<Vec<u8>>) -> Vec<Account> {
     let day = Day(day);
-    let address = address.and_then(|bytes| Some(AddressDigest(bytes.try_into().ok()?)));
-    let address = address.map(|digest| Account::Address(day, digest));
+    let digest = address_digest.and_then(|bytes| Some(AddressDigest(bytes.try_into().ok()?)));
+    let address = digest.map(|digest| Account::Address(day, digest));
     let session = session_id.map(|id| Account::Session(SessionId(id.0)));
     std::iter::once(Account::Day(day)).chain(address).chain(session).collect()
 }
 
-/// Adds what is owed for the requests of a turn, with its end.
-pub(crate) async fn add(connection: &mut Connection, owed: &[OwedCost]) -> QueryResult<()> {
-    for it in owed {
-        let (mut day, mut session_id, mut address) = (0, None, None);
-        for account in &it.accounts {
+/// Inserts the pending costs of a turn that has ended.
+pub(crate) async fn insert(connection: &mut Connection, costs: &[PendingCost]) -> QueryResult<()> {
+    for cost in costs {
+        let (mut day, mut session_id, mut address_digest) = (0, None, None);
+        for account in &cost.accounts {
             match account {
-                Account::Day(of) => day = of.0,
-                Account::Address(_, digest) => address = Some(digest.0.to_vec()),
+                Account::Day(account_day) => day = account_day.0,
+                Account::Address(_, digest) => address_digest = Some(digest.0.to_vec()),
                 Account::Session(id) => session_id = Some(Key(id.0)),
             }
         }
-        let row = NewOwedCost {
-            turn_id: Key(it.turn_id.0),
-            source_id: &it.source_id,
-            attempt: it.attempt.as_str(),
+        let row = NewPendingCost {
+            turn_id: Key(cost.turn_id.0),
+            upstream_id: &cost.upstream_id,
+            outcome: cost.outcome.as_str(),
             day,
             session_id,
-            address,
-            tokens: budget::stored(it.counted.tokens),
-            cost_nanodollars: budget::stored(it.counted.nanodollars),
-            counted_by: &it.counted_by,
-            counted_at_ms: it.counted_at.0,
-            tries: stored_count(it.tries),
-            due_at_ms: it.due_at.0,
+            address_digest,
+            tokens: budget::amount_to_column(cost.charged.tokens),
+            cost_nanodollars: budget::amount_to_column(cost.charged.nanodollars),
+            charged_by: &cost.charged_by,
+            charged_at_ms: cost.charged_at.0,
+            attempts: count_to_column(cost.attempts),
+            due_at_ms: cost.due_at.0,
         };
-        // A server that gives two requests one name is asked about it once.
-        let insert = diesel::insert_into(owed_costs::table).values(row).on_conflict_do_nothing();
-        on_either!(connection, link => Prepared(insert).execute(link).await)?;
+        // A server that gives two requests of a turn the same id is asked about it only once.
+        let insert = diesel::insert_into(pending_costs::table).values(row).on_conflict_do_nothing();
+        run_statement!(connection, conn => AlwaysPrepared(insert).execute(conn).await)?;
     }
     Ok(())
 }
 
-/// What is due, and what is too much.
-pub(crate) async fn find(connection: &mut Connection, it: &FindOwedCosts) -> QueryResult<OwedCosts> {
-    let count = owed_costs::table.count();
-    let count: i64 = on_either!(connection, link => count.get_result(link).await)?;
-    let in_all = u64::try_from(count).unwrap_or(0);
-    let most = i64::try_from(it.most_due).unwrap_or(i64::MAX);
-    let first = owed_costs::table.order(owed_costs::due_at_ms.asc()).limit(most);
-    let first: Vec<OwedCostRow> = on_either!(connection, link => first.load(link).await)?;
+/// Reads the due costs, and the oldest ones above the maximum.
+pub(crate) async fn find(connection: &mut Connection, find: &FindPendingCosts) -> QueryResult<PendingCosts> {
+    let count = pending_costs::table.count();
+    let count: i64 = run_statement!(connection, conn => count.get_result(conn).await)?;
+    let total = u64::try_from(count).unwrap_or(0);
+    let limit = i64::try_from(find.max_due).unwrap_or(i64::MAX);
+    let first = pending_costs::table.order(pending_costs::due_at_ms.asc()).limit(limit);
+    let first: Vec<PendingCostRow> = run_statement!(connection, conn => first.load(conn).await)?;
     let (due, later): (Vec<_>, Vec<_>) =
-        first.into_iter().map(OwedCostRow::into_owed).partition(|owed| owed.due_at <= it.now);
-    let too_many = i64::try_from(in_all.saturating_sub(it.most_kept)).unwrap_or(i64::MAX).min(most);
-    let surplus: Vec<OwedCostRow> = if too_many > 0 {
-        let oldest = owed_costs::table.order(owed_costs::counted_at_ms.asc()).limit(too_many);
-        on_either!(connection, link => oldest.load(link).await)?
+        first.into_iter().map(PendingCostRow::into_record).partition(|cost| cost.due_at <= find.now);
+    let excess = i64::try_from(total.saturating_sub(find.max_kept)).unwrap_or(i64::MAX).min(limit);
+    let surplus: Vec<PendingCostRow> = if excess > 0 {
+        let oldest = pending_costs::table.order(pending_costs::charged_at_ms.asc()).limit(excess);
+        run_statement!(connection, conn => oldest.load(conn).await)?
     } else {
         Vec::new()
     };
-    Ok(OwedCosts {
+    Ok(PendingCosts {
         due,
-        next_due: later.as_slice().first().map(|owed| owed.due_at),
-        surplus: surplus.into_iter().map(OwedCostRow::into_owed).collect(),
-        in_all,
+        next_due: later.as_slice().first().map(|cost| cost.due_at),
+        surplus: surplus.into_iter().map(PendingCostRow::into_record).collect(),
+        total,
     })
 }
 
-/// The same write may be tried twice: the second time it finds nothing to change.
-pub(crate) async fn change(connection: &mut Connection, it: &ChangeOwedCost) -> QueryResult<Written> {
-    let owed = owed_costs::table.find((Key(it.turn_id.0), &*it.source_id));
-    let done = match it.change {
-        OwedChange::PutOff { found, tries, due_at } => {
-            let unchanged = owed.filter(owed_costs::tries.eq(stored_count(found)));
-            let put_off = diesel::update(unchanged)
-                .set((owed_costs::tries.eq(stored_count(tries)), owed_costs::due_at_ms.eq(due_at.0)));
-            on_either!(connection, link => put_off.execute(link).await)? > 0
+/// Changes or deletes a pending cost. A retry finds nothing to change.
+pub(crate) async fn update(
+    connection: &mut Connection,
+    request: &UpdatePendingCost,
+) -> QueryResult<WriteOutcome> {
+    let row = pending_costs::table.find((Key(request.turn_id.0), &*request.upstream_id));
+    let is_changed = match request.update {
+        PendingCostUpdate::Reschedule { expected_attempts, attempts, due_at } => {
+            let unchanged = row.filter(pending_costs::attempts.eq(count_to_column(expected_attempts)));
+            let reschedule = diesel::update(unchanged).set((
+                pending_costs::attempts.eq(count_to_column(attempts)),
+                pending_costs::due_at_ms.eq(due_at.0),
+            ));
+            run_statement!(connection, conn => reschedule.execute(conn).await)? > 0
         }
-        OwedChange::GiveUp => {
-            let give_up = diesel::delete(owed);
-            on_either!(connection, link => give_up.execute(link).await)? > 0
+        PendingCostUpdate::Abandon => {
+            let delete = diesel::delete(row);
+            run_statement!(connection, conn => delete.execute(conn).await)? > 0
         }
-        OwedChange::Correct(cost) => correct(connection, it, cost).await?,
+        PendingCostUpdate::Resolve(cost) => resolve(connection, request, cost).await?,
     };
-    Ok(if done { Written::Done } else { Written::NotFound })
+    Ok(if is_changed { WriteOutcome::Done } else { WriteOutcome::NotFound })
 }
 
-async fn correct(connection: &mut Connection, it: &ChangeOwedCost, cost: TrueCost) -> QueryResult<bool> {
-    let take = diesel::delete(owed_costs::table.find((Key(it.turn_id.0), &*it.source_id))).returning((
-        owed_costs::attempt,
-        owed_costs::day,
-        owed_costs::session_id,
-        owed_costs::address,
-        owed_costs::tokens,
-        owed_costs::cost_nanodollars,
+/// Deletes the row and corrects the accounts and the turn. Returns whether there was a row.
+async fn resolve(
+    connection: &mut Connection,
+    request: &UpdatePendingCost,
+    cost: ReportedCost,
+) -> QueryResult<bool> {
+    let row = pending_costs::table.find((Key(request.turn_id.0), &*request.upstream_id));
+    let delete = diesel::delete(row).returning((
+        pending_costs::outcome,
+        pending_costs::day,
+        pending_costs::session_id,
+        pending_costs::address_digest,
+        pending_costs::tokens,
+        pending_costs::cost_nanodollars,
     ));
-    type Taken = (String, i32, Option<Key>, Option<Vec<u8>>, i64, i64);
-    let taken: Vec<Taken> = on_either!(connection, link => take.get_results(link).await)?;
-    let Some((attempt, day, session_id, address, tokens, nanodollars)) = taken.into_iter().next() else {
-        return Ok(false);
+    let deleted: Vec<Charge> = run_statement!(connection, conn => delete.get_results(conn).await)?;
+    let Some(charge) = deleted.into_iter().next() else { return Ok(false) };
+    let charged: Amount = budget::amount_from_columns(charge.tokens, charge.cost_nanodollars);
+    let settlement = BudgetSettlement {
+        accounts: accounts(charge.day, charge.session_id, charge.address_digest),
+        reserved: charged,
+        used: cost.amount(charged),
     };
-    let counted = amount(tokens, nanodollars);
-    let accounts = accounts(day, session_id, address);
-    let settle = Settle { accounts, set_aside: counted, taken: cost.amount(counted) };
-    budget::settle(connection, &settle).await?;
-    if Attempt::from_name(&attempt) == Attempt::Answer {
-        let turn = || turns::table.filter(turns::id.eq(Key(it.turn_id.0)));
-        let known = diesel::update(turn()).set(turns::cost_nanodollars.eq(stored_cost(cost.dollars)));
-        on_either!(connection, link => known.execute(link).await)?;
-        if let Some((prompt, completion)) = cost.tokens {
-            let known = diesel::update(turn()).set((
-                turns::prompt_tokens.eq(stored_count(prompt)),
-                turns::completion_tokens.eq(stored_count(completion)),
-            ));
-            on_either!(connection, link => known.execute(link).await)?;
-        }
+    budget::settle(connection, &settlement).await?;
+    if RequestOutcome::from_name(&charge.outcome) == RequestOutcome::Answered {
+        update_usage(connection, request.turn_id, cost).await?;
     }
     Ok(true)
+}
+
+async fn update_usage(connection: &mut Connection, turn_id: TurnId, cost: ReportedCost) -> QueryResult<()> {
+    let turn = || turns::table.filter(turns::id.eq(Key(turn_id.0)));
+    let set_cost = diesel::update(turn()).set(turns::cost_nanodollars.eq(cost_to_column(cost.dollars)));
+    run_statement!(connection, conn => set_cost.execute(conn).await)?;
+    if let Some((prompt, completion)) = cost.tokens {
+        let set_tokens = diesel::update(turn()).set((
+            turns::prompt_tokens.eq(count_to_column(prompt)),
+            turns::completion_tokens.eq(count_to_column(completion)),
+        ));
+        run_statement!(connection, conn => set_tokens.execute(conn).await)?;
+    }
+    Ok(())
 }

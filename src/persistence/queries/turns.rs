@@ -1,4 +1,4 @@
-//! Writing what a session is made of, each query once for both databases.
+//! Stores answers and marks interrupted turns.
 
 use diesel::dsl::{exists, not};
 use diesel::prelude::*;
@@ -8,105 +8,107 @@ use diesel_async::RunQueryDsl;
 use crate::domain::delta_offsets::Boundaries;
 use crate::domain::error_code::ErrorCode;
 use crate::domain::turn::{Role, TurnStatus};
-use crate::persistence::db::cached_statement::Prepared;
-use crate::persistence::db::models::{Key, NewMessage, NewSession, stored_cost, stored_count};
-use crate::persistence::db::pool::{Connection, on_either};
-use crate::persistence::db::schema::{messages, sessions, turns};
-use crate::persistence::messages::{CreateSession, MarkInterrupted};
+use crate::persistence::db::cached_statement::AlwaysPrepared;
+use crate::persistence::db::models::{Key, NewMessage, cost_to_column, count_to_column};
+use crate::persistence::db::pool::{Connection, run_statement};
+use crate::persistence::db::schema::{messages, turns};
+use crate::persistence::messages::MarkInterrupted;
 use crate::persistence::queries::{budget, pending_costs};
-use crate::persistence::records::{AnswerRecord, Written};
+use crate::persistence::records::{AnswerRecord, WriteOutcome};
 
-/// A query that needs the tables to be there.
-pub(crate) async fn ping(connection: &mut Connection) -> QueryResult<()> {
-    let nobody = sessions::table.find(Key(uuid::Uuid::nil())).count();
-    on_either!(connection, link => nobody.get_result::<i64>(link).await)?;
-    Ok(())
+/// Stores an answer or a checkpoint, and the settlement and pending costs that come with the end of
+/// a turn. A finished answer is never overwritten.
+pub(crate) async fn save_answer(
+    connection: &mut Connection,
+    record: &AnswerRecord,
+) -> QueryResult<WriteOutcome> {
+    if !update_turn(connection, record).await? {
+        return check_already_saved(connection, record).await;
+    }
+    if let Some(settlement) = &record.settlement {
+        budget::settle(connection, settlement).await?;
+    }
+    pending_costs::insert(connection, &record.pending_costs).await?;
+    upsert_answer(connection, record).await?;
+    Ok(WriteOutcome::Done)
 }
 
-/// Does nothing when the session is there: the same write may be tried twice.
-pub(crate) async fn create_session(connection: &mut Connection, it: &CreateSession) -> QueryResult<Written> {
-    let row = NewSession {
-        id: Key(it.session_id.0),
-        token_hash: &it.token_hash.0,
-        epoch: 0,
-        created_at_ms: it.at.0,
-        last_seen_at_ms: it.at.0,
-    };
-    let insert = diesel::insert_into(sessions::table).values(row).on_conflict_do_nothing();
-    on_either!(connection, link => Prepared(insert).execute(link).await)?;
-    Ok(Written::Done)
-}
-
-/// Stores an answer over an unfinished one, never over a finished one.
-pub(crate) async fn save_answer(connection: &mut Connection, it: &AnswerRecord) -> QueryResult<Written> {
-    let finished = it.status != TurnStatus::Answering;
+/// Updates a turn whose answer is unfinished. Returns whether there is one.
+async fn update_turn(connection: &mut Connection, record: &AnswerRecord) -> QueryResult<bool> {
+    let is_finished = record.status != TurnStatus::Answering;
     let unfinished = turns::table
-        .filter(turns::id.eq(Key(it.turn_id.0)))
+        .filter(turns::id.eq(Key(record.turn_id.0)))
         .filter(turns::status.eq(TurnStatus::Answering.as_str()));
     let update = diesel::update(unfinished).set((
-        turns::status.eq(it.status.as_str()),
-        turns::mode.eq(it.mode.as_str()),
-        turns::model.eq(it.model.as_deref()),
-        turns::prompt_tokens.eq(stored_count(it.usage.prompt_tokens)),
-        turns::completion_tokens.eq(stored_count(it.usage.completion_tokens)),
-        turns::cost_nanodollars.eq(it.usage.cost.map(stored_cost)),
-        turns::ended_at_ms.eq(finished.then_some(it.at.0)),
-        turns::failure.eq(it.failure.map(ErrorCode::as_str)),
+        turns::status.eq(record.status.as_str()),
+        turns::mode.eq(record.mode.as_str()),
+        turns::model.eq(record.model.as_deref()),
+        turns::prompt_tokens.eq(count_to_column(record.usage.prompt_tokens)),
+        turns::completion_tokens.eq(count_to_column(record.usage.completion_tokens)),
+        turns::cost_nanodollars.eq(record.usage.cost.map(cost_to_column)),
+        turns::ended_at_ms.eq(is_finished.then_some(record.at.0)),
+        turns::failure.eq(record.failure.map(ErrorCode::as_str)),
     ));
-    if on_either!(connection, link => Prepared(update).execute(link).await)? == 0 {
-        // The same write may be tried twice, when nobody knows whether it was committed.
-        let same = turns::table
-            .filter(turns::id.eq(Key(it.turn_id.0)))
-            .filter(turns::status.eq(it.status.as_str()))
-            .filter(turns::ended_at_ms.eq(it.at.0))
-            .count();
-        let stored: i64 = on_either!(connection, link => same.get_result(link).await)?;
-        return Ok(if stored == 0 { Written::NotFound } else { Written::Done });
-    }
-    if let Some(settle) = &it.settle {
-        budget::settle(connection, settle).await?;
-    }
-    pending_costs::add(connection, &it.owed).await?;
-    let citations = (!it.citations.is_empty()).then(|| serde_json::to_string(&it.citations)).transpose();
+    Ok(run_statement!(connection, conn => AlwaysPrepared(update).execute(conn).await)? > 0)
+}
+
+/// Detects a retry of a write that was committed although the caller did not learn about it.
+async fn check_already_saved(
+    connection: &mut Connection,
+    record: &AnswerRecord,
+) -> QueryResult<WriteOutcome> {
+    let same = turns::table
+        .filter(turns::id.eq(Key(record.turn_id.0)))
+        .filter(turns::status.eq(record.status.as_str()))
+        .filter(turns::ended_at_ms.eq(record.at.0))
+        .count();
+    let count: i64 = run_statement!(connection, conn => same.get_result(conn).await)?;
+    Ok(if count == 0 { WriteOutcome::NotFound } else { WriteOutcome::Done })
+}
+
+async fn upsert_answer(connection: &mut Connection, record: &AnswerRecord) -> QueryResult<()> {
+    let citations =
+        (!record.citations.is_empty()).then(|| serde_json::to_string(&record.citations)).transpose();
     let citations = citations.map_err(|error| DieselError::SerializationError(error.into()))?;
-    let lengths = it.boundaries.as_ref().map(Boundaries::as_bytes);
+    let delta_lengths = record.delta_offsets.as_ref().map(Boundaries::as_bytes);
     let message = NewMessage {
-        turn_id: Key(it.turn_id.0),
+        turn_id: Key(record.turn_id.0),
         role: Role::Assistant.as_str(),
-        content: &it.answer,
-        tokens: stored_count(it.tokens),
-        created_at_ms: it.at.0,
-        delta_lengths: lengths,
+        content: &record.answer,
+        tokens: count_to_column(record.tokens),
+        saved_at_ms: record.at.0,
+        delta_lengths,
         citations: citations.as_deref(),
     };
-    let insert = diesel::insert_into(messages::table)
+    let upsert = diesel::insert_into(messages::table)
         .values(message)
         .on_conflict((messages::turn_id, messages::role))
         .do_update()
         .set((
-            messages::content.eq(&*it.answer),
-            messages::tokens.eq(stored_count(it.tokens)),
-            messages::created_at_ms.eq(it.at.0),
-            messages::delta_lengths.eq(lengths),
+            messages::content.eq(&*record.answer),
+            messages::tokens.eq(count_to_column(record.tokens)),
+            messages::saved_at_ms.eq(record.at.0),
+            messages::delta_lengths.eq(delta_lengths),
             messages::citations.eq(citations.as_deref()),
         ));
-    on_either!(connection, link => Prepared(insert).execute(link).await)?;
-    Ok(Written::Done)
+    run_statement!(connection, conn => AlwaysPrepared(upsert).execute(conn).await)?;
+    Ok(())
 }
 
+/// Marks an unfinished turn as interrupted, unless it was written to after the given heartbeat.
 pub(crate) async fn mark_interrupted(
     connection: &mut Connection,
-    it: &MarkInterrupted,
-) -> QueryResult<Written> {
-    let later_signs = messages::table
-        .filter(messages::turn_id.eq(Key(it.turn_id.0)))
-        .filter(messages::created_at_ms.gt(it.last_sign.0));
+    mark: &MarkInterrupted,
+) -> QueryResult<WriteOutcome> {
+    let later_heartbeats = messages::table
+        .filter(messages::turn_id.eq(Key(mark.turn_id.0)))
+        .filter(messages::saved_at_ms.gt(mark.last_heartbeat.0));
     let unfinished = turns::table
-        .filter(turns::id.eq(Key(it.turn_id.0)))
+        .filter(turns::id.eq(Key(mark.turn_id.0)))
         .filter(turns::status.eq(TurnStatus::Answering.as_str()))
-        .filter(not(exists(later_signs)));
+        .filter(not(exists(later_heartbeats)));
     let update = diesel::update(unfinished)
-        .set((turns::status.eq(TurnStatus::Interrupted.as_str()), turns::ended_at_ms.eq(it.at.0)));
-    on_either!(connection, link => Prepared(update).execute(link).await)?;
-    Ok(Written::Done)
+        .set((turns::status.eq(TurnStatus::Interrupted.as_str()), turns::ended_at_ms.eq(mark.at.0)));
+    run_statement!(connection, conn => AlwaysPrepared(update).execute(conn).await)?;
+    Ok(WriteOutcome::Done)
 }

@@ -1,30 +1,35 @@
-//! The owner's queries, each written once for both databases.
+//! The queries of reports, each written once for both databases.
 
 use diesel::dsl::{count, count_star, sql};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
-use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
+use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{SessionId, TurnId};
-use crate::persistence::db::models::{Key, cost as dollars};
-use crate::persistence::db::pool::{Connection, on_either};
+use crate::persistence::db::models::{Key, cost_from_column};
+use crate::persistence::db::pool::{Connection, run_statement};
 use crate::persistence::db::schema::{sessions, turns};
-use crate::persistence::queries::transcript::stored_turns;
+use crate::persistence::queries::sessions::{SecureDelete, set_secure_delete};
+use crate::persistence::queries::transcript::load_turns;
 use crate::persistence::records::StoredTurn;
-use crate::persistence::reports::{Conversation, Page, Selection, Usage, UsageBy};
+use crate::persistence::reports::records::{
+    ConversationSummary, Page, Selection, UnseenCount, UsageBy, UsageGroup,
+};
 
-/// Questions without a whole answer, but for those that were answered anew. The names are those of `TurnStatus`; a test holds them against it.
+/// Counts the questions without a complete answer, except those that were regenerated. A test
+/// compares the names with those of `TurnStatus`.
 const UNANSWERED: &str = "count(CASE WHEN turns.superseded_by IS NULL AND turns.status \
      IN ('answering', 'failed', 'interrupted') THEN 1 END)";
 
-// A sum of big integers is a decimal to PostgreSQL and may be a float to SQLite; here it always fits.
+// The sum of big integers is a decimal in PostgreSQL and may be a float in SQLite. These sums
+// always fit.
 const PROMPT_TOKENS: &str = "CAST(coalesce(sum(turns.prompt_tokens), 0) AS BIGINT)";
 const COMPLETION_TOKENS: &str = "CAST(coalesce(sum(turns.completion_tokens), 0) AS BIGINT)";
 const COST: &str = "CAST(sum(turns.cost_nanodollars) AS BIGINT)";
 
-/// Days since 1970, as text like the other groups.
+/// Days since 1970-01-01, as text like the other groups.
 const DAY: &str = "CAST(turns.asked_at_ms / 86400000 AS TEXT)";
 const MODEL: &str =
     "coalesce(turns.model, CASE turns.mode WHEN 'excerpts' THEN '(excerpts)' ELSE '(none)' END)";
@@ -34,16 +39,17 @@ const DAY_MS: i64 = 86_400_000;
 
 type ConversationRow = (Key, i64, i64, i64, i64, i64, i64, Option<i64>);
 
-/// The conversations that a filter and an order leave, with what their turns sum up to.
-macro_rules! summaries {
-    ($connection:expr, $least_questions:expr, $least_unanswered:expr, |$sessions:ident| $chosen:expr) => {{
+/// Loads conversations with the sums of their turns. `$query` adds a filter, an order or a limit to
+/// the query `$sessions`.
+macro_rules! load_summaries {
+    ($connection:expr, $min_questions:expr, $min_unanswered:expr, |$sessions:ident| $query:expr) => {{
         let $sessions = sessions::table
             .left_join(turns::table)
             .group_by(sessions::id)
             .having(
                 count(turns::id.nullable())
-                    .ge($least_questions)
-                    .and(sql::<BigInt>(UNANSWERED).ge($least_unanswered)),
+                    .ge($min_questions)
+                    .and(sql::<BigInt>(UNANSWERED).ge($min_unanswered)),
             )
             .select((
                 sessions::id,
@@ -55,15 +61,15 @@ macro_rules! summaries {
                 sql::<BigInt>(COMPLETION_TOKENS),
                 sql::<Nullable<BigInt>>(COST),
             ));
-        let chosen = $chosen;
-        let rows: Vec<ConversationRow> = on_either!($connection, link => chosen.load(link).await)?;
-        rows.into_iter().map(summary).collect::<Vec<Conversation>>()
+        let query = $query;
+        let rows: Vec<ConversationRow> = run_statement!($connection, conn => query.load(conn).await)?;
+        rows.into_iter().map(summary_from_row).collect::<Vec<ConversationSummary>>()
     }};
 }
 
-fn summary(row: ConversationRow) -> Conversation {
+fn summary_from_row(row: ConversationRow) -> ConversationSummary {
     let (id, started, last_seen, questions, unanswered, prompt_tokens, completion_tokens, cost) = row;
-    Conversation {
+    ConversationSummary {
         id: SessionId(id.0),
         started_at: Timestamp(started),
         last_seen_at: Timestamp(last_seen),
@@ -71,7 +77,7 @@ fn summary(row: ConversationRow) -> Conversation {
         unanswered,
         prompt_tokens,
         completion_tokens,
-        cost: cost.map(dollars),
+        cost: cost.map(cost_from_column),
     }
 }
 
@@ -80,22 +86,22 @@ pub(crate) async fn conversations(
     selection: Selection,
     page: Page,
     limit: usize,
-) -> QueryResult<Vec<Conversation>> {
+) -> QueryResult<Vec<ConversationSummary>> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let questions = i64::from(!selection.empty_ones);
+    let questions = i64::from(!selection.include_empty);
     let unanswered = i64::from(selection.unanswered_only);
     let seen = sessions::last_seen_at_ms.ge(selection.since.0);
-    // The ids are of version 7, so their order is the one in which conversations began.
+    // The order of UUIDv7 ids is the order in which the conversations started.
     let found = match page {
         Page::Before(id) => {
             let before = sessions::id.lt(Key(id.map_or(Uuid::max(), |id| id.0)));
-            summaries!(connection, questions, unanswered, |sessions| {
+            load_summaries!(connection, questions, unanswered, |sessions| {
                 sessions.filter(before).filter(seen).order(sessions::id.desc()).limit(limit)
             })
         }
         Page::After(id) => {
             let after = sessions::id.gt(Key(id.map_or(Uuid::nil(), |id| id.0)));
-            summaries!(connection, questions, unanswered, |sessions| {
+            load_summaries!(connection, questions, unanswered, |sessions| {
                 sessions.filter(after).filter(seen).order(sessions::id.asc()).limit(limit)
             })
         }
@@ -106,8 +112,9 @@ pub(crate) async fn conversations(
 pub(crate) async fn conversation(
     connection: &mut Connection,
     id: SessionId,
-) -> QueryResult<Option<Conversation>> {
-    let found = summaries!(connection, 0_i64, 0_i64, |sessions| sessions.filter(sessions::id.eq(Key(id.0))));
+) -> QueryResult<Option<ConversationSummary>> {
+    let found =
+        load_summaries!(connection, 0_i64, 0_i64, |sessions| sessions.filter(sessions::id.eq(Key(id.0))));
     Ok(found.into_iter().next())
 }
 
@@ -120,7 +127,7 @@ pub(crate) async fn turns(
     let of_session = turns::session_id.eq(Key(id.0));
     let after = turns::id.gt(Key(after.map_or(Uuid::nil(), |turn| turn.0)));
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    Ok(stored_turns!(connection, |turns| {
+    Ok(load_turns!(connection, |turns| {
         turns.filter(of_session).filter(after).order(turns::id.asc()).limit(limit)
     }))
 }
@@ -129,7 +136,7 @@ pub(crate) async fn usage(
     connection: &mut Connection,
     since: Timestamp,
     by: UsageBy,
-) -> QueryResult<Vec<Usage>> {
+) -> QueryResult<Vec<UsageGroup>> {
     let group = match by {
         UsageBy::Day => DAY,
         UsageBy::Model => MODEL,
@@ -143,19 +150,20 @@ pub(crate) async fn usage(
         sql::<Nullable<BigInt>>(COST),
     ));
     let rows: Vec<(String, i64, i64, i64, Option<i64>)> =
-        on_either!(connection, link => grouped.load(link).await)?;
-    let usage = rows.into_iter().map(|(group, questions, prompt_tokens, completion_tokens, cost)| Usage {
-        group: if by == UsageBy::Day { day(&group) } else { group },
-        questions,
-        prompt_tokens,
-        completion_tokens,
-        cost: cost.map(dollars),
-    });
+        run_statement!(connection, conn => grouped.load(conn).await)?;
+    let usage =
+        rows.into_iter().map(|(group, questions, prompt_tokens, completion_tokens, cost)| UsageGroup {
+            group: if by == UsageBy::Day { format_day(&group) } else { group },
+            questions,
+            prompt_tokens,
+            completion_tokens,
+            cost: cost.map(cost_from_column),
+        });
     Ok(usage.collect())
 }
 
-/// The date of a day that is counted from 1970.
-fn day(number: &str) -> String {
+/// Formats a day, counted from 1970-01-01, as a date.
+fn format_day(number: &str) -> String {
     let at = Timestamp(number.parse::<i64>().unwrap_or(0).saturating_mul(DAY_MS));
     at.to_rfc3339().chars().take("2026-11-23".len()).collect()
 }
@@ -163,15 +171,15 @@ fn day(number: &str) -> String {
 pub(crate) async fn count_unseen_since(
     connection: &mut Connection,
     before: Timestamp,
-) -> QueryResult<(i64, i64)> {
+) -> QueryResult<UnseenCount> {
     let unseen = sessions::table.filter(sessions::last_seen_at_ms.lt(before.0)).count();
-    let conversations: i64 = on_either!(connection, link => unseen.get_result(link).await)?;
+    let conversations: i64 = run_statement!(connection, conn => unseen.get_result(conn).await)?;
     let asked = turns::table
         .inner_join(sessions::table)
         .filter(sessions::last_seen_at_ms.lt(before.0))
         .select(count_star());
-    let questions: i64 = on_either!(connection, link => asked.get_result(link).await)?;
-    Ok((conversations, questions))
+    let questions: i64 = run_statement!(connection, conn => asked.get_result(conn).await)?;
+    Ok(UnseenCount { conversations, questions })
 }
 
 pub(crate) async fn unseen_since(
@@ -186,32 +194,29 @@ pub(crate) async fn unseen_since(
         .order(sessions::id.asc())
         .limit(i64::try_from(limit).unwrap_or(i64::MAX))
         .select(sessions::id);
-    let ids: Vec<Key> = on_either!(connection, link => unseen.load(link).await)?;
+    let ids: Vec<Key> = run_statement!(connection, conn => unseen.load(conn).await)?;
     Ok(ids.into_iter().map(|id| SessionId(id.0)).collect())
 }
 
-/// Deletes in one transaction; turns and messages go with their session.
+/// Deletes sessions with their turns and messages in one transaction.
 pub(crate) async fn delete(
     connection: &mut Connection,
     ids: &[SessionId],
     unseen_since: Option<Timestamp>,
 ) -> QueryResult<usize> {
-    if let Connection::Sqlite(link) = connection {
-        // Otherwise the words would stay in the file until something is written over them.
-        link.batch_execute("PRAGMA secure_delete = ON").await?;
-    }
-    // Every time is at most the greatest one.
+    set_secure_delete(connection, SecureDelete::On).await?;
+    // Without a bound the condition is always true.
     let before = unseen_since.map_or(i64::MAX, |at| at.0);
     connection.begin().await?;
     let mut deleted = 0;
     for id in ids {
-        let one =
+        let session =
             sessions::table.filter(sessions::id.eq(Key(id.0))).filter(sessions::last_seen_at_ms.lt(before));
-        let delete = diesel::delete(one);
-        match on_either!(connection, link => delete.execute(link).await) {
+        let delete = diesel::delete(session);
+        match run_statement!(connection, conn => delete.execute(conn).await) {
             Ok(count) => deleted += count,
             Err(error) => {
-                // When even this fails the connection is dropped with the process.
+                // If the rollback fails as well, the connection is closed with the process.
                 let _ = connection.roll_back().await;
                 return Err(error);
             }
@@ -227,7 +232,7 @@ mod tests {
     use crate::domain::turn::TurnStatus;
 
     #[test]
-    fn the_words_for_unanswered_are_those_of_the_store() {
+    fn unanswered_condition_uses_the_stored_status_names() {
         for status in [TurnStatus::Answering, TurnStatus::Failed, TurnStatus::Interrupted] {
             assert!(UNANSWERED.contains(&format!("'{}'", status.as_str())), "{status:?}");
         }
@@ -235,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_is_written_as_a_date() {
-        assert_eq!((day("0").as_str(), day("20780").as_str()), ("1970-01-01", "2026-11-23"));
+    fn days_are_formatted_as_dates() {
+        assert_eq!((format_day("0").as_str(), format_day("20780").as_str()), ("1970-01-01", "2026-11-23"));
     }
 }

@@ -1,4 +1,4 @@
-//! A group of writes as one transaction.
+//! A batch of writes in one transaction.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -8,88 +8,109 @@ use diesel::QueryResult;
 
 use crate::domain::ids::SessionId;
 use crate::persistence::db::pool::Connection;
-use crate::persistence::queries::{feedback, pending_costs, questions, session_epochs, turns};
-use crate::persistence::records::Written;
-use crate::persistence::writer::job::Write;
+use crate::persistence::messages::{ResumeSession, SaveQuestion};
+use crate::persistence::queries::questions::QuestionToSave;
+use crate::persistence::queries::{feedback, pending_costs, questions, session_epochs, sessions, turns};
+use crate::persistence::records::WriteOutcome;
+use crate::persistence::writer::job::{WithDeadline, Write};
 use crate::system::failpoints;
 use crate::system::failpoints::Failpoint;
 
-/// Commits all of them, in their order, or none. One result for each.
-pub(crate) async fn commit(connection: &mut Connection, writes: &[Arc<Write>]) -> QueryResult<Vec<Written>> {
+/// Commits all writes in their order, or none. Returns one outcome for each.
+pub(crate) async fn commit(
+    connection: &mut Connection,
+    writes: &[Arc<Write>],
+) -> QueryResult<Vec<WriteOutcome>> {
     connection.begin().await?;
-    match apply_all(connection, writes).await {
-        Ok(results) => {
+    match apply(connection, writes).await {
+        Ok(outcomes) => {
             failpoints::hit(Failpoint::WriterCommit, "");
             connection.commit().await?;
             failpoints::hit(Failpoint::WriterCommitted, "");
-            Ok(results)
+            Ok(outcomes)
         }
         Err(error) => {
-            // When even this fails the pool sees a broken transaction and drops the connection.
+            // If the rollback fails as well, the pool detects the broken transaction and drops the
+            // connection.
             let _ = connection.roll_back().await;
             Err(error)
         }
     }
 }
 
-async fn apply_all(connection: &mut Connection, writes: &[Arc<Write>]) -> QueryResult<Vec<Written>> {
-    let mut results = Vec::with_capacity(writes.len());
-    while let Some(left @ [first, ..]) = writes.get(results.len()..) {
-        let written = match &**first {
-            Write::RaiseEpoch(..) => {
-                results.extend(resume(connection, left).await?);
+async fn apply(connection: &mut Connection, writes: &[Arc<Write>]) -> QueryResult<Vec<WriteOutcome>> {
+    let mut outcomes = Vec::with_capacity(writes.len());
+    while let Some(remaining @ [first, ..]) = writes.get(outcomes.len()..) {
+        let now = Instant::now();
+        let outcome = match &**first {
+            Write::ClaimSession(_) => {
+                outcomes.extend(claim_sessions(connection, remaining).await?);
                 continue;
             }
-            Write::SaveQuestion(..) => {
-                results.extend(ask(connection, left).await?);
+            Write::SaveQuestion(_) => {
+                outcomes.extend(save_questions(connection, remaining).await?);
                 continue;
             }
-            Write::CreateSession(it) => turns::create_session(connection, it).await?,
-            Write::SaveAnswer(it) => turns::save_answer(connection, it).await?,
-            Write::MarkInterrupted(it) => turns::mark_interrupted(connection, it).await?,
-            Write::SaveFeedback(_, until) | Write::ForgetSession(_, until) if Instant::now() > *until => {
-                Written::TooLate
-            }
-            Write::SaveFeedback(it, _) => feedback::save_feedback(connection, it).await?,
-            Write::ChangeOwedCost(it) => pending_costs::change(connection, it).await?,
-            Write::ForgetSession(it, _) => feedback::forget_session(connection, it).await?,
-            Write::Barrier => Written::Done,
+            Write::CreateSession(create) => sessions::create(connection, create).await?,
+            Write::SaveAnswer(answer) => turns::save_answer(connection, answer).await?,
+            Write::MarkInterrupted(mark) => turns::mark_interrupted(connection, mark).await?,
+            Write::SaveFeedback(save) if save.is_expired(now) => WriteOutcome::TimedOut,
+            Write::SaveFeedback(save) => feedback::save(connection, &save.request).await?,
+            Write::UpdatePendingCost(update) => pending_costs::update(connection, update).await?,
+            Write::ForgetSession(forget) if forget.is_expired(now) => WriteOutcome::TimedOut,
+            Write::ForgetSession(forget) => sessions::delete(connection, &forget.request).await?,
+            Write::Barrier => WriteOutcome::Done,
         };
-        results.push(written);
+        outcomes.push(outcome);
     }
-    Ok(results)
+    Ok(outcomes)
 }
 
-/// The resumptions that the writes begin with: after a restart everybody comes back at once.
-async fn resume(connection: &mut Connection, writes: &[Arc<Write>]) -> QueryResult<Vec<Written>> {
-    let them = alike(writes, |write| match write {
-        Write::RaiseEpoch(it, until) => Some((it.session_id, (it, *until))),
+/// Applies the takeovers at the start of `writes` together: after a restart all clients reconnect
+/// at once.
+async fn claim_sessions(
+    connection: &mut Connection,
+    writes: &[Arc<Write>],
+) -> QueryResult<Vec<WriteOutcome>> {
+    let claims: Vec<&WithDeadline<ResumeSession>> = take_same_kind(writes, |write| match write {
+        Write::ClaimSession(claim) => Some((claim.request.session_id, claim)),
         _ => None,
     });
     let now = Instant::now();
-    let in_time = them.iter().filter(|(_, until)| now <= *until).map(|(it, _)| *it).collect::<Vec<_>>();
-    let mut raised = session_epochs::raise_epochs(connection, &in_time).await?.into_iter();
-    let written = them.iter().map(|(_, until)| match now <= *until {
-        true => raised.next().unwrap_or(Written::NotFound),
-        false => Written::TooLate,
+    let in_time: Vec<&ResumeSession> =
+        claims.iter().filter(|claim| !claim.is_expired(now)).map(|claim| &claim.request).collect();
+    let mut claimed = session_epochs::claim(connection, &in_time).await?.into_iter();
+    let outcomes = claims.iter().map(|claim| match claim.is_expired(now) {
+        true => WriteOutcome::TimedOut,
+        false => claimed.next().unwrap_or(WriteOutcome::NotFound),
     });
-    Ok(written.collect())
+    Ok(outcomes.collect())
 }
 
-/// The questions that the writes begin with.
-async fn ask(connection: &mut Connection, writes: &[Arc<Write>]) -> QueryResult<Vec<Written>> {
-    let them = alike(writes, |write| match write {
-        Write::SaveQuestion(it, until) => Some((it.session_id, (it, *until))),
+/// Applies the questions at the start of `writes` together.
+async fn save_questions(
+    connection: &mut Connection,
+    writes: &[Arc<Write>],
+) -> QueryResult<Vec<WriteOutcome>> {
+    let saves: Vec<&WithDeadline<SaveQuestion>> = take_same_kind(writes, |write| match write {
+        Write::SaveQuestion(save) => Some((save.request.session_id, save)),
         _ => None,
     });
     let now = Instant::now();
-    questions::save(connection, them.into_iter().map(|(it, until)| (it, now <= until))).await
+    let to_save = saves
+        .into_iter()
+        .map(|save| QuestionToSave { question: &save.request, may_be_refused: !save.is_expired(now) });
+    questions::save(connection, to_save).await
 }
 
-/// The writes of one kind at the beginning, as far as each is of another session: what they come to does not depend on their order.
-fn alike<'a, T>(writes: &'a [Arc<Write>], of_kind: impl Fn(&'a Write) -> Option<(SessionId, T)>) -> Vec<T> {
+/// Returns the writes of one kind at the start of `writes`, up to the second write of a session.
+/// The result of such writes does not depend on their order.
+fn take_same_kind<'a, T>(
+    writes: &'a [Arc<Write>],
+    select: impl Fn(&'a Write) -> Option<(SessionId, T)>,
+) -> Vec<T> {
     let mut sessions = HashSet::new();
-    let them =
-        writes.iter().map_while(|write| of_kind(write).filter(|(session, _)| sessions.insert(*session)));
-    them.map(|(_, it)| it).collect()
+    let same_kind =
+        writes.iter().map_while(|write| select(write).filter(|(session, _)| sessions.insert(*session)));
+    same_kind.map(|(_, request)| request).collect()
 }

@@ -1,4 +1,4 @@
-//! A change on its way to the database, and the status of the writer.
+//! The queued writes, and the status of the writer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -6,71 +6,92 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use crate::persistence::StorageError;
+use crate::persistence::error::StorageError;
 use crate::persistence::messages::{
-    ChangeOwedCost, CreateSession, ForgetSession, MarkInterrupted, ResumeSession, SaveFeedback, SaveQuestion,
+    CreateSession, ForgetSession, MarkInterrupted, ResumeSession, SaveFeedback, SaveQuestion,
+    UpdatePendingCost,
 };
-use crate::persistence::records::{AnswerRecord, Written};
+use crate::persistence::records::{AnswerRecord, WriteOutcome};
 use crate::telemetry::metrics::Metrics;
 
 /// A change to be committed.
 #[derive(Debug)]
 pub(crate) enum Write {
     CreateSession(CreateSession),
-    /// Not after the time: whoever asked has given up, and the connection that is alive must keep its session.
-    RaiseEpoch(ResumeSession, Instant),
-    /// Until the time a ceiling of the day may refuse it; after that its asker has gone on.
-    SaveQuestion(SaveQuestion, Instant),
-    /// In a box, so that everything else that waits is not as big.
+    /// Not applied after the deadline, because the caller then keeps the session with its old
+    /// epoch.
+    ClaimSession(WithDeadline<ResumeSession>),
+    /// Not refused for its budget after the deadline, because its answer is then being generated
+    /// already.
+    SaveQuestion(WithDeadline<SaveQuestion>),
+    /// Boxed, because it is much larger than the other variants.
     SaveAnswer(Box<AnswerRecord>),
     MarkInterrupted(MarkInterrupted),
-    /// Not after the time, as with [`Self::ForgetSession`].
-    SaveFeedback(SaveFeedback, Instant),
-    ChangeOwedCost(ChangeOwedCost),
-    /// Not after the time: whoever asked was told that it did not happen.
-    ForgetSession(ForgetSession, Instant),
-    /// Changes nothing; is done when everything before it is.
+    /// Not applied after the deadline, because the visitor was told that it failed.
+    SaveFeedback(WithDeadline<SaveFeedback>),
+    UpdatePendingCost(UpdatePendingCost),
+    /// Not applied after the deadline, because the visitor was told that it failed.
+    ForgetSession(WithDeadline<ForgetSession>),
+    /// Changes nothing; completes when all earlier writes are committed.
     Barrier,
 }
 
-/// A change and who wants to know of it. An asker that has gone does not stop the change.
-pub(crate) struct Job {
-    pub(crate) write: Write,
-    pub(crate) reply: oneshot::Sender<Result<Written, StorageError>>,
+/// A request whose caller waits until a deadline.
+#[derive(Debug)]
+pub(crate) struct WithDeadline<T> {
+    pub(crate) request: T,
+    pub(crate) deadline: Instant,
 }
 
-/// How the writing goes; shared with the actor.
+impl<T> WithDeadline<T> {
+    pub(crate) fn new(request: T, timeout: Duration) -> Self {
+        Self { request, deadline: Instant::now() + timeout }
+    }
+
+    pub(crate) fn is_expired(&self, now: Instant) -> bool {
+        now > self.deadline
+    }
+}
+
+/// A write and the channel for its result. A caller that has gone does not cancel the write.
+pub(crate) struct WriteJob {
+    pub(crate) write: Write,
+    pub(crate) reply: oneshot::Sender<Result<WriteOutcome, StorageError>>,
+}
+
+/// The status of the writer, shared with the actor.
 #[derive(Debug, Default)]
-pub(crate) struct WriterCondition {
-    /// The last try failed because the database was away.
-    pub(crate) away: AtomicBool,
-    /// Transactions committed.
-    pub(crate) groups: AtomicU64,
-    /// Writes committed.
+pub(crate) struct WriterStatus {
+    /// The most recent attempt failed because the database was unavailable.
+    pub(crate) database_unavailable: AtomicBool,
+    /// The number of committed transactions.
+    pub(crate) batches: AtomicU64,
+    /// The number of committed writes.
     pub(crate) writes: AtomicU64,
 }
 
-/// Whom the writer tells how it goes.
-pub(crate) struct Observed {
-    pub(crate) condition: Arc<WriterCondition>,
+/// Publishes the status and the metrics of the writer.
+pub(crate) struct WriterMetrics {
+    pub(crate) status: Arc<WriterStatus>,
     pub(crate) metrics: Arc<Metrics>,
 }
 
-impl Observed {
-    /// Notes whether the database is away; says whether it was.
-    pub(crate) fn set_away(&self, away: bool) -> bool {
-        self.metrics.store.away.set(away.into());
-        self.condition.away.swap(away, Ordering::Relaxed)
+impl WriterMetrics {
+    /// Records whether the database is unavailable, and returns whether it was before.
+    pub(crate) fn set_unavailable(&self, unavailable: bool) -> bool {
+        self.metrics.store.unavailable.set(unavailable.into());
+        self.status.database_unavailable.swap(unavailable, Ordering::Relaxed)
     }
 
-    pub(crate) fn committed(&self, writes: usize, took: Duration) {
+    /// Records a committed batch. `duration` includes the retries.
+    pub(crate) fn record_commit(&self, writes: usize, duration: Duration) {
         let count = u32::try_from(writes).unwrap_or(u32::MAX);
-        self.condition.groups.fetch_add(1, Ordering::Relaxed);
-        self.condition.writes.fetch_add(count.into(), Ordering::Relaxed);
+        self.status.batches.fetch_add(1, Ordering::Relaxed);
+        self.status.writes.fetch_add(count.into(), Ordering::Relaxed);
         let store = &self.metrics.store;
         store.commits.inc();
         store.writes.inc_by(count.into());
-        store.commit_writes.observe(count.into());
-        store.commit_duration_seconds.observe(took.as_secs_f64());
+        store.commit_batch_size.observe(count.into());
+        store.commit_duration_seconds.observe(duration.as_secs_f64());
     }
 }

@@ -1,8 +1,10 @@
-//! Group commit: everything that waits is written in one transaction, so the disk is waited for once.
+//! Batch commits: all queued writes are committed in one transaction, so that they share one disk
+//! sync.
 //!
-//! Writes are committed in the order they were taken. While the database is away the group in hand waits and is tried
-//! again, later writes wait behind it in the bounded buffer. A write that the database will never take is told so
-//! alone: its group is written again one by one, and it is the one that is dropped, when [`suspicion`](super::suspicion) is sure.
+//! Writes are committed in the order in which they were queued. While the database is unavailable
+//! the current batch is retried, and later writes wait in the bounded queue. If the database
+//! rejects a batch, its writes are retried individually, and only the rejected write is dropped,
+//! once the [`poison_detector`] blames it.
 
 mod batch;
 pub(crate) mod job;
@@ -15,145 +17,162 @@ use std::time::{Duration, Instant};
 use slog::{Logger, error, info, warn};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::persistence::StorageError;
+use crate::domain::error_chain::ErrorChain;
 use crate::persistence::db::pool::{Connection, Pool};
-use crate::persistence::records::Written;
-use crate::persistence::writer::job::{Job, Observed, Write};
-use crate::persistence::writer::poison_detector::{Suspicion, Verdict};
+use crate::persistence::error::{Cause, StorageError};
+use crate::persistence::records::WriteOutcome;
+use crate::persistence::writer::job::{Write, WriteJob, WriterMetrics};
+use crate::persistence::writer::poison_detector::{Decision, PoisonDetector};
 use crate::system::failpoints;
 use crate::system::failpoints::Failpoint;
 
-/// Writes that may wait for the database.
-pub(crate) const BUFFER_CAPACITY: usize = 4096;
+/// The capacity of the queue.
+pub(crate) const QUEUE_CAPACITY: usize = 4096;
 
-/// Most writes in one transaction: beyond this the wait for the disk is no longer what counts.
-const MAX_GROUP: usize = 512;
+/// The maximum number of writes in one transaction. Beyond it the disk sync no longer dominates.
+const MAX_BATCH: usize = 512;
 
-/// The first and the longest pause between two tries when the database is away.
-const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3));
+/// The first pause between two attempts; each further one is twice as long.
+const MIN_RETRY_PAUSE: Duration = Duration::from_millis(100);
 
-/// Panics over a group that make it the data's own fault.
-const MOST_PANICS: u32 = 3;
+/// The longest pause between two attempts.
+const MAX_RETRY_PAUSE: Duration = Duration::from_secs(3);
 
-type Asker = oneshot::Sender<Result<Written, StorageError>>;
+/// The number of panics after which the data of a batch is blamed.
+const MAX_PANICS: u32 = 3;
 
-/// Takes writes out of the buffer and commits them. What it has in hand outlives a panic.
+type ReplySender = oneshot::Sender<Result<WriteOutcome, StorageError>>;
+
+/// Takes writes from the queue and commits them. The current batch survives a panic of the task.
 pub(crate) struct Writer {
     pool: Pool,
-    jobs: mpsc::Receiver<Job>,
-    observed: Observed,
+    jobs: mpsc::Receiver<WriteJob>,
+    metrics: WriterMetrics,
     log: Logger,
-    /// The group that is being committed.
+    /// The current batch.
     writes: Arc<[Arc<Write>]>,
-    /// Who waits for its last so many writes; nobody between groups.
-    askers: std::vec::IntoIter<Asker>,
-    /// The group was refused as a whole: its writes are committed one by one.
-    parted: bool,
+    /// The callers of those writes at the end of the batch that have no result yet; empty between
+    /// batches.
+    callers: std::vec::IntoIter<ReplySender>,
+    /// The batch was rejected as a whole, so its writes are committed individually.
+    is_split: bool,
 }
 
 impl Writer {
-    pub(crate) fn new(pool: Pool, jobs: mpsc::Receiver<Job>, observed: Observed, log: Logger) -> Self {
-        let nobody = Vec::new().into_iter();
-        Self { pool, jobs, observed, log, writes: Arc::new([]), askers: nobody, parted: false }
+    pub(crate) fn new(
+        pool: Pool,
+        jobs: mpsc::Receiver<WriteJob>,
+        metrics: WriterMetrics,
+        log: Logger,
+    ) -> Self {
+        let callers = Vec::new().into_iter();
+        Self { pool, jobs, metrics, log, writes: Arc::new([]), callers, is_split: false }
     }
 
-    /// Commits until the sender of jobs is gone. Begun again, it commits first what it had in hand: whether it was
-    /// committed before, nobody knows, and writing it twice does no harm.
+    /// Commits writes until the sender of the queue is dropped. After a restart the current batch
+    /// is committed again: it is unknown whether it was committed before, and all writes are
+    /// idempotent.
     pub(crate) async fn run(&mut self) {
-        let mut waiting = Vec::with_capacity(MAX_GROUP);
+        let mut received = Vec::with_capacity(MAX_BATCH);
         loop {
-            if self.askers.len() == 0 {
-                if self.jobs.recv_many(&mut waiting, MAX_GROUP).await == 0 {
+            if self.callers.len() == 0 {
+                if self.jobs.recv_many(&mut received, MAX_BATCH).await == 0 {
                     return;
                 }
-                let (writes, askers): (Vec<_>, Vec<_>) =
-                    waiting.drain(..).map(|job| (Arc::new(job.write), job.reply)).unzip();
-                (self.writes, self.askers, self.parted) = (writes.into(), askers.into_iter(), false);
+                let (writes, callers): (Vec<_>, Vec<_>) =
+                    received.drain(..).map(|job| (Arc::new(job.write), job.reply)).unzip();
+                (self.writes, self.callers, self.is_split) = (writes.into(), callers.into_iter(), false);
             }
             failpoints::hit(Failpoint::WriterBatch, "");
             failpoints::pause(Failpoint::WriterBatch).await;
-            let told = self.writes.len() - self.askers.len();
-            let writes = match self.writes.get(told) {
-                Some(next) if self.parted => [Arc::clone(next)].into(),
-                _ => Arc::clone(&self.writes),
-            };
-            let alone = writes.len() == 1;
-            match commit_when_available(&self.pool, writes, &self.observed, &self.log).await {
-                Ok(results) => results.into_iter().for_each(|written| self.reply(Ok(written))),
-                Err(error) if alone => {
-                    error!(self.log, "a write was refused and is lost"; "cause" => %error);
-                    self.reply(Err(error));
-                }
-                Err(error) => {
-                    warn!(self.log, "a group of writes was refused, trying one by one"; "size" => self.writes.len(), "cause" => %error);
-                    self.parted = true;
-                }
-            }
-            if self.askers.len() == 0 {
+            self.commit_next().await;
+            if self.callers.len() == 0 {
                 self.writes = Arc::new([]);
             }
         }
     }
 
-    /// Tells the next asker.
-    fn reply(&mut self, result: Result<Written, StorageError>) {
-        // One that lost its patience is not there any more.
-        if let Some(asker) = self.askers.next() {
-            let _ = asker.send(result);
+    /// Commits the current batch or, if it is split, its next write.
+    async fn commit_next(&mut self) {
+        let completed = self.writes.len() - self.callers.len();
+        let writes = match self.writes.get(completed) {
+            Some(next) if self.is_split => [Arc::clone(next)].into(),
+            _ => Arc::clone(&self.writes),
+        };
+        let is_individual = writes.len() == 1;
+        match commit_with_retries(&self.pool, writes, &self.metrics, &self.log).await {
+            Ok(outcomes) => outcomes.into_iter().for_each(|outcome| self.reply(Ok(outcome))),
+            Err(error) if is_individual => {
+                error!(self.log, "write rejected permanently, dropped"; "cause" => %ErrorChain(&error));
+                self.reply(Err(error));
+            }
+            Err(error) => {
+                warn!(self.log, "write batch failed, retrying writes individually";
+                    "size" => self.writes.len(), "cause" => %ErrorChain(&error));
+                self.is_split = true;
+            }
+        }
+    }
+
+    /// Sends a result to the next caller, which may have stopped waiting.
+    fn reply(&mut self, result: Result<WriteOutcome, StorageError>) {
+        if let Some(caller) = self.callers.next() {
+            let _ = caller.send(result);
         }
     }
 }
 
-/// One transaction, tried again until the database is there. An error is the data's own.
-async fn commit_when_available(
+/// Commits writes in one transaction, and retries until the database is available. An error is
+/// caused by the data.
+async fn commit_with_retries(
     pool: &Pool,
     writes: Arc<[Arc<Write>]>,
-    observed: &Observed,
+    metrics: &WriterMetrics,
     log: &Logger,
-) -> Result<Vec<Written>, StorageError> {
-    let (mut pause, longest) = RETRY_PAUSES;
-    let (mut suspicion, mut panics) = (Suspicion::default(), 0);
-    let begun = Instant::now();
+) -> Result<Vec<WriteOutcome>, StorageError> {
+    let (mut detector, mut panics, mut pause) = (PoisonDetector::default(), 0, MIN_RETRY_PAUSE);
+    let started = Instant::now();
     loop {
-        let them = Arc::clone(&writes);
+        let batch = Arc::clone(&writes);
         let result =
-            pool.run(async move |connection: &mut Connection| batch::commit(connection, &them).await).await;
-        let away = match result {
-            Ok(results) => {
-                if observed.set_away(false) {
-                    info!(log, "the database is back");
+            pool.run(async move |connection: &mut Connection| batch::commit(connection, &batch).await).await;
+        let outage: Option<Cause> = match result {
+            Ok(outcomes) => {
+                if metrics.set_unavailable(false) {
+                    info!(log, "database available again");
                 }
-                observed.committed(writes.len(), begun.elapsed());
-                return Ok(results);
+                metrics.record_commit(writes.len(), started.elapsed());
+                return Ok(outcomes);
             }
             Err(StorageError::Unavailable(cause)) => {
-                suspicion.acquit();
+                detector.reset();
                 Some(cause)
             }
-            // Our own code may dislike the data, or something else that passes. Its own line is in the log.
+            // The cause is the data or a transient condition. The panic itself is in the log
+            // already.
             Err(error @ StorageError::Panicked(_)) => {
                 panics += 1;
-                if panics >= MOST_PANICS {
+                if panics >= MAX_PANICS {
                     return Err(error);
                 }
                 None
             }
-            Err(StorageError::Unclear(cause)) => {
-                let takes_others = pool.run(write_probe::write_in_vain).await.is_ok();
-                match suspicion.failed(Instant::now(), writes.len(), takes_others) {
-                    Verdict::TryAgain => None,
-                    Verdict::Wait => Some(cause),
-                    Verdict::Blame => return Err(StorageError::Rejected(cause)),
+            Err(StorageError::Ambiguous(cause)) => {
+                let accepts_others = pool.run(write_probe::probe_write).await.is_ok();
+                match detector.record_failure(Instant::now(), writes.len(), accepts_others) {
+                    Decision::Retry => None,
+                    Decision::Wait => Some(cause),
+                    Decision::Reject => return Err(StorageError::Rejected(cause)),
                 }
             }
             Err(error) => return Err(error),
         };
-        if let Some(cause) = away
-            && !observed.set_away(true)
+        if let Some(cause) = outage
+            && !metrics.set_unavailable(true)
         {
-            warn!(log, "the database is away; writes wait"; "cause" => cause);
+            warn!(log, "database unavailable, buffering writes"; "cause" => %ErrorChain(&cause));
         }
         tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(longest);
+        pause = (pause * 2).min(MAX_RETRY_PAUSE);
     }
 }

@@ -1,55 +1,56 @@
-//! Whether a failure that does not say whose fault it is may be blamed on the data. A plain value.
+//! Decides whether an ambiguous failure is blamed on the data of a write.
 //!
-//! What the data cannot be mended of, databases say in so many words: a constraint is violated. Everything else is most likely the
-//! database's own trouble, which passes, and a write that is given up is lost. So it is given up only when the database has, for
-//! long enough, taken everything but that one write.
+//! A permanent data error is reported explicitly, as a constraint violation. Everything else is
+//! treated as transient, because a write that is rejected is lost. A write is therefore rejected
+//! only after the database has accepted everything but that write for long enough.
 
 use std::time::{Duration, Instant};
 
-/// Failures of a group after which its writes are tried one by one.
-const TRIES_TOGETHER: u32 = 3;
+/// The number of failures after which the writes of a batch are retried individually.
+const BATCH_FAILURES: u32 = 3;
 
-/// How long a write that is tried alone must have failed, with a database that takes others.
-const PROBATION: Duration = Duration::from_secs(60);
+/// How long an individual write must keep failing while the database accepts other writes.
+const MIN_FAILURE_TIME: Duration = Duration::from_secs(60);
 
-/// What is suspected of the writes in hand.
+/// The failures of the current batch.
 #[derive(Debug, Default)]
-pub(crate) struct Suspicion {
-    tries: u32,
-    since: Option<Instant>,
+pub(crate) struct PoisonDetector {
+    failures: u32,
+    first_failure: Option<Instant>,
 }
 
 /// What to do with writes that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// Try them again: it may have passed already.
-    TryAgain,
-    /// Try them again: the database is not well.
+pub(crate) enum Decision {
+    /// Retry; the failure may have passed already.
+    Retry,
+    /// Retry, and report the database as unavailable.
     Wait,
-    /// It is their fault: part them or, if it is one alone, give it up.
-    Blame,
+    /// Reject the writes: split a batch, or drop an individual write.
+    Reject,
 }
 
-impl Suspicion {
-    /// The database was away: what came before says nothing any more.
-    pub(crate) fn acquit(&mut self) {
+impl PoisonDetector {
+    /// Forgets earlier failures, because the database was unavailable.
+    pub(crate) fn reset(&mut self) {
         *self = Self::default();
     }
 
-    /// So many writes failed at `now`, and whether the database took another right after it.
-    pub(crate) fn failed(&mut self, now: Instant, writes: usize, takes_others: bool) -> Verdict {
-        if !takes_others {
-            self.acquit();
-            return Verdict::Wait;
+    /// Records that `writes` writes failed at `now`. `accepts_others` tells whether the database
+    /// accepted another write immediately afterwards.
+    pub(crate) fn record_failure(&mut self, now: Instant, writes: usize, accepts_others: bool) -> Decision {
+        if !accepts_others {
+            self.reset();
+            return Decision::Wait;
         }
-        self.tries += 1;
-        let since = *self.since.get_or_insert(now);
-        if self.tries < TRIES_TOGETHER {
-            Verdict::TryAgain
-        } else if writes > 1 || now.duration_since(since) >= PROBATION {
-            Verdict::Blame
+        self.failures += 1;
+        let first_failure = *self.first_failure.get_or_insert(now);
+        if self.failures < BATCH_FAILURES {
+            Decision::Retry
+        } else if writes > 1 || now.duration_since(first_failure) >= MIN_FAILURE_TIME {
+            Decision::Reject
         } else {
-            Verdict::Wait
+            Decision::Wait
         }
     }
 }
@@ -60,37 +61,39 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// What becomes of writes that fail every second for two minutes, and after how many seconds they are blamed.
-    fn fail(writes: usize, takes_others: impl Fn(u32) -> bool) -> (Vec<Verdict>, Option<usize>) {
-        let (mut suspicion, began) = (Suspicion::default(), Instant::now());
-        let verdict = |second| suspicion.failed(began + SECOND * second, writes, takes_others(second));
-        let verdicts: Vec<Verdict> = (0..120).map(verdict).collect();
-        let blamed = verdicts.iter().position(|verdict| *verdict == Verdict::Blame);
-        (verdicts, blamed)
+    /// Returns the decisions on writes that fail every second for two minutes, and the number of
+    /// the first rejection.
+    fn fail(writes: usize, accepts_others: impl Fn(u32) -> bool) -> (Vec<Decision>, Option<usize>) {
+        let (mut detector, start) = (PoisonDetector::default(), Instant::now());
+        let decide =
+            |second| detector.record_failure(start + SECOND * second, writes, accepts_others(second));
+        let decisions: Vec<Decision> = (0..120).map(decide).collect();
+        let rejected = decisions.iter().position(|decision| *decision == Decision::Reject);
+        (decisions, rejected)
     }
 
     #[test]
-    fn a_group_is_parted_soon_and_a_write_alone_given_up_late() {
-        let (verdicts, blamed) = fail(2, |_| true);
-        assert_eq!((verdicts[..2].to_vec(), blamed), (vec![Verdict::TryAgain; 2], Some(2)));
-        let (verdicts, blamed) = fail(1, |_| true);
-        assert_eq!((verdicts[1], verdicts[2], blamed), (Verdict::TryAgain, Verdict::Wait, Some(60)));
+    fn batch_is_split_soon_and_individual_write_is_rejected_late() {
+        let (decisions, rejected) = fail(2, |_| true);
+        assert_eq!((decisions[..2].to_vec(), rejected), (vec![Decision::Retry; 2], Some(2)));
+        let (decisions, rejected) = fail(1, |_| true);
+        assert_eq!((decisions[1], decisions[2], rejected), (Decision::Retry, Decision::Wait, Some(60)));
     }
 
     #[test]
-    fn a_database_that_takes_nothing_at_times_blames_nobody() {
-        let (verdicts, blamed) = fail(1, |second| second % 50 != 0);
-        assert_eq!((verdicts[0], blamed), (Verdict::Wait, None));
+    fn nothing_is_rejected_while_other_writes_fail_as_well() {
+        let (decisions, rejected) = fail(1, |second| second % 50 != 0);
+        assert_eq!((decisions[0], rejected), (Decision::Wait, None));
     }
 
     #[test]
-    fn a_minute_in_which_the_database_was_away_does_not_count() {
-        let (mut suspicion, began) = (Suspicion::default(), Instant::now());
-        let mut verdict = |second| suspicion.failed(began + SECOND * second, 1, true);
-        assert_eq!([0, 1, 2].map(&mut verdict), [Verdict::TryAgain, Verdict::TryAgain, Verdict::Wait]);
-        suspicion.acquit();
-        let mut verdict = |second| suspicion.failed(began + SECOND * second, 1, true);
-        assert_eq!([90, 91, 92].map(&mut verdict), [Verdict::TryAgain, Verdict::TryAgain, Verdict::Wait]);
-        assert_eq!([149, 150].map(verdict), [Verdict::Wait, Verdict::Blame]);
+    fn time_before_an_outage_does_not_count() {
+        let (mut detector, start) = (PoisonDetector::default(), Instant::now());
+        let mut decide = |second| detector.record_failure(start + SECOND * second, 1, true);
+        assert_eq!([0, 1, 2].map(&mut decide), [Decision::Retry, Decision::Retry, Decision::Wait]);
+        detector.reset();
+        let mut decide = |second| detector.record_failure(start + SECOND * second, 1, true);
+        assert_eq!([90, 91, 92].map(&mut decide), [Decision::Retry, Decision::Retry, Decision::Wait]);
+        assert_eq!([149, 150].map(decide), [Decision::Wait, Decision::Reject]);
     }
 }

@@ -39,7 +39,7 @@ impl<S> CatchPanic<S> {
 
     fn error_frame(&self) -> ServerFrame {
         let code = ErrorCode::InternalError;
-        self.context.metrics.session.error(code);
+        self.context.metrics.session.count_error(code);
         ServerFrame::Error(Box::new(ErrorFrame::new(code, Arc::clone(&self.request_id))))
     }
 }

@@ -141,7 +141,7 @@ impl Watchdog {
             ticks.tick().await;
             let aborted = self.abort_stalled();
             if aborted > 0 {
-                metrics.session.slow_readers.inc_by(u64::try_from(aborted).unwrap_or(0));
+                metrics.session.slow_consumer_closes.inc_by(u64::try_from(aborted).unwrap_or(0));
                 info!(log, "closed slow connections"; "count" => aborted);
             }
         }

@@ -4,7 +4,7 @@ use crate::domain::error_code::ErrorCode;
 use crate::domain::turn::TurnStatus;
 use crate::llm::messages::FindGeneration;
 use crate::llm::stream::generation::Generation;
-use crate::persistence::PATIENCE;
+use crate::persistence::STORE_TIMEOUT;
 use crate::persistence::messages::FindTurn;
 use crate::persistence::records::{StoredTurn, TurnKey};
 use crate::protocol::server::ServerFrame;
@@ -25,7 +25,7 @@ impl SessionActor {
     ) {
         let (Some(session), Some(id)) = (&self.session, request.client_id.clone()) else { return };
         let find = FindTurn { session_id: session.id(), key: TurnKey::Client(id) };
-        let found = self.context.actors.find_turn.ask(find, PATIENCE);
+        let found = self.context.actors.find_turn.ask(find, STORE_TIMEOUT);
         self.wait_for_store(found, ctx, move |actor, found, ctx| match found {
             Ok(None) => if_not_stored(actor, request, ctx),
             Ok(Some(turn)) if !request.matches(&turn.question.content, turn.regenerates) => {
@@ -46,7 +46,7 @@ impl SessionActor {
     fn replay_turn(&mut self, turn: StoredTurn, ctx: &mut SocketContext) {
         let Some(session) = &self.session else { return };
         let find = FindGeneration { session_id: session.id(), turn_id: turn.turn_id };
-        let found = self.context.actors.find_generation.ask(find, PATIENCE);
+        let found = self.context.actors.find_generation.ask(find, STORE_TIMEOUT);
         self.wait_for(found, ctx, move |actor, found, ctx| {
             let accepted = ServerFrame::Accepted {
                 id: turn.client_id.clone(),

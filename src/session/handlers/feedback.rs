@@ -6,7 +6,7 @@ use crate::domain::ids::TurnId;
 use crate::domain::turn::Rating;
 use crate::input_filter::sanitize;
 use crate::persistence::messages::SaveFeedback;
-use crate::persistence::{PATIENCE, StorageError};
+use crate::persistence::{STORE_TIMEOUT, StorageError};
 use crate::protocol::MAX_COMMENT_CHARS;
 use crate::protocol::server::ServerFrame;
 use crate::session::SessionActor;
@@ -41,7 +41,7 @@ impl SessionActor {
         }
         let (session_id, epoch) = (session.id(), session.epoch());
         let save = SaveFeedback { session_id, epoch, turn_id, rating, comment, at: Timestamp::now() };
-        let saved = self.context.actors.save_feedback.ask(save, PATIENCE);
+        let saved = self.context.actors.save_feedback.ask(save, STORE_TIMEOUT);
         self.wait_for_store(saved, ctx, move |actor, saved, ctx| match saved {
             Ok(()) => actor.send(&ServerFrame::FeedbackSaved { turn_id, rating, id }, ctx),
             Err(StoreRequestError::Failed(StorageError::Gone)) => {

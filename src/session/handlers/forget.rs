@@ -4,7 +4,7 @@ use slog::info;
 
 use crate::domain::error_code::ErrorCode;
 use crate::persistence::messages::ForgetSession;
-use crate::persistence::{PATIENCE, StorageError};
+use crate::persistence::{STORE_TIMEOUT, StorageError};
 use crate::protocol::close_codes::CloseReason;
 use crate::protocol::server::ServerFrame;
 use crate::session::SessionActor;
@@ -33,7 +33,7 @@ impl SessionActor {
     pub(crate) fn delete_conversation(&mut self, ctx: &mut SocketContext) {
         let Some(session) = &self.session else { return };
         let forget = ForgetSession { session_id: session.id(), epoch: session.epoch() };
-        let deleted = self.context.actors.forget_session.ask(forget, PATIENCE);
+        let deleted = self.context.actors.forget_session.ask(forget, STORE_TIMEOUT);
         self.wait_for_store(deleted, ctx, |actor, deleted, ctx| match deleted {
             // It is gone if the owner has deleted it, or if an earlier attempt succeeded unnoticed.
             Ok(()) | Err(StoreRequestError::Failed(StorageError::Gone)) => {

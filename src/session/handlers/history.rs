@@ -7,7 +7,7 @@ use actix::{ActorFutureExt, AsyncContext, WrapFuture};
 use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::TurnId;
 use crate::domain::turn::{Role, TurnStatus};
-use crate::persistence::PATIENCE;
+use crate::persistence::STORE_TIMEOUT;
 use crate::persistence::messages::LoadHistory;
 use crate::persistence::records::{StoredMessage, StoredTurn, TranscriptPage};
 use crate::protocol::MAX_HISTORY_LIMIT;
@@ -40,13 +40,13 @@ impl SessionActor {
     }
 
     fn read_history(&mut self, load: LoadHistory, attempt: ReadAttempt, ctx: &mut SocketContext) {
-        let page = self.context.actors.load_history.ask(load, PATIENCE);
+        let page = self.context.actors.load_history.ask(load, STORE_TIMEOUT);
         ctx.spawn(page.into_actor(self).map(move |page, actor, ctx| {
             match flatten_reply(page) {
                 Ok(page) if attempt == ReadAttempt::First && actor.is_outdated(&page) => {
                     return actor.read_history(load, ReadAttempt::Second, ctx);
                 }
-                Ok(TranscriptPage { turns, more }) => {
+                Ok(TranscriptPage { turns, has_more: more }) => {
                     let messages = turns.iter().flat_map(transcript_messages).collect();
                     actor.send(&ServerFrame::History { messages, more }, ctx);
                 }

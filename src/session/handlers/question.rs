@@ -7,8 +7,8 @@ use slog::info;
 use crate::domain::clock::Timestamp;
 use crate::domain::error_code::ErrorCode;
 use crate::llm::messages::AskModel;
-use crate::persistence::PATIENCE;
-use crate::persistence::messages::LoadSpending;
+use crate::persistence::STORE_TIMEOUT;
+use crate::persistence::messages::LoadBudgetUsage;
 use crate::protocol::server::ServerFrame;
 use crate::session::SessionActor;
 use crate::session::connection::socket;
@@ -56,7 +56,10 @@ impl SessionActor {
                 assessment.categories.iter().map(|category| category.as_str()).collect();
             info!(self.log.connection(), "possible prompt injection";
                 "score" => assessment.score, "categories" => categories.join(","));
-            self.context.metrics.limits.suspicious(&assessment.categories);
+            self.context
+                .metrics
+                .limits
+                .count_suspicious(assessment.categories.iter().map(|category| category.as_str()));
         })
     }
 
@@ -91,17 +94,17 @@ impl SessionActor {
         let Some(budget) = self.context.router.spending() else {
             return self.submit_to_model(request, ctx);
         };
-        let payer = budget.asker(session.id(), self.address_guard.address());
-        let missing = budget.unknown(Timestamp::now(), payer);
+        let payer = budget.payer(session.id(), self.address_guard.address());
+        let missing = budget.missing_accounts(Timestamp::now(), payer);
         if missing.is_empty() {
             return self.submit_to_model(request, ctx);
         }
         let budget = Arc::clone(budget);
-        let load = LoadSpending { accounts: missing };
-        let loaded = self.context.actors.load_budget_usage.ask(load, PATIENCE);
+        let load = LoadBudgetUsage { accounts: missing };
+        let loaded = self.context.actors.load_budget_usage.ask(load, STORE_TIMEOUT);
         self.wait_for_store(loaded, ctx, move |actor, loaded, ctx| match loaded {
             Ok(usage) => {
-                usage.into_iter().for_each(|(account, amount)| budget.learn(account, amount));
+                usage.into_iter().for_each(|(account, amount)| budget.insert_loaded(account, amount));
                 actor.submit_to_model(request, ctx);
             }
             Err(error) => actor.refuse_store_error(&error, request.client_id, ctx),
@@ -142,7 +145,7 @@ impl SessionActor {
             regenerates,
             log,
         };
-        let reply = self.context.actors.generate_answer.ask(ask, PATIENCE);
+        let reply = self.context.actors.generate_answer.ask(ask, STORE_TIMEOUT);
         self.wait_for(reply, ctx, move |actor, reply, ctx| {
             let refusal = match reply {
                 Ok(Ok(generation)) => {

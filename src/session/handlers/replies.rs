@@ -138,7 +138,7 @@ impl SessionActor {
         id: Option<String>,
         turn_id: Option<TurnId>,
     ) -> ServerFrame {
-        self.context.metrics.session.error(refusal.code);
+        self.context.metrics.session.count_error(refusal.code);
         ServerFrame::Error(Box::new(ErrorFrame {
             code: refusal.code,
             message: refusal.message().to_owned(),

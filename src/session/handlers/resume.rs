@@ -8,7 +8,7 @@ use crate::domain::ids::{SessionId, TokenHash};
 use crate::domain::turn::{Role, TurnStatus};
 use crate::llm::messages::{FindGeneration, FollowElsewhere};
 use crate::llm::stream::generation::{Generation, Place};
-use crate::persistence::PATIENCE;
+use crate::persistence::STORE_TIMEOUT;
 use crate::persistence::messages::{MarkInterrupted, ResumeSession, Resumption};
 use crate::persistence::records::{StoredSession, StoredTurn};
 use crate::protocol::client::Cursor;
@@ -49,7 +49,7 @@ impl SessionActor {
             at: request.received_at,
             ttl: self.context.times.ttl,
         };
-        let resumed = self.context.actors.resume_session.ask(resume, PATIENCE);
+        let resumed = self.context.actors.resume_session.ask(resume, STORE_TIMEOUT);
         self.wait_for_store(resumed, ctx, move |actor, resumed, ctx| match resumed {
             Ok(Resumption::Resumed(stored)) => actor.find_local_answer(request, stored, ctx),
             Ok(Resumption::NotFound) => actor.refuse_code(ErrorCode::SessionNotFound, None, ctx),
@@ -64,7 +64,7 @@ impl SessionActor {
             return self.complete_resume(request, &stored, None, ctx);
         };
         let find = FindGeneration { session_id: request.session_id, turn_id: newest };
-        let found = self.context.actors.find_generation.ask(find, PATIENCE);
+        let found = self.context.actors.find_generation.ask(find, STORE_TIMEOUT);
         self.wait_for(found, ctx, move |actor, found, ctx| match found {
             // A refused question has no answer here, whatever the store has.
             Ok(generation) if generation.as_ref().is_none_or(|generation| generation.is_refused()) => {
@@ -83,12 +83,12 @@ impl SessionActor {
             return self.complete_resume(request, &stored, None, ctx);
         };
         let answered_by = newest.answered_by.as_deref();
-        if answered_by.is_none_or(|name| self.context.instance_id.knows_to_be_gone(name)) {
+        if answered_by.is_none_or(|name| self.context.instance_id.is_dead(name)) {
             return self.mark_interrupted(request, stored, ctx);
         }
         let log = self.log.for_turn(newest.turn_id);
         let follow = FollowElsewhere { session_id: request.session_id, turn: newest.clone(), log };
-        let followed = self.context.actors.follow_remote_turn.ask(follow, PATIENCE);
+        let followed = self.context.actors.follow_remote_turn.ask(follow, STORE_TIMEOUT);
         self.wait_for(followed, ctx, move |actor, followed, ctx| match followed {
             Ok(generation) => actor.complete_resume(request, &stored, Some(generation), ctx),
             Err(error) => actor.refuse(&actor.llm_refusal(error), None, ctx),
@@ -108,9 +108,9 @@ impl SessionActor {
         let mark = MarkInterrupted {
             turn_id: newest.turn_id,
             at: request.received_at,
-            last_sign: newest.last_sign(),
+            last_heartbeat: newest.last_heartbeat(),
         };
-        let marked = self.context.actors.mark_interrupted.ask(mark, PATIENCE);
+        let marked = self.context.actors.mark_interrupted.ask(mark, STORE_TIMEOUT);
         // If the write fails, the next resume repeats it.
         self.wait_for(marked, ctx, move |actor, _, ctx| {
             actor.complete_resume(request, &stored, None, ctx);
@@ -148,7 +148,7 @@ impl SessionActor {
         frame.resumed = true;
         frame.recovered = position.is_some();
         frame.history = transcript_without(stored, live.as_deref());
-        frame.more = stored.more;
+        frame.more = stored.has_more;
         self.send(&ServerFrame::Session(Box::new(frame)), ctx);
         if let Some(generation) = live {
             let missed = match position {

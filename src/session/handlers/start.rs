@@ -8,7 +8,7 @@ use slog::{error, info};
 use crate::domain::clock::Timestamp;
 use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::{ResumeToken, SessionId};
-use crate::persistence::PATIENCE;
+use crate::persistence::STORE_TIMEOUT;
 use crate::persistence::messages::CreateSession;
 use crate::protocol::MAX_QUESTION_CHARS;
 use crate::protocol::server::{Limits, ServerFrame, SessionFrame};
@@ -47,7 +47,7 @@ impl SessionActor {
         };
         let session = NewSession { id: SessionId::generate(), token, created_at: now };
         let create = CreateSession { session_id: session.id, token_hash: session.token.hash(), at: now };
-        let created = self.context.actors.create_session.ask(create, PATIENCE);
+        let created = self.context.actors.create_session.ask(create, STORE_TIMEOUT);
         self.wait_for_store(created, ctx, move |actor, created, ctx| match created {
             // A slow store does not delay the visitor: the write waits in its buffer.
             Ok(()) | Err(StoreRequestError::Timeout) => actor.complete_start(&session, question, ctx),

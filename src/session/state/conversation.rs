@@ -102,7 +102,8 @@ impl Conversation {
     /// Returns the conversation of a new session.
     #[must_use]
     pub fn new(limits: SessionLimits, system_tokens: u32, validator: &QuestionValidator) -> Self {
-        let empty = StoredSession { epoch: 0, turns: Vec::new(), more: false, asked: Vec::new() };
+        let empty =
+            StoredSession { epoch: 0, turns: Vec::new(), has_more: false, recent_questions: Vec::new() };
         Self::from_stored(limits, system_tokens, &empty, validator)
     }
 
@@ -122,11 +123,11 @@ impl Conversation {
             epoch: stored.epoch,
             history: stored_history(turns, budget.window(), validator),
             budget,
-            questions: SlidingWindow::from_events(&rate_limit, stored.asked.iter().copied()),
+            questions: SlidingWindow::from_events(&rate_limit, stored.recent_questions.iter().copied()),
             rate_limit,
             open_turn: None,
             client_ids: client_ids.collect(),
-            has_older_ids: stored.more,
+            has_older_ids: stored.has_more,
             last_question: turns.last().map(|turn| (turn.turn_id, Arc::clone(&turn.question.content))),
             context_pruned: false,
         }

@@ -1,86 +1,64 @@
-//! What the day has cost, in a scrape.
+//! Metrics of the token budget.
 
 use std::sync::atomic::AtomicU64;
 
 use prometheus_client::metrics::gauge::Gauge;
+use strum::{IntoStaticStr, VariantArray};
 
 use super::group::{Counters, metrics, zeros};
-use crate::budget::amount::dollars;
-use crate::budget::{Scope, Spending};
-use crate::domain::clock::Timestamp;
+use crate::domain::budget_scope::BudgetScope;
 
 type Dollars = Gauge<f64, AtomicU64>;
 
 metrics! {
-    /// What the day has cost.
+    /// The token budget.
     pub struct BudgetMetrics in "budget" {
-        /// Tokens that ended answers have taken today (UTC), with what earlier processes left in the store.
-        taken_tokens: Gauge = Gauge::default(),
-        /// Tokens that are set aside for answers under way.
-        set_aside_tokens: Gauge = Gauge::default(),
-        /// Tokens that a day may take; 0 for no limit.
+        /// Tokens used by ended answers of the day (UTC), including what the store held when this
+        /// process started.
+        used_tokens: Gauge = Gauge::default(),
+        /// Tokens reserved for answers in progress.
+        reserved_tokens: Gauge = Gauge::default(),
+        /// Daily token limit; 0 if unlimited.
         limit_tokens: Gauge = Gauge::default(),
-        /// What ended answers have cost today (UTC), by the model's server or else by the prices that were set.
-        taken_dollars: Dollars = Dollars::default(),
-        /// What is set aside for answers under way, by the prices that were set.
-        set_aside_dollars: Dollars = Dollars::default(),
-        /// What a day may cost; 0 for no limit.
+        /// Cost in US dollars of the ended answers of the day (UTC), as reported by the model
+        /// server or else by the configured prices.
+        used_dollars: Dollars = Dollars::default(),
+        /// US dollars reserved for answers in progress, by the configured prices.
+        reserved_dollars: Dollars = Dollars::default(),
+        /// Daily cost limit in US dollars; 0 if unlimited.
         limit_dollars: Dollars = Dollars::default(),
-        /// Questions, and second requests for one answer, that found a budget used up, by whose.
-        refusals: Counters<1> = zeros("limit", Scope::ALL.map(Scope::as_str)),
-        /// Requests that were broken off, of which the model's server has still to tell what they cost.
-        owed_costs: Gauge = Gauge::default(),
-        /// Askings for such a cost, by what became of them.
-        cost_lookups: Counters<1> = zeros("outcome", CostLookUp::ALL.map(CostLookUp::as_str)),
+        /// Questions and retries rejected because a budget was exhausted, by the scope of the
+        /// budget.
+        rejections: Counters<1> = zeros("scope", BudgetScope::VARIANTS.iter().map(|scope| scope.as_str())),
+        /// Aborted requests whose cost the model server has not reported yet.
+        pending_costs: Gauge = Gauge::default(),
+        /// Lookups of the cost of aborted requests, by outcome.
+        cost_lookups: Counters<1> = zeros("outcome", CostLookup::VARIANTS.iter().map(|outcome| outcome.into_str())),
     }
 }
 
-/// What became of asking the model's server for the cost of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CostLookUp {
-    /// It was told, and the accounts are corrected.
+/// The outcome of asking the model server for the cost of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case", const_into_str)]
+pub enum CostLookup {
+    /// The server reported the cost, and the accounts were corrected.
     Corrected,
-    /// It is not known there, yet.
-    NotThere,
-    /// The server did not answer, or with something else.
-    Untold,
-    /// It will not be asked for any more.
-    GivenUp,
-}
-
-impl CostLookUp {
-    const ALL: [Self; 4] = [Self::Corrected, Self::NotThere, Self::Untold, Self::GivenUp];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Corrected => "corrected",
-            Self::NotThere => "not_there",
-            Self::Untold => "untold",
-            Self::GivenUp => "given_up",
-        }
-    }
+    /// The server does not know the request, or not yet.
+    NotFound,
+    /// The server did not respond, or with an invalid response.
+    Failed,
+    /// The last attempt failed; the estimate stays.
+    Abandoned,
 }
 
 impl BudgetMetrics {
-    /// Counts a refusal.
-    pub fn refused(&self, scope: Scope) {
-        self.refusals.get_or_create(&[("limit", scope.as_str())]).inc();
+    /// Counts a rejection.
+    pub fn count_rejection(&self, scope: BudgetScope) {
+        self.rejections.get_or_create(&[("scope", scope.as_str())]).inc();
     }
 
-    /// Counts what became of looking a cost up.
-    pub fn looked_up(&self, outcome: CostLookUp) {
-        self.cost_lookups.get_or_create(&[("outcome", outcome.as_str())]).inc();
-    }
-
-    /// Writes down how the day's account stands.
-    pub fn stands(&self, spending: &Spending, now: Timestamp) {
-        let count = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
-        let (taken, set_aside) = spending.standing(now);
-        self.taken_tokens.set(count(taken.tokens));
-        self.set_aside_tokens.set(count(set_aside.tokens));
-        self.limit_tokens.set(count(spending.budget.day.tokens.unwrap_or(0)));
-        self.taken_dollars.set(dollars(taken.nanodollars));
-        self.set_aside_dollars.set(dollars(set_aside.nanodollars));
-        self.limit_dollars.set(dollars(spending.budget.day.nanodollars.unwrap_or(0)));
+    /// Counts a cost lookup.
+    pub fn count_cost_lookup(&self, outcome: CostLookup) {
+        self.cost_lookups.get_or_create(&[("outcome", outcome.into_str())]).inc();
     }
 }

@@ -1,4 +1,4 @@
-//! Groups of metrics as structs whose doc comments are what a scrape says of them.
+//! Groups of metrics as structs. The doc comment of a field is the HELP text of the metric.
 
 use std::fmt;
 
@@ -9,14 +9,14 @@ use prometheus_client::metrics::family::Family;
 
 use crate::telemetry::histogram::LogHistogram;
 
-/// Labels: names and values that are known when the program is compiled. Never an id.
+/// The labels of a metric: names and values that are known at compile time, never ids.
 pub(super) type Labels<const N: usize> = [(&'static str, &'static str); N];
 
-/// One counter for each combination of labels.
+/// One counter for each combination of label values.
 pub(super) type Counters<const N: usize> = Family<Labels<N>, Counter>;
 
-/// Defines a struct of metrics of one subsystem. A field's doc comment is its HELP, its name that of the metric between
-/// the subsystem and the `_total` that counters end in.
+/// Declares a struct with the metrics of one subsystem. The name of a metric is `resume_chatbot_`,
+/// the subsystem and the name of the field; the encoder appends `_total` to counters.
 macro_rules! metrics {
     (
         $(#[$about:meta])*
@@ -37,12 +37,12 @@ macro_rules! metrics {
         }
 
         impl $group {
-            /// Writes every metric of the group.
+            /// Encodes every metric of the group.
             pub(in $crate::telemetry::metrics) fn encode(
                 &self,
                 encoder: &mut ::prometheus_client::encoding::DescriptorEncoder<'_>,
             ) -> ::std::fmt::Result {
-                $($crate::telemetry::metrics::group::write(
+                $($crate::telemetry::metrics::group::encode_metric(
                     encoder,
                     concat!($subsystem, "_", stringify!($field)),
                     concat!($($help),+),
@@ -55,8 +55,8 @@ macro_rules! metrics {
 }
 pub(super) use metrics;
 
-/// Writes one metric under `resume_chatbot_`.
-pub(super) fn write(
+/// Encodes one metric with the prefix `resume_chatbot_`.
+pub(super) fn encode_metric(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
@@ -66,7 +66,8 @@ pub(super) fn write(
     metric.encode(encoder.encode_descriptor(&name, help.trim(), None, metric.metric_type())?)
 }
 
-/// Counters of one label, all at zero, so that the first of a kind is seen as an increase.
+/// Creates counters with one label, all at zero, so that the first event of a kind is visible as an
+/// increase.
 pub(super) fn zeros(label: &'static str, values: impl IntoIterator<Item = &'static str>) -> Counters<1> {
     let counters = Counters::default();
     for value in values {
@@ -77,8 +78,8 @@ pub(super) fn zeros(label: &'static str, values: impl IntoIterator<Item = &'stat
 
 impl EncodeMetric for LogHistogram {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
-        let it = self.snapshot();
-        encoder.encode_histogram::<Labels<0>>(it.sum, it.count, &it.buckets, None)
+        let snapshot = self.snapshot();
+        encoder.encode_histogram::<Labels<0>>(snapshot.sum, snapshot.count, &snapshot.buckets, None)
     }
 
     fn metric_type(&self) -> MetricType {

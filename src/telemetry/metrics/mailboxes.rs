@@ -1,4 +1,4 @@
-//! The mailboxes of the actors in a scrape.
+//! Metrics of the mailboxes.
 
 use std::fmt;
 
@@ -8,76 +8,113 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use super::group::Labels;
+use crate::telemetry::histogram::LogHistogram;
 use crate::telemetry::mailbox_metrics::{MailboxMetrics, MailboxRegistry};
 
-type Count = fn(&MailboxMetrics) -> u64;
+/// The name and HELP text of a metric, and how to read its value.
+struct Description<F> {
+    name: &'static str,
+    help: &'static str,
+    read: F,
+}
 
-/// Name, HELP and reading of what is counted of each kind of message.
-const COUNTERS: [(&str, &str, Count); 2] = [
-    (
-        "resume_chatbot_mailbox_enqueued_messages",
-        "Messages that were sent to actors of this kind, whatever became of them.",
-        MailboxMetrics::enqueued,
-    ),
-    (
-        "resume_chatbot_mailbox_ask_timeouts",
-        "Askers that lost their patience before the reply came; the message may have been taken or not.",
-        MailboxMetrics::timeouts,
-    ),
+type ReadCount = fn(&MailboxMetrics) -> u64;
+
+type ReadHistogram = fn(&MailboxMetrics) -> &LogHistogram;
+
+const DEPTH: Description<ReadCount> = Description {
+    name: "resume_chatbot_mailbox_depth_messages",
+    help: "Messages queued in mailboxes or waiting for space in a full one.",
+    read: MailboxMetrics::depth,
+};
+
+const COUNTERS: [Description<ReadCount>; 2] = [
+    Description {
+        name: "resume_chatbot_mailbox_enqueued_messages",
+        help: "Messages sent to actors of this type.",
+        read: MailboxMetrics::enqueued,
+    },
+    Description {
+        name: "resume_chatbot_mailbox_request_timeouts",
+        help: "Requests whose sender stopped waiting before the reply.",
+        read: MailboxMetrics::timeouts,
+    },
 ];
 
-const DEPTH: &str = "resume_chatbot_mailbox_depth_messages";
-const DEPTH_HELP: &str = "Messages that wait in mailboxes, and those that wait for a place in a full one.";
+const HISTOGRAMS: [Description<ReadHistogram>; 2] = [
+    Description {
+        name: "resume_chatbot_mailbox_wait_seconds",
+        help: "Time from sending a message to the start of its processing.",
+        read: MailboxMetrics::wait_times,
+    },
+    Description {
+        name: "resume_chatbot_mailbox_processing_seconds",
+        help: "Time from the start of processing to the reply, including asynchronous work during which the actor processes other messages.",
+        read: MailboxMetrics::processing_times,
+    },
+];
 
 const CAPACITY: &str = "resume_chatbot_mailbox_capacity_messages";
-const CAPACITY_HELP: &str = "Messages that may wait for each actor of this kind.";
+const CAPACITY_HELP: &str = "Capacity of the mailbox of each actor of this type.";
 
 const REJECTED: &str = "resume_chatbot_mailbox_rejected_messages";
-const REJECTED_HELP: &str = "Messages that found the mailbox full and could not wait, or the actor gone.";
-
-const WAIT: &str = "resume_chatbot_mailbox_wait_seconds";
-const WAIT_HELP: &str = "From sending a message to its being taken by the actor.";
-
-const SERVICE: &str = "resume_chatbot_mailbox_service_seconds";
-const SERVICE_HELP: &str = "From taking a message to its reply being ready, with all that the reply waits for; the actor takes others meanwhile.";
+const REJECTED_HELP: &str =
+    "Messages rejected because the mailbox was full or the actor had ended, by reason.";
 
 pub(super) fn encode(mailboxes: &MailboxRegistry, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let meters = mailboxes.meters();
-    let labels =
-        |meter: &MailboxMetrics| -> Labels<2> { [("actor", meter.actor), ("message", meter.message)] };
-    let mut depths = encoder.encode_descriptor(DEPTH, DEPTH_HELP, None, MetricType::Gauge)?;
-    for meter in &meters {
-        let depth = i64::try_from(meter.depth()).unwrap_or(i64::MAX);
-        ConstGauge::new(depth).encode(depths.encode_family(&labels(meter))?)?;
+    let all = mailboxes.all();
+    encode_depth(&all, encoder)?;
+    encode_capacity(mailboxes, encoder)?;
+    for counter in COUNTERS {
+        let mut family = encoder.encode_descriptor(counter.name, counter.help, None, MetricType::Counter)?;
+        for metrics in &all {
+            ConstCounter::new((counter.read)(metrics)).encode(family.encode_family(&labels(metrics))?)?;
+        }
     }
-    let mut capacities = encoder.encode_descriptor(CAPACITY, CAPACITY_HELP, None, MetricType::Gauge)?;
+    encode_rejections(&all, encoder)?;
+    for histogram in HISTOGRAMS {
+        let mut family =
+            encoder.encode_descriptor(histogram.name, histogram.help, None, MetricType::Histogram)?;
+        for metrics in &all {
+            (histogram.read)(metrics).encode(family.encode_family(&labels(metrics))?)?;
+        }
+    }
+    Ok(())
+}
+
+fn labels(metrics: &MailboxMetrics) -> Labels<2> {
+    [("actor", metrics.actor), ("message", metrics.message)]
+}
+
+fn encode_depth(all: &[&MailboxMetrics], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(DEPTH.name, DEPTH.help, None, MetricType::Gauge)?;
+    for metrics in all {
+        let depth = i64::try_from((DEPTH.read)(metrics)).unwrap_or(i64::MAX);
+        ConstGauge::new(depth).encode(family.encode_family(&labels(metrics))?)?;
+    }
+    Ok(())
+}
+
+fn encode_capacity(mailboxes: &MailboxRegistry, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let all = mailboxes.all();
+    let mut family = encoder.encode_descriptor(CAPACITY, CAPACITY_HELP, None, MetricType::Gauge)?;
     for actor in mailboxes.actors() {
-        let Some(meter) = meters.iter().find(|meter| meter.actor == actor) else { continue };
-        let capacity = i64::try_from(meter.capacity).unwrap_or(i64::MAX);
+        let Some(metrics) = all.iter().find(|metrics| metrics.actor == actor) else { continue };
+        let capacity = i64::try_from(metrics.capacity).unwrap_or(i64::MAX);
         let labels: Labels<1> = [("actor", actor)];
-        ConstGauge::new(capacity).encode(capacities.encode_family(&labels)?)?;
+        ConstGauge::new(capacity).encode(family.encode_family(&labels)?)?;
     }
-    for (name, help, count) in COUNTERS {
-        let mut counts = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-        for meter in &meters {
-            ConstCounter::new(count(meter)).encode(counts.encode_family(&labels(meter))?)?;
-        }
-    }
-    let mut rejections = encoder.encode_descriptor(REJECTED, REJECTED_HELP, None, MetricType::Counter)?;
-    for meter in &meters {
-        for (reason, count) in [("full", meter.full()), ("closed", meter.closed())] {
-            let [actor, message] = labels(meter);
+    Ok(())
+}
+
+fn encode_rejections(all: &[&MailboxMetrics], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(REJECTED, REJECTED_HELP, None, MetricType::Counter)?;
+    for metrics in all {
+        for (reason, count) in [("full", metrics.full()), ("closed", metrics.closed())] {
+            let [actor, message] = labels(metrics);
             let labels: Labels<3> = [actor, message, ("reason", reason)];
-            ConstCounter::new(count).encode(rejections.encode_family(&labels)?)?;
+            ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
         }
-    }
-    let mut waits = encoder.encode_descriptor(WAIT, WAIT_HELP, None, MetricType::Histogram)?;
-    for meter in &meters {
-        meter.waits().encode(waits.encode_family(&labels(meter))?)?;
-    }
-    let mut services = encoder.encode_descriptor(SERVICE, SERVICE_HELP, None, MetricType::Histogram)?;
-    for meter in &meters {
-        meter.services().encode(services.encode_family(&labels(meter))?)?;
     }
     Ok(())
 }

@@ -143,8 +143,8 @@ async fn feedback_reverts_when_rejected_and_is_resent_after_a_lost_connection() 
 
     wait_for_value(&browser, PRESSED, "false").await;
     outage.end().await;
-    wait_for_metric(&chat.server, "store_waiting_writes", 0.0).await;
-    wait_for_metric(&chat.server, "store_away", 0.0).await;
+    wait_for_metric(&chat.server, "store_write_queue_depth", 0.0).await;
+    wait_for_metric(&chat.server, "store_unavailable", 0.0).await;
 
     assert_eq!(store.query_number(STORED).await, 0, "rejected feedback was stored later");
 

@@ -23,7 +23,7 @@ const ONE_AT_A_TIME: [(&str, &str); 4] = [
 ];
 
 /// Selects the tokens used, over all days.
-const USED_TOKENS: &str = "SELECT CAST(coalesce(sum(tokens), 0) AS BIGINT) FROM spending";
+const USED_TOKENS: &str = "SELECT CAST(coalesce(sum(tokens), 0) AS BIGINT) FROM daily_budgets";
 
 /// Converts the value of a metric to an integer.
 fn to_integer(value: f64) -> i64 {
@@ -54,9 +54,9 @@ on_both_stores! {
         assert_eq!(chat.upstream.requests().len(), 1);
 
         let during = Scrape::fetch(&chat.server).await;
-        let reserved = during.value("budget_set_aside_tokens");
+        let reserved = during.value("budget_reserved_tokens");
         assert!((1200.0..=2000.0).contains(&reserved), "{reserved}");
-        assert_eq!((during.value("budget_taken_tokens"), during.value("budget_limit_tokens")), (0.0, 2000.0));
+        assert_eq!((during.value("budget_used_tokens"), during.value("budget_limit_tokens")), (0.0, 2000.0));
 
         wait_until_stored(&store, USED_TOKENS, to_integer(reserved)).await;
         // The answer used far less than its reservation, so the second question fits.
@@ -68,10 +68,10 @@ on_both_stores! {
 
         let after = Scrape::fetch(&chat.server).await;
         assert_eq!(
-            (after.value("budget_taken_tokens"), after.value("budget_set_aside_tokens")),
+            (after.value("budget_used_tokens"), after.value("budget_reserved_tokens")),
             (150.0, 0.0)
         );
-        assert_eq!(after.value("budget_refusals_total{limit=\"day\"}"), 1.0);
+        assert_eq!(after.value("budget_rejections_total{scope=\"day\"}"), 1.0);
         assert_eq!(store.query_number(USED_TOKENS).await, 150);
     }
 
@@ -91,7 +91,7 @@ on_both_stores! {
 
         expect_budget_exceeded(&mut back, "And after a restart?").await;
         assert_eq!(store.query_number(USED_TOKENS).await, 700);
-        assert_eq!(Scrape::fetch(&chat.server).await.value("budget_taken_tokens"), 700.0);
+        assert_eq!(Scrape::fetch(&chat.server).await.value("budget_used_tokens"), 700.0);
     }
 
     async fn reservation_left_by_a_crash_counts_in_full(store: FreshStore) {
@@ -100,7 +100,7 @@ on_both_stores! {
 
         chat.visitor.ask("Does it end?").await;
         receive_text(&mut chat.visitor, "One ").await;
-        let reserved = Scrape::fetch(&chat.server).await.value("budget_set_aside_tokens");
+        let reserved = Scrape::fetch(&chat.server).await.value("budget_reserved_tokens");
         wait_until_stored(&store, USED_TOKENS, to_integer(reserved)).await;
         chat.server.kill().await;
         chat.server.restart().await;
@@ -108,7 +108,7 @@ on_both_stores! {
         back.start().await;
 
         expect_budget_exceeded(&mut back, "And now?").await;
-        assert_eq!(Scrape::fetch(&chat.server).await.value("budget_taken_tokens"), reserved);
+        assert_eq!(Scrape::fetch(&chat.server).await.value("budget_used_tokens"), reserved);
     }
 
     async fn instances_with_one_database_share_the_budget(store: FreshStore) {
@@ -126,7 +126,7 @@ on_both_stores! {
 
         expect_budget_exceeded(&mut there, "There?").await;
         assert_eq!(store.query_number("SELECT count(*) FROM turns").await, 1);
-        assert_eq!(Scrape::fetch(&second).await.value("budget_set_aside_tokens"), 0.0);
+        assert_eq!(Scrape::fetch(&second).await.value("budget_reserved_tokens"), 0.0);
     }
 
     async fn failed_answer_without_deltas_uses_no_budget(store: FreshStore) {
@@ -158,13 +158,13 @@ async fn cost_is_taken_from_upstream_or_computed_from_prices() {
     // A prompt token costs one millionth of a dollar, a completion token four.
     chat.upstream.queue(Script::from_words(&["Named."]).usage(100, 10, 0.002));
     chat.visitor.ask_and_wait("One?").await;
-    let taken = Scrape::fetch(&chat.server).await.value("budget_taken_dollars");
+    let taken = Scrape::fetch(&chat.server).await.value("budget_used_dollars");
 
     assert!((taken - 0.002).abs() < 1e-9, "{taken}");
 
     chat.upstream.queue(Script::from_words(&["Reckoned."]).usage(1000, 500, None));
     chat.visitor.ask_and_wait("Two?").await;
-    let taken = Scrape::fetch(&chat.server).await.value("budget_taken_dollars");
+    let taken = Scrape::fetch(&chat.server).await.value("budget_used_dollars");
 
     assert!((taken - 0.005).abs() < 1e-9, "{taken}");
     // $0.005 is left. The next answer may cost $0.0048 plus its prompt, which does not fit.
@@ -191,8 +191,8 @@ async fn excerpts_answer_when_the_daily_budget_is_used_up() {
     assert_eq!(chat.connect().await.start().await.frame["mode"], "excerpts");
 
     let scrape = Scrape::fetch(&chat.server).await;
-    assert_eq!(scrape.value("answer_degraded_total{reason=\"budget_spent\"}"), 1.0);
-    assert_eq!(scrape.value("budget_taken_tokens"), 800.0);
+    assert_eq!(scrape.value("answer_fallbacks_total{reason=\"budget_spent\"}"), 1.0);
+    assert_eq!(scrape.value("budget_used_tokens"), 800.0);
 }
 
 #[tokio::test]

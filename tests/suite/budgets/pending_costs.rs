@@ -17,9 +17,9 @@ use crate::support::upstream::fake_openrouter::FakeOpenRouter;
 use crate::support::upstream::script::Script;
 use crate::support::within;
 
-const PENDING_COSTS: &str = "SELECT count(*) FROM owed_costs";
-const USED_TOKENS: &str = "SELECT CAST(coalesce(sum(tokens), 0) AS BIGINT) FROM spending";
-const USED_NANODOLLARS: &str = "SELECT CAST(coalesce(sum(cost_nanodollars), 0) AS BIGINT) FROM spending";
+const PENDING_COSTS: &str = "SELECT count(*) FROM pending_costs";
+const USED_TOKENS: &str = "SELECT CAST(coalesce(sum(tokens), 0) AS BIGINT) FROM daily_budgets";
+const USED_NANODOLLARS: &str = "SELECT CAST(coalesce(sum(cost_nanodollars), 0) AS BIGINT) FROM daily_budgets";
 
 fn config(store: &FreshStore, upstream: &FakeOpenRouter) -> ServerConfig {
     ServerConfig::openrouter(upstream)
@@ -70,7 +70,7 @@ on_both_stores! {
         assert!(counted > 0 && counted < 700, "{counted}");
 
         // The first lookup finds nothing.
-        wait_until_stored(&store, "SELECT count(*) FROM owed_costs WHERE tries = 1", 1).await;
+        wait_until_stored(&store, "SELECT count(*) FROM pending_costs WHERE attempts = 1", 1).await;
         report_cost(&upstream);
         wait_until_stored(&store, PENDING_COSTS, 0).await;
 
@@ -78,7 +78,7 @@ on_both_stores! {
             (store.query_number(USED_TOKENS).await, store.query_number(USED_NANODOLLARS).await),
             (709, 12_300_000)
         );
-        for account in ["sessions", "address_spending"] {
+        for account in ["sessions", "address_budgets"] {
             assert_eq!(store.query_number(&format!("SELECT tokens FROM {account}")).await, 709, "{account}");
         }
 
@@ -92,8 +92,8 @@ on_both_stores! {
         assert_eq!((&line["source_id"], &line["tokens"]), (&json!("gen-9"), &json!(709)), "{line}");
 
         let scrape = Scrape::fetch(&server).await;
-        assert_eq!(scrape.value("budget_taken_tokens"), 709.0);
-        assert!((scrape.value("budget_taken_dollars") - 0.0123).abs() < 1e-9);
+        assert_eq!(scrape.value("budget_used_tokens"), 709.0);
+        assert!((scrape.value("budget_used_dollars") - 0.0123).abs() < 1e-9);
         assert_eq!(cost_lookups(&upstream), 2);
 
         let lookup = upstream.lookups().pop().unwrap();
@@ -110,7 +110,7 @@ on_both_stores! {
 
         cli::run_ok(&store, &["conversations", "delete", "--yes", session.as_str().unwrap()]).await;
         report_cost(&upstream);
-        store.execute("UPDATE owed_costs SET due_at_ms = 0").await;
+        store.execute("UPDATE pending_costs SET due_at_ms = 0").await;
         let other = Server::start(config(&store, &upstream));
         let (other, ()) = tokio::join!(other, server.restart());
         wait_until_stored(&store, PENDING_COSTS, 0).await;
@@ -135,12 +135,12 @@ on_both_stores! {
 
         cancel_answer(&server, &upstream).await;
         let counted = store.query_number(USED_TOKENS).await;
-        wait_until_stored(&store, "SELECT count(*) FROM owed_costs WHERE tries = 1", 1).await;
+        wait_until_stored(&store, "SELECT count(*) FROM pending_costs WHERE attempts = 1", 1).await;
 
         assert_eq!(outcomes(&server, "untold").await, 1.0);
 
         upstream.serve_document("/generation", 200, json!({"data": {"id": "gen-9", "total_cost": 1e300}}));
-        store.execute("UPDATE owed_costs SET tries = 19").await;
+        store.execute("UPDATE pending_costs SET attempts = 19").await;
 
         wait_until_stored(&store, PENDING_COSTS, 0).await;
         assert_eq!(
@@ -203,17 +203,17 @@ on_both_stores! {
         cancel_answer(&server, &upstream).await;
         server.kill().await;
         report_cost(&upstream);
-        store.execute("UPDATE owed_costs SET due_at_ms = 0").await;
+        store.execute("UPDATE pending_costs SET due_at_ms = 0").await;
         // A pending cost of its own, not reported yet, makes the other instance look up both.
         cancel_answer_of(&other, &upstream, "gen-10").await;
-        wait_until_stored(&store, "SELECT count(*) FROM owed_costs WHERE source_id = 'gen-9'", 0).await;
+        wait_until_stored(&store, "SELECT count(*) FROM pending_costs WHERE upstream_id = 'gen-9'", 0).await;
 
         assert_eq!(outcomes(&other, "corrected").await, 1.0);
 
         let own = store.query_number(USED_TOKENS).await - 709;
         assert!(own > 0 && own < 709, "{own}");
         assert_eq!(
-            Scrape::fetch(&other).await.value("budget_taken_tokens"),
+            Scrape::fetch(&other).await.value("budget_used_tokens"),
             f64::from(i32::try_from(own).unwrap())
         );
     }
@@ -228,7 +228,7 @@ on_both_stores! {
         server.kill().await;
         let before = upstream.lookups().len();
         upstream.serve_document("/generation", 500, json!({"error": {"code": 500, "message": "Not now"}}));
-        store.execute("UPDATE owed_costs SET due_at_ms = 0, tries = 0").await;
+        store.execute("UPDATE pending_costs SET due_at_ms = 0, attempts = 0").await;
         server.restart().await;
         let lookup_times = || -> Vec<Instant> {
             let lookups = upstream.lookups().into_iter().skip(before);

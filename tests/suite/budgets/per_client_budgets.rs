@@ -40,7 +40,7 @@ async fn expect_budget_exceeded(visitor: &mut ChatClient, words: &str) -> Value 
 }
 
 async fn rejections(server: &Server, limit: &str) -> f64 {
-    Scrape::fetch(server).await.value(&format!("budget_refusals_total{{limit=\"{limit}\"}}"))
+    Scrape::fetch(server).await.value(&format!("budget_rejections_total{{limit=\"{limit}\"}}"))
 }
 
 on_both_stores! {
@@ -101,20 +101,20 @@ on_both_stores! {
         assert_eq!(chat.upstream.requests().len(), 2, "a rejected question was sent upstream");
         // Both addresses are stored as hashes.
         assert_eq!(
-            store.query_number("SELECT count(*) FROM address_spending WHERE length(address) = 32").await,
+            store.query_number("SELECT count(*) FROM address_budgets WHERE length(address_digest) = 32").await,
             2
         );
         assert_eq!(
-            store.query_number("SELECT CAST(sum(tokens) AS BIGINT) FROM address_spending").await
-                - store.query_number("SELECT CAST(sum(tokens) AS BIGINT) FROM spending").await,
+            store.query_number("SELECT CAST(sum(tokens) AS BIGINT) FROM address_budgets").await
+                - store.query_number("SELECT CAST(sum(tokens) AS BIGINT) FROM daily_budgets").await,
             0
         );
 
         // On the next day nothing is used yet, and the addresses of the day before are deleted.
-        store.execute("UPDATE address_spending SET day = day - 1").await;
+        store.execute("UPDATE address_budgets SET day = day - 1").await;
         chat.server.restart().await;
         assert_eq!(chat.connect().await.ask_and_wait("A day later?").await.status(), "complete");
-        assert_eq!(store.query_number("SELECT count(*) FROM address_spending").await, 1);
+        assert_eq!(store.query_number("SELECT count(*) FROM address_budgets").await, 1);
     }
 
     async fn concurrent_questions_of_one_address_cannot_exceed_its_budget(store: FreshStore) {
@@ -200,9 +200,9 @@ async fn retry_needs_budget_for_a_second_attempt() {
         let answer = chat.visitor.ask_and_wait("Is it whole?").await;
         assert_eq!((answer.status(), chat.upstream.requests().len()), (status, requests), "{limit}");
         let scrape = Scrape::fetch(&chat.server).await;
-        assert_eq!(scrape.value("budget_set_aside_tokens"), 0.0);
+        assert_eq!(scrape.value("budget_reserved_tokens"), 0.0);
         let (used, rejected) =
-            (scrape.value("budget_taken_tokens"), scrape.value("budget_refusals_total{limit=\"day\"}"));
+            (scrape.value("budget_used_tokens"), scrape.value("budget_rejections_total{scope=\"day\"}"));
         if requests == 1 {
             assert!(used > 0.0 && rejected == 1.0, "{used} {rejected}");
         } else {

@@ -28,7 +28,7 @@ async fn insert_copies(store: &FreshStore, template_id: &str) {
         format!(
             "INSERT INTO turns (id, session_id, status, asked_at_ms)
              VALUES ('{turn}', '{session}', 'complete', 1);
-             INSERT INTO messages (turn_id, role, content, tokens, created_at_ms)
+             INSERT INTO messages (turn_id, role, content, tokens, saved_at_ms)
              VALUES ('{turn}', 'user', 'Copy {number}', 1, 1);"
         )
     };

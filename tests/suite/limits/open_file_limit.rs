@@ -30,7 +30,7 @@ async fn connections_beyond_the_open_file_limit_are_rejected_and_counted() {
     let server = start_server(&upstream).await;
 
     let before = Scrape::fetch(&server).await;
-    assert_eq!(before.value("session_limit_connections"), 12.0);
+    assert_eq!(before.value("session_connections_max"), 12.0);
     assert_eq!(before.value("process_max_fds"), f64::from(OPEN_FILES));
 
     let is_warning = |line: &&serde_json::Value| {
@@ -39,7 +39,11 @@ async fn connections_beyond_the_open_file_limit_are_rejected_and_counted() {
     let lines = server.logs();
     let warning = lines.iter().find(is_warning).unwrap();
 
-    assert_eq!((&warning["limit"], &warning["let_in"]), (&OPEN_FILES.into(), &12.into()), "{warning}");
+    assert_eq!(
+        (&warning["limit"], &warning["max_connections"]),
+        (&OPEN_FILES.into(), &12.into()),
+        "{warning}"
+    );
 
     let mut visitors = Vec::new();
     for _ in 0..12 {
@@ -60,7 +64,7 @@ async fn connections_beyond_the_open_file_limit_are_rejected_and_counted() {
     }
 
     let during = Scrape::fetch(&server).await;
-    assert_eq!(during.value("limits_refusals_total{limit=\"total_connections\"}"), 20.0);
+    assert_eq!(during.value("limits_rejections_total{limit=\"total_connections\"}"), 20.0);
     assert!(during.value("process_open_fds") < f64::from(OPEN_FILES), "{}", during.text);
 }
 

@@ -27,7 +27,7 @@ async fn connection_limit_applies_to_each_address_separately() {
     assert!(ChatClient::connect_with(&chat.server, &other_address).await.is_ok());
 
     let scrape = Scrape::fetch(&chat.server).await;
-    assert_eq!(scrape.value("limits_refusals_total{limit=\"connections\"}"), 1.0);
+    assert_eq!(scrape.value("limits_rejections_total{limit=\"connections\"}"), 1.0);
     assert_eq!(chat.visitor.close().await, 1000);
 }
 
@@ -91,9 +91,12 @@ async fn question_limit_of_an_address_applies_across_sessions() {
     assert_eq!(chat.upstream.requests().len(), 2);
 
     let scrape = Scrape::fetch(&chat.server).await;
-    assert_eq!(scrape.value("limits_refusals_total{limit=\"questions\"}"), 1.0);
+    assert_eq!(scrape.value("limits_rejections_total{limit=\"questions\"}"), 1.0);
     assert_eq!(
-        (scrape.value("limits_asking_addresses"), scrape.value("limits_starting_addresses")),
+        (
+            scrape.value("limits_tracked_addresses{window=\"questions\"}"),
+            scrape.value("limits_tracked_addresses{window=\"sessions\"}")
+        ),
         (1.0, 1.0)
     );
 }

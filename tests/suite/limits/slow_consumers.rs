@@ -117,7 +117,7 @@ async fn client_that_stops_reading_is_reset() {
     assert_eq!(reader.wait_until_broken().await.kind(), ErrorKind::ConnectionReset);
 
     wait_for_metric(&server, "resume_chatbot_session_open_connections", |open| open == 0).await;
-    assert_eq!(metric(&server, "resume_chatbot_session_slow_readers_total").await, 1);
+    assert_eq!(metric(&server, "resume_chatbot_session_slow_consumer_closes_total").await, 1);
 }
 
 #[tokio::test]
@@ -139,7 +139,7 @@ async fn client_that_never_catches_up_is_closed_and_resumes_without_loss() {
     assert_eq!(slow.read_slowly_until_close(&ask, 3_000, Duration::from_millis(50)).await, Some(4413));
 
     wait_for_metric(&server, "resume_chatbot_session_open_connections", |open| open == 0).await;
-    assert_eq!(metric(&server, "resume_chatbot_session_slow_readers_total").await, 1);
+    assert_eq!(metric(&server, "resume_chatbot_session_slow_consumer_closes_total").await, 1);
 
     let mut back = ChatClient::connect(&server).await;
     let info = crate::support::client::answer::SessionInfo::from_frame(session);

@@ -22,12 +22,12 @@ const METRICS_PAGE: &str = include_str!("../../../docs/metrics.md");
 const EXPECTED_VALUES: [(&str, f64); 23] = [
     ("answer_turns_total{status=\"complete\",mode=\"live\"}", 1.0),
     ("answer_turns_total{status=\"failed\",mode=\"live\"}", 1.0),
-    ("answer_first_word_seconds_count", 1.0),
+    ("answer_time_to_first_token_seconds_count", 1.0),
     ("answer_duration_seconds_count", 2.0),
     ("upstream_requests_total{outcome=\"answered\"}", 1.0),
     ("upstream_requests_total{outcome=\"overloaded\"}", 1.0),
     ("upstream_requests_in_flight", 0.0),
-    ("upstream_questions_waiting", 0.0),
+    ("upstream_queue_depth", 0.0),
     ("session_connections_total", 2.0),
     ("session_opened_sessions_total", 1.0),
     ("session_resumed_sessions_total", 1.0),
@@ -37,11 +37,11 @@ const EXPECTED_VALUES: [(&str, f64); 23] = [
     ("session_errors_total{code=\"INTERNAL_ERROR\"}", 0.0),
     ("mailbox_enqueued_messages_total{actor=\"llm\",message=\"AskModel\"}", 2.0),
     ("mailbox_wait_seconds_count{actor=\"llm\",message=\"AskModel\"}", 2.0),
-    ("mailbox_service_seconds_count{actor=\"persistence\",message=\"SaveQuestion\"}", 2.0),
+    ("mailbox_processing_seconds_count{actor=\"persistence\",message=\"SaveQuestion\"}", 2.0),
     ("mailbox_enqueued_messages_total{actor=\"session\",message=\"SessionCommand\"}", 1.0),
     ("mailbox_depth_messages{actor=\"llm\",message=\"AskModel\"}", 0.0),
     ("mailbox_capacity_messages{actor=\"llm\"}", 4096.0),
-    ("store_away", 0.0),
+    ("store_unavailable", 0.0),
     ("log_dropped_lines_total", 0.0),
 ];
 
@@ -77,7 +77,7 @@ on_both_stores! {
         assert!(after.value("answer_tokens_total{kind=\"prompt\"}") >= prompt);
         // One session, two questions, two answers, one takeover.
         assert!(after.value("store_writes_total") >= 6.0, "{}", after.text);
-        assert_eq!(after.value("store_commit_writes_sum"), after.value("store_writes_total"));
+        assert_eq!(after.value("store_commit_batch_size_sum"), after.value("store_writes_total"));
         assert!(after.value("process_resident_memory_bytes") > 1e6);
         assert!(after.value("process_open_fds") > 3.0);
 
@@ -161,7 +161,7 @@ async fn every_metric_is_well_named_and_documented() {
         assert!(!name.ends_with("_total") && !name.ends_with("_ms") && !name.ends_with("_kib"), "{name}");
         assert!(help.ends_with('.') && help.len() > 7, "{name}: {help}");
         if kind == "histogram" {
-            assert!(name.ends_with("_seconds") || name.ends_with("_writes"), "{name} has no base unit");
+            assert!(name.ends_with("_seconds") || name.ends_with("_batch_size"), "{name} has no base unit");
         }
     }
 

@@ -24,7 +24,7 @@ async fn insert_turn_one_hour_ahead(store: &FreshStore, session_id: &str, questi
     let statements = format!(
         "INSERT INTO turns (id, session_id, status, mode, asked_at_ms, ended_at_ms, answered_by)
             VALUES ('{turn}', '{session_id}', 'complete', 'live', {ms}, {ms}, 'another server');
-        INSERT INTO messages (turn_id, role, content, tokens, created_at_ms) VALUES
+        INSERT INTO messages (turn_id, role, content, tokens, saved_at_ms) VALUES
             ('{turn}', 'user', '{question}', 2, {ms}), ('{turn}', 'assistant', '{answer}', 2, {ms});"
     );
     store.execute(&statements).await;

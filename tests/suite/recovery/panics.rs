@@ -181,7 +181,7 @@ on_both_stores! {
 
         assert_eq!(visitor.ask_and_wait("And now?").await.status(), "complete");
         // The queue slot is released.
-        assert_eq!(metric(&chat.server, "upstream_questions_waiting").await, 0.0);
+        assert_eq!(metric(&chat.server, "upstream_queue_depth").await, 0.0);
 
         wait_until_stored(&store, "SELECT count(*) FROM turns WHERE status = 'answering'", 0).await;
     }

@@ -276,7 +276,7 @@ on_both_stores! {
             format!(
                 "INSERT INTO turns (id, session_id, client_id, status, asked_at_ms)
                  VALUES ('{0}', '{1}', 'q{number}', 'complete', 1);
-                 INSERT INTO messages (turn_id, role, content, tokens, created_at_ms)
+                 INSERT INTO messages (turn_id, role, content, tokens, saved_at_ms)
                  VALUES ('{0}', 'user', 'Question {number}?', 1, 1);",
                 id(number),
                 session.session_id

@@ -1,5 +1,6 @@
 //! SQLite and PostgreSQL: schema, batching, outages and connections.
 
+mod foreign_databases;
 mod outage_health;
 mod outages;
 mod postgres_connection;

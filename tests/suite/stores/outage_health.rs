@@ -61,11 +61,11 @@ async fn full_disk_delays_writes_and_keeps_their_order() {
         wait_for_health(&server, 503, "unhealthy").await;
     }
 
-    assert_eq!(metric(&server, "store_away").await, 1.0);
+    assert_eq!(metric(&server, "store_unavailable").await, 1.0);
     assert_eq!(get(&server, "/health/live").await.status, 200);
 
     server.limit_file_size(None);
-    wait_for_metric(&server, "store_away", 0.0).await;
+    wait_for_metric(&server, "store_unavailable", 0.0).await;
     wait_for_health(&server, 200, "healthy").await;
 
     assert_eq!(visitor.ask_and_wait("four").await.done["durable"], true);
@@ -123,7 +123,7 @@ on_both_stores! {
         }
         wait_for_health(&server, 503, "unhealthy").await;
 
-        assert!(metric(&server, "store_waiting_writes").await > 0.0);
+        assert!(metric(&server, "store_write_queue_depth").await > 0.0);
 
         outage.end().await;
         wait_for_health(&server, 200, "healthy").await;
@@ -133,7 +133,7 @@ on_both_stores! {
         assert_eq!(store.query_number("SELECT count(*) FROM messages").await, 6);
         assert_eq!(visitor.ask_and_wait("four").await.done["durable"], true);
 
-        wait_for_metric(&server, "store_waiting_writes", 0.0).await;
+        wait_for_metric(&server, "store_write_queue_depth", 0.0).await;
     }
 
     async fn resume_during_an_outage_is_rejected_as_retryable(store: FreshStore) {

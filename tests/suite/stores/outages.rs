@@ -91,10 +91,10 @@ async fn write_blocked_by_a_row_lock_is_retried_and_not_dropped() {
     let answer = visitor.ask_and_wait("Where?").await;
     assert_eq!((answer.status(), &answer.done["durable"]), ("complete", &json!(false)));
 
-    let is_outage = |line: &Value| line["msg"] == "the database is away; writes wait";
+    let is_outage = |line: &Value| line["msg"] == "database unavailable, buffering writes";
     server.wait_for_log("the lock timeout", is_outage).await;
     drop(lock);
-    wait_for_metric(&server, "store_away", 0.0).await;
+    wait_for_metric(&server, "store_unavailable", 0.0).await;
     let answer = visitor.ask_and_wait("And now?").await;
 
     assert_eq!((answer.status(), &answer.done["durable"]), ("complete", &json!(true)));
@@ -136,12 +136,14 @@ async fn writes_to_a_locked_sqlite_file_are_stored_after_the_lock() {
 
     // The lock outlasts SQLite's busy timeout, so the server has to retry.
     let outage_entry = server.wait_for_log("the start of the outage", |line| {
-        line["msg"].as_str().is_some_and(|msg| msg.contains("database is away") || msg.contains("refused"))
+        line["msg"]
+            .as_str()
+            .is_some_and(|msg| msg.contains("database unavailable") || msg.contains("rejected"))
     });
-    assert_eq!(outage_entry.await["msg"], "the database is away; writes wait");
+    assert_eq!(outage_entry.await["msg"], "database unavailable, buffering writes");
 
     outage.end().await;
-    server.wait_for_log("the end of the outage", |line| line["msg"] == "the database is back").await;
+    server.wait_for_log("the end of the outage", |line| line["msg"] == "database available again").await;
     server.terminate().await;
 
     assert_eq!(server.wait_for_exit().await.code(), Some(0));
@@ -202,6 +204,6 @@ fn problems(server: &Server) -> Vec<Value> {
     server
         .logs()
         .into_iter()
-        .filter(|line| line["level"] != "info" || line["msg"] == "the database is back")
+        .filter(|line| line["level"] != "info" || line["msg"] == "database available again")
         .collect()
 }

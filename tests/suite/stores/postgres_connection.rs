@@ -117,7 +117,7 @@ async fn check_lost_commit_result(store: &FreshStore, meanwhile: &'static str) {
     }
     proxy.drop_connections();
     server
-        .wait_for_log("the lost connection", |line| line["msg"] == "the database is away; writes wait")
+        .wait_for_log("the lost connection", |line| line["msg"] == "database unavailable, buffering writes")
         .await;
 
     // The interrupted commit succeeds now, but the server does not see the result.
@@ -133,7 +133,7 @@ async fn check_lost_commit_result(store: &FreshStore, meanwhile: &'static str) {
     ] {
         assert_eq!(store.query_number(query).await, count, "{query}");
     }
-    assert_eq!(metric(&server, "store_away").await, 0.0);
+    assert_eq!(metric(&server, "store_unavailable").await, 0.0);
 }
 
 #[tokio::test]
@@ -155,11 +155,11 @@ async fn silent_connections_are_discarded() {
 
     assert_eq!((answer.status(), &answer.done["durable"]), ("complete", &json!(false)));
 
-    let given_up = wait_for_late_log(&server, "the database is away; writes wait").await;
+    let given_up = wait_for_late_log(&server, "database unavailable, buffering writes").await;
     assert!(given_up["cause"].as_str().is_some_and(|cause| cause.contains("30 seconds")), "{given_up}");
 
     // The lost transaction blocks writes until PostgreSQL ends it.
-    wait_for_late_log(&server, "the database is back").await;
+    wait_for_late_log(&server, "database available again").await;
     assert_eq!(visitor.ask_and_wait("two").await.done["durable"], true);
 
     let mut back = ChatClient::connect(&server).await;
@@ -224,8 +224,8 @@ async fn slow_database_stores_all_waiting_writes() {
     tokio::time::timeout(2 * LONG_TIMEOUT, stored).await.unwrap();
 
     assert_eq!(store.query_number("SELECT count(*) FROM messages").await, 100);
-    assert_eq!(metric(&server, "store_away").await, 0.0);
+    assert_eq!(metric(&server, "store_unavailable").await, 0.0);
 
-    let is_outage = |line: &Value| line["msg"] == "the database is away; writes wait";
+    let is_outage = |line: &Value| line["msg"] == "database unavailable, buffering writes";
     assert!(!server.logs().iter().any(is_outage), "a slow database was reported as unavailable");
 }

@@ -82,7 +82,7 @@ on_both_stores! {
         supersede(&store, &superseded_session.session_id).await;
         insert_turn_with_id_q1(&store, &duplicate_session.session_id).await;
         use_up_budget(&store, &over_budget_session.session_id).await;
-        let used_tokens = "SELECT CAST(tokens AS BIGINT) FROM spending";
+        let used_tokens = "SELECT CAST(tokens AS BIGINT) FROM daily_budgets";
         let used_before = store.query_number(used_tokens).await;
         let commits = async || Scrape::fetch(&chat.server).await.value("store_commits_total");
         let commits_before = commits().await;
@@ -137,7 +137,7 @@ on_both_stores! {
         unpause(&chat.server, "WriterBatch").await;
         chat.server
             .wait_for_log("the individual retries", |line| {
-                line["msg"] == "a group of writes was refused, trying one by one"
+                line["msg"] == "write batch failed, retrying writes individually"
             })
             .await;
         assert_eq!(good.receive_answer().await.accepted["durable"], true);
@@ -145,7 +145,7 @@ on_both_stores! {
         let answer = rejected.receive_answer().await;
         assert_eq!((answer.status(), &answer.accepted["durable"]), ("complete", &json!(false)));
 
-        wait_for_metric(&chat.server, "store_away", 1.0).await;
+        wait_for_metric(&chat.server, "store_unavailable", 1.0).await;
         store.execute(drop_trigger).await;
 
         let complete = "SELECT count(*) FROM turns WHERE client_id = 'q1' AND status = 'complete'";

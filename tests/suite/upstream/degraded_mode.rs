@@ -93,8 +93,8 @@ async fn open_breaker_sends_no_requests_and_new_sessions_start_degraded() {
     let metrics =
         crate::support::client::http::get_url(&chat.server.operator_url("/metrics").await).await.body;
     for line in [
-        "answer_degraded_total{reason=\"breaker_open\"} 3",
-        "answer_degraded_total{reason=\"model_failed\"} 2",
+        "answer_fallbacks_total{reason=\"breaker_open\"} 3",
+        "answer_fallbacks_total{reason=\"model_failed\"} 2",
         "upstream_breaker_openings_total 1",
         "upstream_requests_total{outcome=\"failed\"} 2",
     ] {

@@ -49,7 +49,7 @@ async fn queue_alternates_between_addresses() {
     assert_eq!(ask_and_receive_position(&mut other, "other").await, 2);
     // A question that was overtaken gets its new position.
     assert_eq!(busy[1].expect_frame("queued").await["position"], 3);
-    assert_eq!(Scrape::fetch(&chat.server).await.value("upstream_questions_waiting"), 4.0);
+    assert_eq!(Scrape::fetch(&chat.server).await.value("upstream_queue_depth"), 4.0);
 
     gate.open();
     for visitor in busy.iter_mut().chain([&mut other]) {
@@ -84,8 +84,8 @@ async fn question_fails_after_the_queue_timeout() {
     assert_eq!((&done["status"], &done["usage"]["prompt_tokens"]), (&json!("failed"), &json!(0)), "{done}");
 
     let scrape = Scrape::fetch(&chat.server).await;
-    assert_eq!(scrape.value("upstream_line_refusals_total{when=\"after_waiting\"}"), 1.0);
-    assert_eq!(scrape.value("budget_taken_tokens"), 0.0);
+    assert_eq!(scrape.value("upstream_queue_rejections_total{reason=\"timed_out\"}"), 1.0);
+    assert_eq!(scrape.value("budget_used_tokens"), 0.0);
 
     gate.open();
     assert_eq!(chat.visitor.receive_until("done").await.pop().unwrap()["status"], "complete");
@@ -112,7 +112,7 @@ async fn question_with_too_long_an_expected_wait_is_rejected_immediately() {
     assert!(error.get("turn_id").is_none(), "a rejected question has a turn: {error}");
 
     let scrape = Scrape::fetch(&chat.server).await;
-    assert_eq!(scrape.value("upstream_line_refusals_total{when=\"at_once\"}"), 1.0);
+    assert_eq!(scrape.value("upstream_queue_rejections_total{reason=\"full\"}"), 1.0);
 
     gate.open();
 }

@@ -1,3 +1,0 @@
-DROP TABLE address_spending;
-ALTER TABLE sessions DROP COLUMN cost_nanodollars;
-ALTER TABLE sessions DROP COLUMN tokens;

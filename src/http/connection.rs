@@ -24,7 +24,7 @@ const UNSENT_BYTES: u32 = 16 * 1024;
 #[cfg(target_os = "linux")]
 const KERNEL_EXTRA: Duration = Duration::from_secs(2);
 
-/// A TCP stream with a [`AbortHandle`].
+/// A TCP stream with an [`AbortHandle`].
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: TcpStream,

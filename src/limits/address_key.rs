@@ -90,14 +90,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn keys_are_equal_exactly_for_the_same_network(one in any::<u128>(), two in any::<u128>(), v4 in any::<u32>()) {
+        fn keys_are_equal_exactly_for_the_same_network(first in any::<u128>(), second in any::<u128>(), v4 in any::<u32>()) {
             let unicast = |bits: u128| Ipv6Addr::from_bits(bits & !(1 << 127));
-            let (one, two) = (unicast(one), unicast(two));
-            let same = one.to_bits() >> 64 == two.to_bits() >> 64;
-            prop_assert_eq!(AddressKey::from_ip(one.into()) == AddressKey::from_ip(two.into()), same);
+            let (first, second) = (unicast(first), unicast(second));
+            let same = first.to_bits() >> 64 == second.to_bits() >> 64;
+            prop_assert_eq!(AddressKey::from_ip(first.into()) == AddressKey::from_ip(second.into()), same);
             let v4 = AddressKey::from_ip(IpAddr::V4(v4.into()));
-            prop_assert_ne!(AddressKey::from_ip(one.into()), v4);
-            prop_assert!(!v4.is_ipv6() && AddressKey::from_ip(one.into()).is_ipv6());
+            prop_assert_ne!(AddressKey::from_ip(first.into()), v4);
+            prop_assert!(!v4.is_ipv6() && AddressKey::from_ip(first.into()).is_ipv6());
         }
     }
 }

@@ -149,8 +149,8 @@ async fn every_metric_is_well_named_and_explained() {
         for (label, value) in labels.split("\",").filter_map(|it| it.split_once("=\"")) {
             let value = value.trim_end_matches('"');
             let known = [
-                "actor", "message", "reason", "status", "mode", "code", "kind", "outcome", "limit", "category",
-                "scope", "window", "le", "version",
+                "actor", "message", "reason", "status", "mode", "code", "kind", "outcome", "limit",
+                "category", "scope", "window", "le", "version",
             ];
             assert!(known.contains(&label), "{series}");
             let number = ["le", "version"].contains(&label);

@@ -118,7 +118,9 @@ async fn a_file_that_another_process_locks_gets_everything_afterwards() {
     assert_eq!((&answer.accepted["durable"], &answer.done["durable"]), (&json!(false), &json!(false)));
     // Longer than SQLite itself waits, so that the server has to try again.
     let away = server.wait_for_log("that the database is away", |line| {
-        line["msg"].as_str().is_some_and(|msg| msg.contains("database unavailable") || msg.contains("rejected"))
+        line["msg"]
+            .as_str()
+            .is_some_and(|msg| msg.contains("database unavailable") || msg.contains("rejected"))
     });
     assert_eq!(away.await["msg"], "database unavailable, buffering writes");
     outage.end().await;

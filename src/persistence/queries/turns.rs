@@ -53,7 +53,10 @@ async fn update_turn(connection: &mut Connection, record: &AnswerRecord) -> Quer
 }
 
 /// Detects a retry of a write that was committed although the caller did not learn about it.
-async fn check_already_saved(connection: &mut Connection, record: &AnswerRecord) -> QueryResult<WriteOutcome> {
+async fn check_already_saved(
+    connection: &mut Connection,
+    record: &AnswerRecord,
+) -> QueryResult<WriteOutcome> {
     let same = turns::table
         .filter(turns::id.eq(Key(record.turn_id.0)))
         .filter(turns::status.eq(record.status.as_str()))

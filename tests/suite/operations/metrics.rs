@@ -172,7 +172,7 @@ async fn every_metric_is_well_named_and_documented() {
             let value = value.trim_end_matches('"');
             let known = [
                 "actor", "message", "reason", "status", "mode", "code", "kind", "outcome", "limit",
-                "category", "when", "le", "version",
+                "category", "scope", "window", "le", "version",
             ];
             assert!(known.contains(&label), "{series}");
             let is_number = ["le", "version"].contains(&label);

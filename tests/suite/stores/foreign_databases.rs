@@ -83,7 +83,7 @@ on_both_stores! {
         store.execute(&EARLIER_SCHEMA.replace("{id}", id).replace("{bytes}", bytes)).await;
         let before = tables(&store).await;
 
-        assert_refused(&store, &["another version", "20261123000001", "set DATABASE_URL to a new database"]).await;
+        assert_refused(&store, &["another version", "20261125000004", "set DATABASE_URL to a new database"]).await;
 
         assert_eq!(tables(&store).await, before);
         assert_eq!(store.query_number("SELECT tokens FROM spending WHERE day = 20000").await, 7);

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::domain::clock::Timestamp;
 use crate::llm::upstream::client::UpstreamClient;
-use crate::llm::upstream::json_get::LookUpError;
+use crate::llm::upstream::endpoint::LookUpError;
 
 /// The shortest time a pace is taken from: right after midnight a single answer would make a steep one.
 const SHORTEST_DAY: Duration = Duration::from_secs(15 * 60);

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::budget::TrueCost;
 use crate::llm::upstream::client::UpstreamClient;
-use crate::llm::upstream::json_get::LookUpError;
+use crate::llm::upstream::endpoint::LookUpError;
 
 /// Why a cost is not known.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]

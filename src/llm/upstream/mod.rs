@@ -6,7 +6,7 @@ pub mod client;
 pub mod completion;
 pub mod error_class;
 pub mod generation_cost;
-pub mod json_get;
+pub mod endpoint;
 pub mod request;
 pub mod response;
 pub mod sse;

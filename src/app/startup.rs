@@ -12,6 +12,7 @@ use slog::{Logger, info, o, warn};
 use thiserror::Error;
 use tokio::sync::Notify;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use crate::app::shutdown::Signals;
 use crate::budget::{AddressKeeper, Budget, Ceilings, Prices, Spending};
@@ -21,14 +22,15 @@ use crate::health::{HealthActor, HealthParts};
 use crate::http::{self, BindError, HttpSurroundings};
 use crate::limits::{AddressGate, Limits, TrustedProxies};
 use crate::llm::LlmActor;
-use crate::llm::actor::LlmParts;
-use crate::llm::billing::cost_reconciler::CostCollector;
+use crate::llm::billing::cost_reconciler::CostReconciler;
 use crate::llm::excerpts::Excerpts;
 use crate::llm::messages::FinishAnswers;
-use crate::llm::prompt::system_prompt::{Instructions, suggestions};
+use crate::llm::prompt::system_prompt::{SystemPrompt, suggestions};
 use crate::llm::resilience::circuit_breaker::BreakerPolicy;
-use crate::llm::resilience::concurrency_limit::Admission;
-use crate::llm::router::Sources;
+use crate::llm::resilience::concurrency_limit::ConcurrencyLimiter;
+use crate::llm::router::{ModelBackend, Router};
+use crate::llm::turn::context::{LatestDuration, TurnContext, TurnLimits};
+use crate::llm::turn::store::TurnStore;
 use crate::llm::upstream::api_key::KeyError;
 use crate::llm::upstream::client::UpstreamClient;
 use crate::mailbox::Address;
@@ -93,7 +95,7 @@ pub struct Application {
     pub(crate) finish_answers: Address<FinishAnswers>,
     pub(crate) flush_storage: Address<FlushStorage>,
     pub(crate) supervision: Arc<Supervision>,
-    sources: Arc<Sources>,
+    sources: Arc<Router>,
     pub(crate) log: Logger,
     pub(crate) signals: Signals,
 }
@@ -106,7 +108,7 @@ impl Application {
     pub fn build(
         settings: &Settings,
         resume: &Document,
-        instructions: Instructions,
+        instructions: SystemPrompt,
         answers: Answers,
         metrics: &Arc<Metrics>,
         log: &Logger,
@@ -135,16 +137,18 @@ impl Application {
                 let BudgetSettings { prompt_price, completion_price, .. } = settings.budget;
                 let most_paid = prompt_price.zip(completion_price);
                 let most_paid = most_paid.map(|(prompt, completion)| Prices { prompt, completion });
-                let client = UpstreamClient::new(&settings.llm).map_err(system)?.paying_at_most(most_paid);
+                let client = UpstreamClient::new(&settings.llm).map_err(system)?.with_max_price(most_paid);
                 let LlmSettings { degraded_mode, breaker_failures, breaker_pause, .. } = settings.llm;
-                let breaker = BreakerPolicy { failures: breaker_failures, pause: breaker_pause };
+                let breaker =
+                    BreakerPolicy { failure_threshold: breaker_failures, initial_pause: breaker_pause };
                 let excerpts = (degraded_mode == DegradedMode::Excerpts).then(|| Excerpts::new(resume));
                 let LlmSettings { max_concurrency, max_queue, queue_timeout, .. } = settings.llm;
-                let admission = Admission::new(max_concurrency, max_queue, queue_timeout);
-                let spending = Arc::clone(&spending);
-                Sources::model(client, breaker, spending, admission, excerpts, Arc::clone(metrics))
+                let limiter = ConcurrencyLimiter::new(max_concurrency, max_queue, queue_timeout);
+                let budget = Arc::clone(&spending);
+                let backend = ModelBackend { client, breaker, limiter, budget };
+                Router::with_model(backend, excerpts, Arc::clone(metrics))
             }
-            Answers::FromExcerpts => Sources::resume(Excerpts::new(resume), Arc::clone(metrics)),
+            Answers::FromExcerpts => Router::with_excerpts_only(Excerpts::new(resume), Arc::clone(metrics)),
         });
         let mailboxes = &metrics.mailboxes;
         let incarnation = Incarnation::this();
@@ -170,38 +174,46 @@ impl Application {
             async move || takeover::watch(&registry, &find_epochs).await
         };
         actix::spawn(Arc::clone(&supervision).keep(Component::Takeover, succession));
-        let cost_owed = Arc::new(Notify::new());
-        let collector = CostCollector {
-            sources: Arc::clone(&sources),
+        let pending_cost_added = Arc::new(Notify::new());
+        let reconciler = CostReconciler {
+            router: Arc::clone(&sources),
             find: Address::new(&persistence, mailboxes),
             change: Address::new(&persistence, mailboxes),
-            cost_owed: Arc::clone(&cost_owed),
+            pending_cost_added: Arc::clone(&pending_cost_added),
             metrics: Arc::clone(metrics),
-            incarnation: incarnation.name(),
-            began_at: Timestamp::now(),
-            log: log.new(o!("actor" => "cost_collector")),
+            instance_id: incarnation.name(),
+            started_at: Timestamp::now(),
+            log: log.new(o!("actor" => "cost_reconciler")),
         };
-        let collecting = async move || collector.run().await;
+        let collecting = async move || reconciler.run().await;
         actix::spawn(Arc::clone(&supervision).keep(Component::CostReconciler, collecting));
         let llm = {
-            let parts = LlmParts {
-                sources: Arc::clone(&sources),
-                max_retries: settings.llm.max_retries,
-                first_word_timeout: settings.llm.first_word_timeout,
-                save_question: Address::new(&persistence, mailboxes),
-                save_answer: Address::new(&persistence, mailboxes),
-                load_spending: Address::new(&persistence, mailboxes),
-                spending: Arc::clone(&spending),
-                cost_owed: Arc::clone(&cost_owed),
-                log: log.new(o!("actor" => "llm")),
-                find_turn: Address::new(&persistence, mailboxes),
-                mark_interrupted: Address::new(&persistence, mailboxes),
-                incarnation: incarnation.clone(),
-                metrics: Arc::clone(metrics),
+            let context = Arc::new(TurnContext {
+                router: Arc::clone(&sources),
+                budget: Arc::clone(&spending),
+                store: TurnStore {
+                    save_question: Address::new(&persistence, mailboxes),
+                    save_answer: Address::new(&persistence, mailboxes),
+                    find_turn: Address::new(&persistence, mailboxes),
+                    mark_interrupted: Address::new(&persistence, mailboxes),
+                },
+                limits: TurnLimits {
+                    max_retries: settings.llm.max_retries,
+                    first_text_timeout: settings.llm.first_word_timeout,
+                    reconnect_grace: settings.session.reconnect_grace,
+                },
                 counter,
-                reconnect_grace: settings.session.reconnect_grace,
-            };
-            supervisor::start_in_arbiter(&Arbiter::new().handle(), &supervision, || LlmActor::new(parts))
+                metrics: Arc::clone(metrics),
+                instance_id: incarnation.clone(),
+                pending_cost_added,
+                time_to_first_text: LatestDuration::default(),
+                shutdown: CancellationToken::new(),
+            });
+            let load_budget = Address::new(&persistence, mailboxes);
+            let log = log.new(o!("actor" => "llm"));
+            supervisor::start_in_arbiter(&Arbiter::new().handle(), &supervision, || {
+                LlmActor::new(context, load_budget, log)
+            })
         };
         let health = HealthParts {
             storage: Address::new(&persistence, mailboxes),
@@ -322,7 +334,7 @@ impl Application {
     /// # Errors
     /// [`StartupError::KeyRefused`]. A server that cannot be reached, or not soon, is only a warning.
     pub async fn check_key(&self) -> Result<(), StartupError> {
-        match timeout(KEY_PATIENCE, self.sources.look_at_key()).await {
+        match timeout(KEY_PATIENCE, self.sources.refresh_key_report()).await {
             Ok(None) => return Ok(()),
             Ok(Some(Err(KeyError::Refused))) => return Err(StartupError::KeyRefused),
             Ok(Some(Ok(report))) => {
@@ -335,7 +347,7 @@ impl Application {
         actix::spawn(async move {
             loop {
                 tokio::time::sleep(KEY_INTERVAL).await;
-                if let Some(Err(error)) = sources.look_at_key().await {
+                if let Some(Err(error)) = sources.refresh_key_report().await {
                     warn!(log, "the key could not be checked"; "cause" => %error);
                 }
             }

@@ -45,8 +45,8 @@ pub(super) fn check(config: Option<&Path>) -> Outcome {
 /// What the model's server says of the key; empty where it says nothing of keys.
 fn key(settings: &Settings) -> Result<String, Failed> {
     let said = runtime()?.block_on(async {
-        let client = UpstreamClient::new(&settings.llm).ok().filter(UpstreamClient::knows_keys)?;
-        Some(client.key().await)
+        let client = UpstreamClient::new(&settings.llm).ok().filter(UpstreamClient::reports_costs)?;
+        Some(client.key_report().await)
     });
     match said {
         None => Ok(String::new()),

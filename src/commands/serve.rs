@@ -6,7 +6,7 @@ use std::sync::Arc;
 use resume_chatbot::app::shutdown::Departure;
 use resume_chatbot::app::startup::{Answers, Application};
 use resume_chatbot::domain::component::Component;
-use resume_chatbot::llm::prompt::system_prompt::Instructions;
+use resume_chatbot::llm::prompt::system_prompt::SystemPrompt;
 use resume_chatbot::resume;
 use resume_chatbot::resume::Document;
 use resume_chatbot::settings::{Purpose, Settings};
@@ -70,9 +70,9 @@ pub(super) fn read_resume(settings: &Settings) -> Result<Document, Failed> {
 }
 
 /// Before anything is touched: a resume that does not fit is a fault of the settings.
-pub(super) fn instructions(resume: &Document, settings: &Settings) -> Result<Instructions, Failed> {
+pub(super) fn instructions(resume: &Document, settings: &Settings) -> Result<SystemPrompt, Failed> {
     let counter = TokenCounter::new(settings.tokens.tokenizer);
-    Instructions::new(resume, &settings.tokens, counter).map_err(|error| Failed(EX_CONFIG, error.to_string()))
+    SystemPrompt::new(resume, &settings.tokens, counter).map_err(|error| Failed(EX_CONFIG, error.to_string()))
 }
 
 fn warn_about(warnings: &[String], log: &Logger) {
@@ -84,7 +84,7 @@ fn warn_about(warnings: &[String], log: &Logger) {
 fn serve_until_signal(
     settings: &Settings,
     resume: &Document,
-    instructions: Instructions,
+    instructions: SystemPrompt,
     answers: Answers,
     metrics: &Arc<Metrics>,
     log: &Logger,

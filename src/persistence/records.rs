@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::budget::{Account, Amount, Budget, Scope, TrueCost};
 use crate::domain::clock::Timestamp;
-use crate::domain::delta_offsets::Boundaries;
+use crate::domain::delta_offsets::DeltaOffsets;
 use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::TurnId;
 use crate::domain::turn::{AnswerMode, Rating, TurnStatus, Usage};
@@ -69,7 +69,7 @@ impl StoredTurn {
     #[must_use]
     pub fn delta_ends(&self) -> Option<Vec<usize>> {
         match &self.answer {
-            Some(StoredMessage { content, boundaries: Some(boundaries), .. }) => boundaries.ends_in(content),
+            Some(StoredMessage { content, boundaries: Some(boundaries), .. }) => boundaries.decode(content),
             Some(answer) if !answer.content.is_empty() => None,
             Some(_) | None => Some(Vec::new()),
         }
@@ -92,7 +92,7 @@ pub struct StoredMessage {
     /// When it was asked, or its answer last saved.
     pub at: Timestamp,
     /// Of an answer: where its deltas end, unless an older version stored it.
-    pub boundaries: Option<Boundaries>,
+    pub boundaries: Option<DeltaOffsets>,
     /// Of an answer: the sections that were quoted.
     pub citations: Vec<String>,
 }
@@ -128,7 +128,7 @@ pub struct AnswerRecord {
     /// The text.
     pub answer: Arc<str>,
     /// Where its deltas end.
-    pub boundaries: Option<Boundaries>,
+    pub boundaries: Option<DeltaOffsets>,
     /// Its length in tokens.
     pub tokens: u32,
     /// `Answering` for an unfinished one.

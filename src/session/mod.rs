@@ -1,7 +1,7 @@
 //! One visitor's connection: the actor that owns it and the plain values it decides with.
 //!
 //! [`SessionActor`] lives exactly as long as its socket. It receives client frames and [`SessionOrder`]s, sends
-//! `AskModel` and `FindGeneration` to the model's actor and the session messages to the store, and follows the log of
+//! `GenerateAnswer` and `FindGeneration` to the model's actor and the session messages to the store, and follows the log of
 //! the current answer. It owns nothing that cannot be rebuilt from the store and the model's actor, so coming back
 //! after a lost network, a refresh or a restart is one code path.
 //!
@@ -28,9 +28,9 @@ pub use actor::SessionActor;
 use registry::Registry;
 use state::question_validator::Intake;
 
-use crate::llm::messages::{AskModel, FindGeneration, FollowElsewhere};
-use crate::llm::prompt::system_prompt::Instructions;
-use crate::llm::router::Sources;
+use crate::llm::messages::{FindGeneration, FollowRemoteTurn, GenerateAnswer};
+use crate::llm::prompt::system_prompt::SystemPrompt;
+use crate::llm::router::Router;
 use crate::mailbox::Address;
 use crate::persistence::messages::{
     CreateSession, FindEpochs, FindTurn, ForgetSession, LoadHistory, LoadSpending, MarkInterrupted,
@@ -76,19 +76,19 @@ pub struct SessionSurroundings {
     /// Questions to offer.
     pub suggestions: Arc<[String]>,
     /// What every prompt begins with.
-    pub instructions: Arc<Instructions>,
+    pub instructions: Arc<SystemPrompt>,
     /// Who answers.
-    pub sources: Arc<Sources>,
+    pub sources: Arc<Router>,
 }
 
 /// The actors a session talks to, by the messages they take.
 pub struct Neighbours {
     /// Answers questions.
-    pub ask: Address<AskModel>,
+    pub ask: Address<GenerateAnswer>,
     /// Finds answers under way.
     pub find_generation: Address<FindGeneration>,
     /// Follows answers that another server gives.
-    pub follow_elsewhere: Address<FollowElsewhere>,
+    pub follow_elsewhere: Address<FollowRemoteTurn>,
     /// Stores a new session.
     pub create: Address<CreateSession>,
     /// Finds out who has a session.

@@ -2,7 +2,7 @@
 //!
 //! A process is named by the boot of its machine, its space of process ids, its id in there, and when it started. Who shares
 //! the first two can look whether it still runs; for anybody else only its silence tells (see
-//! [`FollowElsewhere`](crate::llm::messages::FollowElsewhere)). Where the system does not say so much, as anywhere but on Linux,
+//! [`FollowRemoteTurn`](crate::llm::messages::FollowRemoteTurn)). Where the system does not say so much, as anywhere but on Linux,
 //! a process is named by chance and known to nobody but itself.
 
 use std::fs;

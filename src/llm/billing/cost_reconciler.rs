@@ -1,4 +1,4 @@
-//! The task that asks the model's server for the costs it has still to tell, and corrects the accounts.
+//! The task that looks up pending costs at the upstream server and corrects the accounts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,74 +9,70 @@ use tokio::time::{sleep, timeout};
 
 use crate::budget::TrueCost;
 use crate::domain::clock::Timestamp;
-use crate::llm::billing::pending_cost::wait_after;
-use crate::llm::router::Sources;
+use crate::llm::billing::pending_cost::lookup_delay;
+use crate::llm::router::Router;
 use crate::llm::upstream::generation_cost::CostError;
 use crate::mailbox::Address;
 use crate::persistence::PATIENCE;
 use crate::persistence::messages::{ChangeOwedCost, FindOwedCosts};
 use crate::persistence::records::{OwedChange, OwedCost, OwedCosts};
+use crate::system::backoff::random_fraction;
 use crate::telemetry::metrics::{CostLookUp, Metrics};
 
-/// Costs that are looked at by one query; they are asked for one after another.
-const BATCH: usize = 16;
+/// The maximum number of costs that one query returns. They are looked up one after another.
+const BATCH_SIZE: usize = 16;
 
-/// Costs that may be owed. When there are more, the oldest are given up.
-const MOST_OWED: u64 = 10_000;
+/// The maximum number of pending costs. The oldest ones beyond it are abandoned.
+const MAX_PENDING: u64 = 10_000;
 
-/// Between two requests: nobody waits for them.
+/// The pause between two lookups, which are not urgent.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// After a server that did not tell, unless it wishes for more.
+/// The minimum pause after a lookup that failed.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(2);
 
-/// How often the store is looked through, in case that another server has left something.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// The maximum time between two queries of the store, which another instance may have added to.
+const MAX_PAUSE: Duration = Duration::from_secs(60);
 
-/// Asks for what is owed.
-pub struct CostCollector {
-    /// Whom to ask.
-    pub sources: Arc<Sources>,
-    /// Where owed costs are found.
+/// Reconciles pending costs with the costs that upstream reports.
+pub struct CostReconciler {
+    pub router: Arc<Router>,
     pub find: Address<FindOwedCosts>,
-    /// Where they are corrected.
     pub change: Address<ChangeOwedCost>,
-    /// Told when there is a new one.
-    pub cost_owed: Arc<Notify>,
-    /// Counts what becomes of them.
+    /// Notified when a pending cost was stored.
+    pub pending_cost_added: Arc<Notify>,
     pub metrics: Arc<Metrics>,
-    /// Which process this is.
-    pub incarnation: Arc<str>,
-    /// When it began.
-    pub began_at: Timestamp,
-    /// The log.
+    /// The name of this instance.
+    pub instance_id: Arc<str>,
+    /// When this process started.
+    pub started_at: Timestamp,
     pub log: Logger,
 }
 
-impl CostCollector {
-    /// Goes on for ever; at once done where the model's server tells no costs.
+impl CostReconciler {
+    /// Runs forever, or returns at once if upstream reports no costs.
     pub async fn run(&self) {
-        if !self.sources.tells_costs() {
+        if !self.router.reports_costs() {
             return;
         }
         loop {
-            let pause = self.collect().await;
-            let _ = timeout(pause, self.cost_owed.notified()).await;
+            let pause = self.reconcile_due().await;
+            let _ = timeout(pause, self.pending_cost_added.notified()).await;
         }
     }
 
-    /// Asks for what is due; says how long to wait for what is not.
-    async fn collect(&self) -> Duration {
+    /// Looks up the costs that are due. Returns how long to wait for the next ones.
+    async fn reconcile_due(&self) -> Duration {
         let now = Timestamp::now();
-        let find = FindOwedCosts { now, most_due: BATCH, most_kept: MOST_OWED };
-        let Ok(Ok(found)) = self.find.ask(find, PATIENCE).await else { return LONGEST_PAUSE };
+        let find = FindOwedCosts { now, most_due: BATCH_SIZE, most_kept: MAX_PENDING };
+        let Ok(Ok(found)) = self.find.ask(find, PATIENCE).await else { return MAX_PAUSE };
         let OwedCosts { due, next_due, surplus, in_all } = found;
         self.metrics.budget.owed_costs.set(i64::try_from(in_all).unwrap_or(i64::MAX));
-        for owed in &surplus {
-            self.give_up(owed, "too many are owed").await;
+        for cost in &surplus {
+            self.abandon(cost, "too many costs are pending").await;
         }
-        for owed in &due {
-            if let Some(pause) = self.ask_for(owed).await {
+        for cost in &due {
+            if let Some(pause) = self.reconcile(cost).await {
                 sleep(pause).await;
                 return Duration::ZERO;
             }
@@ -84,73 +80,75 @@ impl CostCollector {
         }
         match next_due {
             _ if !due.is_empty() || !surplus.is_empty() => Duration::ZERO,
-            Some(next) => next.since(now).min(LONGEST_PAUSE),
-            None => LONGEST_PAUSE,
+            Some(next) => next.since(now).min(MAX_PAUSE),
+            None => MAX_PAUSE,
         }
     }
 
-    /// Says how long to leave the server alone, when it does not tell.
-    async fn ask_for(&self, owed: &OwedCost) -> Option<Duration> {
-        // Without randomness everybody waits the same.
-        let jitter = getrandom::u32().map_or(0.5, |it| f64::from(it) / f64::from(u32::MAX));
-        let tries = owed.tries.saturating_add(1);
-        let next = wait_after(tries, jitter);
-        // Taken first: of several servers one asks, and one that ends meanwhile leaves it to the next.
-        let due_at = Timestamp::now().plus(next.unwrap_or(LONGEST_PAUSE));
-        if !self.changed(owed, OwedChange::PutOff { found: owed.tries, tries, due_at }).await {
+    /// Looks up one cost. Returns how long to pause if the server failed to report it.
+    async fn reconcile(&self, pending: &OwedCost) -> Option<Duration> {
+        let tries = pending.tries.saturating_add(1);
+        let next_delay = lookup_delay(tries, random_fraction());
+        // Postponed before the lookup, so that only one instance looks it up, and the cost stays
+        // pending if this instance stops meanwhile.
+        let due_at = Timestamp::now().plus(next_delay.unwrap_or(MAX_PAUSE));
+        if !self.update(pending, OwedChange::PutOff { found: pending.tries, tries, due_at }).await {
             return None;
         }
-        let error = match self.sources.cost(&owed.source_id).await? {
+        let error = match self.router.request_cost(&pending.source_id).await? {
             Ok(cost) => {
-                self.correct(owed, cost).await;
+                self.correct(pending, cost).await;
                 return None;
             }
             Err(error) => error,
         };
         let (outcome, pause) = match &error {
-            CostError::NotThere => (CostLookUp::NotThere, None),
-            CostError::Untold { retry_after, .. } => {
+            CostError::NotFound => (CostLookUp::NotThere, None),
+            CostError::Unavailable { retry_after, .. } => {
                 (CostLookUp::Untold, Some(retry_after.unwrap_or_default().max(PAUSE_AFTER_FAILURE)))
             }
         };
-        if next.is_none() {
-            self.give_up(owed, &error.to_string()).await;
+        if next_delay.is_none() {
+            self.abandon(pending, &error.to_string()).await;
         } else {
             self.metrics.budget.looked_up(outcome);
         }
         pause
     }
 
-    async fn correct(&self, owed: &OwedCost, cost: TrueCost) {
-        if !self.changed(owed, OwedChange::Correct(cost)).await {
+    async fn correct(&self, pending: &OwedCost, cost: TrueCost) {
+        if !self.update(pending, OwedChange::Correct(cost)).await {
             return;
         }
-        let taken = cost.amount(owed.counted);
-        if let Some(spending) = self.sources.spending() {
-            // What another server has counted since this one read the accounts is not in them.
-            if *owed.counted_by == *self.incarnation || owed.counted_at < self.began_at {
-                spending.correct(&owed.accounts, owed.counted, taken);
+        let actual = cost.amount(pending.counted);
+        if let Some(budget) = self.router.budget() {
+            // This instance's cache lacks what another instance has counted since it was loaded.
+            if *pending.counted_by == *self.instance_id || pending.counted_at < self.started_at {
+                budget.correct(&pending.accounts, pending.counted, actual);
             } else {
-                spending.doubt(&owed.accounts);
+                budget.doubt(&pending.accounts);
             }
         }
         self.metrics.budget.looked_up(CostLookUp::Corrected);
-        info!(self.log, "the cost of a request that was broken off is known";
-            "turn_id" => owed.turn_id.to_string(), "source_id" => &*owed.source_id, "tries" => owed.tries + 1,
-            "counted_tokens" => owed.counted.tokens, "tokens" => taken.tokens, "dollars" => cost.dollars);
+        info!(self.log, "pending cost reconciled"; "turn_id" => pending.turn_id.to_string(),
+            "source_id" => &*pending.source_id, "tries" => pending.tries + 1,
+            "counted_tokens" => pending.counted.tokens, "tokens" => actual.tokens, "dollars" => cost.dollars);
     }
 
-    async fn give_up(&self, owed: &OwedCost, why: &str) {
-        if self.changed(owed, OwedChange::GiveUp).await {
+    /// Stops looking up a cost; the estimate remains counted.
+    async fn abandon(&self, pending: &OwedCost, reason: &str) {
+        if self.update(pending, OwedChange::GiveUp).await {
             self.metrics.budget.looked_up(CostLookUp::GivenUp);
-            warn!(self.log, "the cost of a request that was broken off stays as it was counted";
-                "turn_id" => owed.turn_id.to_string(), "source_id" => &*owed.source_id, "cause" => why,
-                "tries" => owed.tries, "counted_tokens" => owed.counted.tokens);
+            warn!(self.log, "pending cost abandoned, keeping the estimate";
+                "turn_id" => pending.turn_id.to_string(), "source_id" => &*pending.source_id,
+                "cause" => reason, "tries" => pending.tries, "counted_tokens" => pending.counted.tokens);
         }
     }
 
-    async fn changed(&self, owed: &OwedCost, change: OwedChange) -> bool {
-        let change = ChangeOwedCost { turn_id: owed.turn_id, source_id: Arc::clone(&owed.source_id), change };
+    /// Changes a pending cost in the store. Returns whether it was still unchanged there.
+    async fn update(&self, pending: &OwedCost, change: OwedChange) -> bool {
+        let source_id = Arc::clone(&pending.source_id);
+        let change = ChangeOwedCost { turn_id: pending.turn_id, source_id, change };
         matches!(self.change.ask(change, PATIENCE).await, Ok(Ok(true)))
     }
 }

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::budget::amount::{dollars, nanodollars};
 use crate::domain::clock::Timestamp;
-use crate::domain::delta_offsets::Boundaries;
+use crate::domain::delta_offsets::DeltaOffsets;
 use crate::domain::ids::TurnId;
 use crate::domain::turn::{TurnStatus, Usage};
 use crate::persistence::db::schema::sql_types::Id;
@@ -179,7 +179,7 @@ impl MessageRow {
             content: self.content.into(),
             tokens: count(self.tokens),
             at: Timestamp(self.created_at_ms),
-            boundaries: self.delta_lengths.map(Boundaries::from_bytes),
+            boundaries: self.delta_lengths.map(DeltaOffsets::from_bytes),
             // What cannot be read is not worth an answer that cannot be shown.
             citations: self.citations.and_then(|it| serde_json::from_str(&it).ok()).unwrap_or_default(),
         }

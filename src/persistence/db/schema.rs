@@ -103,7 +103,7 @@ diesel::table! {
         tokens -> Integer,
         /// When it was asked, or its answer last saved.
         created_at_ms -> BigInt,
-        /// Of an answer: `Boundaries`. Answers of older versions have none.
+        /// Of an answer: `DeltaOffsets`. Answers of older versions have none.
         delta_lengths -> Nullable<Binary>,
         /// Of an answer: the sections that were quoted, as a JSON array. None when nothing was.
         citations -> Nullable<Text>,

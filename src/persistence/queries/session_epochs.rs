@@ -31,7 +31,7 @@ pub(crate) async fn raise_epochs(
     let unknown = (Vec::new(), 0);
     let refusals = them.iter().map(|it| {
         let (hash, last_seen) = stored.get(&Key(it.session_id.0)).unwrap_or(&unknown);
-        match it.token_hash.is(hash) {
+        match it.token_hash.matches(hash) {
             false => Some(Written::NotFound),
             true if *last_seen < it.at.minus(it.ttl).0 => Some(Written::Expired),
             true => None,

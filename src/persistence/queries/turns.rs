@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use diesel::result::Error as DieselError;
 use diesel_async::RunQueryDsl;
 
-use crate::domain::delta_offsets::Boundaries;
+use crate::domain::delta_offsets::DeltaOffsets;
 use crate::domain::error_code::ErrorCode;
 use crate::domain::turn::{Role, TurnStatus};
 use crate::persistence::db::cached_statement::Prepared;
@@ -69,7 +69,7 @@ pub(crate) async fn save_answer(connection: &mut Connection, it: &AnswerRecord) 
     pending_costs::add(connection, &it.owed).await?;
     let citations = (!it.citations.is_empty()).then(|| serde_json::to_string(&it.citations)).transpose();
     let citations = citations.map_err(|error| DieselError::SerializationError(error.into()))?;
-    let lengths = it.boundaries.as_ref().map(Boundaries::as_bytes);
+    let lengths = it.boundaries.as_ref().map(DeltaOffsets::as_bytes);
     let message = NewMessage {
         turn_id: Key(it.turn_id.0),
         role: Role::Assistant.as_str(),

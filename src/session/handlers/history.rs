@@ -10,6 +10,7 @@ use crate::domain::ids::TurnId;
 use crate::domain::turn::{Role, TurnStatus};
 use crate::llm::messages::FindGeneration;
 use crate::llm::stream::generation::Generation;
+use crate::llm::stream::subscription::Subscription;
 use crate::mailbox::AskError;
 use crate::persistence::PATIENCE;
 use crate::persistence::messages::{FindTurn, LoadHistory};
@@ -118,9 +119,9 @@ impl SessionActor {
             // One that was refused gives no answer, whatever the store has of its question.
             let at_hand = found.ok().flatten().filter(|it| !it.is_refused());
             let generation =
-                at_hand.unwrap_or_else(|| Generation::of_stored(open.id, &turn, turn.delta_ends()));
+                at_hand.unwrap_or_else(|| Generation::from_stored(open.id, &turn, turn.delta_ends()));
             open.conversation.reopen(&turn, &actor.surroundings.intake);
-            socket::follow(ctx, generation.subscribe(0).replaying().accepted_before());
+            socket::follow(ctx, Subscription::new(&generation, 0).with_replay().without_acceptance());
             open.generation = Some(generation);
         }));
     }

@@ -10,14 +10,14 @@ use crate::domain::clock::Timestamp;
 use crate::domain::component::Component;
 use crate::domain::error_code::ErrorCode;
 use crate::domain::turn::AnswerMode;
-use crate::llm::messages::AskModel;
-use crate::llm::stream::generation::Outcome;
-use crate::llm::stream::subscription::Progress;
+use crate::llm::messages::GenerateAnswer;
+use crate::llm::stream::outcome::Outcome;
+use crate::llm::stream::subscription::{Delta, Progress, Subscription};
 use crate::mailbox::AskError;
 use crate::persistence::PATIENCE;
 use crate::persistence::messages::LoadSpending;
 use crate::protocol::error_codes::CloseReason;
-use crate::protocol::server::{DoneFrame, NoticeCode, ServerFrame};
+use crate::protocol::server::{DeltaFrame, DoneFrame, NoticeCode, ServerFrame};
 use crate::session::SessionActor;
 use crate::session::connection::socket;
 use crate::session::connection::socket::SocketContext;
@@ -73,7 +73,7 @@ impl SessionActor {
     /// Asks, once it is known what the visitor's accounts have taken.
     fn ask_anew(&mut self, wanted: Wanted, ctx: &mut SocketContext) {
         let Some(open) = &self.open else { return };
-        let Some(spending) = self.surroundings.sources.spending() else { return self.put(wanted, ctx) };
+        let Some(spending) = self.surroundings.sources.budget() else { return self.put(wanted, ctx) };
         let asker = spending.asker(open.id, self.visitor.address());
         let unknown = spending.unknown(Timestamp::now(), asker);
         if unknown.is_empty() {
@@ -116,7 +116,7 @@ impl SessionActor {
         let log = self.log.new(o!("turn_id" => turn_id.to_string()));
         self.in_turn(Some(&log));
         let Some(open) = &self.open else { return };
-        let ask = AskModel {
+        let ask = GenerateAnswer {
             turn_id,
             visitor: self.visitor.address(),
             session_id: open.id,
@@ -131,7 +131,7 @@ impl SessionActor {
         let reply = self.surroundings.neighbours.ask.ask(ask, PATIENCE);
         ctx.wait(reply.into_actor(self).map(|reply, actor, ctx| match reply {
             Ok(Ok(generation)) => {
-                socket::follow(ctx, generation.subscribe(0));
+                socket::follow(ctx, Subscription::new(&generation, 0));
                 if let Some(open) = &mut actor.open {
                     open.generation = Some(generation);
                 }
@@ -216,7 +216,12 @@ impl StreamHandler<Progress> for SessionActor {
                 if !delta.replay {
                     self.tell_mode(ctx);
                 }
-                self.tell(&ServerFrame::Delta(delta), ctx);
+                let turn_id =
+                    self.open.as_ref().and_then(|open| open.generation.as_ref()).map(|it| it.turn_id);
+                if let Some(turn_id) = turn_id {
+                    let Delta { seq, text, replay } = delta;
+                    self.tell(&ServerFrame::Delta(DeltaFrame { turn_id, seq, text, replay }), ctx);
+                }
             }
             Progress::Queued(position) => {
                 let Some(turn_id) =

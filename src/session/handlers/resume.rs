@@ -10,8 +10,10 @@ use crate::domain::component::Component;
 use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::{SessionId, TokenHash};
 use crate::domain::turn::{Role, TurnStatus};
-use crate::llm::messages::{FindGeneration, FollowElsewhere};
-use crate::llm::stream::generation::{Generation, Place};
+use crate::llm::messages::{FindGeneration, FollowRemoteTurn};
+use crate::llm::stream::cursor::StreamPosition;
+use crate::llm::stream::generation::Generation;
+use crate::llm::stream::subscription::Subscription;
 use crate::mailbox::AskError;
 use crate::persistence::PATIENCE;
 use crate::persistence::messages::{MarkInterrupted, ResumeSession, Resumption};
@@ -50,7 +52,7 @@ impl SessionActor {
         let ticket = Ticket { session_id, resume_token, cursor, at: Timestamp::now() };
         let resume = ResumeSession {
             session_id,
-            token_hash: TokenHash::of(&ticket.resume_token),
+            token_hash: TokenHash::from_token(&ticket.resume_token),
             at: ticket.at,
             ttl: self.surroundings.times.ttl,
         };
@@ -98,7 +100,7 @@ impl SessionActor {
             return self.mark_cut_off(ticket, stored, ctx);
         }
         let log = self.log.new(o!("turn_id" => newest.turn_id.to_string()));
-        let follow = FollowElsewhere { session_id: ticket.session_id, turn: newest.clone(), log };
+        let follow = FollowRemoteTurn { session_id: ticket.session_id, turn: newest.clone(), log };
         let followed = self.surroundings.neighbours.follow_elsewhere.ask(follow, PATIENCE);
         ctx.wait(followed.into_actor(self).map(move |followed, actor, ctx| match followed {
             Ok(generation) => actor.come_back(ticket, stored, Some(generation), ctx),
@@ -150,10 +152,10 @@ impl SessionActor {
         self.tell(&ServerFrame::Session(Box::new(frame)), ctx);
         if let Some(generation) = live {
             let missed = match shown {
-                Some(place) => generation.subscribe_at(place),
-                None => generation.subscribe(0),
+                Some(place) => Subscription::from_position(&generation, place),
+                None => Subscription::new(&generation, 0),
             };
-            let missed = missed.replaying().accepted_before();
+            let missed = missed.with_replay().without_acceptance();
             socket::follow(ctx, missed);
             if let Some(open) = &mut self.open {
                 open.generation = Some(generation);
@@ -166,14 +168,14 @@ impl SessionActor {
 /// its deltas end.
 fn log_again(session_id: SessionId, cursor: Cursor, turn: &StoredTurn) -> Option<Arc<Generation>> {
     let ends = turn.delta_ends().filter(|_| cursor.turn_id == turn.turn_id)?;
-    Some(Generation::of_stored(session_id, turn, Some(ends)))
+    Some(Generation::from_stored(session_id, turn, Some(ends)))
 }
 
 /// The delta after which the client goes on, if its cursor is in this log.
-fn place_of(cursor: Option<Cursor>, generation: &Generation) -> Option<Place> {
+fn place_of(cursor: Option<Cursor>, generation: &Generation) -> Option<StreamPosition> {
     cursor
         .filter(|cursor| cursor.turn_id == generation.turn_id)
-        .and_then(|cursor| generation.place_after(cursor.seq))
+        .and_then(|cursor| generation.position_after(cursor.seq))
 }
 
 /// The transcript, without the answer that follows delta by delta.

@@ -59,8 +59,8 @@ impl Refusal {
 
 impl From<Failure> for Refusal {
     fn from(failure: Failure) -> Self {
-        let Failure { code, retry_after, retryable, saying } = failure;
-        Self { code, retry_after, retryable, detail: saying.map(Cow::Borrowed) }
+        let Failure { code, retry_after, retryable, message } = failure;
+        Self { code, retry_after, retryable, detail: message.map(Cow::Borrowed) }
     }
 }
 

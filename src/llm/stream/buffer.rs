@@ -230,7 +230,7 @@ impl StreamBuffer {
         match (&self.acceptance, cursor.acceptance_known) {
             // A refusal is reported even to subscribers that assumed the question was accepted.
             (Some(acceptance @ Err(_)), _) | (Some(acceptance), false) => {
-                return Some(ReadEvent::Acceptance(acceptance.clone()));
+                return Some(ReadEvent::Acceptance(*acceptance));
             }
             (Some(Ok(_)), true) => {}
             (None, _) => return None,

@@ -1,58 +1,55 @@
-//! What a session costs: `cargo bench --bench session` prints start-up time, idle memory per session, and how much later
-//! than the model's server itself the first word of an answer comes.
+//! The cost of a session: `cargo bench --bench session` prints the start-up time, the idle memory
+//! per session, and the time to the first delta, with and without the server in front of the model.
 
-#![expect(clippy::print_stdout, reason = "printing the figures is what it is for")]
-#![expect(clippy::panic, clippy::indexing_slicing, reason = "a measurement that goes wrong must end")]
+#![expect(clippy::print_stdout, reason = "the results are printed")]
+#![expect(clippy::panic, clippy::indexing_slicing, reason = "a failed measurement should end the run")]
 
-#[allow(dead_code, reason = "the vocabulary of the tests, of which this uses a little")]
-#[path = "../tests/suite/support/mod.rs"]
-mod support;
+mod measurement;
 
 use std::time::{Duration, Instant};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use support::chat_client::ChatClient;
-use support::fake_openrouter::FakeOpenRouter;
-use support::raw_socket::RawSocket;
-use support::script::Script;
-use support::server::Server;
-use support::server_config::ServerConfig;
-use support::stores::Store;
+use measurement::statistics::percentile;
+use measurement::support;
+use support::client::chat_client::ChatClient;
+use support::client::raw_socket::RawSocket;
+use support::server::config::ServerConfig;
+use support::server::test_server::Server;
+use support::stores::fresh_store::StoreKind;
+use support::upstream::fake_openrouter::FakeOpenRouter;
+use support::upstream::script::Script;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 const SESSIONS: usize = 5_000;
 const STARTS: usize = 9;
-const FIRST_WORDS: usize = 300;
+const QUESTIONS: usize = 300;
 
 #[tokio::main]
 async fn main() {
-    let limit = getrlimit(Resource::Nofile);
-    // Where it cannot be raised far enough, opening the sessions says so.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
-    start_up().await;
-    idle_memory().await;
-    first_word().await;
+    support::raise_open_file_limit();
+    measure_start_up().await;
+    measure_idle_memory().await;
+    measure_first_delta().await;
 }
 
-async fn start_up() {
+async fn measure_start_up() {
     let mut times = Vec::new();
     for _ in 0..STARTS {
         let upstream = FakeOpenRouter::start().await;
-        let store = Store::Sqlite.fresh().await;
+        let store = StoreKind::Sqlite.create().await;
         let began = Instant::now();
         let server = Server::start(ServerConfig::serve(&store, &upstream)).await;
         times.push(began.elapsed());
         drop(server);
     }
-    println!("start to ready (new SQLite file, {STARTS} runs): {}", spread(&mut times));
+    println!("start to ready (new SQLite file, {STARTS} runs): {}", summarize(&mut times));
 }
 
-async fn idle_memory() {
+async fn measure_idle_memory() {
     let upstream = FakeOpenRouter::start().await;
-    let store = Store::Sqlite.fresh().await;
+    let store = StoreKind::Sqlite.create().await;
     let server = Server::start(ServerConfig::serve(&store, &upstream)).await;
-    // The first sessions pay for what all of them share.
+    // The first sessions allocate what all sessions share.
     let mut open = Vec::with_capacity(SESSIONS);
     open_sessions(&server, &mut open, 200).await;
     let before = server.resident_kib();
@@ -76,35 +73,34 @@ async fn open_sessions(server: &Server, open: &mut Vec<RawSocket>, count: usize)
     }
 }
 
-async fn first_word() {
+async fn measure_first_delta() {
     let upstream = FakeOpenRouter::start().await;
-    upstream.always(Script::of(&["One ", "two ", "three."]).every(Duration::from_millis(20)));
-    let store = Store::Sqlite.fresh().await;
+    upstream.always(Script::from_words(&["One ", "two ", "three."]).every(Duration::from_millis(20)));
+    let store = StoreKind::Sqlite.create().await;
     let config = ServerConfig::serve(&store, &upstream).with("RATE_LIMIT_REQUESTS_PER_MINUTE", 600);
     let server = Server::start(config).await;
     let mut visitor = ChatClient::connect(&server).await;
-    let direct_url = upstream.base_url();
-    let mut direct = Direct::connect(&direct_url).await;
-    let (mut through, mut alone) = (Vec::new(), Vec::new());
-    for _ in 0..FIRST_WORDS {
-        alone.push(direct.first_word().await);
+    let mut direct = DirectClient::connect(&upstream.base_url()).await;
+    let (mut through_server, mut direct_times) = (Vec::new(), Vec::new());
+    for _ in 0..QUESTIONS {
+        direct_times.push(direct.time_to_first_delta().await);
         let began = Instant::now();
         visitor.ask("What does she do?").await;
-        while visitor.hear().await["type"] != "delta" {}
-        through.push(began.elapsed());
-        visitor.hear_until("done").await;
+        while visitor.receive().await["type"] != "delta" {}
+        through_server.push(began.elapsed());
+        visitor.receive_until("done").await;
     }
-    println!("first word, the model's server alone ({FIRST_WORDS} questions): {}", spread(&mut alone));
-    println!("first word, through the server:                 {}", spread(&mut through));
+    println!("first delta, model server alone ({QUESTIONS} questions): {}", summarize(&mut direct_times));
+    println!("first delta, through the server:               {}", summarize(&mut through_server));
 }
 
-/// The least a client of the model's server can do: one kept connection, one request, the first data line.
-struct Direct {
+/// A minimal client of the model server: one connection, one request at a time.
+struct DirectClient {
     stream: TcpStream,
     request: Vec<u8>,
 }
 
-impl Direct {
+impl DirectClient {
     async fn connect(base_url: &str) -> Self {
         let authority = base_url.trim_start_matches("http://").split('/').next().unwrap_or_default();
         let Ok(stream) = TcpStream::connect(authority).await else { panic!("no connection to {authority}") };
@@ -119,18 +115,20 @@ impl Direct {
         Self { stream, request: [head, body.to_owned()].concat().into_bytes() }
     }
 
-    async fn first_word(&mut self) -> Duration {
+    async fn time_to_first_delta(&mut self) -> Duration {
         let began = Instant::now();
         let sent = self.stream.write_all(&self.request).await;
-        assert!(sent.is_ok(), "the model's server closed");
-        let mut heard = Vec::new();
+        assert!(sent.is_ok(), "the model server closed the connection");
+        let mut received = Vec::new();
         let mut first = None;
         // The last chunk of a chunked body.
-        while !heard.ends_with(b"0\r\n\r\n") {
+        while !received.ends_with(b"0\r\n\r\n") {
             let mut bytes = [0; 4096];
-            let Ok(count @ 1..) = self.stream.read(&mut bytes).await else { panic!("the stream broke off") };
-            heard.extend_from_slice(bytes.get(..count).unwrap_or_default());
-            if first.is_none() && heard.windows(4).any(|four| four == b"One ") {
+            let Ok(count @ 1..) = self.stream.read(&mut bytes).await else {
+                panic!("the stream ended early")
+            };
+            received.extend_from_slice(bytes.get(..count).unwrap_or_default());
+            if first.is_none() && received.windows(4).any(|four| four == b"One ") {
                 first = Some(began.elapsed());
             }
         }
@@ -138,9 +136,9 @@ impl Direct {
     }
 }
 
-fn spread(times: &mut [Duration]) -> String {
+fn summarize(times: &mut [Duration]) -> String {
     times.sort();
-    let at = |share: usize| times.get(times.len() * share / 100).copied().unwrap_or_default();
-    let last = times.last().copied().unwrap_or_default();
-    format!("median {:.2?}, p99 {:.2?}, most {last:.2?}", at(50), at(99))
+    let (median, p99) = (percentile(times, 50), percentile(times, 99));
+    let max = times.last().copied().unwrap_or_default();
+    format!("median {median:.2?}, p99 {p99:.2?}, max {max:.2?}")
 }

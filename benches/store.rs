@@ -1,44 +1,56 @@
-//! How many questions a second can be made durable: `cargo bench --bench store` puts the same rows into the same tables through the
-//! store's actor and through the bare drivers, each in the fastest way it has, in turns.
+//! Durable questions per second: `cargo bench --bench store` writes the same rows into the same
+//! tables through the persistence actor and through the plain database drivers, each in its fastest
+//! way, alternately.
 
-#![expect(clippy::print_stdout, reason = "printing the figures is what it is for")]
+#![expect(clippy::print_stdout, reason = "the results are printed")]
 #![expect(
     clippy::panic,
     clippy::indexing_slicing,
     clippy::unwrap_used,
-    reason = "a measurement that goes wrong must end"
+    reason = "a failed measurement should end the run"
 )]
 
-#[allow(dead_code, reason = "the vocabulary of the tests, of which this uses a little")]
-#[path = "../tests/suite/support/mod.rs"]
-mod support;
+mod measurement;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use resume_chatbot::budget::{Account, Amount, Budget, Ceilings, Day};
+use measurement::statistics::median;
+use measurement::{measure_on_every_store, support};
+use resume_chatbot::budget::Account;
+use resume_chatbot::budget::Amount;
+use resume_chatbot::budget::Budget;
+use resume_chatbot::budget::Ceilings;
+use resume_chatbot::budget::Day;
 use resume_chatbot::domain::clock::Timestamp;
-use resume_chatbot::domain::ids::{ResumeToken, SessionId, TurnId};
+use resume_chatbot::domain::ids::ResumeToken;
+use resume_chatbot::domain::ids::SessionId;
+use resume_chatbot::domain::ids::TurnId;
 use resume_chatbot::mailbox::Address;
 use resume_chatbot::persistence::PersistenceActor;
 use resume_chatbot::persistence::db::migrations;
-use resume_chatbot::persistence::messages::{CreateSession, SaveQuestion};
+use resume_chatbot::persistence::messages::CreateSession;
+use resume_chatbot::persistence::messages::SaveQuestion;
 use resume_chatbot::persistence::records::Reserve;
-use resume_chatbot::settings::{DatabaseSettings, DatabaseUrl};
-use resume_chatbot::supervision::{Supervision, supervisor};
+use resume_chatbot::settings::DatabaseSettings;
+use resume_chatbot::settings::DatabaseUrl;
+use resume_chatbot::supervision::Supervision;
+use resume_chatbot::supervision::supervisor;
 use resume_chatbot::telemetry::mailbox_metrics::MailboxRegistry;
 use slog::{Discard, Logger, o};
-use support::stores::{FreshStore, Store};
+use support::stores::fresh_store::{FreshStore, StoreKind};
 use tokio_postgres::NoTls;
 use uuid::Uuid;
 
-/// Conversations, each of which asks its questions one after the other, each when the one before is stored.
+/// The number of concurrent sessions.
 const SESSIONS: usize = 512;
+
+/// The number of questions of each session, asked one after the other.
 const QUESTIONS: usize = 40;
 
-/// Longer than any of it takes.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The deadline of each request to the actor.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 const ROUNDS: usize = 5;
 
@@ -47,42 +59,39 @@ const TOKENS: i32 = 16;
 
 #[actix::main]
 async fn main() {
-    measure(Store::Sqlite, "SQLite").await;
-    if std::env::var_os("TEST_DATABASE_URL").is_some() {
-        measure(Store::Postgres, "PostgreSQL").await;
-    } else {
-        println!("PostgreSQL: not measured, TEST_DATABASE_URL is not set");
-    }
+    measure_on_every_store(measure).await;
 }
 
-async fn measure(store: Store, name: &str) {
-    let (mut bare, mut ours, mut budgeted) = (Vec::new(), Vec::new(), Vec::new());
+async fn measure(store: StoreKind, name: &str) {
+    let (mut driver, mut actor, mut with_budget) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        bare.push(bare_driver(&filled(store).await).await);
-        ours.push(through_the_actor(&filled(store).await, None).await);
-        budgeted.push(through_the_actor(&filled(store).await, Some(reserve())).await);
+        driver.push(measure_driver(&create_fixture(store).await).await);
+        actor.push(measure_actor(&create_fixture(store).await, None).await);
+        with_budget.push(measure_actor(&create_fixture(store).await, Some(reservation())).await);
     }
-    let (bare, ours, budgeted) = (median(bare), median(ours), median(budgeted));
-    println!("{name}: bare driver, {SESSIONS} in a transaction: {bare:.0} questions/s");
-    println!("{name}: through the actor: {ours:.0} questions/s, {:.2} of the bare driver", ours / bare);
+    let driver = median(driver, f64::total_cmp);
+    let actor = median(actor, f64::total_cmp);
+    let with_budget = median(with_budget, f64::total_cmp);
+    println!("{name}: plain driver, {SESSIONS} in a transaction: {driver:.0} questions/s");
+    println!("{name}: actor: {actor:.0} questions/s, {:.2} of the plain driver", actor / driver);
     println!(
-        "{name}: through the actor, with a ceiling for the day: {budgeted:.0} questions/s, {:.2} of the bare driver",
-        budgeted / bare
+        "{name}: actor with a daily budget: {with_budget:.0} questions/s, {:.2} of the plain driver",
+        with_budget / driver
     );
 }
 
-/// A database with its tables and the conversations, and the actor that keeps it.
-struct Filled {
+/// A database with tables and sessions, and the persistence actor.
+struct Fixture {
     store: FreshStore,
     sessions: Vec<SessionId>,
     save: Address<SaveQuestion>,
 }
 
-async fn filled(store: Store) -> Filled {
-    let store = store.fresh().await;
-    let url = match store.store() {
-        Store::Sqlite => DatabaseUrl::Sqlite { path: path_of(&store).into() },
-        Store::Postgres => DatabaseUrl::Postgres { url: store.url().to_owned().into() },
+async fn create_fixture(store: StoreKind) -> Fixture {
+    let store = store.create().await;
+    let url = match store.kind() {
+        StoreKind::Sqlite => DatabaseUrl::Sqlite { path: path_of(&store).into() },
+        StoreKind::Postgres => DatabaseUrl::Postgres { url: store.url().to_owned().into() },
     };
     migrate(url.clone());
     let metrics = Arc::default();
@@ -98,15 +107,15 @@ async fn filled(store: Store) -> Filled {
     let sessions: Vec<SessionId> = (0..SESSIONS).map(|_| SessionId::generate()).collect();
     let created = sessions.iter().map(|session_id| {
         let at = Timestamp::now();
-        create.ask(CreateSession { session_id: *session_id, token_hash, at }, PATIENCE)
+        create.ask(CreateSession { session_id: *session_id, token_hash, at }, TIMEOUT)
     });
     for created in join_all(created).await {
         created.unwrap().unwrap();
     }
-    Filled { store, sessions, save: Address::new(&actor, &mailboxes) }
+    Fixture { store, sessions, save: Address::new(&actor, &mailboxes) }
 }
 
-/// On threads of its own, which migrations on PostgreSQL want to block.
+/// Runs the migrations on another thread, because they block on PostgreSQL.
 fn migrate(url: DatabaseUrl) {
     let migrating = std::thread::spawn(move || {
         tokio::runtime::Runtime::new().unwrap().block_on(migrations::migrate(&url)).unwrap();
@@ -118,18 +127,19 @@ fn path_of(store: &FreshStore) -> &str {
     store.url().trim_start_matches("sqlite://")
 }
 
-fn reserve() -> Reserve {
+fn reservation() -> Reserve {
     let day = Day::of(Timestamp::now());
     let ceilings = Ceilings { tokens: Some(u64::MAX / 4), nanodollars: None };
     let budget = Budget { day: ceilings, ..Budget::default() };
     Reserve { accounts: vec![Account::Day(day)], amount: Amount { tokens: 1000, nanodollars: 1000 }, budget }
 }
 
-/// Questions a second. Everybody asks at once, and waits for the own question to be durable before the next.
-async fn through_the_actor(filled: &Filled, reserve: Option<Reserve>) -> f64 {
+/// Returns the questions per second through the actor. All sessions ask concurrently, and each
+/// waits until its question is durable before it asks the next.
+async fn measure_actor(fixture: &Fixture, reserve: Option<Reserve>) -> f64 {
     let (question, answered_by): (Arc<str>, Arc<str>) = (QUESTION.into(), "bench".into());
     let began = Instant::now();
-    let asking = filled.sessions.iter().map(|session_id| {
+    let asking = fixture.sessions.iter().map(|session_id| {
         let (question, answered_by, reserve) = (&question, &answered_by, &reserve);
         async move {
             for _ in 0..QUESTIONS {
@@ -145,7 +155,7 @@ async fn through_the_actor(filled: &Filled, reserve: Option<Reserve>) -> f64 {
                     regenerates: None,
                     reserve: reserve.clone().map(Box::new),
                 };
-                filled.save.ask(save, PATIENCE).await.unwrap().unwrap();
+                fixture.save.ask(save, TIMEOUT).await.unwrap().unwrap();
             }
         }
     });
@@ -153,14 +163,15 @@ async fn through_the_actor(filled: &Filled, reserve: Option<Reserve>) -> f64 {
     rate(began)
 }
 
-/// Questions a second: the same rows, a question of each session in every transaction.
-async fn bare_driver(filled: &Filled) -> f64 {
-    let began = match filled.store.store() {
-        Store::Sqlite => bare_sqlite(filled),
-        Store::Postgres => bare_postgres(filled).await,
+/// Returns the questions per second through the plain driver: the same rows, with one question of
+/// each session in a transaction.
+async fn measure_driver(fixture: &Fixture) -> f64 {
+    let began = match fixture.store.kind() {
+        StoreKind::Sqlite => write_with_rusqlite(fixture),
+        StoreKind::Postgres => write_with_tokio_postgres(fixture).await,
     };
     let rate = rate(began);
-    let stored = filled.store.number("SELECT count(*) FROM messages").await;
+    let stored = fixture.store.query_number("SELECT count(*) FROM messages").await;
     assert_eq!(usize::try_from(stored), Ok(SESSIONS * QUESTIONS));
     rate
 }
@@ -170,30 +181,31 @@ fn rate(began: Instant) -> f64 {
     f64::from(questions) / began.elapsed().as_secs_f64()
 }
 
-const TOUCH: &str = "UPDATE sessions SET last_seen_at_ms = ?1 WHERE id = ?2 AND epoch = 0";
-const OPEN: &str = "INSERT INTO turns (id, session_id, status, asked_at_ms, answered_by)
+const UPDATE_SESSION: &str = "UPDATE sessions SET last_seen_at_ms = ?1 WHERE id = ?2 AND epoch = 0";
+const INSERT_TURN: &str = "INSERT INTO turns (id, session_id, status, asked_at_ms, answered_by)
     VALUES (?1, ?2, 'answering', ?3, 'bench')";
-const SAY: &str =
+const INSERT_MESSAGE: &str =
     "INSERT INTO messages (turn_id, role, content, tokens, created_at_ms) VALUES (?1, 'user', ?2, ?3, ?4)";
 
-/// With statements that are prepared once, as durable as ours.
-fn bare_sqlite(filled: &Filled) -> Instant {
-    let mut link = rusqlite::Connection::open(path_of(&filled.store)).unwrap();
-    link.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")
+/// Writes with prepared statements and the same durability as the server.
+fn write_with_rusqlite(fixture: &Fixture) -> Instant {
+    let mut connection = rusqlite::Connection::open(path_of(&fixture.store)).unwrap();
+    connection
+        .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")
         .unwrap();
     let began = Instant::now();
     for _ in 0..QUESTIONS {
-        let transaction = link.transaction().unwrap();
+        let transaction = connection.transaction().unwrap();
         {
-            let mut touch = transaction.prepare(TOUCH).unwrap();
-            let mut open = transaction.prepare(OPEN).unwrap();
-            let mut say = transaction.prepare(SAY).unwrap();
-            for session in &filled.sessions {
+            let mut update_session = transaction.prepare(UPDATE_SESSION).unwrap();
+            let mut insert_turn = transaction.prepare(INSERT_TURN).unwrap();
+            let mut insert_message = transaction.prepare(INSERT_MESSAGE).unwrap();
+            for session in &fixture.sessions {
                 let (session, turn) = (session.0.to_string(), TurnId::generate().0.to_string());
                 let at = Timestamp::now().0;
-                touch.execute((at, &session)).unwrap();
-                open.execute((&turn, &session, at)).unwrap();
-                say.execute((&turn, QUESTION, TOKENS, at)).unwrap();
+                update_session.execute((at, &session)).unwrap();
+                insert_turn.execute((&turn, &session, at)).unwrap();
+                insert_message.execute((&turn, QUESTION, TOKENS, at)).unwrap();
             }
         }
         transaction.commit().unwrap();
@@ -201,36 +213,30 @@ fn bare_sqlite(filled: &Filled) -> Instant {
     began
 }
 
-const TOUCH_ALL: &str = "UPDATE sessions SET last_seen_at_ms = $1 WHERE id = ANY($2) AND epoch = 0";
-const OPEN_ALL: &str = "INSERT INTO turns (id, session_id, status, asked_at_ms, answered_by)
+const UPDATE_SESSIONS: &str = "UPDATE sessions SET last_seen_at_ms = $1 WHERE id = ANY($2) AND epoch = 0";
+const INSERT_TURNS: &str = "INSERT INTO turns (id, session_id, status, asked_at_ms, answered_by)
     SELECT turn, session, 'answering', $3, 'bench' FROM unnest($1::uuid[], $2::uuid[]) AS asked (turn, session)";
-const SAY_ALL: &str = "INSERT INTO messages (turn_id, role, content, tokens, created_at_ms)
+const INSERT_MESSAGES: &str = "INSERT INTO messages (turn_id, role, content, tokens, created_at_ms)
     SELECT turn, 'user', said, $3, $4 FROM unnest($1::uuid[], $2::text[]) AS asked (turn, said)";
 
-/// With one statement for the rows of each table.
-async fn bare_postgres(filled: &Filled) -> Instant {
-    let (mut link, connection) = tokio_postgres::connect(filled.store.url(), NoTls).await.unwrap();
+/// Writes with one statement per table and transaction.
+async fn write_with_tokio_postgres(fixture: &Fixture) -> Instant {
+    let (mut client, connection) = tokio_postgres::connect(fixture.store.url(), NoTls).await.unwrap();
     actix::spawn(connection);
-    let touch = link.prepare(TOUCH_ALL).await.unwrap();
-    let open = link.prepare(OPEN_ALL).await.unwrap();
-    let say = link.prepare(SAY_ALL).await.unwrap();
-    let sessions: Vec<Uuid> = filled.sessions.iter().map(|session| session.0).collect();
-    let said = vec![QUESTION; sessions.len()];
+    let update_sessions = client.prepare(UPDATE_SESSIONS).await.unwrap();
+    let insert_turns = client.prepare(INSERT_TURNS).await.unwrap();
+    let insert_messages = client.prepare(INSERT_MESSAGES).await.unwrap();
+    let sessions: Vec<Uuid> = fixture.sessions.iter().map(|session| session.0).collect();
+    let questions = vec![QUESTION; sessions.len()];
     let began = Instant::now();
     for _ in 0..QUESTIONS {
         let at = Timestamp::now().0;
         let turns: Vec<Uuid> = sessions.iter().map(|_| TurnId::generate().0).collect();
-        let transaction = link.transaction().await.unwrap();
-        transaction.execute(&touch, &[&at, &sessions]).await.unwrap();
-        transaction.execute(&open, &[&turns, &sessions, &at]).await.unwrap();
-        transaction.execute(&say, &[&turns, &said, &TOKENS, &at]).await.unwrap();
+        let transaction = client.transaction().await.unwrap();
+        transaction.execute(&update_sessions, &[&at, &sessions]).await.unwrap();
+        transaction.execute(&insert_turns, &[&turns, &sessions, &at]).await.unwrap();
+        transaction.execute(&insert_messages, &[&turns, &questions, &TOKENS, &at]).await.unwrap();
         transaction.commit().await.unwrap();
     }
     began
-}
-
-/// The one that was neither highest nor lowest.
-fn median(mut rates: Vec<f64>) -> f64 {
-    rates.sort_by(f64::total_cmp);
-    rates[rates.len() / 2]
 }

@@ -1,28 +1,34 @@
-//! Resume Chatbot: visitors of a portfolio site chat with a resume.
+//! Resume Chatbot: a server that lets the visitors of a portfolio site chat with a resume.
 //!
 //! ```text
 //!  browser ── WebSocket ──► session::SessionActor        one per connection
-//!                             │ owns history, token budget, rate window
+//!                             │ owns history, token budget, rate limit
 //!              ┌──────────────┼────────────────┐
 //!              ▼              ▼                ▼
 //!        llm::LlmActor  persistence::    health::HealthActor
 //!              │        PersistenceActor       ▲
-//!        one task per         │                │ asks the others
+//!        one task per         │                │ checks the other actors
 //!        answer, which   SQLite or         GET /health
 //!        appends to a    PostgreSQL
 //!        Generation that
 //!        sessions read
 //! ```
 //!
-//! A question comes in at [`http`], which upgrades the connection and starts a [`session`]. The session decides with
-//! plain values whether it may be asked, and hands it to [`llm`], whose task stores it through [`persistence`], asks
-//! the model's server, and writes what comes into a log. The session follows that log and tells the visitor.
+//! A question arrives at [`http`], which upgrades the connection and starts a [`session`]. The session
+//! validates the question, checks its limits and passes it to [`llm`]. A task of `llm` stores the
+//! question through [`persistence`], requests the answer from the upstream server and appends each piece
+//! to a buffer. The session reads that buffer and sends deltas to the client.
 //!
-//! In reading order: [`protocol`] is the wire; [`session`], [`llm`], [`persistence`], [`health`] are the actors, who
-//! write to each other through [`mailbox`]; [`resume`] and [`tokens`] are what prompts are made of; [`safety`] judges what
-//! visitors send, [`limits`] how much one address may, [`spending`] what a day may cost; [`settings`], [`clock`], [`ids`],
-//! [`incarnation`], [`descriptors`] and [`telemetry`] serve them all; [`supervision`] is what a panic comes to, [`faults`] how tests have
-//! one; [`startup`] is the only place that names every actor, [`shutdown`] the order of leaving.
+//! | layer | modules |
+//! |---|---|
+//! | values | [`domain`], [`tokens`] |
+//! | independent readers and filters | [`resume`], [`safety`] |
+//! | services | [`settings`], [`telemetry`], [`supervision`], [`mailbox`], [`limits`], [`budget`], [`system`] |
+//! | the wire | [`protocol`] |
+//! | actors | [`persistence`], [`llm`], [`session`], [`health`] |
+//! | the outside | [`http`], [`app`] |
+//!
+//! The test `architecture::import_edges` of the suite lists which module may import which.
 
 pub mod app;
 pub mod budget;

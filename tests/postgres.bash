@@ -1,12 +1,15 @@
-# Sourced by tests/run and tests/torture: a PostgreSQL of the run's own, installed on Debian and Ubuntu where it is missing.
-# The caller sets `temporary` to a directory of its own that another user may enter, and calls stop_postgres when it leaves.
+# Sourced by tests/run and tests/torture: a temporary PostgreSQL server.
+#
+# The caller sets `temporary` to a directory of its own that other users may enter, sets
+# `postgres_bin` to the result of find_postgres, and calls stop_postgres when it exits.
 
-cluster=        # the data directory of the PostgreSQL that this run started
-as_postgres=()  # the command in front of PostgreSQL's programs, which refuse to run as root
+cluster=        # the data directory of the server that this run started
+as_postgres=()  # prefix for PostgreSQL's programs, which refuse to run as root
 
 say() { printf '%s\n' "tests/${0##*/}: $*" >&2; }
 
-# Debian's newest PostgreSQL; its programs are not on the PATH.
+# Prints the directory with the programs of the newest PostgreSQL. Debian does not put them on the
+# PATH.
 find_postgres() {
     local directory
     for directory in $(printf '%s\n' /usr/lib/postgresql/*/bin | sort -Vr); do
@@ -17,41 +20,8 @@ find_postgres() {
     done
 }
 
-# Runs a command as root, or fails when that would take a password and nobody is there to give it.
-as_root() {
-    if [[ $EUID -eq 0 ]]; then
-        "$@"
-    elif command -v sudo >/dev/null && { sudo -n true 2>/dev/null || [[ -t 0 ]]; }; then
-        sudo "$@"
-    else
-        return 1
-    fi
-}
-
-apt_install() {
-    say "installing $*"
-    local apt=(as_root env DEBIAN_FRONTEND=noninteractive apt-get -y -qq -o DPkg::Lock::Timeout=300)
-    local install=("${apt[@]}" -o Dpkg::Options::=--force-confold install --no-install-recommends "$@")
-    {
-        # The lists may be older than the archive, or never have been fetched.
-        "${install[@]}" || { "${apt[@]}" update && "${install[@]}"; }
-    } >"$temporary/apt.log" 2>&1 || { cat "$temporary/apt.log" >&2; return 1; }
-}
-
-install_postgres() {
-    command -v apt-get >/dev/null || return 0
-    if [[ -z ${TEST_DATABASE_URL:-} && -z $(find_postgres) ]]; then
-        # Installing the server would otherwise start a cluster that nobody asked for.
-        local config=/etc/postgresql-common/createcluster.conf
-        if [[ ! -e $config ]]; then
-            as_root mkdir -p "${config%/*}" &&
-                as_root sh -c "echo 'create_main_cluster = false' > $config" || true
-        fi
-        apt_install postgresql || say "could not install it; as root: apt-get install postgresql"
-    fi
-}
-
-# Starts a cluster on a free port of 127.0.0.1, with Debian's defaults for durability: fsync stays on.
+# Starts a server on a free port of 127.0.0.1, with Debian's defaults for durability: fsync stays
+# on.
 start_postgres() {
     local directory=$temporary/postgres
     mkdir "$directory"
@@ -59,7 +29,7 @@ start_postgres() {
         local user=postgres
         id "$user" >/dev/null 2>&1 || user=nobody
         chown "$user" "$directory"
-        # PostgreSQL's programs look at the directory they are started in, which may be closed to this user.
+        # PostgreSQL's programs access their working directory, which may be closed to this user.
         as_postgres=(env -C / runuser -u "$user" --)
     else
         as_postgres=(env -C /)
@@ -69,10 +39,11 @@ start_postgres() {
     local port
     for _ in 1 2 3 4 5; do
         port=$((20000 + RANDOM % 12000))
-        # Somebody listens there if one can connect.
+        # The port is taken if a connection succeeds.
         if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then continue; fi
         cluster=$directory/data
-        # In a file, so that whoever stops and starts it again need not know them; the last line of a name counts.
+        # In the configuration file, so that a restart needs no arguments. The last line for a name
+        # counts.
         printf '%s\n' "port = $port" "listen_addresses = '127.0.0.1'" "unix_socket_directories = '$directory'" \
             'max_connections = 300' >>"$cluster/postgresql.conf"
         if "${as_postgres[@]}" "$postgres_bin/pg_ctl" start -D "$cluster" -w -t 60 -l "$directory/log" >/dev/null; then
@@ -89,5 +60,5 @@ start_postgres() {
 stop_postgres() {
     [[ -n $cluster ]] || return 0
     "${as_postgres[@]}" "$postgres_bin/pg_ctl" stop -D "$cluster" -m immediate -w >/dev/null 2>&1 ||
-        say "PostgreSQL in $cluster could not be stopped"
+        say "could not stop PostgreSQL in $cluster"
 }

@@ -1,13 +1,14 @@
-//! Chance that a seed decides, so that a run can be told again.
+//! A random number generator with a seed, so that a run can be repeated.
 
-/// SplitMix64: small, and good enough to choose what a visitor does.
+/// SplitMix64: small, and good enough to choose actions.
 #[derive(Clone, Debug)]
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// The sequence of one of those who take part: each has its own, so that none depends on the order of the others.
-    pub(crate) fn of(seed: u64, who: &str) -> Self {
-        let mixed = who.bytes().fold(seed, |state, byte| Self(state ^ u64::from(byte)).next());
+    /// Creates the sequence of one participant. Each has its own, so that none depends on the order
+    /// in which the others run.
+    pub(crate) fn new(seed: u64, participant: &str) -> Self {
+        let mixed = participant.bytes().fold(seed, |state, byte| Self(state ^ u64::from(byte)).next());
         Self(mixed)
     }
 
@@ -19,18 +20,18 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number from `from` up to but without `to`; `from` when there is none.
+    /// Returns a number from `from` up to but not including `to`, or `from` if the range is empty.
     pub(crate) fn between(&mut self, from: u64, to: u64) -> u64 {
         from + self.next() % to.saturating_sub(from).max(1)
     }
 
-    /// As [`Self::between`] from 0, for counts of things.
+    /// Returns a number from 0 up to but not including `to`.
     pub(crate) fn below(&mut self, to: usize) -> usize {
         usize::try_from(self.between(0, u64::try_from(to).unwrap_or(u64::MAX))).unwrap_or_default()
     }
 
-    /// Happens so many times in a hundred.
-    pub(crate) fn percent(&mut self, share: u64) -> bool {
-        self.between(0, 100) < share
+    /// Returns true with this probability in percent.
+    pub(crate) fn percent(&mut self, probability: u64) -> bool {
+        self.between(0, 100) < probability
     }
 }

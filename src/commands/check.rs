@@ -51,7 +51,7 @@ fn key(settings: &Settings) -> Result<String, Failed> {
     match said {
         None => Ok(String::new()),
         Some(Ok(report)) => Ok(format!("\nKey\n  valid: {}\n", report.outlook(Timestamp::now()))),
-        Some(Err(KeyError::Refused)) => Err(Failed(EX_CONFIG, StartupError::KeyRefused.to_string())),
+        Some(Err(KeyError::Refused)) => Err(Failed(EX_CONFIG, StartupError::KeyRejected.to_string())),
         Some(Err(error)) => Ok(format!("\nKey\n  warning: {error}\n")),
     }
 }

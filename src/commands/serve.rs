@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use resume_chatbot::app::shutdown::Departure;
-use resume_chatbot::app::startup::{Answers, Application};
+use resume_chatbot::app::shutdown::ExitReason;
+use resume_chatbot::app::startup::{AnswerSource, Application, BuildInput};
 use resume_chatbot::domain::component::Component;
 use resume_chatbot::llm::prompt::system_prompt::SystemPrompt;
 use resume_chatbot::resume;
@@ -33,7 +33,14 @@ pub(super) fn serve(config: Option<&Path>, migrating: bool) -> Outcome {
     if migrating {
         bring_up_to_date(&loaded.settings.database.url, &logging.root)?;
     }
-    serve_until_signal(&loaded.settings, &resume, instructions, Answers::FromModel, &metrics, &logging.root)
+    serve_until_signal(BuildInput {
+        settings: &loaded.settings,
+        resume: &resume,
+        system_prompt: instructions,
+        source: AnswerSource::Model,
+        metrics: &metrics,
+        log: &logging.root,
+    })
 }
 
 pub(super) fn demo(config: Option<&Path>) -> Outcome {
@@ -53,14 +60,14 @@ pub(super) fn demo(config: Option<&Path>) -> Outcome {
     let logging = logger::start(&loaded.settings.log, &metrics);
     warn_about(&loaded.warnings, &logging.root);
     bring_up_to_date(&loaded.settings.database.url, &logging.root)?;
-    serve_until_signal(
-        &loaded.settings,
-        &resume,
-        instructions,
-        Answers::FromExcerpts,
-        &metrics,
-        &logging.root,
-    )
+    serve_until_signal(BuildInput {
+        settings: &loaded.settings,
+        resume: &resume,
+        system_prompt: instructions,
+        source: AnswerSource::Excerpts,
+        metrics: &metrics,
+        log: &logging.root,
+    })
 }
 
 pub(super) fn read_resume(settings: &Settings) -> Result<Document, Failed> {
@@ -81,28 +88,21 @@ fn warn_about(warnings: &[String], log: &Logger) {
     }
 }
 
-fn serve_until_signal(
-    settings: &Settings,
-    resume: &Document,
-    instructions: SystemPrompt,
-    answers: Answers,
-    metrics: &Arc<Metrics>,
-    log: &Logger,
-) -> Outcome {
+fn serve_until_signal(input: BuildInput<'_>) -> Outcome {
+    let (log, shutdown_timeout) = (input.log.clone(), input.settings.shutdown_timeout);
+    let name = input.resume.name.clone();
     actix::System::new().block_on(async {
-        let application = Application::build(settings, resume, instructions, answers, metrics, log)
-            .map_err(|error| Failed(1, error.to_string()))?;
+        let application = Application::build(input).map_err(|error| Failed(1, error.to_string()))?;
         application.check_key().await.map_err(|error| Failed(EX_CONFIG, error.to_string()))?;
-        let name = &resume.name;
         info!(log, "listening"; "address" => %application.address);
         print(&format!("Chat about {name} at http://{}\n", application.address))?;
-        let run = caught(Component::Other, application.run(settings.shutdown_timeout)).await;
+        let run = caught(Component::Other, application.run(shutdown_timeout)).await;
         match run.map_err(|panic| Failed(EX_SOFTWARE, format!("the server failed: {panic}")))? {
-            Ok(Departure::Orderly) => Ok(()),
-            Ok(Departure::AtOnce) => Err(Failed(130, "ended by a second signal".to_owned())),
-            Ok(Departure::BeyondRepair(part)) => {
-                let part = part.as_str();
-                Err(Failed(EX_SOFTWARE, format!("{part} panicked too often; the log says where")))
+            Ok(ExitReason::Graceful) => Ok(()),
+            Ok(ExitReason::Forced) => Err(Failed(130, "ended by a second signal".to_owned())),
+            Ok(ExitReason::RestartLimit(component)) => {
+                let component = component.as_str();
+                Err(Failed(EX_SOFTWARE, format!("{component} panicked too often; see the log for where")))
             }
             Err(error) => Err(Failed(1, format!("the server failed: {error}"))),
         }

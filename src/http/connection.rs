@@ -1,4 +1,4 @@
-//! An accepted connection: a TCP stream that the watchdog can cut.
+//! An accepted connection: a TCP stream that the watchdog can abort.
 
 use std::io::{Error, ErrorKind, IoSlice, Result};
 use std::net::SocketAddr;
@@ -14,14 +14,15 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::session::connection::slow_consumer::Lifeline;
 
-/// Bytes that the system may hold for a client beyond what it has sent already. Without a bound it would hold megabytes
-/// for each that has stopped reading; with less the system would wait for us.
+/// The number of unsent bytes that the kernel may buffer for a client. The default is megabytes, which
+/// it would hold for each client that has stopped reading; with less the kernel would wait for data.
 #[cfg(target_os = "linux")]
 const UNSENT_BYTES: u32 = 16 * 1024;
 
-/// How much longer than the watchdog the system waits for a peer that takes nothing: the watchdog counts whom it ends.
+/// How much longer than the watchdog the kernel waits for a peer that acknowledges nothing. The
+/// watchdog goes first because it counts the connections it closes.
 #[cfg(target_os = "linux")]
-const LATER: Duration = Duration::from_secs(2);
+const KERNEL_EXTRA: Duration = Duration::from_secs(2);
 
 /// A TCP stream with a [`Lifeline`].
 #[derive(Debug)]
@@ -31,25 +32,27 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Arms an accepted stream against a peer that stops reading. Also says who the peer is.
+    /// Sets the socket options that protect against a peer that stops reading. Also returns the peer.
     pub(super) fn accept(stream: TcpStream, slow_reader_timeout: Duration) -> (Self, Option<SocketAddr>) {
         let peer = stream.peer_addr().ok();
-        // Otherwise the last word of every answer waits 40 ms for an acknowledgement that is itself delayed.
+        // With Nagle's algorithm the last delta of each answer would wait 40 ms for a delayed ACK.
         let _ = stream.set_nodelay(true);
-        // Where the system has no such option, and against a peer that reads a little now and then, there is the watchdog.
+        // The watchdog covers systems without this option, and peers that read a little now and then.
         #[cfg(target_os = "linux")]
-        let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(slow_reader_timeout + LATER));
+        let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(slow_reader_timeout + KERNEL_EXTRA));
         #[cfg(target_os = "linux")]
         let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES);
+        #[cfg(not(target_os = "linux"))]
+        let _ = slow_reader_timeout;
         (Self { stream, lifeline: Arc::default() }, peer)
     }
 
-    /// Leaves the lifeline where the session of this connection finds it.
-    pub(super) fn hand_over_lifeline(&self, extensions: &mut Extensions) {
+    /// Stores the abort handle in the request extensions, where the session finds it.
+    pub(super) fn attach_abort_handle(&self, extensions: &mut Extensions) {
         extensions.insert(Arc::clone(&self.lifeline));
     }
 
-    /// Writes by `write`, unless the lifeline is cut, now or while this waits.
+    /// Calls `write`, or fails if the connection is aborted before or while the write is pending.
     fn write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -66,11 +69,11 @@ impl Connection {
         written
     }
 
-    /// Lets the stream end with a reset as soon as it is dropped. An orderly end would wait behind what the peer does not take, and
-    /// when the system gives that up in its turn it tells nobody: a peer that only reads would wait for ever.
+    /// Makes the stream end with a reset when it is dropped. A graceful close would queue behind the
+    /// unread data, and the peer would never learn that the kernel dropped it.
     fn cut(&self) -> Error {
         let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
-        Error::new(ErrorKind::ConnectionAborted, "the reader has stopped")
+        Error::new(ErrorKind::ConnectionAborted, "the peer stopped reading")
     }
 }
 

@@ -1,4 +1,4 @@
-//! `GET /health` and its narrower sisters.
+//! `GET /health`, `/health/live` and `/health/ready`.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use actix_web::web::{Data, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 
-use super::HttpSurroundings;
-use super::refusal::refuse;
+use super::AppState;
+use super::error_response::error;
 use crate::domain::error_code::ErrorCode;
 use crate::health::{CheckHealth, HealthReport};
 use crate::system::failpoints;
 use crate::system::failpoints::Failpoint;
 
-/// A probe gets an answer in this time, whatever hangs.
+/// The time limit of a probe, whatever component hangs.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(4);
 
 #[derive(Deserialize)]
@@ -27,42 +27,43 @@ pub(super) struct Depth {
 pub(super) async fn report(
     request: HttpRequest,
     depth: Result<Query<Depth>, actix_web::Error>,
-    surroundings: Data<HttpSurroundings>,
+    state: Data<AppState>,
 ) -> HttpResponse {
     failpoints::hit(Failpoint::HttpHealth, "");
     let Ok(depth) = depth else {
-        return refuse(&request, ErrorCode::ValidationError, "`deep` is `true` or `false`.");
+        return error(&request, ErrorCode::ValidationError, "`deep` is `true` or `false`.");
     };
-    match ask(&surroundings, depth.deep).await {
+    match check(&state, depth.deep).await {
         Some(report) => {
             let status = if report.is_healthy() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
             HttpResponse::build(status).insert_header((CACHE_CONTROL, "no-store")).json(report)
         }
-        None => refuse(&request, ErrorCode::Overloaded, "The health actor does not answer."),
+        None => error(&request, ErrorCode::Overloaded, "The health actor does not answer."),
     }
 }
 
-/// Whether new visitors should be sent here.
-pub(super) async fn ready(request: HttpRequest, surroundings: Data<HttpSurroundings>) -> HttpResponse {
-    match ask(&surroundings, false).await {
-        Some(report) if report.is_ready() => told("ready"),
-        _ if surroundings.session.registry.is_closed() => {
-            refuse(&request, ErrorCode::ShuttingDown, ErrorCode::ShuttingDown.entry().message)
+/// Reports whether a load balancer should send new visitors here.
+pub(super) async fn ready(request: HttpRequest, state: Data<AppState>) -> HttpResponse {
+    match check(&state, false).await {
+        Some(report) if report.is_ready() => status_response("ready"),
+        _ if state.session.registry.is_closed() => {
+            error(&request, ErrorCode::ShuttingDown, ErrorCode::ShuttingDown.entry().message)
         }
-        _ => refuse(&request, ErrorCode::Overloaded, "Not ready; /health says why."),
+        _ => error(&request, ErrorCode::Overloaded, "Not ready; /health says why."),
     }
 }
 
-/// Whether the process does anything at all; it must not be killed for the faults of others.
+/// Reports that the process responds. Independent of other components, so that an orchestrator does
+/// not restart it for their failures.
 pub(super) async fn live() -> HttpResponse {
-    told("live")
+    status_response("live")
 }
 
-async fn ask(surroundings: &HttpSurroundings, deep: bool) -> Option<HealthReport> {
-    surroundings.health.ask(CheckHealth { deep }, REPORT_TIMEOUT).await.ok()
+async fn check(state: &AppState, deep: bool) -> Option<HealthReport> {
+    state.health.ask(CheckHealth { deep }, REPORT_TIMEOUT).await.ok()
 }
 
-fn told(status: &str) -> HttpResponse {
+fn status_response(status: &str) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((CACHE_CONTROL, "no-store"))
         .json(serde_json::json!({ "status": status }))

@@ -1,24 +1,24 @@
-//! The HTTP side: the WebSocket handshake, health, the chat page, the documents that describe it all; and apart from them
-//! what the operator may see.
+//! The HTTP servers: one for visitors (WebSocket handshake, health, chat page, API documents) and one
+//! for the operator (metrics, health).
 //!
-//! What is absent: no endpoint here decides anything about a conversation.
+//! No endpoint here makes a decision about a conversation.
 
+mod admin_server;
+mod api_docs;
 mod connection;
-mod documents;
+mod error_response;
 mod health;
-mod operator;
-mod origin;
-mod page;
-mod refusal;
+mod origin_check;
 mod request_id;
 mod server;
+mod static_files;
 mod upgrade;
 
 use std::sync::{Arc, Once};
 
 use slog::Logger;
 
-pub use operator::serve_operator;
+pub use admin_server::serve_operator;
 pub use server::{BindError, bind, bind_operator, serve};
 
 use crate::budget::Spending;
@@ -29,24 +29,24 @@ use crate::session::SessionSurroundings;
 use crate::session::connection::slow_consumer::Watchdog;
 use crate::settings::HttpSettings;
 
-/// What every request may need; one value shared by all workers.
-pub struct HttpSurroundings {
-    /// What sessions need.
+/// The state that all HTTP workers share.
+pub struct AppState {
+    /// The context of new sessions.
     pub session: Arc<SessionSurroundings>,
-    /// Ends connections whose reader has stopped.
+    /// Closes the connections of slow consumers.
     pub watchdog: Arc<Watchdog>,
-    /// Tells how the server is.
+    /// The health actor.
     pub health: Address<CheckHealth>,
-    /// How much one address may take.
+    /// The limits of each client address.
     pub addresses: Arc<AddressGate>,
-    /// Whose word on who a client is is believed.
+    /// Proxies whose `X-Forwarded-For` header is trusted.
     pub trusted_proxies: TrustedProxies,
-    /// Whether the owner was told of a proxy that seems to be one and is not trusted.
-    pub unnamed_proxy: Once,
-    /// What the day may take.
-    pub spending: Arc<Spending>,
-    /// Who may connect.
+    /// Guards the one warning about a likely proxy that is not trusted.
+    pub warned_of_untrusted_proxy: Once,
+    /// The token and cost budget, for the metrics.
+    pub budget: Arc<Spending>,
+    /// Origins and addresses.
     pub settings: HttpSettings,
-    /// The log.
+    /// The root logger.
     pub log: Logger,
 }

@@ -1,4 +1,4 @@
-//! Gives every request its id and every response the headers all of them have, also when what answers it panics.
+//! Middleware that assigns request ids and common response headers, and catches panics of handlers.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use actix_web::web::Data;
 use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse, ResponseError};
 use slog::error;
 
-use super::HttpSurroundings;
+use super::AppState;
 use crate::domain::component::Component;
 use crate::domain::error_code::ErrorCode;
 use crate::protocol::server::ErrorFrame;
@@ -21,7 +21,7 @@ use crate::telemetry::request_id::{HEADER, honour};
 #[derive(Clone)]
 struct RequestId(Arc<str>);
 
-/// A request whose handler panicked, told like any other error.
+/// The error of a request whose handler panicked.
 #[derive(Debug)]
 struct Panicked {
     request_id: Arc<str>,
@@ -39,16 +39,16 @@ impl ResponseError for Panicked {
         response
             .insert_header((HEADER, &*self.request_id))
             .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"));
-        response.json(ErrorFrame::of(ErrorCode::InternalError, Arc::clone(&self.request_id)))
+        response.json(ErrorFrame::new(ErrorCode::InternalError, Arc::clone(&self.request_id)))
     }
 }
 
-/// The id of this request.
-pub(super) fn of(request: &HttpRequest) -> Arc<str> {
+/// Returns the id of a request.
+pub(super) fn get(request: &HttpRequest) -> Arc<str> {
     request.extensions().get::<RequestId>().map_or_else(|| honour(None), |id| Arc::clone(&id.0))
 }
 
-/// Middleware: honours or makes the id, and echoes it.
+/// Takes the request id from the header or generates one, and returns it in the response.
 pub(super) async fn attach(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
@@ -56,13 +56,13 @@ pub(super) async fn attach(
     let given = request.headers().get(HEADER).and_then(|value| value.to_str().ok());
     let id = honour(given);
     request.extensions_mut().insert(RequestId(Arc::clone(&id)));
-    let surroundings = request.app_data::<Data<HttpSurroundings>>().cloned();
+    let state = request.app_data::<Data<AppState>>().cloned();
     let mut response = match caught(Component::Http, async { next.call(request).await }).await {
         Ok(response) => response?,
         Err(panic) => {
-            if let Some(surroundings) = surroundings {
-                error!(surroundings.log, "a request panicked"; "request_id" => &*id, &panic);
-                surroundings.session.metrics.session.error(ErrorCode::InternalError);
+            if let Some(state) = state {
+                error!(state.log, "request handler panicked"; "request_id" => &*id, &panic);
+                state.session.metrics.session.error(ErrorCode::InternalError);
             }
             return Err(Panicked { request_id: id }.into());
         }

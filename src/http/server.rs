@@ -1,4 +1,4 @@
-//! The listener and its routes.
+//! The server for visitors: its listener and routes.
 
 use std::future::ready;
 use std::net::{SocketAddr, TcpListener};
@@ -16,86 +16,77 @@ use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 
 use super::connection::Connection;
-use super::{HttpSurroundings, documents, health, page, request_id, upgrade};
+use super::{AppState, api_docs, health, request_id, static_files, upgrade};
 
-/// Connections that may wait to be accepted.
+/// The number of connections that may wait to be accepted.
 const BACKLOG: i32 = 4096;
 
 /// How long a client may take to send the head of a request.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a client may take to close after we have, in which it still gets what was written: a connection that is dropped
-/// at once takes the last words with it.
+/// How long a client has to close the connection after the server did. Dropping the connection at
+/// once would discard data that is still in flight.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// How long a connection is kept for another request.
+/// How long an idle connection is kept open for another request.
 pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// The address cannot be listened on.
+/// An address cannot be bound.
 #[derive(Debug, Error)]
 pub enum BindError {
-    /// Somebody else has it.
+    /// Another process uses the visitors' address.
     #[error("port {} on {} is taken; stop what uses it, or set PORT to another one (0 for any free one)", .0.port(), .0.ip())]
-    Taken(SocketAddr),
-    /// Somebody else has the operator's.
+    InUse(SocketAddr),
+    /// Another process uses the operator's address.
     #[error("port {} on {}, for metrics, is taken; stop what uses it, or set OPERATOR_ADDRESS to another one (port 0 for any free one, off for none)", .0.port(), .0.ip())]
-    OperatorTaken(SocketAddr),
-    /// The operator's is not for us.
+    OperatorInUse(SocketAddr),
+    /// The operating system denies the operator's address.
     #[error("{address} cannot be listened on ({source}); check OPERATOR_ADDRESS")]
-    OperatorRefused {
-        /// The address.
-        address: SocketAddr,
-        /// The system's word.
-        source: std::io::Error,
-    },
-    /// It is not for us.
+    OperatorRefused { address: SocketAddr, source: std::io::Error },
+    /// The operating system denies the visitors' address.
     #[error("{address} cannot be listened on ({source}); check HOST and PORT")]
-    Refused {
-        /// The address.
-        address: SocketAddr,
-        /// The system's word.
-        source: std::io::Error,
-    },
+    Refused { address: SocketAddr, source: std::io::Error },
 }
 
-/// Takes the address.
+/// Binds the address for visitors.
 ///
 /// # Errors
-/// [`BindError`], which names it.
+/// Returns a [`BindError`] that names the address.
 pub fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
     listen(address).map_err(|source| match source.kind() {
-        std::io::ErrorKind::AddrInUse => BindError::Taken(address),
+        std::io::ErrorKind::AddrInUse => BindError::InUse(address),
         _ => BindError::Refused { address, source },
     })
 }
 
-/// Takes the operator's address.
+/// Binds the operator's address.
 ///
 /// # Errors
-/// [`BindError`], which names it.
+/// Returns a [`BindError`] that names the address.
 pub fn bind_operator(address: SocketAddr) -> Result<TcpListener, BindError> {
     listen(address).map_err(|source| match source.kind() {
-        std::io::ErrorKind::AddrInUse => BindError::OperatorTaken(address),
+        std::io::ErrorKind::AddrInUse => BindError::OperatorInUse(address),
         _ => BindError::OperatorRefused { address, source },
     })
 }
 
 fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // A restart must not wait for the last connections of the process before it.
+    // Without this, a restart would fail while connections of the previous process are closing.
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
 
-/// Serves until it is stopped, at most so many connections at one time; signals are not its business.
+/// Serves until the returned server is stopped, with at most `max_connections` at a time. Does not
+/// install signal handlers.
 ///
 /// # Errors
-/// When the listener cannot be used.
+/// Returns an error if the listener cannot be used.
 pub fn serve(
     listener: TcpListener,
-    surroundings: Data<HttpSurroundings>,
+    state: Data<AppState>,
     slow_reader_timeout: Duration,
     max_connections: u32,
 ) -> std::io::Result<Server> {
@@ -103,19 +94,19 @@ pub fn serve(
     let max_connections = usize::try_from(max_connections).unwrap_or(usize::MAX);
     let app = move || {
         App::new()
-            .app_data(Data::clone(&surroundings))
+            .app_data(Data::clone(&state))
             .wrap(from_fn(request_id::attach))
             .service(resource("/ws/chat").route(get().to(upgrade::chat)))
             .service(resource("/health").route(get().to(health::report)))
             .service(resource("/health/live").route(get().to(health::live)))
             .service(resource("/health/ready").route(get().to(health::ready)))
-            .configure(documents::routes)
-            .configure(page::routes)
+            .configure(api_docs::routes)
+            .configure(static_files::routes)
     };
-    // What `HttpServer` would do, over connections of our own kind.
+    // The same as `HttpServer`, with our own type of connection.
     let server = Server::build()
         .workers(workers)
-        // Of each worker; one that has as many is passed over while another has fewer. When all have, further clients wait.
+        // Per worker. A full worker is skipped while another one has room; if all are full, clients wait.
         .max_concurrent_connections(max_connections.div_ceil(workers))
         .disable_signals()
         .shutdown_timeout(1)
@@ -125,7 +116,7 @@ pub fn serve(
                 .client_request_timeout(REQUEST_TIMEOUT)
                 .client_disconnect_timeout(LINGER)
                 .keep_alive(KEEP_ALIVE)
-                .on_connect_ext(Connection::hand_over_lifeline)
+                .on_connect_ext(Connection::attach_abort_handle)
                 .h1(map_config(app, |_| AppConfig::default()));
             let accept = move |stream| ready(Ok(Connection::accept(stream, slow_reader_timeout)));
             fn_service(accept).and_then(http)

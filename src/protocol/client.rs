@@ -1,4 +1,4 @@
-//! What clients send: the frames, and how a text becomes one.
+//! The frames that clients send, and their parser.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -9,126 +9,128 @@ use super::{MAX_CLIENT_ID_CHARS, MAX_HISTORY_LIMIT};
 use crate::domain::ids::{SessionId, TurnId};
 use crate::domain::turn::Rating;
 
-/// One message of a client. Unknown fields are ignored.
+/// A frame sent by a client. Unknown fields are ignored.
 #[derive(Debug, Deserialize, PartialEq, Eq, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ClientFrame {
-    /// Begin a new session.
+    /// Starts a new session.
     Start,
-    /// Come back to a session.
+    /// Resumes a session.
     Resume {
-        /// The session to come back to.
+        /// The session to resume.
         session_id: SessionId,
-        /// The secret that came with it, in the `session` frame.
+        /// The token from the `session` frame.
         #[schema(max_length = 256)]
         resume_token: String,
-        /// What the client has shown of the last answer it saw.
+        /// How much of the last answer the client has displayed.
         #[serde(default)]
         cursor: Option<Cursor>,
     },
-    /// Ask something.
+    /// Asks a question.
     Question {
-        /// The question as the visitor wrote it; control characters and white space at both ends do not count.
+        /// The question as the visitor wrote it. Control characters and surrounding white space are
+        /// removed.
         #[schema(min_length = 1, max_length = 2000)]
         question: String,
-        /// The client's own id, without NUL; the same id never makes a second answer.
+        /// An id that the client chooses, without NUL. A repeated id never produces a second answer.
         #[serde(default)]
         #[schema(min_length = 1, max_length = 64)]
         id: Option<String>,
     },
-    /// Stop the answer.
+    /// Cancels an answer.
     Cancel {
-        /// Which; the current one when it is not said.
+        /// The turn to cancel; by default the current one.
         #[serde(default)]
         turn_id: Option<TurnId>,
-        /// The last delta that was shown of it: what came after is not kept. All that was said is kept when it is not said.
+        /// The last delta that the client displayed. Later text is discarded. By default all text is kept.
         #[serde(default)]
         seen_seq: Option<u64>,
     },
-    /// Have the last question answered once more, in place of its last answer.
+    /// Generates a new answer to the last question, which replaces the old one.
     Regenerate {
-        /// The client's own id, as with a question; the same id never makes a second answer.
+        /// An id that the client chooses, as for a question. A repeated id never produces a second answer.
         #[serde(default)]
         #[schema(min_length = 1, max_length = 64)]
         id: Option<String>,
     },
-    /// Say what the visitor thinks of an answer; the latest counts.
+    /// Rates an answer. A later rating replaces an earlier one.
     Feedback {
-        /// The turn.
+        /// The turn whose answer is rated.
         turn_id: TurnId,
-        /// What they think; null takes it back, with the comment.
+        /// The rating; null removes the rating and its comment.
         #[serde(default)]
         #[schema(schema_with = rating_or_null)]
         rating: Option<Rating>,
-        /// Why, in their words, cleaned like a question.
+        /// The visitor's comment, sanitized like a question.
         #[serde(default)]
         #[schema(max_length = 500)]
         comment: Option<String>,
-        /// Sent back in what answers it, be it the refusal.
+        /// Returned in the reply or the error.
         #[serde(default)]
         #[schema(max_length = 64)]
         id: Option<String>,
     },
-    /// Delete the whole conversation, here and now.
+    /// Deletes the conversation immediately.
     Forget,
-    /// Read the transcript, newest turns last.
+    /// Reads the transcript, oldest turn first.
     History {
-        /// Only turns before this one.
+        /// Returns only turns before this one.
         #[serde(default)]
         before: Option<TurnId>,
-        /// Most turns to send, the newest; 100 when it is not said.
+        /// The maximum number of turns, taken from the newest; 100 by default.
         #[serde(default)]
         #[schema(minimum = 1, maximum = 100)]
         limit: Option<usize>,
     },
-    /// Ask whether the server is there.
+    /// Checks that the server responds.
     Ping {
-        /// Sent back in the `pong`.
+        /// Returned in the `pong`.
         #[serde(default)]
         #[schema(max_length = 64)]
         id: Option<String>,
     },
 }
 
-/// The one field of the wire that may be `null`: as one that is absent could not be told from one that was forgotten.
+/// Returns the schema of `rating`, the only nullable field of the protocol: an absent field could be an
+/// omission, so removing a rating is explicit.
 fn rating_or_null() -> ObjectBuilder {
     ObjectBuilder::new()
         .schema_type(SchemaType::AnyValue)
-        .description(Some("What they think; null takes it back, with the comment."))
+        .description(Some("The rating; null removes the rating and its comment."))
         .enum_values(Some([Value::from("up"), Value::from("down"), Value::Null]))
 }
 
-/// How far a client has shown an answer.
+/// The position up to which a client has displayed an answer.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ToSchema)]
 pub struct Cursor {
-    /// The turn.
+    /// The turn of the answer.
     pub turn_id: TurnId,
-    /// The last delta shown; 0 when none was.
+    /// The last delta displayed, or 0 for none.
     pub seq: u64,
 }
 
-/// A text that is no frame.
+/// The error for a message that is not a valid frame.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Malformed {
-    /// What is wrong with it, for the author of the client.
+    /// What is wrong, for the author of the client.
     pub problem: String,
-    /// The `id` it carried, when that much could be read.
+    /// The `id` of the message, if it can be read.
     pub id: Option<String>,
 }
 
 impl ClientFrame {
-    /// Reads one text message.
+    /// Parses a text message.
     ///
     /// # Errors
-    /// [`Malformed`] when it is not a JSON object of a known type with well-formed fields.
+    /// Returns [`Malformed`] if the text is not a JSON object of a known type with valid fields.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
-        let frame = serde_json::from_str(text).map_err(|error| Malformed::because(text, &error))?;
+        let frame = serde_json::from_str(text).map_err(|error| Malformed::from_json_error(text, &error))?;
         match &frame {
             Self::Question { id: Some(id), .. }
             | Self::Regenerate { id: Some(id) }
             | Self::Feedback { id: Some(id), .. }
             | Self::Ping { id: Some(id) }
-                if too_long(id) =>
+                if is_too_long(id) =>
             {
                 Err(Malformed {
                     problem: format!("`id` has more than {MAX_CLIENT_ID_CHARS} characters"),
@@ -149,7 +151,7 @@ impl ClientFrame {
 }
 
 impl Malformed {
-    fn because(text: &str, error: &serde_json::Error) -> Self {
+    fn from_json_error(text: &str, error: &serde_json::Error) -> Self {
         let parsed: Option<Value> = serde_json::from_str(text).ok();
         let problem = match &parsed {
             None => format!("the message is not JSON: {error}"),
@@ -159,13 +161,14 @@ impl Malformed {
             Some(Value::Object(_)) => format!("the message is not a known request: {error}"),
             Some(_) => "the message is not a JSON object".to_owned(),
         };
-        let id =
-            parsed.and_then(|value| value.get("id")?.as_str().map(str::to_owned)).filter(|id| !too_long(id));
+        let id = parsed
+            .and_then(|value| value.get("id")?.as_str().map(str::to_owned))
+            .filter(|id| !is_too_long(id));
         Self { problem, id }
     }
 }
 
-fn too_long(id: &str) -> bool {
+fn is_too_long(id: &str) -> bool {
     id.chars().nth(MAX_CLIENT_ID_CHARS).is_some()
 }
 
@@ -180,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn every_malformed_text_says_what_is_wrong_with_it() {
+    fn malformed_messages_report_what_is_wrong() {
         for (text, problem) in [
             ("", "not JSON"),
             ("[]", "not a JSON object"),
@@ -199,13 +202,13 @@ mod tests {
     }
 
     #[test]
-    fn a_malformed_question_keeps_its_id_so_that_the_client_knows_which_one_failed() {
+    fn malformed_question_keeps_its_id() {
         let malformed = ClientFrame::parse(r#"{"type":"question","id":"q7"}"#).unwrap_err();
         assert_eq!(malformed.id.as_deref(), Some("q7"));
     }
 
     #[test]
-    fn ids_are_counted_in_characters() {
+    fn id_length_is_counted_in_characters() {
         let id = "é".repeat(MAX_CLIENT_ID_CHARS);
         assert!(ClientFrame::parse(&format!(r#"{{"type":"ping","id":"{id}"}}"#)).is_ok());
         assert!(ClientFrame::parse(&format!(r#"{{"type":"ping","id":"{id}e"}}"#)).is_err());

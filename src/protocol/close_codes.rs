@@ -1,7 +1,9 @@
-//! The one table of close codes: what is sent, when, and who comes back.
+//! The table of WebSocket close codes: code, text, cause, and what a client should do.
+
+use strum::VariantArray;
 
 /// Why the server closed a WebSocket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, VariantArray)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 pub enum CloseReason {
     /// 1000: ended as asked.
@@ -30,116 +32,128 @@ pub enum CloseReason {
     TooManyFrames,
 }
 
-/// One row of the close codes.
+/// The properties of a close code on the wire.
 #[derive(Clone, Copy, Debug)]
-pub struct CloseEntry {
-    /// The code on the wire.
+pub struct CloseCodeEntry {
+    /// The reason.
+    pub reason: CloseReason,
+    /// The status code of the close frame.
     pub code: u16,
-    /// The text sent beside the code.
+    /// The text of the close frame, at most 123 bytes.
     pub description: &'static str,
-    /// When it is sent.
-    pub when: &'static str,
-    /// What a client should do then.
-    pub client: &'static str,
+    /// When the server sends the code, for authors of clients.
+    pub cause: &'static str,
+    /// What a client should do.
+    pub client_action: &'static str,
 }
 
-const fn close(code: u16, description: &'static str, when: &'static str, client: &'static str) -> CloseEntry {
-    CloseEntry { code, description, when, client }
-}
+/// Every close code, in the order of the reference.
+pub const CLOSE_CODES: [CloseCodeEntry; 12] = [
+    CloseCodeEntry {
+        reason: CloseReason::Normal,
+        code: 1000,
+        description: "connection closed",
+        cause: "the client closed the connection, or `forget` deleted the conversation",
+        client_action: "–",
+    },
+    CloseCodeEntry {
+        reason: CloseReason::ProtocolViolation,
+        code: 1002,
+        description: "WebSocket protocol error",
+        cause: "an invalid frame, or fragments out of order",
+        client_action: "fix the client",
+    },
+    CloseCodeEntry {
+        reason: CloseReason::BinaryMessage,
+        code: 1003,
+        description: "only text messages are supported",
+        cause: "a binary message",
+        client_action: "fix the client",
+    },
+    CloseCodeEntry {
+        reason: CloseReason::InvalidUtf8,
+        code: 1007,
+        description: "a text message was not valid UTF-8",
+        cause: "invalid UTF-8",
+        client_action: "fix the client",
+    },
+    CloseCodeEntry {
+        reason: CloseReason::TooBig,
+        code: 1009,
+        description: "a message was larger than 16 KiB",
+        cause: "more than 16,384 bytes, including all fragments",
+        client_action: "fix the client",
+    },
+    INTERNAL_ERROR,
+    CloseCodeEntry {
+        reason: CloseReason::Restarting,
+        code: 1012,
+        description: "server restarting; reconnect and resume",
+        cause: "the server is shutting down",
+        client_action: "reconnect after a random delay of a few seconds, and resume",
+    },
+    CloseCodeEntry {
+        reason: CloseReason::TooManyMalformed,
+        code: 4400,
+        description: "too many malformed messages",
+        cause: "ten malformed messages in a row",
+        client_action: "do not reconnect",
+    },
+    CloseCodeEntry {
+        reason: CloseReason::IdleTooLong,
+        code: 4408,
+        description: "idle for too long",
+        cause: "no question for `IDLE_TIMEOUT`, no frame for `FIRST_FRAME_TIMEOUT` or two heartbeat intervals, or a message not completed within `MESSAGE_TIMEOUT`",
+        client_action: "reconnect when the visitor returns",
+    },
+    CloseCodeEntry {
+        reason: CloseReason::ResumedElsewhere,
+        code: 4409,
+        description: "the session was resumed on another connection",
+        cause: "a later connection resumed the same session",
+        client_action: "do not reconnect",
+    },
+    CloseCodeEntry {
+        reason: CloseReason::CannotKeepUp,
+        code: 4413,
+        description: "the client reads too slowly; reconnect and resume",
+        cause: "the client reads, but has not caught up for four times `SLOW_READER_TIMEOUT`",
+        client_action: "reconnect and resume",
+    },
+    CloseCodeEntry {
+        reason: CloseReason::TooManyFrames,
+        code: 4429,
+        description: "too many frames",
+        cause: "more than 1,000 frames at once, or more than 100 per second for longer",
+        client_action: "reconnect after half a minute",
+    },
+];
+
+const INTERNAL_ERROR: CloseCodeEntry = CloseCodeEntry {
+    reason: CloseReason::InternalFault,
+    code: 1011,
+    description: "internal server error; reconnect and resume",
+    cause: "the session panicked",
+    client_action: "reconnect and resume",
+};
 
 impl CloseReason {
-    /// Every reason, in the order of the table.
-    pub const ALL: [Self; 12] = [
-        Self::Normal,
-        Self::ProtocolViolation,
-        Self::BinaryMessage,
-        Self::InvalidUtf8,
-        Self::TooBig,
-        Self::InternalFault,
-        Self::Restarting,
-        Self::TooManyMalformed,
-        Self::IdleTooLong,
-        Self::ResumedElsewhere,
-        Self::CannotKeepUp,
-        Self::TooManyFrames,
-    ];
-
-    /// The row of this reason.
+    /// Returns the row of this reason.
     #[must_use]
-    pub const fn entry(self) -> CloseEntry {
-        match self {
-            Self::Normal => {
-                close(1000, "goodbye", "the client closed, or its conversation was forgotten", "–")
-            }
-            Self::ProtocolViolation => close(
-                1002,
-                "the WebSocket protocol was violated",
-                "bad frame, or fragments out of order",
-                "be corrected",
-            ),
-            Self::BinaryMessage => {
-                close(1003, "only text messages are understood", "binary message", "be corrected")
-            }
-            Self::InvalidUtf8 => {
-                close(1007, "a text message was not UTF-8", "bytes that are no text", "be corrected")
-            }
-            Self::TooBig => close(
-                1009,
-                "a message was larger than 16 KiB",
-                "over 16,384 bytes, fragments included",
-                "be corrected",
-            ),
-            Self::InternalFault => close(
-                1011,
-                "a fault of the server; reconnect and resume",
-                "the session panicked",
-                "reconnect and resume",
-            ),
-            Self::Restarting => close(
-                1012,
-                "the server restarts; reconnect and resume",
-                "the server is leaving",
-                "reconnect after a random delay of some seconds, and resume",
-            ),
-            Self::TooManyMalformed => {
-                close(4400, "too many malformed messages", "ten in a row", "not reconnect")
-            }
-            Self::IdleTooLong => close(
-                4408,
-                "idle for too long",
-                "no question for `IDLE_TIMEOUT`, no sign of life for `FIRST_FRAME_TIMEOUT` or two heartbeats, or a message not finished within `MESSAGE_TIMEOUT`",
-                "reconnect when the person is back",
-            ),
-            Self::ResumedElsewhere => close(
-                4409,
-                "the session was resumed on another connection",
-                "the same session was resumed later",
-                "not reconnect",
-            ),
-            Self::CannotKeepUp => close(
-                4413,
-                "the client reads too slowly; reconnect and resume",
-                "not caught up for four times `SLOW_READER_TIMEOUT`, though reading",
-                "reconnect and resume",
-            ),
-            Self::TooManyFrames => close(
-                4429,
-                "too many frames",
-                "over 1,000 frames at once, or over 100 a second for longer",
-                "reconnect after half a minute",
-            ),
-        }
+    pub fn entry(self) -> &'static CloseCodeEntry {
+        // A test shows that every reason has a row.
+        CLOSE_CODES.iter().find(|entry| entry.reason == self).unwrap_or(&INTERNAL_ERROR)
     }
 
-    /// The code on the wire.
+    /// Returns the status code of the close frame.
     #[must_use]
-    pub const fn code(self) -> u16 {
+    pub fn code(self) -> u16 {
         self.entry().code
     }
 
-    /// The text sent beside the code.
+    /// Returns the text of the close frame.
     #[must_use]
-    pub const fn description(self) -> &'static str {
+    pub fn description(self) -> &'static str {
         self.entry().description
     }
 }
@@ -149,15 +163,21 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-    use crate::protocol::variants;
+    use crate::protocol::schema_names;
 
     #[test]
-    fn every_close_reason_has_its_row_and_a_code_of_its_own() {
-        let names: Vec<String> = CloseReason::ALL.iter().map(|reason| format!("{reason:?}")).collect();
-        assert_eq!(names, variants::<CloseReason>());
-        let codes: HashSet<u16> = CloseReason::ALL.iter().map(|reason| reason.code()).collect();
-        assert_eq!(codes.len(), CloseReason::ALL.len());
+    fn every_close_reason_has_a_row_and_a_unique_code() {
+        let reasons: Vec<CloseReason> = CLOSE_CODES.iter().map(|entry| entry.reason).collect();
+        assert_eq!(reasons, CloseReason::VARIANTS);
+        let names: Vec<String> = reasons.iter().map(|reason| format!("{reason:?}")).collect();
+        assert_eq!(names, schema_names::<CloseReason>());
+        let codes: HashSet<u16> = reasons.iter().map(|reason| reason.code()).collect();
+        assert_eq!(codes.len(), reasons.len());
+    }
+
+    #[test]
+    fn descriptions_fit_into_a_close_frame() {
         // A close frame has 125 bytes, two of them for the code.
-        assert!(CloseReason::ALL.iter().all(|reason| reason.description().len() <= 123));
+        assert!(CLOSE_CODES.iter().all(|entry| entry.description.len() <= 123));
     }
 }

@@ -1,269 +1,202 @@
-//! The one table of error codes: what is on the wire, what visitors are told, what clients and operators can do.
+//! The table of error codes: status, message for visitors, cause, and what the operator can do.
 //!
-//! The frames, the refusals over HTTP, `docs/api_reference.md` and the API documents are all made from it or checked
-//! against it.
+//! Error frames, HTTP error responses, the API documents and `docs/api_reference.md` are derived from
+//! this table or tested against it.
 
 use crate::domain::error_code::ErrorCode;
-pub use crate::protocol::close_codes::{CloseEntry, CloseReason};
+use crate::protocol::close_codes::CloseReason;
 
-/// One row of the table: what every user of a code needs to know of it.
+/// The properties of an error code on the wire.
 #[derive(Clone, Copy, Debug)]
-pub struct CodeEntry {
+pub struct ErrorCodeEntry {
     /// The code.
     pub code: ErrorCode,
-    /// The name on the wire.
-    pub name: &'static str,
-    /// The HTTP status when it refuses a handshake or an endpoint.
+    /// The status of an HTTP response with this code.
     pub http_status: u16,
-    /// Whether the same request may succeed later.
-    pub retryable: bool,
-    /// With which close code the connection may end because of it, if it may.
-    pub closes_with: Option<CloseReason>,
-    /// A sentence for the visitor, unless there is something more precise to say.
+    /// The close code, if the connection may end because of this error.
+    pub close_reason: Option<CloseReason>,
+    /// The default message for visitors.
     pub message: &'static str,
-    /// When it is sent, for the author of a client.
-    pub when: &'static str,
+    /// When the server sends the code, for authors of clients.
+    pub cause: &'static str,
     /// What the operator can do about it.
-    pub operator: &'static str,
+    pub operator_action: &'static str,
 }
 
-/// Builds a row; texts are in the order message, when, operator.
-const fn entry(
-    code: ErrorCode,
-    name: &'static str,
-    http_status: u16,
-    retryable: bool,
-    closes_with: Option<CloseReason>,
-    [message, when, operator]: [&'static str; 3],
-) -> CodeEntry {
-    CodeEntry { code, name, http_status, retryable, closes_with, message, when, operator }
-}
+/// Every error code, in the order of the reference.
+pub const ERROR_CODES: [ErrorCodeEntry; 17] = [
+    ErrorCodeEntry {
+        code: ErrorCode::ValidationError,
+        http_status: 400,
+        close_reason: Some(CloseReason::TooManyMalformed),
+        message: "The request is invalid.",
+        cause: "malformed or empty, or not allowed in the current state",
+        operator_action: "nothing; the message helps the author of the client",
+    },
+    ErrorCodeEntry {
+        code: ErrorCode::MessageTooLong,
+        http_status: 413,
+        close_reason: None,
+        message: "The question is too long.",
+        cause: "more than 2,000 characters, or more tokens than fit next to the resume",
+        operator_action: "if short questions are rejected, raise `MAX_CONTEXT_TOKENS` or shorten the resume",
+    },
+    ErrorCodeEntry {
+        code: ErrorCode::RateLimitExceeded,
+        http_status: 429,
+        close_reason: None,
+        message: "Too many questions. Please wait a moment.",
+        cause: "a rate limit of the session or of the client address is reached; with `retry_after_ms`",
+        operator_action: "if visitors reach it, raise `RATE_LIMIT_REQUESTS_PER_MINUTE` or the limits per address",
+    },
+    ErrorCodeEntry {
+        code: ErrorCode::BudgetExceeded,
+        http_status: 429,
+        close_reason: None,
+        message: "The budget for answers is used up for now.",
+        cause: "the limit of the day or of the client address is reached (`retry_after_ms` until midnight UTC), or that of the session (`retryable: false`), or the account at the model server has no credit (402)",
+        operator_action: "raise `DAILY_TOKEN_LIMIT`, `DAILY_COST_LIMIT` or the limit per address or session, or add credit at the provider",
+    },
+    ErrorCodeEntry {
+        code: ErrorCode::ContentRejected,
+        http_status: 422,
+        close_reason: None,
+        message: "This question cannot be answered here.",
+        cause: "the model server filtered the answer, or `SUSPICIOUS_CONTENT` blocked the question",
+        operator_action: "nothing; the log contains the cause under the request id",
+    },
+    ErrorCodeEntry {
+        code: ErrorCode::TurnInProgress,
+        http_status: 409,
+        close_reason: None,
+        message: "Please wait until the current answer is complete.",
+        cause: "a question while an answer is running",
+        operator_action: "nothing",
+    },
+    ErrorCodeEntry {
+        code: ErrorCode::DuplicateId,
+        http_status: 409,
+        close_reason: None,
+        message: "This id has already been used for another question.",
+        cause: "the same `id` with different text, or for another kind of request",
+        operator_action: "nothing; the client must generate a new id for every question",
+    },
+    ErrorCodeEntry {
+        code: ErrorCode::NoSuchTurn,
+        http_status: 404,
+        close_reason: None,
+        message: "There is no such question in this conversation.",
+        cause: "no turn to cancel, to regenerate, or to rate",
+        operator_action: "nothing",
+    },
+    ErrorCodeEntry {
+        code: ErrorCode::SessionNotFound,
+        http_status: 404,
+        close_reason: None,
+        message: "This conversation was not found. Please start a new one.",
+        cause: "unknown session, wrong token, or a session that a later connection has taken over",
+        operator_action: "nothing; if many occur at once, check that `DATABASE_URL` has not changed",
+    },
+    ErrorCodeEntry {
+        code: ErrorCode::SessionExpired,
+        http_status: 410,
+        close_reason: None,
+        message: "This conversation has expired. Please start a new one.",
+        cause: "not used for `SESSION_TTL`",
+        operator_action: "if visitors reach it, raise `SESSION_TTL`",
+    },
+    ErrorCodeEntry {
+        code: ErrorCode::NotAuthorized,
+        http_status: 403,
+        close_reason: None,
+        message: "This is not allowed.",
+        cause: "the origin is not allowed to connect",
+        operator_action: "add the site to `ALLOWED_ORIGINS`",
+    },
+    ErrorCodeEntry {
+        code: ErrorCode::Overloaded,
+        http_status: 503,
+        close_reason: None,
+        message: "The server is busy. Please try again shortly.",
+        cause: "no capacity, here or at the model server (429, 503, 529); or a second `history` at the same time",
+        operator_action: "raise `MAX_CONNECTIONS` or `LLM_MAX_CONCURRENCY`, or set `LLM_FALLBACK_MODELS`",
+    },
+    ErrorCodeEntry {
+        code: ErrorCode::ApiError,
+        http_status: 502,
+        close_reason: None,
+        message: "The answer could not be generated. Please try again.",
+        cause: "the model server returned an error, failed, or closed the connection",
+        operator_action: "find `the answer failed` in the log, and check the key, the model name, or that server",
+    },
+    ErrorCodeEntry {
+        code: ErrorCode::ApiTimeout,
+        http_status: 504,
+        close_reason: None,
+        message: "The answer took too long. Please try again.",
+        cause: "the model server timed out, or returned 408, 504 or 524",
+        operator_action: "raise `LLM_FIRST_WORD_TIMEOUT` or `LLM_IDLE_TIMEOUT`, or use a faster model",
+    },
+    ErrorCodeEntry {
+        code: ErrorCode::StorageUnavailable,
+        http_status: 503,
+        close_reason: None,
+        message: "The conversation cannot be saved at the moment. Please try again shortly.",
+        cause: "the store failed, rejected the request, or has too many waiting writes",
+        operator_action: "check the database; the log and `/health?deep=true` contain the cause",
+    },
+    ErrorCodeEntry {
+        code: ErrorCode::ShuttingDown,
+        http_status: 503,
+        close_reason: Some(CloseReason::Restarting),
+        message: "The server is restarting. Please try again in a moment.",
+        cause: "a new question or connection during shutdown",
+        operator_action: "nothing; it ends with the restart",
+    },
+    INTERNAL_ERROR,
+];
+
+const INTERNAL_ERROR: ErrorCodeEntry = ErrorCodeEntry {
+    code: ErrorCode::InternalError,
+    http_status: 500,
+    close_reason: Some(CloseReason::InternalFault),
+    message: "Something went wrong on the server. Please try again.",
+    cause: "a bug in this server",
+    operator_action: "report it with the log lines that have the request id",
+};
 
 impl ErrorCode {
-    /// The row of this code.
+    /// Returns the row of this code.
     #[must_use]
-    pub const fn entry(self) -> CodeEntry {
-        use CloseReason as End;
-        match self {
-            Self::ValidationError => entry(
-                self,
-                "VALIDATION_ERROR",
-                400,
-                false,
-                Some(End::TooManyMalformed),
-                [
-                    "The request could not be understood.",
-                    "malformed or empty, or not possible at this point",
-                    "nothing; the author of the client reads the message",
-                ],
-            ),
-            Self::MessageTooLong => entry(
-                self,
-                "MESSAGE_TOO_LONG",
-                413,
-                false,
-                None,
-                [
-                    "The question is too long.",
-                    "over 2,000 characters, or more tokens than fit beside the resume",
-                    "if short questions are refused: raise `MAX_CONTEXT_TOKENS` or shorten the resume",
-                ],
-            ),
-            Self::RateLimitExceeded => entry(
-                self,
-                "RATE_LIMIT_EXCEEDED",
-                429,
-                true,
-                None,
-                [
-                    "Too many questions at once. Please wait a moment.",
-                    "the session's window is full; with `retry_after_ms`",
-                    "if visitors meet it: raise `RATE_LIMIT_REQUESTS_PER_MINUTE`",
-                ],
-            ),
-            Self::BudgetExceeded => entry(
-                self,
-                "BUDGET_EXCEEDED",
-                429,
-                true,
-                None,
-                [
-                    "The budget for answers is used up for now.",
-                    "the budget of the day or of the client's address is used up, with `retry_after_ms` to midnight UTC; or that of the session, with `retryable: false`; or the account at the model's server is (402)",
-                    "raise `DAILY_TOKEN_LIMIT`, `DAILY_COST_LIMIT` or the limit of that address or session, or add credit there",
-                ],
-            ),
-            Self::ContentRejected => entry(
-                self,
-                "CONTENT_REJECTED",
-                422,
-                false,
-                None,
-                [
-                    "This question cannot be answered here.",
-                    "the model's server filtered the answer",
-                    "nothing; the log says so under the request id",
-                ],
-            ),
-            Self::TurnInProgress => entry(
-                self,
-                "TURN_IN_PROGRESS",
-                409,
-                true,
-                None,
-                [
-                    "Please wait until the current answer is complete.",
-                    "a question during an answer",
-                    "nothing",
-                ],
-            ),
-            Self::DuplicateId => entry(
-                self,
-                "DUPLICATE_ID",
-                409,
-                false,
-                None,
-                [
-                    "This id was used for another question already.",
-                    "the same `id` with another text, or for another request",
-                    "nothing; the client must make ids of its own for every question",
-                ],
-            ),
-            Self::NoSuchTurn => entry(
-                self,
-                "NO_SUCH_TURN",
-                404,
-                false,
-                None,
-                [
-                    "There is no such question in this conversation.",
-                    "nothing to cancel, to regenerate, or to give feedback on",
-                    "nothing",
-                ],
-            ),
-            Self::SessionNotFound => entry(
-                self,
-                "SESSION_NOT_FOUND",
-                404,
-                false,
-                None,
-                [
-                    "This conversation was not found. Please start a new one.",
-                    "unknown session or wrong token; or a later connection has the session",
-                    "nothing; after many at once, check that `DATABASE_URL` is still the same",
-                ],
-            ),
-            Self::SessionExpired => entry(
-                self,
-                "SESSION_EXPIRED",
-                410,
-                false,
-                None,
-                [
-                    "This conversation has expired. Please start a new one.",
-                    "not used for `SESSION_TTL`",
-                    "if visitors meet it: raise `SESSION_TTL`",
-                ],
-            ),
-            Self::NotAuthorized => entry(
-                self,
-                "NOT_AUTHORIZED",
-                403,
-                false,
-                None,
-                ["This is not allowed.", "the origin may not connect", "list the site in `ALLOWED_ORIGINS`"],
-            ),
-            Self::Overloaded => entry(
-                self,
-                "OVERLOADED",
-                503,
-                true,
-                None,
-                [
-                    "Too much is going on at the moment. Please try again shortly.",
-                    "every place is taken, here or at the model's server (429, 503, 529); a second `history` at once",
-                    "raise `MAX_CONNECTIONS` or `LLM_MAX_CONCURRENCY`, or name `LLM_FALLBACK_MODELS`",
-                ],
-            ),
-            Self::ApiError => entry(
-                self,
-                "API_ERROR",
-                502,
-                true,
-                None,
-                [
-                    "The answer could not be generated. Please try again.",
-                    "the model's server refused, failed or broke off",
-                    "read `the answer failed` in the log: the key, the model's name, or the server",
-                ],
-            ),
-            Self::ApiTimeout => entry(
-                self,
-                "API_TIMEOUT",
-                504,
-                true,
-                None,
-                [
-                    "The answer took too long. Please try again.",
-                    "the model's server fell silent, or said 408, 504, 524",
-                    "raise `LLM_FIRST_WORD_TIMEOUT` or `LLM_IDLE_TIMEOUT`, or take a faster model",
-                ],
-            ),
-            Self::StorageUnavailable => entry(
-                self,
-                "STORAGE_UNAVAILABLE",
-                503,
-                true,
-                None,
-                [
-                    "The conversation cannot be saved at the moment. Please try again shortly.",
-                    "the store failed, refused, or has too much waiting",
-                    "look at the database; the log and `/health?deep=true` say what it answers",
-                ],
-            ),
-            Self::ShuttingDown => entry(
-                self,
-                "SHUTTING_DOWN",
-                503,
-                true,
-                Some(End::Restarting),
-                [
-                    "The server is restarting. Please try again in a moment.",
-                    "no new questions or connections",
-                    "nothing; it ends with the restart",
-                ],
-            ),
-            Self::InternalError => entry(
-                self,
-                "INTERNAL_ERROR",
-                500,
-                true,
-                Some(End::InternalFault),
-                [
-                    "Something went wrong on the server. Please try again.",
-                    "a fault of this server",
-                    "report it with the lines of the log under the request id",
-                ],
-            ),
-        }
+    pub fn entry(self) -> &'static ErrorCodeEntry {
+        // A test shows that every code has a row.
+        ERROR_CODES.iter().find(|entry| entry.code == self).unwrap_or(&INTERNAL_ERROR)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::protocol::variants;
     use strum::VariantArray;
 
+    use super::*;
+    use crate::protocol::schema_names;
+
     #[test]
-    fn every_code_has_its_row_under_its_name_on_the_wire() {
-        let names: Vec<String> =
-            ErrorCode::VARIANTS.iter().map(|code| code.entry().name.to_owned()).collect();
-        assert_eq!(names, variants::<ErrorCode>());
-        for &code in ErrorCode::VARIANTS {
-            assert_eq!(serde_json::to_value(code).unwrap(), code.entry().name);
+    fn every_code_has_a_row_in_the_order_of_the_enum() {
+        let codes: Vec<ErrorCode> = ERROR_CODES.iter().map(|entry| entry.code).collect();
+        assert_eq!(codes, ErrorCode::VARIANTS);
+        for code in codes {
             assert_eq!(code.entry().code, code);
             assert!((400..600).contains(&code.entry().http_status), "{code:?}");
+        }
+    }
+
+    #[test]
+    fn names_are_the_same_on_the_wire_and_in_the_schema() {
+        let names: Vec<&str> = ErrorCode::VARIANTS.iter().map(|code| code.as_str()).collect();
+        assert_eq!(names, schema_names::<ErrorCode>());
+        for &code in ErrorCode::VARIANTS {
+            assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
         }
     }
 }

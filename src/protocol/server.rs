@@ -1,4 +1,4 @@
-//! What clients are told: the frames and the values inside them.
+//! The frames that the server sends, and the values inside them.
 
 use std::sync::Arc;
 
@@ -10,73 +10,73 @@ use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::{SessionId, TurnId};
 use crate::domain::turn::{AnswerMode, Rating, Role, TurnStatus, Usage};
 
-/// One message to a client.
+/// A frame sent by the server.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ServerFrame {
-    /// The session this connection now speaks for.
+    /// The session of this connection, after `start`, `resume` or the first `question`.
     Session(Box<SessionFrame>),
-    /// A question was taken, and is stored when `durable`.
+    /// A question was accepted. It is stored if `durable` is true.
     Accepted {
-        /// The client's own id of the question.
+        /// The `id` of the question.
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<String>,
-        /// The turn it opened.
+        /// The turn of the question.
         turn_id: TurnId,
-        /// Questions left in the current minute.
+        /// The number of questions left in the current rate-limit window.
         remaining: u32,
-        /// Whether it is committed to the store.
+        /// Whether the question is committed to the store.
         durable: bool,
-        /// Whether it was attached to an earlier turn with the same id.
+        /// Whether the question repeats an earlier one with the same `id`.
         duplicate: bool,
     },
-    /// An accepted question waits until the model has a place for it.
+    /// An accepted question waits in the queue for the model.
     Queued {
-        /// Its turn.
+        /// The turn of the question.
         turn_id: TurnId,
-        /// So many are answered before it, and itself: 1 is the next.
+        /// The position in the queue; 1 is next.
         #[schema(minimum = 1)]
         position: usize,
     },
-    /// More of an answer.
+    /// The next piece of an answer.
     Delta(DeltaFrame),
-    /// What came so far for a turn is void: the model is asked again, and `seq` starts at 1 again.
+    /// The deltas of a turn so far are void: the answer is generated again, and `seq` restarts at 1.
     Reset {
-        /// The turn.
+        /// The turn that restarts.
         turn_id: TurnId,
     },
-    /// An accepted turn has ended.
+    /// A turn has ended.
     Done(Box<DoneFrame>),
-    /// Something the client should know.
+    /// A change that the client should show or react to.
     Notice {
-        /// What happened.
+        /// The kind of change.
         code: NoticeCode,
-        /// A sentence for people.
+        /// A message for the visitor.
         message: String,
     },
-    /// A request was refused, or a turn failed.
+    /// A request was rejected, or a turn failed.
     Error(Box<ErrorFrame>),
     /// Part of the transcript, oldest first.
     History {
         /// The messages.
         messages: Vec<HistoryMessage>,
-        /// Whether there are older ones.
+        /// Whether older messages exist.
         more: bool,
     },
-    /// What a visitor thinks of an answer is kept.
+    /// The rating of an answer is stored or removed.
     FeedbackSaved {
-        /// The turn.
+        /// The turn whose answer was rated.
         turn_id: TurnId,
-        /// What they think; absent when it was taken back.
+        /// The rating; absent if it was removed.
         #[serde(skip_serializing_if = "Option::is_none")]
         rating: Option<Rating>,
         /// The `id` of the feedback.
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<String>,
     },
-    /// The conversation is deleted; the connection closes.
+    /// The conversation is deleted. The connection closes.
     Forgotten,
-    /// The answer to `ping`.
+    /// The reply to `ping`.
     Pong {
         /// The `id` of the ping.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,101 +84,101 @@ pub enum ServerFrame {
     },
 }
 
-/// The session, its limits and what it is about.
+/// The session, its limits and the resume it is about.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SessionFrame {
-    /// The session.
+    /// The id of the session.
     pub session_id: SessionId,
-    /// The secret to come back with: 64 hexadecimal digits.
+    /// The secret that resumes the session: 64 hexadecimal digits.
     #[schema(min_length = 64, max_length = 64, pattern = "^[0-9a-f]{64}$")]
     pub resume_token: String,
-    /// Until when the session can be resumed if nothing more is asked.
+    /// When the session expires if no question is asked until then.
     pub expires_at: Timestamp,
-    /// Whether this is the answer to `resume`.
+    /// Whether this is the reply to `resume`.
     pub resumed: bool,
-    /// Whether everything after the client's cursor follows, in order, once.
+    /// Whether all deltas after the client's cursor follow, in order, exactly once.
     pub recovered: bool,
-    /// What may be asked, how often.
+    /// The limits of the session.
     pub limits: Limits,
-    /// Whose resume it is.
+    /// The resume.
     pub resume: ResumeInfo,
-    /// Questions to offer.
+    /// Suggested questions.
     #[schema(max_items = 4)]
     pub suggestions: Arc<[String]>,
-    /// Who answers.
+    /// What currently produces the answers.
     pub mode: AnswerMode,
     /// The transcript after `resume`, oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<HistoryMessage>,
-    /// Whether there are messages older than `history`.
+    /// Whether messages older than `history` exist.
     pub more: bool,
-    /// The id under which the operator finds this connection in the log.
+    /// The id of this connection in the log.
     pub request_id: Arc<str>,
 }
 
 /// The limits of a session.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 pub struct Limits {
-    /// Longest question, in Unicode scalar values.
+    /// The maximum length of a question, in Unicode scalar values.
     pub max_question_chars: usize,
-    /// Questions in any 60 seconds.
+    /// The maximum number of questions in any 60 seconds.
     pub requests_per_minute: u32,
-    /// Questions left in the current minute.
+    /// The number of questions left in the current rate-limit window.
     pub remaining: u32,
-    /// Tokens a prompt and its answer may have together.
+    /// The maximum number of tokens of a prompt and its answer together.
     pub max_context_tokens: u32,
-    /// Tokens an answer may have.
+    /// The maximum number of tokens of an answer.
     pub max_response_tokens: u32,
 }
 
-/// Whose resume is talked about.
+/// The resume that the conversation is about.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ResumeInfo {
-    /// The person's name.
+    /// The name of the person.
     pub name: Arc<str>,
-    /// Changes when the resume does: 12 hexadecimal digits.
+    /// A digest of the resume: 12 hexadecimal digits.
     #[schema(min_length = 12, max_length = 12)]
     pub revision: Arc<str>,
 }
 
-/// More of an answer.
+/// The next piece of an answer: one or more deltas.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DeltaFrame {
-    /// The turn.
+    /// The turn of the answer.
     pub turn_id: TurnId,
-    /// The number of the last delta in `text`, counted from 1 within the turn.
+    /// The number of the last delta in `text`. The first delta of a turn is 1.
     #[schema(minimum = 1)]
     pub seq: u64,
     /// The text to append.
     pub text: String,
-    /// Whether this was said before and is said again.
+    /// Whether this text was sent before and is repeated after a resume.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub replay: bool,
 }
 
-/// How a turn ended.
+/// The end of a turn.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DoneFrame {
-    /// The turn.
+    /// The turn that ended.
     pub turn_id: TurnId,
-    /// How it ended.
+    /// How the turn ended.
     pub status: TurnStatus,
-    /// Who answered.
+    /// What produced the answer.
     pub mode: AnswerMode,
-    /// Which model, when one did.
+    /// The model, if one answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<Arc<str>>,
-    /// What it took.
+    /// Tokens and cost.
     pub usage: Usage,
-    /// The sections of the resume that were quoted.
+    /// The sections of the resume that the answer quotes.
     pub citations: Vec<String>,
     /// Whether the answer is committed to the store.
     pub durable: bool,
-    /// Questions left in the current minute.
+    /// The number of questions left in the current rate-limit window.
     pub remaining: u32,
 }
 
-/// What a notice is about.
+/// The kind of a notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum NoticeCode {
@@ -186,45 +186,44 @@ pub enum NoticeCode {
     ContextPruned,
     /// The server is about to restart.
     Draining,
-    /// From now on passages of the resume are quoted instead of the model's answers.
+    /// The model is unavailable; excerpts of the resume are quoted instead.
     Degraded,
-    /// The model answers again.
+    /// The model is available again.
     Recovered,
-    /// The connection will soon be closed unless a question is asked.
+    /// The connection will be closed soon unless a question is asked.
     IdleSoon,
 }
 
-/// A refusal or a failure.
+/// A rejected request or a failed turn.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ErrorFrame {
-    /// Why.
+    /// The error code.
     pub code: ErrorCode,
-    /// A sentence for people.
+    /// A message for the visitor.
     pub message: String,
     /// Whether the same request may succeed later.
     pub retryable: bool,
-    /// After how long, in milliseconds.
+    /// How long to wait before a retry, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
-    /// The client's own id of the question that was refused.
+    /// The `id` of the rejected request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// The turn that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub turn_id: Option<TurnId>,
-    /// The id under which the operator finds this in the log.
+    /// The id of this request in the log.
     pub request_id: Arc<str>,
 }
 
 impl ErrorFrame {
-    /// A fault with the code's own sentence, about nothing but the request.
+    /// Creates an error with the default message of its code.
     #[must_use]
-    pub fn of(code: ErrorCode, request_id: Arc<str>) -> Self {
-        let entry = code.entry();
+    pub fn new(code: ErrorCode, request_id: Arc<str>) -> Self {
         Self {
             code,
-            message: entry.message.to_owned(),
-            retryable: entry.retryable,
+            message: code.entry().message.to_owned(),
+            retryable: code.is_retryable(),
             retry_after_ms: None,
             id: None,
             turn_id: None,
@@ -233,28 +232,29 @@ impl ErrorFrame {
     }
 }
 
-/// One message of a transcript.
+/// A message of the transcript.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct HistoryMessage {
-    /// Its turn.
+    /// The turn of the message.
     pub turn_id: TurnId,
-    /// Who wrote it.
+    /// The author.
     pub role: Role,
-    /// What.
+    /// The text.
     pub content: Arc<str>,
-    /// Its length in tokens.
+    /// The length in tokens.
     pub tokens: u32,
-    /// When.
+    /// When the question was asked, or the answer last saved.
     pub created_at: Timestamp,
-    /// How its turn ended.
+    /// The status of the turn.
     pub status: TurnStatus,
-    /// Who answered; only with an answer.
+    /// What produced the answer; absent for questions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mode: Option<AnswerMode>,
-    /// The later turn that took the place of its turn, if one did. It is no longer part of the conversation.
+    /// The later turn that replaced this one, if any. A replaced turn is no longer part of the
+    /// conversation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub superseded_by: Option<TurnId>,
-    /// What the visitor thinks of it, as the last `feedback` said; only with an answer.
+    /// The visitor's latest rating; absent for questions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rating: Option<Rating>,
 }

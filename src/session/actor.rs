@@ -20,7 +20,7 @@ use crate::mailbox::{Address, AskError, Handle, Mailbox, Reply};
 use crate::persistence::messages::CreateSession;
 use crate::persistence::{PATIENCE, StorageError};
 use crate::protocol::client::ClientFrame;
-use crate::protocol::error_codes::CloseReason;
+use crate::protocol::close_codes::CloseReason;
 use crate::protocol::server::{ErrorFrame, Limits, NoticeCode, ServerFrame, SessionFrame};
 use crate::protocol::{MAX_MALFORMED_IN_A_ROW, MAX_QUESTION_CHARS};
 use crate::session::connection::frame_guard::Broken;

@@ -11,7 +11,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::mailbox::Address;
 use crate::persistence::PATIENCE;
 use crate::persistence::messages::FindEpochs;
-use crate::protocol::error_codes::CloseReason;
+use crate::protocol::close_codes::CloseReason;
 use crate::session::SessionActor;
 use crate::session::connection::socket::SocketContext;
 use crate::session::registry::Registry;

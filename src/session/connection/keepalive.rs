@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::protocol::error_codes::CloseReason;
+use crate::protocol::close_codes::CloseReason;
 use crate::session::SessionTimes;
 use crate::session::connection::slow_consumer::Reader;
 

@@ -16,7 +16,7 @@ use slog::{Logger, error};
 
 use crate::domain::component::Component;
 use crate::domain::error_code::ErrorCode;
-use crate::protocol::error_codes::CloseReason;
+use crate::protocol::close_codes::CloseReason;
 use crate::protocol::server::{ErrorFrame, ServerFrame};
 use crate::session::SessionSurroundings;
 use crate::session::connection::socket::last_words;
@@ -48,7 +48,7 @@ impl<S> Contained<S> {
     fn error_frame(&self) -> ServerFrame {
         let code = ErrorCode::InternalError;
         self.surroundings.metrics.session.error(code);
-        ServerFrame::Error(Box::new(ErrorFrame::of(code, Arc::clone(&self.request_id))))
+        ServerFrame::Error(Box::new(ErrorFrame::new(code, Arc::clone(&self.request_id))))
     }
 }
 

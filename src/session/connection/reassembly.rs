@@ -1,7 +1,7 @@
 //! Puts fragmented messages together, within a bound, and checks their UTF-8. A plain value.
 
 use crate::protocol::MAX_MESSAGE_BYTES;
-use crate::protocol::error_codes::CloseReason;
+use crate::protocol::close_codes::CloseReason;
 
 /// One fragment of a message.
 #[derive(Clone, Copy, Debug)]

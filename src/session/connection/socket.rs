@@ -18,7 +18,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
 use thiserror::Error;
 
-use crate::protocol::error_codes::CloseReason;
+use crate::protocol::close_codes::CloseReason;
 use crate::protocol::server::ServerFrame;
 use crate::protocol::{MAX_MESSAGE_BYTES, SUBPROTOCOL};
 use crate::session::SessionActor;

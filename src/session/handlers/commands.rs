@@ -13,7 +13,7 @@ use crate::mailbox::AskError;
 use crate::persistence::messages::{ForgetSession, SaveFeedback};
 use crate::persistence::{PATIENCE, StorageError};
 use crate::protocol::MAX_COMMENT_CHARS;
-use crate::protocol::error_codes::CloseReason;
+use crate::protocol::close_codes::CloseReason;
 use crate::protocol::server::ServerFrame;
 use crate::safety::sanitise;
 use crate::session::SessionActor;

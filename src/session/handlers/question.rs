@@ -16,7 +16,7 @@ use crate::llm::stream::subscription::{Delta, Progress, Subscription};
 use crate::mailbox::AskError;
 use crate::persistence::PATIENCE;
 use crate::persistence::messages::LoadSpending;
-use crate::protocol::error_codes::CloseReason;
+use crate::protocol::close_codes::CloseReason;
 use crate::protocol::server::{DeltaFrame, DoneFrame, NoticeCode, ServerFrame};
 use crate::session::SessionActor;
 use crate::session::connection::socket;

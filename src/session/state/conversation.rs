@@ -35,7 +35,7 @@ impl Refusal {
     /// A refusal with the code's own sentence.
     #[must_use]
     pub fn new(code: ErrorCode) -> Self {
-        Self { code, retry_after: None, retryable: code.entry().retryable, detail: None }
+        Self { code, retry_after: None, retryable: code.is_retryable(), detail: None }
     }
 
     /// The same with another sentence.

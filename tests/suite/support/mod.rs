@@ -1,58 +1,39 @@
-//! The vocabulary of the black-box tests: a real server process, clients, a scripted upstream, real stores.
+//! Test support: a real server process, clients, a scripted model server, real databases.
 //!
-//! Every wait has a deadline, and a missed one fails with what was awaited and what came instead.
+//! Every wait has a deadline. A missed deadline fails the test and shows what arrived instead.
 
-pub(crate) mod answer;
-pub(crate) mod browser;
-pub(crate) mod cable;
-pub(crate) mod chat;
-pub(crate) mod chat_client;
-pub(crate) mod contract;
-pub(crate) mod fake_openrouter;
-pub(crate) mod faults;
-pub(crate) mod gate;
-pub(crate) mod handshake;
-pub(crate) mod http;
-pub(crate) mod owner;
-pub(crate) mod piece;
-pub(crate) mod printed;
-pub(crate) mod process;
-pub(crate) mod raw_socket;
-pub(crate) mod request;
-pub(crate) mod scrape;
-pub(crate) mod script;
+pub(crate) mod client;
 pub(crate) mod server;
-pub(crate) mod server_config;
-pub(crate) mod sql;
 pub(crate) mod stores;
-pub(crate) mod stream;
 pub(crate) mod tools;
+pub(crate) mod upstream;
 
 use std::fmt::Debug;
 use std::future::Future;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::watch;
 
-/// How long a test waits for anything that should happen at once. Generous, because builders are slow and shared;
-/// it is only ever spent by a test that fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// The deadline for anything that should happen immediately. It is generous because build machines
+/// are slow and shared; only a failing test waits this long.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Awaits `future`, and fails saying `what` was awaited when it takes longer than [`PATIENCE`].
+/// Awaits `future` for at most [`TIMEOUT`], and fails the test with `what` after that.
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, future).await {
+    match tokio::time::timeout(TIMEOUT, future).await {
         Ok(value) => value,
-        Err(_) => panic!("waited {PATIENCE:?} for {what}, and it did not come"),
+        Err(_) => panic!("timed out after {TIMEOUT:?} waiting for {what}"),
     }
 }
 
-/// Locks `mutex` also after a panic elsewhere, so that the first failure stays the one that is reported.
+/// Locks `mutex` even if it is poisoned, so that the first failure is the one that is reported.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Things that happened, in order, for tests to look back on and to wait for.
+/// An append-only list of events that tests can read and wait on.
 #[derive(Debug)]
 pub(crate) struct Journal<T> {
     entries: Mutex<Entries<T>>,
@@ -62,65 +43,60 @@ pub(crate) struct Journal<T> {
 #[derive(Debug)]
 struct Entries<T> {
     all: Vec<T>,
-    /// How many were handed out by [`Journal::next`].
-    taken: usize,
+    /// The number of entries that [`Journal::next`] has returned.
+    returned: usize,
 }
 
 impl<T> Default for Journal<T> {
     fn default() -> Self {
-        let entries = Entries { all: Vec::new(), taken: 0 };
+        let entries = Entries { all: Vec::new(), returned: 0 };
         Self { entries: Mutex::new(entries), length: watch::Sender::new(0) }
     }
 }
 
 impl<T: Clone + Debug> Journal<T> {
-    /// Adds an entry and wakes everyone who waits.
+    /// Adds an entry and wakes all waiters.
     pub(crate) fn push(&self, entry: T) {
         lock(&self.entries).all.push(entry);
         self.length.send_modify(|length| *length += 1);
     }
 
-    /// Everything so far.
+    /// Returns all entries so far.
     pub(crate) fn all(&self) -> Vec<T> {
         lock(&self.entries).all.clone()
     }
 
-    /// The oldest entry that no earlier call returned, as soon as there is one.
+    /// Waits for the oldest entry that no earlier call has returned.
     pub(crate) async fn next(&self, what: &str) -> T {
-        self.wait(PATIENCE, what, |entries| {
-            let entry = entries.all.get(entries.taken).cloned()?;
-            entries.taken += 1;
+        self.wait(TIMEOUT, what, |entries| {
+            let entry = entries.all.get(entries.returned).cloned()?;
+            entries.returned += 1;
             Some(entry)
         })
         .await
     }
 
-    /// The first entry, past or future, that `matches`.
+    /// Waits for the first entry, past or future, that `matches`.
     pub(crate) async fn find(&self, what: &str, matches: impl Fn(&T) -> bool) -> T {
-        self.find_within(PATIENCE, what, matches).await
+        self.find_within(TIMEOUT, what, matches).await
     }
 
-    /// As [`Journal::find`], for what may take longer.
-    pub(crate) async fn find_within(
-        &self,
-        patience: Duration,
-        what: &str,
-        matches: impl Fn(&T) -> bool,
-    ) -> T {
-        self.wait(patience, what, |entries| entries.all.iter().find(|entry| matches(entry)).cloned()).await
+    /// Like [`Journal::find`], with a longer deadline.
+    pub(crate) async fn find_within(&self, timeout: Duration, what: &str, matches: impl Fn(&T) -> bool) -> T {
+        self.wait(timeout, what, |entries| entries.all.iter().find(|entry| matches(entry)).cloned()).await
     }
 
     async fn wait(
         &self,
-        patience: Duration,
+        timeout: Duration,
         what: &str,
-        mut look: impl FnMut(&mut Entries<T>) -> Option<T>,
+        mut select: impl FnMut(&mut Entries<T>) -> Option<T>,
     ) -> T {
         let mut length = self.length.subscribe();
-        let found = tokio::time::timeout(patience, async {
+        let found = tokio::time::timeout(timeout, async {
             loop {
                 length.borrow_and_update();
-                if let Some(entry) = look(&mut lock(&self.entries)) {
+                if let Some(entry) = select(&mut lock(&self.entries)) {
                     return Some(entry);
                 }
                 if length.changed().await.is_err() {
@@ -132,8 +108,15 @@ impl<T: Clone + Debug> Journal<T> {
             Ok(Some(entry)) => entry,
             Ok(None) | Err(_) => {
                 let all: String = self.all().iter().map(|entry| format!("\n  {entry:?}")).collect();
-                panic!("waited {patience:?} for {what}; what came instead:{all}")
+                panic!("timed out after {timeout:?} waiting for {what}; received instead:{all}")
             }
         }
     }
+}
+
+/// Raises the limit on open files as far as allowed, for tests with many connections. Where that is
+/// not far enough, opening connections fails visibly.
+pub(crate) fn raise_open_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }

@@ -1,0 +1,139 @@
+//! Starts what produces answers: the budget, the router, the LLM actor and the cost reconciler.
+
+use std::sync::Arc;
+
+use actix::{Addr, Arbiter};
+use secrecy::ExposeSecret;
+use slog::o;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::context::BuildContext;
+use crate::app::startup::{AnswerSource, StartupError};
+use crate::budget::{AddressKeeper, Budget, Ceilings, Prices, Spending};
+use crate::domain::clock::Timestamp;
+use crate::domain::component::Component;
+use crate::llm::LlmActor;
+use crate::llm::billing::cost_reconciler::CostReconciler;
+use crate::llm::excerpts::Excerpts;
+use crate::llm::resilience::circuit_breaker::BreakerPolicy;
+use crate::llm::resilience::concurrency_limit::ConcurrencyLimiter;
+use crate::llm::router::{ModelBackend, Router};
+use crate::llm::turn::context::{LatestDuration, TurnContext, TurnLimits};
+use crate::llm::turn::store::TurnStore;
+use crate::llm::upstream::client::UpstreamClient;
+use crate::persistence::PersistenceActor;
+use crate::settings::{BudgetSettings, DegradedMode, Settings};
+use crate::supervision::supervisor;
+
+pub(super) struct Answers {
+    pub(super) llm: Addr<LlmActor>,
+    pub(super) router: Arc<Router>,
+    pub(super) budget: Arc<Spending>,
+}
+
+impl Answers {
+    pub(super) fn start(
+        context: &BuildContext<'_>,
+        source: AnswerSource,
+        persistence: &Addr<PersistenceActor>,
+    ) -> Result<Self, StartupError> {
+        let budget = budget(context.settings);
+        let router = Arc::new(match source {
+            AnswerSource::Model => model_router(context, &budget)?,
+            AnswerSource::Excerpts => {
+                Router::with_excerpts_only(Excerpts::new(context.resume), Arc::clone(&context.metrics))
+            }
+        });
+        let pending_cost_added = Arc::new(Notify::new());
+        start_cost_reconciler(context, &router, &pending_cost_added, persistence);
+        let turn_context = Arc::new(turn_context(context, &router, &budget, pending_cost_added, persistence));
+        let load_budget = context.address_of(persistence);
+        let log = context.log.new(o!("actor" => "llm"));
+        let arbiter = Arbiter::new().handle();
+        let llm = supervisor::start_in_arbiter(&arbiter, &context.supervision, || {
+            LlmActor::new(turn_context, load_budget, log)
+        });
+        Ok(Self { llm, router, budget })
+    }
+}
+
+fn turn_context(
+    context: &BuildContext<'_>,
+    router: &Arc<Router>,
+    budget: &Arc<Spending>,
+    pending_cost_added: Arc<Notify>,
+    persistence: &Addr<PersistenceActor>,
+) -> TurnContext {
+    TurnContext {
+        router: Arc::clone(router),
+        budget: Arc::clone(budget),
+        store: TurnStore {
+            save_question: context.address_of(persistence),
+            save_answer: context.address_of(persistence),
+            find_turn: context.address_of(persistence),
+            mark_interrupted: context.address_of(persistence),
+        },
+        limits: TurnLimits {
+            max_retries: context.settings.llm.max_retries,
+            first_text_timeout: context.settings.llm.first_word_timeout,
+            reconnect_grace: context.settings.session.reconnect_grace,
+        },
+        counter: context.counter,
+        metrics: Arc::clone(&context.metrics),
+        instance_id: context.instance.clone(),
+        pending_cost_added,
+        time_to_first_text: LatestDuration::default(),
+        shutdown: CancellationToken::new(),
+    }
+}
+
+fn model_router(context: &BuildContext<'_>, budget: &Arc<Spending>) -> Result<Router, StartupError> {
+    let settings = &context.settings.llm;
+    let BudgetSettings { prompt_price, completion_price, .. } = context.settings.budget;
+    let max_prices = prompt_price.zip(completion_price);
+    let max_prices = max_prices.map(|(prompt, completion)| Prices { prompt, completion });
+    let client = UpstreamClient::new(settings).map_err(StartupError::system)?.with_max_price(max_prices);
+    let breaker =
+        BreakerPolicy { failure_threshold: settings.breaker_failures, initial_pause: settings.breaker_pause };
+    let has_fallback = settings.degraded_mode == DegradedMode::Excerpts;
+    let excerpts = has_fallback.then(|| Excerpts::new(context.resume));
+    let limiter =
+        ConcurrencyLimiter::new(settings.max_concurrency, settings.max_queue, settings.queue_timeout);
+    let backend = ModelBackend { client, breaker, limiter, budget: Arc::clone(budget) };
+    Ok(Router::with_model(backend, excerpts, Arc::clone(&context.metrics)))
+}
+
+fn start_cost_reconciler(
+    context: &BuildContext<'_>,
+    router: &Arc<Router>,
+    pending_cost_added: &Arc<Notify>,
+    persistence: &Addr<PersistenceActor>,
+) {
+    let reconciler = CostReconciler {
+        router: Arc::clone(router),
+        find: context.address_of(persistence),
+        change: context.address_of(persistence),
+        pending_cost_added: Arc::clone(pending_cost_added),
+        metrics: Arc::clone(&context.metrics),
+        instance_id: context.instance.name(),
+        started_at: Timestamp::now(),
+        log: context.log.new(o!("actor" => "cost_reconciler")),
+    };
+    let run = async move || reconciler.run().await;
+    actix::spawn(Arc::clone(&context.supervision).keep(Component::CostReconciler, run));
+}
+
+fn budget(settings: &Settings) -> Arc<Spending> {
+    let budget = &settings.budget;
+    let limits = Budget {
+        day: Ceilings { tokens: budget.daily_tokens, nanodollars: budget.daily_nanodollars },
+        address: Ceilings { tokens: budget.address_tokens, nanodollars: budget.address_nanodollars },
+        session: Ceilings { tokens: budget.session_tokens, nanodollars: budget.session_nanodollars },
+    };
+    let secret = settings.llm.api_key.as_ref().map_or("", |key| key.expose_secret());
+    let addresses = AddressKeeper::new(secret.as_bytes());
+    let prices =
+        Prices { prompt: budget.prompt_price.unwrap_or(0), completion: budget.completion_price.unwrap_or(0) };
+    Spending::new(limits, prices, addresses)
+}

@@ -1,0 +1,78 @@
+//! Builds what sessions share, and starts the health actor.
+
+use std::sync::Arc;
+
+use actix::Addr;
+
+use crate::app::answers::Answers;
+use crate::app::context::BuildContext;
+use crate::health::{HealthActor, HealthParts};
+use crate::llm::LlmActor;
+use crate::llm::prompt::system_prompt::suggestions;
+use crate::persistence::PersistenceActor;
+use crate::protocol::server::ResumeInfo;
+use crate::session::state::question_validator::Intake;
+use crate::session::{Neighbours, SessionLimits, SessionSurroundings, SessionTimes};
+use crate::supervision::supervisor;
+
+pub(super) fn start_health(
+    context: &BuildContext<'_>,
+    persistence: &Addr<PersistenceActor>,
+    llm: &Addr<LlmActor>,
+) -> Addr<HealthActor> {
+    let parts = HealthParts {
+        storage: context.address_of(persistence),
+        writer: context.address_of(persistence),
+        model: context.address_of(llm),
+        metrics: Arc::clone(&context.metrics),
+        supervision: Arc::clone(&context.supervision),
+        registry: Arc::clone(&context.registry),
+        resume: format!("{} sections", context.resume.sections.len()),
+    };
+    supervisor::start(&context.supervision, || HealthActor::new(parts))
+}
+
+pub(super) fn session_context(
+    context: &BuildContext<'_>,
+    persistence: &Addr<PersistenceActor>,
+    answers: &Answers,
+) -> Arc<SessionSurroundings> {
+    let (settings, resume) = (context.settings, context.resume);
+    Arc::new(SessionSurroundings {
+        neighbours: Neighbours {
+            ask: context.address_of(&answers.llm),
+            find_generation: context.address_of(&answers.llm),
+            follow_elsewhere: context.address_of(&answers.llm),
+            create: context.address_of(persistence),
+            find_epochs: context.address_of(persistence),
+            load_spending: context.address_of(persistence),
+            resume: context.address_of(persistence),
+            load_history: context.address_of(persistence),
+            find_turn: context.address_of(persistence),
+            mark_interrupted: context.address_of(persistence),
+            save_feedback: context.address_of(persistence),
+            forget: context.address_of(persistence),
+        },
+        incarnation: context.instance.clone(),
+        metrics: Arc::clone(&context.metrics),
+        supervision: Arc::clone(&context.supervision),
+        registry: Arc::clone(&context.registry),
+        intake: Intake::new(settings.limits.suspicious_content, context.counter),
+        limits: SessionLimits {
+            requests_per_minute: settings.limits.requests_per_minute,
+            max_context_tokens: settings.tokens.max_context,
+            max_response_tokens: settings.tokens.max_response,
+        },
+        times: SessionTimes {
+            ttl: settings.session.ttl,
+            idle_timeout: settings.session.idle_timeout,
+            heartbeat_interval: settings.session.heartbeat_interval,
+            first_frame_timeout: settings.session.first_frame_timeout,
+            message_timeout: settings.session.message_timeout,
+        },
+        resume: ResumeInfo { name: resume.name.as_str().into(), revision: resume.revision().into() },
+        suggestions: suggestions(resume).into(),
+        instructions: Arc::clone(&context.system_prompt),
+        sources: Arc::clone(&answers.router),
+    })
+}

@@ -1,0 +1,211 @@
+//! The chat page of the demo in a real browser.
+
+use crate::support::client::chat::Chat;
+use crate::support::server::config::ServerConfig;
+use crate::support::server::test_server::Server;
+use crate::support::tools::webdriver::{Browser, chromedriver};
+use crate::support::upstream::gate::Gate;
+use crate::support::upstream::script::Script;
+use crate::support::within;
+
+/// The chat page in a browser.
+struct Page {
+    browser: Browser,
+    /// Kept alive while the page uses it.
+    _server: Server,
+}
+
+/// Opens the chat page of a demo server. Returns `None` without a browser, which is allowed only
+/// outside CI.
+async fn open_chat_page() -> Option<Page> {
+    let chromedriver = chromedriver()?;
+    let server = Server::start(ServerConfig::demo()).await;
+    let browser = Browser::start(&chromedriver).await;
+    browser.open(&server.http_url("/")).await;
+    let page = Page { browser, _server: server };
+    page.wait_until("a connection", "document.querySelector('.connection').dataset.state === 'open'").await;
+    Some(page)
+}
+
+impl Page {
+    async fn wait_until(&self, what: &str, expression: &str) {
+        self.browser.wait_until(what, expression).await;
+    }
+
+    async fn ask(&self, question: &str) {
+        self.browser.type_into("#question", &format!("{question}\n")).await;
+    }
+
+    async fn wait_for_answer(&self) {
+        let complete = "document.querySelector('.turn:last-child')?.dataset.status === 'complete'";
+        self.wait_until("a finished answer", complete).await;
+    }
+
+    /// Returns the visible text of the transcript, without labels for screen readers.
+    async fn transcript(&self) -> String {
+        let visible = "[...document.querySelectorAll('.asked, .label:not([hidden]), .text')].map((node) => node.innerText).join('\\n')";
+        self.browser.evaluate(visible).await.as_str().unwrap_or_default().to_owned()
+    }
+}
+
+#[tokio::test]
+async fn page_shows_the_name_of_the_person_without_console_errors() {
+    let Some(page) = open_chat_page().await else { return };
+
+    let named = "/^Ask about \\S/.test(document.querySelector('h1').textContent) && document.title === document.querySelector('h1').textContent";
+    page.wait_until("the person's name in the title", named).await;
+    let title = page.browser.evaluate("document.title").await;
+
+    assert_ne!(title, "Ask about this resume", "the title contains no name");
+
+    let console = page.browser.console_messages().await;
+    assert!(console.is_empty(), "console messages: {console:#?}");
+}
+
+#[tokio::test]
+async fn demo_answer_is_labelled_as_quoted_from_the_resume() {
+    let Some(page) = open_chat_page().await else { return };
+
+    page.ask("What is the work experience?").await;
+    page.wait_for_answer().await;
+
+    let transcript = page.transcript().await;
+    assert!(
+        transcript.starts_with("What is the work experience?"),
+        "the question is not first: {transcript}"
+    );
+    assert!(transcript.contains("Quoted from the resume"), "no label: {transcript}");
+
+    let answered = "document.querySelector('.turn .text').innerText.trim().length > 0";
+    page.wait_until("the words of the answer", answered).await;
+}
+
+#[tokio::test]
+async fn transcript_survives_a_page_reload() {
+    let Some(page) = open_chat_page().await else { return };
+
+    page.ask("Which skills are listed?").await;
+    page.wait_for_answer().await;
+    let before = page.transcript().await;
+
+    page.browser.refresh().await;
+    page.wait_for_answer().await;
+
+    assert_eq!(page.transcript().await, before);
+}
+
+#[tokio::test]
+async fn regenerated_answer_replaces_the_old_one() {
+    let Some(page) = open_chat_page().await else { return };
+
+    page.ask("Which skills are listed?").await;
+    page.wait_for_answer().await;
+    let before = page.transcript().await;
+    page.browser.evaluate("window.first = document.querySelector('.turn')").await;
+
+    let regenerate = "[...document.querySelectorAll('.actions button')].find((button) => button.textContent === 'Answer again')";
+    page.browser.evaluate(&format!("{regenerate}.click()")).await;
+    page.wait_until("another turn", "document.querySelector('.turn') !== window.first").await;
+    page.wait_for_answer().await;
+
+    assert_eq!(page.transcript().await, before, "the new answer did not replace the old one");
+
+    page.browser.refresh().await;
+    page.wait_for_answer().await;
+    assert_eq!(page.transcript().await, before, "the replaced answer is shown after a reload");
+
+    let console = page.browser.console_messages().await;
+    assert!(console.is_empty(), "console messages: {console:#?}");
+}
+
+#[tokio::test]
+async fn feedback_buttons_toggle_and_delete_starts_a_new_session() {
+    let Some(page) = open_chat_page().await else { return };
+
+    page.ask("Which skills are listed?").await;
+    page.wait_for_answer().await;
+    let pressed =
+        "[...document.querySelectorAll('.thumb')].map((thumb) => thumb.getAttribute('aria-pressed')).join()";
+
+    for (click, state) in [(1, "false,true"), (0, "true,false"), (0, "false,false")] {
+        page.browser.evaluate(&format!("document.querySelectorAll('.thumb')[{click}].click()")).await;
+        assert_eq!(page.browser.evaluate(pressed).await, state);
+    }
+
+    page.browser.evaluate("document.querySelectorAll('.thumb')[1].click()").await;
+    let shown_again = async {
+        // The page does not show when the feedback is stored.
+        while page.browser.evaluate(pressed).await != "false,true" {
+            page.browser.refresh().await;
+            page.wait_for_answer().await;
+        }
+    };
+    page.browser.refresh().await;
+    page.wait_for_answer().await;
+    within("the feedback to be shown after a reload", shown_again).await;
+    let stored_session = "Object.values(localStorage).join()";
+    let session = page.browser.evaluate(stored_session).await;
+    page.browser.evaluate("window.confirm = () => true").await;
+    page.browser.evaluate("document.querySelector('[data-part=forget]').click()").await;
+    page.wait_until("an empty page", "!document.querySelector('.welcome').hidden").await;
+    page.wait_until("a connection", "document.querySelector('.connection').dataset.state === 'open'").await;
+
+    assert_eq!(page.transcript().await, "");
+    assert_ne!(page.browser.evaluate(stored_session).await, session, "the session is still the old one");
+
+    let lines = page.browser.evaluate("document.querySelectorAll('.line').length").await;
+    assert_eq!(lines, 0, "the page shows an error");
+}
+
+#[tokio::test]
+async fn cancelled_answer_keeps_the_text_that_was_displayed() {
+    let Some(chromedriver) = chromedriver() else { return };
+    let chat = Chat::new(&[]).await;
+    let gate = Gate::default();
+
+    let long_answer = (0..2000)
+        .fold(Script::from_words(&["One ", "two "]), |script, word| script.words(&[&format!("late{word} ")]));
+    chat.upstream.queue(long_answer.hold_after(2, &gate).hang_after(2002));
+    let browser = Browser::start(&chromedriver).await;
+    browser.open(&chat.server.http_url("/")).await;
+    browser.type_into("#question", "Count, please.\n").await;
+    let text = "document.querySelector('.turn:last-child .text')?.innerText.trim()";
+    browser.wait_until("two words", &format!("{text} === 'One two'")).await;
+    // Cancel while more deltas are in flight. Deltas that are not displayed yet are not kept.
+    gate.open();
+    browser.evaluate("document.querySelector('[data-part=send]').click()").await;
+    browser
+        .wait_until("the end", "document.querySelector('.turn:last-child').dataset.status === 'cancelled'")
+        .await;
+    let shown = browser.evaluate(text).await;
+    chat.upstream.wait_for_abort().await;
+    browser.refresh().await;
+    browser
+        .wait_until(
+            "the transcript",
+            "document.querySelector('.turn:last-child')?.dataset.status === 'cancelled'",
+        )
+        .await;
+
+    assert_eq!(browser.evaluate(text).await, shown);
+}
+
+#[tokio::test]
+async fn markup_in_a_question_is_displayed_as_text() {
+    let Some(page) = open_chat_page().await else { return };
+    let markup = "<img src=x onerror=\"document.title='taken over'\"><script>document.title='taken over'</script><b>skills</b>";
+
+    page.ask(markup).await;
+    page.wait_for_answer().await;
+    page.browser.refresh().await;
+    page.wait_for_answer().await;
+
+    let transcript = page.transcript().await;
+    assert!(transcript.contains(markup), "the question is not shown literally: {transcript}");
+
+    let nodes = page.browser.evaluate("document.querySelectorAll('.turns :is(img, script, b)').length").await;
+    assert_eq!(nodes, 0, "markup became DOM nodes");
+
+    let title = page.browser.evaluate("document.title").await;
+    assert_ne!(title, "taken over");
+}

@@ -1,0 +1,4 @@
+//! The chat page in a real browser.
+
+mod chat_page;
+mod network_loss;

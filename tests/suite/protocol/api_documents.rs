@@ -1,0 +1,222 @@
+//! The OpenAPI and AsyncAPI documents: checked by external validators and against the running
+//! server.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::support::client::chat_client::ChatClient;
+use crate::support::client::handshake::Handshake;
+use crate::support::client::http::{HttpResponse, get};
+use crate::support::server::config::ServerConfig;
+use crate::support::server::test_server::Server;
+use crate::support::tools::external_tools::{
+    command, node_modules, path_from_env, python, repository_path, run_tool,
+};
+use crate::support::tools::webdriver::Browser;
+
+async fn start_demo() -> Server {
+    Server::start(ServerConfig::demo()).await
+}
+
+/// Fetches a JSON document as text.
+async fn fetch_document(server: &Server, path: &str) -> String {
+    let response = get(server, path).await;
+    assert_eq!(response.status, 200, "{path}");
+    assert_eq!(response.header("content-type"), Some("application/json"), "{path}");
+    response.json().to_string()
+}
+
+fn content_type(response: &HttpResponse) -> &str {
+    response.header("content-type").unwrap_or_default()
+}
+
+#[tokio::test]
+async fn every_openapi_path_returns_the_documented_content_type() {
+    let server = start_demo().await;
+
+    let fetch_document = get(&server, "/openapi.json").await.json();
+    assert_eq!(fetch_document["openapi"], "3.1.0");
+    assert_eq!(fetch_document["info"]["version"], env!("CARGO_PKG_VERSION"));
+
+    let paths = fetch_document["paths"].as_object().unwrap();
+    for (path, item) in paths {
+        let response = get(&server, path).await;
+        let described = &item["get"]["responses"][response.status.to_string()];
+        assert!(described.is_object(), "{path} returns {}, which is not documented", response.status);
+        let types: Vec<&String> = described["content"].as_object().unwrap().keys().collect();
+        assert_eq!(types, [content_type(&response)], "{path}");
+        let operation = &item["get"];
+        for text in ["summary", "operationId"] {
+            assert!(operation[text].as_str().is_some_and(|text| !text.is_empty()), "{path} has no {text}");
+        }
+    }
+
+    for path in ["/", "/ws/chat", "/health", "/health/live", "/health/ready", "/docs", "/asyncapi.json"] {
+        assert!(paths.contains_key(path), "{path} is not documented");
+    }
+}
+
+#[tokio::test]
+async fn every_json_response_and_message_has_an_example() {
+    let server = start_demo().await;
+
+    let fetch_document = get(&server, "/openapi.json").await.json();
+    let documents = ["/openapi.json", "/asyncapi.json"];
+
+    for (path, item) in fetch_document["paths"].as_object().unwrap() {
+        let responses = item["get"]["responses"].as_object().unwrap();
+        for (status, response) in responses {
+            let Some(body) = response["content"].get("application/json") else { continue };
+            let has_example = body.get("example").or(body.get("examples")).is_some();
+            assert!(has_example || documents.contains(&path.as_str()), "{path} {status} has no example");
+        }
+    }
+
+    let schemas = fetch_document["components"]["schemas"].as_object().unwrap();
+    for side in ["ClientFrame", "ServerFrame"] {
+        for reference in schemas[side]["oneOf"].as_array().unwrap() {
+            let name = reference["$ref"].as_str().unwrap().rsplit('/').next().unwrap();
+            let examples = schemas[name]["examples"].as_array();
+            assert!(examples.is_some_and(|all| !all.is_empty()), "{name} has no example");
+            let fields = schemas[name]["properties"].as_object().unwrap();
+            for (field, schema) in fields.iter().filter(|(field, _)| *field != "type") {
+                assert!(schema["description"].is_string(), "{name}.{field} has no description");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn invalid_health_parameter_is_rejected() {
+    let server = start_demo().await;
+
+    let response = get(&server, "/health?deep=maybe").await;
+    assert_eq!(response.status, 400);
+    assert_eq!(response.json()["code"], "VALIDATION_ERROR");
+    assert_eq!(response.json()["message"], "`deep` is `true` or `false`.");
+}
+
+#[tokio::test]
+async fn every_handshake_rejection_is_documented_with_its_headers() {
+    let config = ServerConfig::demo().with("MAX_CONNECTIONS_PER_ADDRESS", 1).with("MAX_CONNECTIONS", 2);
+    let server = Server::start(config).await;
+
+    let fetch_document = get(&server, "/openapi.json").await.json();
+    let described = &fetch_document["paths"]["/ws/chat"]["get"]["responses"];
+    let mut open = vec![ChatClient::connect_with(&server, &Handshake::new()).await];
+    let mut seen = BTreeSet::from(["101".to_owned()]);
+
+    for (handshake, status) in [
+        (Handshake::new(), 429),
+        (Handshake::new().with_local_address("127.0.0.3"), 503),
+        (Handshake::new().origin("https://evil.example"), 403),
+        (Handshake::new().version("7"), 426),
+    ] {
+        if status == 503 {
+            let last_place = Handshake::new().with_local_address("127.0.0.2");
+            open.push(ChatClient::connect_with(&server, &last_place).await);
+        }
+        let rejected = ChatClient::connect_with(&server, &handshake).await.err().unwrap();
+        assert_eq!(rejected.status, status, "{:?}", rejected.body);
+        let code = rejected.body["code"].as_str().unwrap();
+        let examples = &described[status.to_string()]["content"]["application/json"]["examples"];
+        assert!(examples[code].is_object(), "{status} {code} has no example: {described}");
+        if let Some(after) = rejected.header("retry-after") {
+            assert!(after.parse::<u64>().is_ok_and(|seconds| seconds > 0), "{after}");
+            assert!(described[status.to_string()]["headers"]["Retry-After"].is_object(), "{status}");
+        }
+        seen.insert(status.to_string());
+    }
+
+    // 400 needs a handshake without a key, which the test client cannot send.
+    seen.insert("400".to_owned());
+    let all: BTreeSet<String> = described.as_object().unwrap().keys().cloned().collect();
+
+    assert_eq!(all, seen);
+}
+
+#[tokio::test]
+async fn openapi_document_is_valid() {
+    let Some(python) = python("the OpenAPI document") else { return };
+    let server = start_demo().await;
+
+    let validator = command(python, &["-m", "openapi_spec_validator", "-"], &repository_path("tests"));
+    let output = run_tool(validator, &fetch_document(&server, "/openapi.json").await).await;
+
+    assert!(output.succeeded && output.stdout.contains("OK"), "{}{}", output.stdout, output.stderr);
+}
+
+#[tokio::test]
+async fn asyncapi_document_and_its_examples_are_valid() {
+    let Some(modules) = node_modules("the AsyncAPI document") else { return };
+    let server = start_demo().await;
+
+    // Node resolves modules relative to the script.
+    let directory = modules.parent().unwrap();
+    let script = std::fs::read_to_string(repository_path("tests/tools/asyncapi.mjs")).unwrap();
+    let text = fetch_document(&server, "/asyncapi.json").await;
+    let output =
+        run_tool(command("node", &["--input-type=module", "--eval", &script], directory), &text).await;
+
+    assert!(output.succeeded, "{}{}", output.stdout, output.stderr);
+
+    let messages = serde_json::from_str::<Value>(&text).unwrap();
+    let messages = messages["components"]["messages"].as_object().unwrap().len();
+    assert!(output.stdout.contains(&format!("{messages} messages")), "{}", output.stdout);
+}
+
+#[tokio::test]
+async fn server_conforms_to_its_openapi_document() {
+    let Some(python) = python("the server against its OpenAPI document") else { return };
+    let server = start_demo().await;
+
+    // Wait for the first health check of the server.
+    get(&server, "/health?deep=true").await;
+    let directory = tempfile::tempdir().unwrap();
+    let url = server.http_url("/openapi.json");
+    let arguments = [
+        "-m",
+        "schemathesis.cli",
+        "run",
+        &url,
+        "--seed=1",
+        "--generation-deterministic",
+        "--max-examples=20",
+        "--max-time=20",
+        "--phases=examples,coverage,fuzzing",
+        // A schema cannot describe a handshake; valid headers alone are rejected correctly.
+        "--exclude-checks=positive_data_acceptance",
+        "--no-color",
+    ];
+    let output = run_tool(command(python, &arguments, directory.path()), "").await;
+
+    assert!(output.succeeded, "{}{}", output.stdout, output.stderr);
+
+    let log = server.logs();
+    // The HTTP library logs errors about invalid requests itself.
+    let is_own_error = |entry: &&Value| entry["level"] == "error" && entry["from"] != "library";
+    let errors: Vec<&Value> = log.iter().filter(is_own_error).collect();
+
+    assert!(errors.is_empty(), "{errors:#?}");
+}
+
+#[tokio::test]
+async fn swagger_ui_shows_every_operation_without_console_errors() {
+    let Some(chromedriver) = path_from_env("TEST_CHROMEDRIVER", "Swagger UI") else { return };
+    let server = start_demo().await;
+
+    let fetch_document = get(&server, "/openapi.json").await.json();
+    let operations = fetch_document["paths"].as_object().unwrap().len();
+    let browser = Browser::start(chromedriver.as_os_str()).await;
+    browser.open(&server.http_url("/docs")).await;
+    let shown = format!("document.querySelectorAll('.opblock').length === {operations}");
+    browser.wait_until("every operation", &shown).await;
+    let open = "document.querySelector('.opblock-summary-control').click() || true";
+    browser.evaluate(open).await;
+    let body = "document.querySelector('.opblock-body .responses-inner') !== null";
+    browser.wait_until("the responses of an operation", body).await;
+    let console = browser.console_messages().await;
+
+    assert!(console.is_empty(), "console messages: {console:#?}");
+}

@@ -1,0 +1,173 @@
+//! Runs every example of `docs/websocket_examples.md` against a real server.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use crate::support::client::chat::Chat;
+use crate::support::client::tcp_proxy::TcpProxy;
+use crate::support::server::config::ServerConfig;
+use crate::support::server::test_server::Server;
+use crate::support::tools::document_examples::{
+    RunningExample, example_code, example_names, other_fences, start_example,
+};
+use crate::support::tools::external_tools::path_from_env;
+use crate::support::tools::webdriver::Browser;
+use crate::support::upstream::gate::Gate;
+use crate::support::upstream::script::{OPENING, Script};
+
+const QUESTION: &str = "Which languages does Mara speak?";
+
+#[test]
+fn every_code_block_is_run_by_a_test() {
+    let tested = [
+        "by_hand_python.sh",
+        "by_hand_node.sh",
+        "least.html",
+        "least.mjs",
+        "least.py",
+        "full.mjs",
+        "full.py",
+        "full.html",
+    ];
+    assert_eq!(example_names(), tested);
+    // Console blocks show how to start the programs above; the tests start them themselves.
+    assert!(other_fences().iter().all(|fence| fence == "```console"), "{:?}", other_fences());
+}
+
+#[tokio::test]
+async fn command_line_examples_print_an_answer() {
+    let server = Server::start(ServerConfig::demo()).await;
+    for name in ["by_hand_python.sh", "by_hand_node.sh"] {
+        let Some(mut shell) = start_example(name, server.address(), &[]) else { return };
+        shell.wait_for_output(r#""type":"accepted""#).await;
+        shell.wait_for_output(r#""status":"complete""#).await;
+        shell.wait_for_exit().await;
+    }
+}
+
+#[tokio::test]
+async fn minimal_clients_print_the_answer_and_exit() {
+    let chat = Chat::new(&[]).await;
+    for name in ["least.mjs", "least.py"] {
+        let Some(mut client) = start_example(name, chat.server.address(), &[QUESTION]) else { return };
+        assert!(client.wait_for_exit().await, "{name}: {:?}", client.stderr.all());
+        client.wait_for_output(&format!("{OPENING} {QUESTION}")).await;
+    }
+}
+
+/// Starts a full client behind the proxy, with an answer that waits at the returned gate.
+async fn start_in_mid_answer(name: &str, chat: &Chat, proxy: &TcpProxy) -> Option<(RunningExample, Gate)> {
+    let gate = Gate::default();
+    let script = Script::from_words(&["Swedish, ", "English ", "and German."]).hold_after(1, &gate);
+    chat.upstream.queue(script);
+    let mut client = start_example(name, proxy.address, &[QUESTION])?;
+    client.wait_for_output("Swedish, ").await;
+    Some((client, gate))
+}
+
+#[tokio::test]
+async fn full_clients_continue_at_the_next_word_after_a_lost_connection() {
+    let chat = Chat::new(&[]).await;
+    let proxy = TcpProxy::start(chat.server.address()).await;
+
+    for name in ["full.mjs", "full.py"] {
+        let Some((mut client, gate)) = start_in_mid_answer(name, &chat, &proxy).await else { return };
+        proxy.drop_connections();
+        gate.open();
+        let printed = client.wait_for_output("German.").await;
+        assert_eq!(printed, "Swedish, English and German.", "{name}");
+        assert!(client.wait_for_exit().await, "{name}: {:?}", client.stderr.all());
+    }
+}
+
+#[tokio::test]
+async fn full_clients_recover_from_a_killed_server() {
+    let mut chat = Chat::new(&[]).await;
+    for name in ["full.mjs", "full.py"] {
+        let gate = Gate::default();
+        chat.upstream.queue(Script::from_words(&["Swedish, ", "never received"]).hold_after(1, &gate));
+        let Some(mut client) = start_example(name, chat.server.address(), &[QUESTION]) else { return };
+        client.wait_for_output("Swedish, ").await;
+        chat.server.kill().await;
+        chat.server.restart_on_the_same_port().await;
+        // The words are lost. Asked again with the same id, the server reports how the answer
+        // ended.
+        client.wait_for_output("[from the start]").await;
+        client.wait_for_exit().await;
+        client.stderr.find("the status of the answer", |line| line.contains("interrupted")).await;
+    }
+}
+
+#[tokio::test]
+async fn full_clients_retry_only_retryable_errors() {
+    let chat = Chat::new(&[]).await;
+    for name in ["full.mjs", "full.py"] {
+        let Some(mut client) = start_example(name, chat.server.address(), &[&"x".repeat(2001)]) else {
+            return;
+        };
+        assert!(!client.wait_for_exit().await, "{name} succeeded with a question that is too long");
+        let is_reason = |line: &String| line.contains("MESSAGE_TOO_LONG");
+        client.stderr.find("the reason for giving up", is_reason).await;
+
+        let broken = Script::from_words(&["Swedish, "]).error_in_stream(502, "gone");
+        chat.upstream.queue(broken).queue(Script::from_words(&["English"]));
+        let Some(mut client) = start_example(name, chat.server.address(), &[QUESTION]) else { return };
+
+        client.wait_for_output("English").await;
+        assert!(client.wait_for_exit().await, "{name}: {:?}", client.stderr.all());
+    }
+}
+
+/// Binds a port for a web site that embeds the chat. Returns the listener and the origin.
+async fn bind_site() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    (listener, origin)
+}
+
+/// Serves `page` as the response to every request.
+fn serve(listener: TcpListener, page: String) {
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            // The request is short and arrives in one read. Its content does not matter.
+            let _ = stream.read(&mut [0; 4096]).await;
+            let length = page.len();
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\nContent-Length:";
+            let _ = stream.write_all(format!("{head} {length}\r\n\r\n{page}").as_bytes()).await;
+        }
+    });
+}
+
+#[tokio::test]
+async fn example_pages_chat_from_another_site_and_survive_a_reload() {
+    let Some(chromedriver) = path_from_env("TEST_CHROMEDRIVER", "the browser examples") else { return };
+    let ((least, first), (full, second)) = (bind_site().await, bind_site().await);
+    let origins = format!("{first},{second}");
+    let chat = Chat::new(&[("ALLOWED_ORIGINS", origins.as_str())]).await;
+    let proxy = TcpProxy::start(chat.server.address()).await;
+
+    serve(least, example_code("least.html", chat.server.address()));
+    serve(full, example_code("full.html", proxy.address));
+    let browser = Browser::start(chromedriver.as_os_str()).await;
+
+    browser.open(&first).await;
+    let whole = format!("document.getElementById('answer').textContent === '{OPENING} {QUESTION}'");
+    browser.wait_until("the whole answer", &whole).await;
+
+    let gate = Gate::default();
+    chat.upstream.queue(Script::from_words(&["Swedish, ", "English ", "and German."]).hold_after(1, &gate));
+
+    browser.open(&second).await;
+    let state = |text: &str| format!("document.forms[0].elements.state.value === '{text}'");
+    browser.wait_until("a session", &state("ready")).await;
+    browser.type_into("input", &format!("{QUESTION}\n")).await;
+    let chat_is = |text: &str| format!("document.getElementById('chat').textContent.trim() === '{text}'");
+    browser.wait_until("the first word", &chat_is(&format!("> {QUESTION}\\nSwedish,"))).await;
+    proxy.drop_connections();
+    gate.open();
+    browser.wait_until("the end of the answer", &state("complete")).await;
+    let transcript = chat_is(&format!("> {QUESTION}\\nSwedish, English and German."));
+    browser.wait_until("every word once", &transcript).await;
+    browser.refresh().await;
+    browser.wait_until("the same after a refresh", &transcript).await;
+}

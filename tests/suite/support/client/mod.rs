@@ -1,0 +1,10 @@
+//! Clients of the server: WebSocket, raw frames, HTTP, and a TCP proxy between.
+
+pub(crate) mod answer;
+pub(crate) mod chat;
+pub(crate) mod chat_client;
+pub(crate) mod frame_contract;
+pub(crate) mod handshake;
+pub(crate) mod http;
+pub(crate) mod raw_socket;
+pub(crate) mod tcp_proxy;

@@ -1,9 +1,9 @@
 //! The offsets at which the deltas of an answer end, stored beside its text. A plain value.
 //!
-//! A client's cursor counts deltas. After a restart an answer can therefore be resumed from a cursor
-//! only if the store knows where each delta ends. The offsets are encoded as the byte length of each
-//! delta, in groups of seven bits, lowest group first, with the highest bit set on all but the last
-//! (LEB128). No delta is empty, so the encoding is never longer than the text.
+//! A client's cursor counts deltas. After a restart an answer can therefore be resumed from a
+//! cursor only if the store knows where each delta ends. The offsets are encoded as the byte length
+//! of each delta, in groups of seven bits, lowest group first, with the highest bit set on all but
+//! the last (LEB128). No delta is empty, so the encoding is never longer than the text.
 
 /// The maximum number of bytes of one encoded length; enough for the largest answer.
 const MAX_LENGTH_BYTES: u32 = 4;
@@ -42,8 +42,9 @@ impl DeltaOffsets {
         &self.0
     }
 
-    /// Returns the end offset of each delta in `text`. Returns `None` if the encoding does not belong
-    /// to `text`: the lengths do not add up to it, a delta is empty, or a character would be split.
+    /// Returns the end offset of each delta in `text`. Returns `None` if the encoding does not
+    /// belong to `text`: the lengths do not add up to it, a delta is empty, or a character would be
+    /// split.
     #[must_use]
     pub fn decode(&self, text: &str) -> Option<Vec<usize>> {
         let mut ends = Vec::new();

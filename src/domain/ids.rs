@@ -15,7 +15,7 @@ pub struct SessionId(pub Uuid);
 
 /// The id of one question and its answer: a UUIDv7. The turns of a session sort in the order in
 /// which they were asked, even if the clocks of two instances differ or a clock is set back,
-/// because [`TurnId::next`] makes each id greater than the one before it.
+/// because each id is generated to be greater than the one before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
 pub struct TurnId(pub Uuid);
@@ -106,8 +106,8 @@ impl TokenHash {
         Self(Sha256::digest(token.as_bytes()).into())
     }
 
-    /// Returns whether this is the stored hash. The comparison takes constant time, also if `stored`
-    /// is empty.
+    /// Returns whether this is the stored hash. The comparison takes constant time, also if
+    /// `stored` is empty.
     #[must_use]
     pub fn matches(&self, stored: &[u8]) -> bool {
         let stored: Option<&[u8; 32]> = stored.try_into().ok();

@@ -129,8 +129,8 @@ fn llm_status(status: &ModelStatus) -> HealthStatus {
         // Excerpts are a degraded answer; without them no question is answered.
         (BreakerState::Open { .. }, AnswerMode::Excerpts) => HealthStatus::Degraded,
         (BreakerState::Open { .. }, AnswerMode::Live) => HealthStatus::Unhealthy,
-        // After a long time the instance counts as healthy: without visitors, and so without a probe,
-        // it would otherwise stay degraded forever.
+        // After a long time the instance counts as healthy: without visitors, and so without a
+        // probe, it would otherwise stay degraded forever.
         (BreakerState::HalfOpen { age, .. }, _) if age < MAX_PAUSE => HealthStatus::Degraded,
         (BreakerState::HalfOpen { .. }, _) => HealthStatus::Healthy,
     }

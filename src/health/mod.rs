@@ -1,9 +1,9 @@
 //! Health checks.
 //!
-//! [`HealthActor`] receives [`CheckHealth`]; it sends `CheckStorage`, `CheckWriter` and `CheckModel`. It
-//! owns the newest result of each check. The checks run every few seconds, so that a shallow request
-//! is free and still notices when the database becomes unavailable. Concurrent deep requests share
-//! one run. The actor stops with the process.
+//! [`HealthActor`] receives [`CheckHealth`]; it sends `CheckStorage`, `CheckWriter` and
+//! `CheckModel`. It owns the newest result of each check. The checks run every few seconds, so that
+//! a shallow request is free and still notices when the database becomes unavailable. Concurrent
+//! deep requests share one run. The actor stops with the process.
 
 mod actor;
 mod checks;
@@ -28,7 +28,8 @@ use crate::telemetry::metrics::Metrics;
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "HealthReport")]
 pub struct CheckHealth {
-    /// Whether to run every check now instead of reporting the newest results. No check costs money.
+    /// Whether to run every check now instead of reporting the newest results. No check costs
+    /// money.
     pub deep: bool,
 }
 

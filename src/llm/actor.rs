@@ -106,8 +106,8 @@ impl LlmActor {
         self.generations.insert(generation.turn_id, tracked);
     }
 
-    /// Loads the budget that was used today before this process started. No message is handled until
-    /// it is loaded.
+    /// Loads the budget that was used today before this process started. No message is handled
+    /// until it is loaded.
     fn load_budget(&mut self, ctx: &mut Context<Self>) {
         if self.context.budget.is_known() {
             return;
@@ -160,8 +160,8 @@ impl Actor for LlmActor {
 }
 
 impl Supervised for LlmActor {
-    /// Keeps the generations: their tasks continue, and visitors who reconnect must find them. Their
-    /// permits and reservations are part of the shared context.
+    /// Keeps the generations: their tasks continue, and visitors who reconnect must find them.
+    /// Their permits and reservations are part of the shared context.
     fn restarting(&mut self, _: &mut Self::Context) {
         *self = Self {
             context: Arc::clone(&self.context),

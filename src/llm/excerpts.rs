@@ -125,8 +125,8 @@ impl Excerpts {
         if passages.is_empty() { self.find_by_synonyms(&words) } else { passages }
     }
 
-    /// Finds the sections whose titles are synonyms of words of the question, in the resume's order,
-    /// which lists the newest first.
+    /// Finds the sections whose titles are synonyms of words of the question, in the resume's
+    /// order, which lists the newest first.
     fn find_by_synonyms(&self, question_words: &HashSet<String>) -> Vec<&Passage> {
         let title_words: HashSet<&str> = SECTION_SYNONYMS
             .iter()

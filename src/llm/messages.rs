@@ -28,7 +28,8 @@ pub struct GenerateAnswer {
     /// The visitor's address, by which the queue is fair.
     pub visitor: AddressKey,
     pub session_id: SessionId,
-    /// The epoch of the connection that asks. The store refuses questions of superseded connections.
+    /// The epoch of the connection that asks. The store refuses questions of superseded
+    /// connections.
     pub epoch: i64,
     /// The client's own id of the question.
     pub client_id: Option<String>,
@@ -79,7 +80,8 @@ pub struct ModelStatus {
     pub breaker: Option<BreakerStatus>,
     /// The newest report about the API key; `None` if upstream has no such report.
     pub key: Option<Result<KeyReport, KeyError>>,
-    /// How long the newest answer of the model took to its first text; `None` if there was none yet.
+    /// How long the newest answer of the model took to its first text; `None` if there was none
+    /// yet.
     pub time_to_first_text: Option<Duration>,
 }
 

@@ -2,10 +2,10 @@
 //!
 //! [`LlmActor`] receives [`GenerateAnswer`](messages::GenerateAnswer),
 //! [`FindGeneration`](messages::FindGeneration), [`FollowRemoteTurn`](messages::FollowRemoteTurn),
-//! [`CheckModel`](messages::CheckModel) and [`FinishAnswers`](messages::FinishAnswers). It owns every
-//! [`Generation`](stream::generation::Generation) that is in progress or has just ended. A task per
-//! turn sends `SaveQuestion` and `SaveAnswer` to the store, and `FindTurn` and `MarkInterrupted` for
-//! turns of other instances. The actor stops with the process.
+//! [`CheckModel`](messages::CheckModel) and [`FinishAnswers`](messages::FinishAnswers). It owns
+//! every [`Generation`](stream::generation::Generation) that is in progress or has just ended. A
+//! task per turn sends `SaveQuestion` and `SaveAnswer` to the store, and `FindTurn` and
+//! `MarkInterrupted` for turns of other instances. The actor stops with the process.
 //!
 //! In reading order:
 //!
@@ -14,7 +14,7 @@
 //! | [`prompt`] | the prompt and the system prompt | |
 //! | [`upstream`] | the client of the model server | `prompt` |
 //! | [`excerpts`] | answers that quote the resume | |
-//! | [`resilience`] | circuit breaker, retries, queue and concurrency limit | error kinds of `upstream` |
+//! | [`resilience`] | circuit breaker, retries, queue, concurrency limit | errors of `upstream` |
 //! | [`router`] | which backend answers a question | all above |
 //! | [`stream`] | the answer as a buffer with subscribers | |
 //! | [`billing`] | costs that upstream reports later | `router`, `stream` |

@@ -117,8 +117,8 @@ impl Router {
         self.model.as_ref().is_some_and(|model| model.client.reports_costs())
     }
 
-    /// Reads the cost of the request whose response has this upstream id. Returns `None` if upstream
-    /// reports no costs.
+    /// Reads the cost of the request whose response has this upstream id. Returns `None` if
+    /// upstream reports no costs.
     pub async fn request_cost(&self, source_id: &str) -> Option<Result<TrueCost, CostError>> {
         let model = self.model.as_ref().filter(|model| model.client.reports_costs())?;
         Some(model.client.request_cost(source_id).await)

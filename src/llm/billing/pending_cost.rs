@@ -35,8 +35,8 @@ pub(crate) struct CostAccounting<'a> {
 
 impl CostAccounting<'_> {
     /// Returns the pending costs of an answer that has ended: one for each voided request and, if
-    /// upstream reported no usage of the answer itself, one for the answer, for which `estimate` was
-    /// counted.
+    /// upstream reported no usage of the answer itself, one for the answer, for which `estimate`
+    /// was counted.
     pub(crate) fn pending_costs(&self, generation: &Generation, estimate: Option<Usage>) -> Vec<OwedCost> {
         let now = Timestamp::now();
         let pending = |source_id: Arc<str>, attempt, usage: &Usage| OwedCost {

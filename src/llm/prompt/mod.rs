@@ -40,8 +40,8 @@ pub struct Prompt {
 }
 
 impl Prompt {
-    /// Returns the prompt without the older half of its exchanges, or `None` if it has no exchanges.
-    /// `count` returns the number of tokens of a text.
+    /// Returns the prompt without the older half of its exchanges, or `None` if it has no
+    /// exchanges. `count` returns the number of tokens of a text.
     #[must_use]
     pub fn without_older_half(&self, count: impl Fn(&str) -> u32) -> Option<Self> {
         // The system prompt comes first, the question last, two messages per exchange between them.

@@ -1,8 +1,8 @@
 //! A circuit breaker for the upstream server. A plain value.
 //!
 //! While the breaker is closed, all requests pass. After a number of consecutive failures it opens
-//! and rejects requests. After a pause one request passes as a probe: its success closes the breaker,
-//! its failure opens it again, for twice as long.
+//! and rejects requests. After a pause one request passes as a probe: its success closes the
+//! breaker, its failure opens it again, for twice as long.
 
 use std::time::{Duration, Instant};
 
@@ -275,7 +275,8 @@ mod tests {
     }
 
     proptest! {
-        /// In every order of events, at most one probe is in flight and no pause exceeds the maximum.
+        /// In every order of events, at most one probe is in flight and no pause exceeds the
+        /// maximum.
         #[test]
         fn at_most_one_probe_is_in_flight_and_every_pause_ends(
             steps in prop::collection::vec((0_u8..4, 0_u64..40), 0..200)

@@ -1,4 +1,5 @@
-//! The limit on concurrent requests to the model: a permit at once, or a wait in a bounded fair queue.
+//! The limit on concurrent requests to the model: a permit at once, or a wait in a bounded fair
+//! queue.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -48,8 +49,8 @@ pub struct Occupancy {
 }
 
 impl ConcurrencyLimiter {
-    /// Returns a limiter with `permits` permits and a queue of at most `max_waiting` questions, each
-    /// of which waits at most `max_wait`.
+    /// Returns a limiter with `permits` permits and a queue of at most `max_waiting` questions,
+    /// each of which waits at most `max_wait`.
     #[must_use]
     pub fn new(permits: usize, max_waiting: usize, max_wait: Duration) -> Arc<Self> {
         Arc::new(Self { queue: Mutex::new(FairQueue::new(permits, max_waiting, max_wait)), max_wait })

@@ -219,8 +219,8 @@ mod tests {
         enqueue(&mut queue, 1);
         enqueue(&mut queue, 2);
         assert_eq!(queue.join(visitor(3), 3), refused(None));
-        // Permits are held for eight seconds: the first in the queue waits eight seconds, the second
-        // sixteen, which is too long.
+        // Permits are held for eight seconds: the first in the queue waits eight seconds, the
+        // second sixteen, which is too long.
         assert_eq!(queue.release(8 * SECOND), Some(1));
         assert_eq!(queue.join(visitor(3), 3), refused(Some(6 * SECOND)));
         assert_eq!(queue.release(8 * SECOND), Some(2));

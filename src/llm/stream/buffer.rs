@@ -1,4 +1,5 @@
-//! The text of an answer, delta by delta, and what a subscriber reads at its position. A plain value.
+//! The text of an answer, delta by delta, and what a subscriber reads at its position. A plain
+//! value.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -213,8 +214,8 @@ impl StreamBuffer {
         self.voided.usage
     }
 
-    /// Returns the position after delta `seq` as shown by a client, or `None` if `seq` may belong to
-    /// a voided attempt.
+    /// Returns the position after delta `seq` as shown by a client, or `None` if `seq` may belong
+    /// to a voided attempt.
     pub(crate) fn position_after(&self, seq: u64) -> Option<StreamPosition> {
         let is_current = seq == 0 || (seq > self.voided.max_seq && seq <= self.last_seq());
         is_current.then(|| self.position_at(seq))
@@ -315,8 +316,8 @@ impl StreamBuffer {
         self.outcome.get_or_insert_with(|| Arc::new(outcome));
     }
 
-    /// Appends the text that a stored turn has beyond the buffer. Returns `false`, without taking any
-    /// text, if the stored answer is no continuation of it or its delta offsets are unknown.
+    /// Appends the text that a stored turn has beyond the buffer. Returns `false`, without taking
+    /// any text, if the stored answer is no continuation of it or its delta offsets are unknown.
     pub(crate) fn catch_up(&mut self, turn: &StoredTurn) -> bool {
         let Some(answer) = &turn.answer else { return self.text.is_empty() };
         let Some(ends) = turn.delta_ends() else { return false };

@@ -1,7 +1,7 @@
 //! The shared handle of an answer that is being generated or has ended.
 //!
-//! The turn's task appends text. Each subscriber keeps its own position and reads from there when its
-//! socket can take more. No mailbox is crossed per token, a slow client reads fewer and larger
+//! The turn's task appends text. Each subscriber keeps its own position and reads from there when
+//! its socket can take more. No mailbox is crossed per token, a slow client reads fewer and larger
 //! pieces, and resuming after a lost connection is a subscription from an earlier position.
 
 use std::borrow::Cow;
@@ -67,8 +67,8 @@ impl Generation {
     }
 
     /// Rebuilds the generation of a stored turn whose deltas end at `ends`. Without `ends` the text
-    /// is divided into deltas of arbitrary length. The generation has ended unless the turn's status
-    /// is `Answering`.
+    /// is divided into deltas of arbitrary length. The generation has ended unless the turn's
+    /// status is `Answering`.
     #[must_use]
     pub fn from_stored(session_id: SessionId, turn: &StoredTurn, ends: Option<Vec<usize>>) -> Arc<Self> {
         let buffer = StreamBuffer::from_stored(turn, ends);
@@ -149,8 +149,8 @@ impl Generation {
         self.lock().buffer.voided_usage()
     }
 
-    /// Returns the position after delta `seq` as shown by a client, or `None` if `seq` may belong to
-    /// a voided attempt.
+    /// Returns the position after delta `seq` as shown by a client, or `None` if `seq` may belong
+    /// to a voided attempt.
     #[must_use]
     pub fn position_after(&self, seq: u64) -> Option<StreamPosition> {
         self.lock().buffer.position_after(seq)

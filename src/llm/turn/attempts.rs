@@ -119,7 +119,8 @@ impl<'a> AttemptLoop<'a> {
         result
     }
 
-    /// Prepares the next attempt and waits for the delay before it. Returns `false` if there is none.
+    /// Prepares the next attempt and waits for the delay before it. Returns `false` if there is
+    /// none.
     async fn prepare_retry(&mut self, client: &UpstreamClient, error: &CompletionError) -> bool {
         let (kind, delay) = match self.shorter_prompt(error) {
             Some(shorter) => {

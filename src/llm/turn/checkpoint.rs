@@ -14,8 +14,8 @@ use crate::llm::turn::store::{SaveError, answer_record};
 /// so that an answer is saved even if it has not grown.
 pub(crate) const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(3);
 
-/// How long to wait for a checkpoint before the next one. While the database is unavailable, at most
-/// one checkpoint per answer waits in the write buffer.
+/// How long to wait for a checkpoint before the next one. While the database is unavailable, at
+/// most one checkpoint per answer waits in the write buffer.
 const CHECKPOINT_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The result of saving an unfinished answer.

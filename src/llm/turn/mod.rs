@@ -1,4 +1,5 @@
-//! The task that carries out one turn: stores the question, generates the answer, stores the answer.
+//! The task that carries out one turn: stores the question, generates the answer, stores the
+//! answer.
 //!
 //! | module | contents |
 //! |---|---|

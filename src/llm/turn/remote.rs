@@ -46,8 +46,8 @@ impl RemoteTurn {
         Self { context, generation, log }
     }
 
-    /// Follows the turn from its stored state until it ends. It always does: the other instance ends
-    /// it or stops sending heartbeats.
+    /// Follows the turn from its stored state until it ends. It always does: the other instance
+    /// ends it or stops sending heartbeats.
     pub(crate) async fn follow(self, turn: StoredTurn) {
         info!(self.log, "following a turn of another instance");
         let outcome = caught(Component::Answer, self.poll_store(turn)).await;
@@ -115,8 +115,8 @@ impl RemoteTurn {
         if turn.delta_ends().is_none()
             && let Some(answer) = &turn.answer
         {
-            // The other instance has started another attempt, so that the delta offsets are unknown.
-            // Once it has ended, its whole answer replaces the text so far.
+            // The other instance has started another attempt, so that the delta offsets are
+            // unknown. Once it has ended, its whole answer replaces the text so far.
             let outcome = Outcome::from_stored(turn)?;
             self.generation.restart();
             self.generation.append(&answer.content);

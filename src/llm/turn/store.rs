@@ -36,8 +36,8 @@ pub(crate) enum SaveError {
 }
 
 impl TurnStore {
-    /// Saves a question. If the store's actor panicked meanwhile, the write may have been lost and is
-    /// sent again; a second write of the same question is harmless.
+    /// Saves a question. If the store's actor panicked meanwhile, the write may have been lost and
+    /// is sent again; a second write of the same question is harmless.
     pub(crate) async fn save_question(
         &self,
         question: impl Fn() -> SaveQuestion,

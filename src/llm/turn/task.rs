@@ -99,7 +99,7 @@ impl TurnTask {
         let reply = context.store.save_question(|| self.question(reservation)).await;
         if let Ok(Err(StorageError::CeilingReached(scope))) = &reply {
             context.metrics.budget.refused(*scope);
-            // Before the visitor is told, who may ask again at once.
+            // Done before the visitor is notified, because they may ask again immediately.
             if let Some(reservation) = reservation {
                 reservation.refused();
             }
@@ -108,7 +108,8 @@ impl TurnTask {
             Ok(Ok(())) => Ok(Acceptance { durable: true }),
             Ok(Err(error)) => Err(question_failure(&error, request.asked_at)),
             Err(AskError::Closed) => Err(ErrorCode::InternalError.into()),
-            // The write stays in the store's buffer and is committed once the database is available.
+            // The write stays in the store's buffer and is committed once the database is
+            // available.
             Err(AskError::Timeout) => Ok(Acceptance { durable: false }),
         };
         generation.set_acceptance(acceptance);

@@ -1,5 +1,5 @@
-//! The JSON of a streamed chat completion and of error bodies, as far as it is used. Unknown fields and
-//! unknown chunks are ignored.
+//! The JSON of a streamed chat completion and of error bodies, as far as it is used. Unknown fields
+//! and unknown chunks are ignored.
 
 use std::time::Duration;
 
@@ -89,8 +89,9 @@ pub struct UpstreamError {
     retry_after: Option<f64>,
 }
 
-/// The body of an error response. Most servers put the error object under `error`; older versions of
-/// vLLM put its fields at the top level, and servers based on FastAPI put a message under `detail`.
+/// The body of an error response. Most servers put the error object under `error`; older versions
+/// of vLLM put its fields at the top level, and servers based on FastAPI put a message under
+/// `detail`.
 #[derive(Debug, Deserialize)]
 #[serde(from = "Value")]
 pub struct ErrorBody {

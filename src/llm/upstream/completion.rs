@@ -35,7 +35,7 @@ impl Completion {
 #[error("{detail}")]
 pub struct CompletionError {
     pub kind: UpstreamErrorKind,
-    /// What the visitor is told.
+    /// The failure that is reported to the visitor.
     pub failure: Failure,
     /// Whether a retry helps, if upstream said so itself.
     pub upstream_retryable: Option<bool>,

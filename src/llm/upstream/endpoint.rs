@@ -57,8 +57,8 @@ impl Endpoint {
         self.authenticate(self.http.post(format!("{}/{path}", self.base_url)))
     }
 
-    /// Reads the JSON document at a path below the base URL. Redirects are not followed, so that the
-    /// key is sent to no other host.
+    /// Reads the JSON document at a path below the base URL. Redirects are not followed, so that
+    /// the key is sent to no other host.
     pub(crate) async fn get_json<T: DeserializeOwned>(
         &self,
         path: &str,

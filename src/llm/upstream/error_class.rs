@@ -176,7 +176,8 @@ impl UpstreamErrorKind {
         }
     }
 
-    /// Returns whether the server's explanation may quote the request and so the visitor's question.
+    /// Returns whether the server's explanation may quote the request and so the visitor's
+    /// question.
     const fn may_quote_prompt(self) -> bool {
         matches!(self, Self::BadRequest | Self::PromptTooLong | Self::ContentFiltered)
     }
@@ -207,8 +208,8 @@ fn mentions_context_length(message: &str) -> bool {
         .any(|phrase| message.contains(phrase))
 }
 
-/// OpenRouter and LiteLLM report an unknown model as a bad request. Only the start of the message is
-/// examined, because its rest may quote a visitor.
+/// OpenRouter and LiteLLM report an unknown model as a bad request. Only the start of the message
+/// is examined, because its rest may quote a visitor.
 fn mentions_unknown_model(message: &str) -> bool {
     let start: String = message.to_lowercase().chars().take(80).collect();
     ["invalid model name", "not a valid model", "model not found"].iter().any(|phrase| start.contains(phrase))

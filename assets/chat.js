@@ -1,17 +1,20 @@
-/** The chat page: shows a ChatClient's conversation, building every node by hand so that no text can ever become markup. */
+/**
+ * The chat page: shows the conversation of a ChatClient. Builds all nodes itself, so that no text
+ * can become markup.
+ */
 
 import { ChatClient } from "./client.js";
-import { make } from "./growing-text.js";
+import { createElement } from "./streaming-markdown.js";
 import { TurnView } from "./turn-view.js";
 
-/** @typedef {import("./turns.js").Turn} Turn */
+/** @typedef {import("./turn.js").Turn} Turn */
 
-/** Closer to the end than this counts as reading along. */
+/** Within this distance of the end, the page scrolls with the answer. */
 const AT_END_PX = 48;
-/** The counter of characters only shows up when it begins to matter. */
-const COUNT_FROM_REMAINING = 200;
-/** Notices about the connection's own housekeeping, which the page deals with by itself. */
-const UNSHOWN_NOTICES = new Set(["IDLE_SOON", "RECOVERED", "DRAINING"]);
+/** The number of remaining characters is shown from here on. */
+const SHOW_REMAINING_BELOW = 200;
+/** Notices about the connection, which the page handles without the visitor. */
+const HIDDEN_NOTICES = new Set(["IDLE_SOON", "RECOVERED", "DRAINING"]);
 
 // The page.
 
@@ -40,7 +43,7 @@ const parts = {
   announcer: part("announcer"),
 };
 
-// Relative to the page, so that it also works below a path of somebody else's site.
+// Relative to the page, so that it also works below a path of another site.
 const address = new URL("ws/chat", document.baseURI);
 address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
 const client = new ChatClient({ url: address });
@@ -48,34 +51,35 @@ const client = new ChatClient({ url: address });
 /** @type {Map<Turn, TurnView>} */
 const views = new Map();
 /** @type {import("./turn-view.js").Page} */
-const page = { client, askAgain, announce, grown: keepFollowing, blockedUntil: () => blockedUntil };
-/** Until when the server wants no questions, in milliseconds since the epoch. */
+const page = { client, askAgain, announce, onResize: keepFollowing, blockedUntil: () => blockedUntil };
+/** The time at which the server accepts questions again, in milliseconds since the epoch. */
 let blockedUntil = 0;
+/** Whether the page scrolls with the answer. */
 let following = true;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
-let clock;
+let tickTimer;
 
-/** @param {string} text */
+/** Passes a text to screen readers. @param {string} text */
 function announce(text) {
-  if (text.trim()) parts.announcer.append(make("p", "", text.replace(/[*`>#]+/g, "")));
+  if (text.trim()) parts.announcer.append(createElement("p", "", text.replace(/[*`>#]+/g, "")));
 }
 
-/** @param {string} text */
-function addLine(text) {
-  const line = make("li", "line", text);
-  line.dir = "auto";
-  parts.turns.append(line);
+/** Adds a remark of the page to the conversation. @param {string} text */
+function addRemark(text) {
+  const remark = createElement("li", "line", text);
+  remark.dir = "auto";
+  parts.turns.append(remark);
   announce(text);
   keepFollowing();
 }
 
 function drawTranscript() {
-  const lines = [...parts.turns.querySelectorAll(".line")].map((line) => /** @type {const} */ ([line.previousSibling, line]));
+  const remarks = [...parts.turns.querySelectorAll(".line")].map((remark) => /** @type {const} */ ([remark.previousSibling, remark]));
   for (const turn of views.keys()) if (!client.turns.includes(turn)) views.delete(turn);
   parts.turns.replaceChildren(...client.turns.map((turn) => viewOf(turn).root));
-  // A remark stays behind the turn it followed, if that is still there.
-  for (const [before, line] of lines) {
-    if (before instanceof HTMLElement && before.parentNode === parts.turns) before.after(line);
+  // A remark stays after its turn, if the turn is still shown.
+  for (const [previous, remark] of remarks) {
+    if (previous instanceof HTMLElement && previous.parentNode === parts.turns) previous.after(remark);
   }
   for (const view of views.values()) view.draw();
   drawFrame();
@@ -91,7 +95,7 @@ function viewOf(turn) {
   return view;
 }
 
-/** Everything around the transcript. */
+/** Draws everything around the turns. */
 function drawFrame() {
   const empty = client.turns.length === 0;
   parts.welcome.hidden = !empty;
@@ -104,62 +108,66 @@ function drawFrame() {
 function drawComposer() {
   const text = parts.question.value.trim();
   const limit = client.session?.limits?.max_question_chars ?? Infinity;
-  // Counted as the server counts: whole characters, not the halves some of them have in this language.
+  // The server counts Unicode code points, not UTF-16 code units.
   const remaining = text.length * 2 < limit ? Infinity : limit - [...text].length;
   const waitMs = blockedUntil - Date.now();
-  const stops = client.busy;
-  parts.send.dataset.does = stops ? "stop" : "send";
-  parts.send.setAttribute("aria-label", stops ? "Stop the answer" : "Send");
-  parts.send.disabled = !stops && (text === "" || remaining < 0 || waitMs > 0);
+  const busy = client.busy;
+  parts.send.dataset.action = busy ? "stop" : "send";
+  parts.send.setAttribute("aria-label", busy ? "Stop the answer" : "Send");
+  parts.send.disabled = !busy && (text === "" || remaining < 0 || waitMs > 0);
   parts.hint.dataset.kind = remaining < 0 ? "over" : "";
-  // Each second of the count-down would otherwise be read aloud.
+  // Otherwise screen readers would read each second of the countdown.
   parts.hint.setAttribute("aria-live", waitMs > 0 ? "off" : "polite");
-  if (waitMs > 0) setText(parts.hint, `You can ask again in ${duration(waitMs)}`);
-  else if (remaining < 0) setText(parts.hint, `${count(-remaining, "character")} too long`);
-  else if (remaining <= COUNT_FROM_REMAINING) setText(parts.hint, `${count(remaining, "character")} left`);
+  if (waitMs > 0) setText(parts.hint, `You can ask again in ${formatDuration(waitMs)}`);
+  else if (remaining < 0) setText(parts.hint, `${formatCount(-remaining, "character")} too long`);
+  else if (remaining <= SHOW_REMAINING_BELOW) setText(parts.hint, `${formatCount(remaining, "character")} left`);
   else setText(parts.hint, "");
-  const note = { excerpts: "Answers are quoted from the resume.", live: "Answers are generated and may be wrong." };
-  setText(parts.note, client.session ? note[client.session.mode ?? "live"] : "");
+  const notes = { excerpts: "Answers are quoted from the resume.", live: "Answers are generated and may be wrong." };
+  setText(parts.note, client.session ? notes[client.session.mode ?? "live"] : "");
 }
 
 function drawConnection() {
-  const seconds = client.retryAt - Date.now();
+  const delayMs = client.retryAt - Date.now();
   const texts = {
     open: "Connected",
     connecting: "Connecting…",
-    waiting: seconds > 1_000 ? `No connection. Next try in ${duration(seconds)}.` : "No connection. Trying again…",
-    away: "Paused. Goes on when you do.",
+    waiting: delayMs > 1_000 ? `No connection. Next try in ${formatDuration(delayMs)}.` : "No connection. Trying again…",
+    away: "Paused. Continues when you do.",
     closed: client.closeCode === 4409 ? "Opened in another window." : "Disconnected.",
   };
   parts.connection.dataset.state = client.state;
   setText(parts.connectionText, texts[client.state]);
   setText(parts.reconnect, client.state === "waiting" ? "Try now" : client.closeCode === 4409 ? "Continue here" : "Connect");
-  parts.reconnect.hidden = client.state !== "closed" && !(client.state === "waiting" && seconds > 1_000);
+  parts.reconnect.hidden = client.state !== "closed" && !(client.state === "waiting" && delayMs > 1_000);
 }
 
-/** What counts down is drawn each second, and only then. */
+/** Draws everything that depends on the time, and draws it again each second during a countdown. */
 function tick() {
-  clearTimeout(clock);
+  clearTimeout(tickTimer);
   drawConnection();
   drawComposer();
   for (const view of views.values()) view.draw();
   const next = Math.max(client.retryAt, blockedUntil) - Date.now();
-  if (next > 0) clock = setTimeout(tick, Math.min(next, 1_000) + 20);
+  if (next > 0) tickTimer = setTimeout(tick, Math.min(next, 1_000) + 20);
 }
 
-/** @param {HTMLElement} node @param {string} text Unchanged text is left alone, so that it is not read aloud again. */
+/**
+ * Sets a text if it changed, because screen readers read every change.
+ * @param {HTMLElement} node
+ * @param {string} text
+ */
 function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
 /** @param {number} ms */
-function duration(ms) {
+function formatDuration(ms) {
   const seconds = Math.ceil(ms / 1_000);
-  return seconds < 90 ? `${seconds} s` : count(Math.ceil(seconds / 60), "minute");
+  return seconds < 90 ? `${seconds} s` : formatCount(Math.ceil(seconds / 60), "minute");
 }
 
 /** @param {number} number @param {string} noun */
-function count(number, noun) {
+function formatCount(number, noun) {
   return `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
 }
 
@@ -178,12 +186,12 @@ function scrollToEnd() {
   keepFollowing();
 }
 
-/** On a touch screen the focus would raise the keyboard over the answer. */
+/** Focuses the question, except on touch screens, where the keyboard would cover the answer. */
 function focusComposer() {
   if (matchMedia("(hover: hover) and (pointer: fine)").matches) parts.question.focus({ preventScroll: true });
 }
 
-function growComposer() {
+function resizeComposer() {
   parts.question.style.height = "auto";
   parts.question.style.height = `${parts.question.scrollHeight}px`;
 }
@@ -210,7 +218,7 @@ function submit() {
   const limit = client.session?.limits?.max_question_chars ?? Infinity;
   if (!text || [...text].length > limit || !ask(text)) return;
   parts.question.value = "";
-  growComposer();
+  resizeComposer();
   drawComposer();
 }
 
@@ -227,12 +235,12 @@ client.addEventListener("session", () => {
   for (const node of document.querySelectorAll('[data-part="monogram"]')) node.textContent = initials.toUpperCase();
   parts.suggestions.replaceChildren(
     ...(client.session?.suggestions ?? []).map((suggestion) => {
-      const item = make("li");
-      const button = make("button", "", suggestion);
+      const item = createElement("li");
+      const button = createElement("button", "", suggestion);
       button.type = "button";
       button.dir = "auto";
       button.addEventListener("click", () => {
-        // The chip is about to vanish, and the focus must not vanish with it.
+        // The suggestion is removed now and would lose the focus.
         if (ask(suggestion)) parts.scroller.focus({ preventScroll: true });
         focusComposer();
       });
@@ -263,15 +271,15 @@ client.addEventListener("turn", (event) => {
   drawComposer();
 });
 
-client.addEventListener("ended", () => addLine("The earlier conversation has ended. This is a new one, which does not know what was said before."));
+client.addEventListener("ended", () => addRemark("The earlier conversation has ended. This is a new one that does not include it."));
 
 client.addEventListener("notice", (event) => {
   const frame = /** @type {CustomEvent<{code: string, message?: string}>} */ (event).detail;
-  if (frame.message && !UNSHOWN_NOTICES.has(frame.code)) addLine(frame.message);
+  if (frame.message && !HIDDEN_NOTICES.has(frame.code)) addRemark(frame.message);
 });
 
 client.addEventListener("error", (event) => {
-  addLine(/** @type {CustomEvent<{message: string}>} */ (event).detail.message);
+  addRemark(/** @type {CustomEvent<{message: string}>} */ (event).detail.message);
 });
 
 parts.form.addEventListener("submit", (/** @type {Event} */ event) => {
@@ -282,14 +290,14 @@ parts.form.addEventListener("submit", (/** @type {Event} */ event) => {
 });
 
 parts.question.addEventListener("keydown", (event) => {
-  // Enter also ends the composition of a character in many languages; that must not send.
+  // In many languages Enter also completes the composition of a character.
   if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
   event.preventDefault();
   if (!client.busy) submit();
 });
 
 parts.question.addEventListener("input", () => {
-  growComposer();
+  resizeComposer();
   drawComposer();
 });
 
@@ -307,8 +315,8 @@ parts.startOver.addEventListener("click", () => {
 });
 
 parts.forget.addEventListener("click", () => {
-  if (!confirm("Delete this conversation? It cannot be brought back.")) return;
-  if (!client.forget()) addLine("The conversation can be deleted as soon as there is a connection.");
+  if (!confirm("Delete this conversation? This cannot be undone.")) return;
+  if (!client.forget()) addRemark("The conversation can be deleted when the connection is back.");
 });
 
 client.addEventListener("forgotten", () => {
@@ -338,10 +346,10 @@ parts.scroller.addEventListener(
   { passive: true },
 );
 
-// The end moves without a new word when a window is turned or a keyboard rises.
-const moved = new ResizeObserver(keepFollowing);
-moved.observe(parts.column);
-moved.observe(parts.scroller);
+// A rotated window or an on-screen keyboard moves the end too.
+const resizeObserver = new ResizeObserver(keepFollowing);
+resizeObserver.observe(parts.column);
+resizeObserver.observe(parts.scroller);
 
 client.connect();
 focusComposer();

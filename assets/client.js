@@ -1,24 +1,31 @@
-/** The client of the resume chat protocol: one class that keeps a conversation whole over a network that is not. */
+/**
+ * A client of the resume chat protocol that keeps a conversation consistent across reconnections.
+ */
 
 import { Connection } from "./connection.js";
-import { Ratings } from "./ratings.js";
+import { PendingRatings } from "./pending-ratings.js";
 import { SessionStore } from "./session-store.js";
 import { Transcript } from "./transcript.js";
-import { beginsAnew, newId, newTurn } from "./turns.js";
+import { newId, newTurn, restartsAnswer } from "./turn.js";
 
-/** @typedef {import("./turns.js").Turn} Turn */
-/** @typedef {import("./turns.js").TurnError} TurnError */
-/** @typedef {import("./turns.js").TurnStatus} TurnStatus */
-/** @typedef {import("./turns.js").HistoryMessage} HistoryMessage */
+/** @typedef {import("./turn.js").Turn} Turn */
+/** @typedef {import("./turn.js").TurnError} TurnError */
+/** @typedef {import("./turn.js").TurnStatus} TurnStatus */
+/** @typedef {import("./turn.js").HistoryMessage} HistoryMessage */
 
 /**
+ * @typedef {object} SessionLimits
+ * @property {number} [max_question_chars]
+ * @property {number} [requests_per_minute]
+ * @property {number} [remaining]
+ *
  * @typedef {object} Session
  * @property {string} session_id
  * @property {string} resume_token
  * @property {string} [expires_at]
  * @property {boolean} resumed
  * @property {boolean} [recovered]
- * @property {{max_question_chars?: number, requests_per_minute?: number, remaining?: number}} [limits]
+ * @property {SessionLimits} [limits]
  * @property {{name?: string, revision?: string}} [resume]
  * @property {string[]} [suggestions]
  * @property {"live" | "excerpts"} [mode]
@@ -26,21 +33,29 @@ import { beginsAnew, newId, newTurn } from "./turns.js";
  * @property {boolean} [more]
  *
  * @typedef {object} ChatClientOptions
- * @property {string | URL} url         of the WebSocket, e.g. `wss://resume.example/ws/chat`
- * @property {string} [storageKey]      where the session is kept between visits
- * @property {Storage | null} [storage] defaults to `localStorage`; `null` keeps nothing
+ * @property {string | URL} url         the address of the WebSocket, for example
+ *   `wss://resume.example/ws/chat`
+ * @property {string} [storageKey]      the key under which the session is stored between visits
+ * @property {Storage | null} [storage] defaults to `localStorage`; `null` stores nothing
  */
 
-/** A question that could not be sent is sent after a reload, but not to somebody who comes back the next day. */
+/** An unsent question is sent after a reload, but not if the visitor returns much later. */
 const UNSENT_LIFETIME_MS = 10 * 60_000;
 
 /**
  * A conversation with one server.
  *
- * Events, all `CustomEvent`s: `state` (the connection changed), `session` (detail: {@link Session}), `transcript` (`turns` was
- * replaced or reordered), `turn` (detail: `{turn, change}` with `change` one of `added`, `accepted`, `queued`, `delta`, `reset`, `done`,
- * `rating`, `error`), `ended` (the session is gone and a new one began), `forgotten` (the server has deleted the conversation), `notice` and `error` (detail: the frame; errors that belong to
- * a question are on its turn instead).
+ * All events are `CustomEvent`s:
+ * - `state`: the state of the connection changed.
+ * - `session`: a session started or was resumed; detail: {@link Session}.
+ * - `transcript`: `turns` was replaced or reordered.
+ * - `turn`: a turn changed; detail: `{turn, change}` with `change` one of `added`, `accepted`,
+ *   `queued`, `delta`, `reset`, `done`, `rating`, `error`.
+ * - `ended`: the session has expired or was deleted, and a new one started.
+ * - `forgotten`: the server has deleted the conversation.
+ * - `notice`: a notice of the server; detail: the frame.
+ * - `error`: an error that belongs to no turn; detail: the frame. The error of a turn is in its
+ *   `error` field.
  */
 export class ChatClient extends EventTarget {
   /** @type {Session | null} */
@@ -49,45 +64,51 @@ export class ChatClient extends EventTarget {
   /** @type {Connection} */ #connection;
   /** @type {SessionStore} */ #store;
   #transcript = new Transcript();
-  #ratings = new Ratings();
-  /** @type {Turn | null} The question that is on its way or being answered. */ #active = null;
-  /** @type {{turn_id: string, seq: number} | null} What the last `resume` asked to continue from. */ #cursorSent = null;
+  #ratings = new PendingRatings();
+  /** @type {Turn | null} The turn being sent or answered. */
+  #active = null;
+  /** @type {{turn_id: string, seq: number} | null} The cursor of the last `resume`. */
+  #sentCursor = null;
   #cancelSent = false;
-  /** Whether the person pressed stop while there was nobody to tell. */ #cancelOwed = false;
-  /** Whether the question was put off because an earlier answer is still being written. */ #deferred = false;
-  #earlierAsked = false;
-  /** @type {ReturnType<typeof setTimeout> | undefined} */ #resendTimer;
+  /** Whether to send a `cancel` after reconnecting. */
+  #cancelAfterResume = false;
+  /** Whether the question waits until the server has finished an earlier answer. */
+  #questionDeferred = false;
+  #loadingEarlier = false;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */ #deferredTimer;
 
   /** @param {ChatClientOptions} options */
   constructor({ url, storageKey, storage }) {
     super();
     this.#store = new SessionStore(storageKey ?? `resume-chat:${url}`, storage);
     this.#connection = new Connection(String(url), {
-      greet: () => this.#greet(),
-      hear: (frame) => this.#hear(frame),
-      waits: () => this.busy,
-      lose: () => this.#onLost(),
-      giveUp: (code) => this.#onGivenUp(code),
-      change: () => this.#emit("state"),
+      onOpen: () => this.#sendGreeting(),
+      onMessage: (frame) => this.#onFrame(frame),
+      isAwaitingAnswer: () => this.busy,
+      onDisconnect: () => this.#onDisconnect(),
+      onGiveUp: (code) => this.#onGiveUp(code),
+      onStateChange: () => this.#emit("state"),
     });
   }
 
-  /** How the connection stands: {@link import("./connection.js").ConnectionState}. */
+  /** The state of the connection: {@link import("./connection.js").ConnectionState}. */
   get state() {
     return this.#connection.state;
   }
 
-  /** When the next attempt to connect is made, in milliseconds since the epoch; 0 when none is planned. */
+  /**
+   * The time of the next attempt to connect, in milliseconds since the epoch; 0 if none is planned.
+   */
   get retryAt() {
     return this.#connection.retryAt;
   }
 
-  /** The code the last connection was closed with; 0 before there was one. */
+  /** The close code of the last connection; 0 before the first one ended. */
   get closeCode() {
     return this.#connection.closeCode;
   }
 
-  /** What was asked and answered, oldest first. */
+  /** Questions and answers, oldest first. */
   get turns() {
     return this.#transcript.turns;
   }
@@ -97,27 +118,28 @@ export class ChatClient extends EventTarget {
     return this.#transcript.hasEarlier;
   }
 
-  /** Whether a question is on its way or being answered; only one can be. */
+  /** Whether a question is being sent or answered. Only one can be. */
   get busy() {
     return this.#active !== null;
   }
 
-  /** Connects now, also when a later attempt was planned or the connection was closed for good. */
+  /** Connects now, also if a later attempt is planned or the connection is closed. */
   connect() {
-    if (this.state === "closed" && this.closeCode === 4409) this.#forgetPlace();
+    if (this.state === "closed" && this.closeCode === 4409) this.#invalidatePosition();
     this.#connection.connect();
   }
 
-  /** Ends the connection and lets go of everything; the conversation stays stored. */
+  /** Closes the connection and removes all listeners. The session stays stored. */
   close() {
-    this.#forgetDeferred();
+    this.#clearDeferred();
     this.#connection.close();
   }
 
   /**
-   * Asks a question, now or as soon as there is a connection. Answers `null` while another one is being answered.
+   * Asks a question, now or as soon as there is a connection. Returns `null` while another one is
+   * being answered.
    * @param {string} question
-   * @param {string} [id] of an earlier attempt that was never accepted
+   * @param {string} [id] the id of an earlier attempt that was not accepted
    * @returns {Turn | null}
    */
   ask(question, id = newId()) {
@@ -127,13 +149,13 @@ export class ChatClient extends EventTarget {
     this.turns.push(turn);
     this.#store.update({ unsent: { id, question, at: Date.now() } });
     this.#emit("turn", { turn, change: "added" });
-    if (this.state === "open") this.#sendQuestion();
-    else if (this.state === "closed" || this.state === "away") this.connect();
+    this.#sendQuestionOrConnect();
     return turn;
   }
 
   /**
-   * Asks again what got no answer. A question that was never accepted keeps its id, so that it cannot be answered twice.
+   * Asks a question without an answer again. If it was not accepted, it keeps its id, so that it is
+   * not answered twice.
    * @param {Turn} turn
    */
   askAgain(turn) {
@@ -144,7 +166,10 @@ export class ChatClient extends EventTarget {
     return this.ask(turn.question, turn.id);
   }
 
-  /** Has the last question answered anew, in place of its answer. Answers `null` when there is none, or while one is being answered. */
+  /**
+   * Requests another answer to the last question. Returns `null` if there is none, or while one is
+   * being answered.
+   */
   regenerate() {
     const last = this.turns.at(-1);
     if (this.#active || !last?.turnId || last.past) return null;
@@ -153,27 +178,29 @@ export class ChatClient extends EventTarget {
     this.#transcript.replace(last, turn);
     this.#active = turn;
     this.#emit("transcript");
-    if (this.state === "open") this.#sendQuestion();
-    else if (this.state === "closed" || this.state === "away") this.connect();
+    this.#sendQuestionOrConnect();
     return turn;
   }
 
   /**
-   * Says what the person thinks of an answer; `null` takes it back. Answers whether it could be said.
+   * Rates an answer; `null` removes the rating. Returns false if the rating could not be sent.
    * @param {Turn} turn @param {"up" | "down" | null} rating
    */
   rate(turn, rating) {
     const { turnId } = turn;
     if (!turnId || turn.past || this.state !== "open" || this.#ratings.isFull) return false;
-    return this.#send(this.#ratings.note(Object.assign(turn, { turnId }), rating));
+    return this.#send(this.#ratings.add(Object.assign(turn, { turnId }), rating));
   }
 
-  /** Has the server delete the conversation, and begins a new one when that is done. Answers whether it could be asked. */
+  /**
+   * Asks the server to delete the conversation, then starts a new one. Returns false if the request
+   * could not be sent.
+   */
   forget() {
     return this.state === "open" && this.#send({ type: "forget" });
   }
 
-  /** Stops the answer being written. A question that was not sent yet is taken back. */
+  /** Stops the current answer, or withdraws a question that is not sent yet. */
   cancel() {
     const turn = this.#active;
     if (!turn) return;
@@ -182,52 +209,56 @@ export class ChatClient extends EventTarget {
       const seen = turn.turnId && !turn.uncertain && { turn_id: turn.turnId, seen_seq: turn.seq };
       this.#send({ type: "cancel", ...seen });
     } else if (turn.turnId) {
-      this.#cancelOwed = true;
+      this.#cancelAfterResume = true;
     } else if (turn.replaces) {
-      this.#putBack(turn, turn.replaces);
+      this.#undoRegenerate(turn, turn.replaces);
     } else {
       this.#store.update({ unsent: undefined });
       this.#finish(turn, "cancelled");
     }
   }
 
-  /** Leaves this conversation and begins a new one. */
+  /** Leaves this conversation and starts a new one. */
   startOver() {
     this.cancel();
-    this.#leave();
+    this.#discardSession();
     this.connect();
   }
 
-  /** Asks for messages older than the first of `turns`; they arrive with a `transcript` event. */
+  /** Requests messages older than the first of `turns`. They arrive with a `transcript` event. */
   loadEarlier() {
     const first = this.turns.find((turn) => turn.turnId && !turn.past);
-    if (!first || this.#earlierAsked || this.state !== "open") return;
-    this.#earlierAsked = true;
+    if (!first || this.#loadingEarlier || this.state !== "open") return;
+    this.#loadingEarlier = true;
     this.#send({ type: "history", before: first.turnId, limit: 100 });
   }
 
   // The connection.
 
-  #greet() {
-    const kept = this.#store.read();
-    const known = this.session ?? kept;
+  /** Sends `resume` for the session in memory or in the storage, or else `start`. */
+  #sendGreeting() {
+    const stored = this.#store.read();
+    const known = this.session ?? stored;
     if (!known?.session_id || !known.resume_token) {
-      this.#cursorSent = null;
+      this.#sentCursor = null;
       this.#send({ type: "start" });
       return;
     }
-    this.#cursorSent = this.#transcript.cursor(kept?.turn_id);
+    this.#sentCursor = this.#transcript.cursor(stored?.turn_id);
     this.#send({
       type: "resume",
       session_id: known.session_id,
       resume_token: known.resume_token,
-      ...(this.#cursorSent && { cursor: this.#cursorSent }),
+      ...(this.#sentCursor && { cursor: this.#sentCursor }),
     });
   }
 
-  /** Another window may have carried on with the conversation. */
-  #forgetPlace() {
-    this.#transcript.forgetPlace();
+  /**
+   * Makes the next connection load the history, because another window may have continued the
+   * conversation.
+   */
+  #invalidatePosition() {
+    this.#transcript.invalidate();
     if (this.#active?.turnId) this.#active = null;
     this.session = null;
   }
@@ -244,23 +275,29 @@ export class ChatClient extends EventTarget {
     else this.#send({ type: "question", id: turn.id, question: turn.question });
   }
 
-  #sendRatings() {
-    for (const frame of this.#ratings.again((turnId) => this.#transcript.find(turnId))) this.#send(frame);
+  #sendQuestionOrConnect() {
+    if (this.state === "open") this.#sendQuestion();
+    else if (this.state === "closed" || this.state === "away") this.connect();
+  }
+
+  #resendRatings() {
+    for (const frame of this.#ratings.resend((turnId) => this.#transcript.find(turnId))) this.#send(frame);
   }
 
   #sendDeferred() {
-    this.#forgetDeferred();
+    this.#clearDeferred();
     if (this.state === "open") this.#sendQuestion();
   }
 
-  #forgetDeferred() {
-    clearTimeout(this.#resendTimer);
-    this.#deferred = false;
+  #clearDeferred() {
+    clearTimeout(this.#deferredTimer);
+    this.#questionDeferred = false;
   }
 
-  #leave() {
-    this.#forgetDeferred();
-    this.#connection.hangUp();
+  /** Forgets the session, in memory and in the storage. */
+  #discardSession() {
+    this.#clearDeferred();
+    this.#connection.reset();
     this.#store.clear();
     this.session = null;
     this.#transcript.clear();
@@ -269,20 +306,21 @@ export class ChatClient extends EventTarget {
     this.#emit("transcript");
   }
 
-  #onLost() {
-    this.#forgetDeferred();
+  #onDisconnect() {
+    this.#clearDeferred();
     this.#cancelSent = false;
-    this.#earlierAsked = false;
+    this.#loadingEarlier = false;
   }
 
   /** @param {number} code */
-  #onGivenUp(code) {
+  #onGiveUp(code) {
     const turn = this.#active;
     if (!turn || code === 1000 || code === 1001) return;
     this.#store.update({ unsent: undefined });
-    // Opened in another window, the answer goes on there; here it just ends.
+    // The answer continues in the window that has the session now.
     if (code === 4409 && turn.turnId) return this.#finish(turn, "interrupted");
-    const message = code === 1009 ? "The question is too long to be sent." : "The connection was closed before an answer came.";
+    const message =
+      code === 1009 ? "The question is too long to send." : "The connection was closed before the question was answered.";
     this.#fail(turn, { code: "CONNECTION_CLOSED", message, retryable: code !== 1009, retryAt: 0 });
   }
 
@@ -291,10 +329,10 @@ export class ChatClient extends EventTarget {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 
-  // What the server says.
+  // Frames of the server.
 
   /** @param {any} frame */
-  #hear(frame) {
+  #onFrame(frame) {
     switch (frame?.type) {
       case "session":
         this.#onSession(frame);
@@ -321,10 +359,10 @@ export class ChatClient extends EventTarget {
         this.#onHistory(frame);
         break;
       case "feedback_saved":
-        this.#ratings.saved(frame.id);
+        this.#ratings.confirm(frame.id);
         break;
       case "forgotten":
-        this.#leave();
+        this.#discardSession();
         this.#emit("forgotten");
         this.connect();
         break;
@@ -337,29 +375,31 @@ export class ChatClient extends EventTarget {
   /** @param {Session} frame */
   #onSession(frame) {
     this.session = frame;
-    const unsent = this.#unsent();
-    if (frame.resumed) this.#restore(frame, unsent);
-    else this.#begin(unsent);
+    const unsent = this.#unsentQuestion();
+    if (frame.resumed) this.#restoreTurns(frame, unsent);
+    else this.#startSession(unsent);
     this.#store.begin(frame, this.#active?.turnId ?? undefined, unsent?.replaces ? null : unsent);
-    this.#connection.greeted();
+    this.#connection.markOpen();
     this.#emit("session", frame);
-    this.#sendRatings();
+    this.#resendRatings();
     this.#sendQuestion();
-    if (this.#cancelOwed) this.cancel();
-    this.#cancelOwed = false;
+    if (this.#cancelAfterResume) this.cancel();
+    this.#cancelAfterResume = false;
   }
 
-  /** The question that still has to be sent: of this page, or of the one that was reloaded. */
-  #unsent() {
+  /**
+   * Returns the question that is not sent yet: of this page, or stored by the page before a reload.
+   */
+  #unsentQuestion() {
     if (this.#active && !this.#active.turnId) return this.#active;
-    const kept = this.turns.length === 0 ? this.#store.read()?.unsent : undefined;
-    if (!kept || Date.now() - kept.at > UNSENT_LIFETIME_MS) return null;
-    return newTurn({ id: kept.id, question: kept.question, mode: this.session?.mode });
+    const stored = this.turns.length === 0 ? this.#store.read()?.unsent : undefined;
+    if (!stored || Date.now() - stored.at > UNSENT_LIFETIME_MS) return null;
+    return newTurn({ id: stored.id, question: stored.question, mode: this.session?.mode });
   }
 
   /** @param {Turn | null} unsent */
-  #begin(unsent) {
-    // In a new conversation there is no answer to take the place of.
+  #startSession(unsent) {
+    // A new conversation has no answer to replace.
     if (unsent) unsent.replaces = null;
     this.#active = unsent;
     this.#ratings.clear();
@@ -368,8 +408,8 @@ export class ChatClient extends EventTarget {
   }
 
   /** @param {Session} frame @param {Turn | null} unsent */
-  #restore(frame, unsent) {
-    const continued = frame.recovered ? this.#cursorSent?.turn_id : undefined;
+  #restoreTurns(frame, unsent) {
+    const continued = frame.recovered ? this.#sentCursor?.turn_id : undefined;
     if (continued && this.turns.some((turn) => turn.turnId === continued)) return;
 
     const { last, answering } = this.#transcript.restore(frame, continued);
@@ -382,14 +422,16 @@ export class ChatClient extends EventTarget {
     this.#emit("transcript");
   }
 
-  /** @param {{id?: string, turn_id: string, duplicate?: boolean, mode?: "live" | "excerpts"}} frame */
+  /**
+   * @param {{id?: string, turn_id: string, duplicate?: boolean, mode?: "live" | "excerpts"}} frame
+   */
   #onAccepted(frame) {
     const known = this.#transcript.find(frame.turn_id);
     const unsent = this.#active && !this.#active.turnId ? this.#active : null;
     const turn = unsent && (!frame.id || frame.id === unsent.id) ? unsent : known;
     if (!turn) return;
     if (known && known !== turn) {
-      // The server already told of this turn, in the history or while catching up: two views of one turn become one.
+      // The turn is already known from the history or from its deltas, so merge the two.
       Object.assign(turn, { answer: known.answer, seq: known.seq });
       this.#transcript.remove(known);
       this.#emit("transcript");
@@ -409,7 +451,10 @@ export class ChatClient extends EventTarget {
     this.#emit("turn", { turn, change: "queued" });
   }
 
-  /** @param {{turn_id: string, seq: number, text: string, replay?: boolean, mode?: "live" | "excerpts"}} frame */
+  /**
+   * @param {{turn_id: string, seq: number, text: string, replay?: boolean, mode?: "live" |
+   *   "excerpts"}} frame
+   */
   #onDelta(frame) {
     let turn = this.#transcript.find(frame.turn_id);
     if (!turn) {
@@ -419,7 +464,7 @@ export class ChatClient extends EventTarget {
     }
     if (turn.uncertain) {
       turn.uncertain = false;
-      if (beginsAnew(turn, frame)) {
+      if (restartsAnswer(turn, frame)) {
         Object.assign(turn, { answer: "", seq: 0 });
         this.#emit("turn", { turn, change: "reset" });
       }
@@ -452,38 +497,41 @@ export class ChatClient extends EventTarget {
     if (!turn) return;
     if (frame.mode) turn.mode = frame.mode;
     if (frame.status !== "cancelled" && turn.late.seq > turn.seq) {
-      // It was whole before the server heard of the stop.
+      // The answer completed before the server received the `cancel`.
       turn.answer += turn.late.text;
       turn.seq = turn.late.seq;
     }
     this.#finish(turn, frame.status);
   }
 
-  /** @param {{code: string, message: string, retryable?: boolean, retry_after_ms?: number, id?: string, turn_id?: string}} frame */
+  /**
+   * @param {{code: string, message: string, retryable?: boolean, retry_after_ms?: number, id?:
+   *   string, turn_id?: string}} frame
+   */
   #onError(frame) {
-    if (frame.retry_after_ms) this.#connection.patienceMs = frame.retry_after_ms;
-    if (this.state === "connecting") return this.#onRefusedGreeting(frame);
-    if (this.#earlierAsked && !frame.id && !frame.turn_id) this.#earlierAsked = false;
+    if (frame.retry_after_ms) this.#connection.retryAfterMs = frame.retry_after_ms;
+    if (this.state === "connecting") return this.#onGreetingRejected(frame);
+    if (this.#loadingEarlier && !frame.id && !frame.turn_id) this.#loadingEarlier = false;
     const error = {
       code: frame.code,
       message: frame.message,
       retryable: frame.retryable ?? false,
       retryAt: frame.retry_after_ms ? Date.now() + frame.retry_after_ms : 0,
     };
-    const rated = frame.id ? this.#ratings.refused(frame.id, (turnId) => this.#transcript.find(turnId)) : null;
-    if (rated) {
-      if (rated.turn) this.#emit("turn", { turn: rated.turn, change: "rating" });
+    const rejected = frame.id ? this.#ratings.reject(frame.id, (turnId) => this.#transcript.find(turnId)) : null;
+    if (rejected) {
+      if (rejected.turn) this.#emit("turn", { turn: rejected.turn, change: "rating" });
       this.#emit("error", frame);
       return;
     }
     const unsent = this.#active && !this.#active.turnId ? this.#active : null;
     if (unsent && frame.id === unsent.id) {
-      this.#onRefusedQuestion(unsent, error);
+      this.#onQuestionRejected(unsent, error);
     } else if (this.#cancelSent && (!frame.turn_id || frame.code === "NO_SUCH_TURN")) {
-      // The answer was over already, or this server cannot stop one: nothing the person has to know.
+      // The answer had already ended, so the visitor need not know.
       this.#cancelSent = false;
     } else if (frame.turn_id && this.#transcript.find(frame.turn_id)) {
-      // The `done` that ends this turn comes next.
+      // A `done` frame that ends the turn follows.
       const turn = /** @type {Turn} */ (this.#transcript.find(frame.turn_id));
       turn.error = error;
       this.#emit("turn", { turn, change: "error" });
@@ -493,54 +541,55 @@ export class ChatClient extends EventTarget {
   }
 
   /** @param {{code: string, message: string, retryable?: boolean}} frame */
-  #onRefusedGreeting(frame) {
+  #onGreetingRejected(frame) {
     if (frame.code === "SESSION_NOT_FOUND" || frame.code === "SESSION_EXPIRED") {
-      const unsent = this.#unsent();
+      const unsent = this.#unsentQuestion();
       this.session = null;
       this.#store.clear();
       if (unsent && !this.#active) {
         this.turns.push(unsent);
         this.#active = unsent;
       }
-      this.#cursorSent = null;
+      this.#sentCursor = null;
       this.#send({ type: "start" });
       return;
     }
     this.#emit("error", frame);
-    this.#connection.lose(frame.retryable ? 1013 : 1000);
+    this.#connection.disconnect(frame.retryable ? 1013 : 1000);
   }
 
   /** @param {Turn} turn @param {TurnError} error */
-  #onRefusedQuestion(turn, error) {
-    const later = error.code === "TURN_IN_PROGRESS" || error.code === "SHUTTING_DOWN";
-    if (!later && turn.replaces) {
-      this.#putBack(turn, turn.replaces);
+  #onQuestionRejected(turn, error) {
+    const isTemporary = error.code === "TURN_IN_PROGRESS" || error.code === "SHUTTING_DOWN";
+    if (!isTemporary && turn.replaces) {
+      this.#undoRegenerate(turn, turn.replaces);
       this.#emit("error", error);
       return;
     }
-    if (!later) {
+    if (!isTemporary) {
       this.#store.update({ unsent: undefined });
       this.#fail(turn, error);
       return;
     }
-    // Both pass by themselves: the earlier answer ends, or the server restarts and the question goes out on the next connection.
-    this.#deferred = true;
-    clearTimeout(this.#resendTimer);
-    this.#resendTimer = setTimeout(() => this.#sendDeferred(), Math.max(this.#connection.patienceMs, 1_000));
+    // The earlier answer ends soon, or the server restarts and the next connection sends the
+    // question.
+    this.#questionDeferred = true;
+    clearTimeout(this.#deferredTimer);
+    this.#deferredTimer = setTimeout(() => this.#sendDeferred(), Math.max(this.#connection.retryAfterMs, 1_000));
   }
 
   /** @param {{messages?: HistoryMessage[], more?: boolean}} frame */
   #onHistory(frame) {
-    this.#earlierAsked = false;
+    this.#loadingEarlier = false;
     this.#transcript.prepend(frame.messages ?? [], Boolean(frame.more), this.session?.mode);
     this.#emit("transcript");
   }
 
   /**
-   * An answer is not given anew after all: the earlier one still counts.
+   * Restores the answer that was to be replaced.
    * @param {Turn} turn @param {Turn} earlier
    */
-  #putBack(turn, earlier) {
+  #undoRegenerate(turn, earlier) {
     this.#transcript.replace(turn, earlier);
     this.#active = null;
     this.#emit("transcript");
@@ -557,13 +606,13 @@ export class ChatClient extends EventTarget {
     turn.status = status;
     turn.position = null;
     this.#cancelSent = false;
-    this.#cancelOwed = false;
+    this.#cancelAfterResume = false;
     if (this.#active === turn) {
       this.#active = null;
       this.#store.update({ turn_id: undefined });
     }
     this.#emit("turn", { turn, change: "done" });
-    // A question that had to wait for this answer goes out now rather than when its timer ends.
-    if (this.#deferred) this.#sendDeferred();
+    // The question that waited for this answer can be sent without waiting for its timer.
+    if (this.#questionDeferred) this.#sendDeferred();
   }
 }

@@ -1,40 +1,51 @@
-/** The connection under a conversation: opened, watched, lost, and opened again as each way of ending asks for. */
+/**
+ * A WebSocket connection that detects silence and reconnects after each close code as appropriate.
+ */
 
 /**
  * @typedef {"connecting" | "open" | "waiting" | "away" | "closed"} ConnectionState
- *   `waiting`: will reconnect by itself at `retryAt`; `away`: reconnects when the person is back; `closed`: only when asked to.
+ *   `waiting`: reconnects at `retryAt`; `away`: reconnects when the visitor becomes active again;
+ *   `closed`: reconnects only on `connect()`.
  *
- * @typedef {object} Speaker  who speaks over the connection
- * @property {() => void} greet                   the line is there: say `start` or `resume`
- * @property {(frame: any) => void} hear          the server said something
- * @property {() => boolean} waits                whether an answer is awaited
- * @property {(code: number) => void} lose        the line is gone
- * @property {(code: number) => void} giveUp      and will not come back by itself
- * @property {() => void} change                  `state` has changed
+ * @typedef {object} ConnectionHandlers
+ * @property {() => void} onOpen                 the socket is open and needs `start` or `resume`
+ * @property {(frame: any) => void} onMessage
+ * @property {() => boolean} isAwaitingAnswer
+ * @property {(code: number) => void} onDisconnect
+ * @property {(code: number) => void} onGiveUp   called after `onDisconnect` if it will not
+ *   reconnect
+ * @property {() => void} onStateChange
  */
 
 const SUBPROTOCOL = "resume-chat.v1";
 
-/** A first retry this soon is hardly noticed; later ones double up to a pace that does not burden a server in trouble. */
+/**
+ * The first retry is hardly noticed. The delay doubles up to a rate that does not burden a server
+ * in trouble.
+ */
 const FIRST_RETRY_MS = 500;
-const LONGEST_RETRY_MS = 30_000;
-/** After a restart everybody comes back at once, so each waits for a moment of its own. */
+const MAX_RETRY_MS = 30_000;
+/** After a server restart all clients reconnect, so each one waits for a random part of this. */
 const RESTART_SPREAD_MS = 5_000;
-/** Used when a server asks for patience without saying how much. */
-const DEFAULT_PATIENCE_MS = 30_000;
-/** A connection that lived this long was a good one: the next failure starts counting from the beginning. */
-const GOOD_CONNECTION_MS = 10_000;
-/** A phone on a train can need several seconds for a handshake. */
-const HANDSHAKE_MS = 15_000;
-/** Models think; only a longer silence is worth a ping. */
-const SILENCE_MS = 15_000;
-const PONG_MS = 10_000;
+/** The delay after a rate limit without `retry_after_ms`. */
+const DEFAULT_RETRY_AFTER_MS = 30_000;
+/** After a connection of at least this duration, the backoff starts again. */
+const STABLE_CONNECTION_MS = 10_000;
+/** A handshake over a mobile network can take several seconds. */
+const HANDSHAKE_TIMEOUT_MS = 15_000;
+/** Models can take long, so a shorter silence is normal. */
+const PING_AFTER_MS = 15_000;
+const PONG_TIMEOUT_MS = 10_000;
 
 /**
- * What to do after each close code.
- * @type {Record<number, "stop" | "spread" | "backoff" | "return" | "patience">}
+ * @typedef {"stop" | "spread" | "backoff" | "on-activity" | "retry-after"} ReconnectPolicy
+ *   `stop`: do not reconnect; `spread`: reconnect after a random delay; `backoff`: reconnect with
+ *   exponential backoff; `on-activity`: reconnect when the visitor is active; `retry-after`:
+ *   reconnect after the delay that the server gave.
  */
-const AFTER_CLOSE = {
+
+/** @type {Record<number, ReconnectPolicy>} By close code. All other codes use `backoff`. */
+const RECONNECT_POLICIES = {
   1000: "stop",
   1001: "stop",
   1002: "stop",
@@ -44,135 +55,139 @@ const AFTER_CLOSE = {
   1012: "spread",
   1013: "backoff",
   4400: "stop",
-  4408: "return",
+  4408: "on-activity",
   4409: "stop",
   4413: "backoff",
-  4429: "patience",
+  4429: "retry-after",
 };
 
-/** One line to a server at a time, and the rules for the next one. */
 export class Connection {
-  /** @type {ConnectionState} `connecting` until the server has answered the greeting. */
+  /** @type {ConnectionState} `connecting` until the server has sent a `session` frame. */
   state = "closed";
-  /** When the next attempt is made, in milliseconds since the epoch; 0 when none is planned. */
+  /** The time of the next attempt, in milliseconds since the epoch; 0 if none is planned. */
   retryAt = 0;
-  /** The code the last line was closed with; 0 before there was one. */
+  /** The close code of the last connection; 0 before the first one ended. */
   closeCode = 0;
-  /** For how long the server last asked to be left alone. */
-  patienceMs = 0;
+  /** The delay that the server last asked for; 0 if none. */
+  retryAfterMs = 0;
 
   /** @type {string} */ #url;
-  /** @type {Speaker} */ #speaker;
+  /** @type {ConnectionHandlers} */ #handlers;
   /** @type {WebSocket | null} */ #socket = null;
-  #attempt = 0;
+  #failedAttempts = 0;
   #openedAt = 0;
-  #heardAt = 0;
+  #lastMessageAt = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #retryTimer;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #silenceTimer;
   #listeners = new AbortController();
 
-  /** @param {string} url @param {Speaker} speaker */
-  constructor(url, speaker) {
+  /** @param {string} url @param {ConnectionHandlers} handlers */
+  constructor(url, handlers) {
     this.#url = url;
-    this.#speaker = speaker;
+    this.#handlers = handlers;
     const signal = this.#listeners.signal;
-    globalThis.document?.addEventListener("visibilitychange", () => document.hidden || this.#personIsBack(true), { signal });
-    globalThis.addEventListener?.("online", () => this.#personIsBack(true), { signal });
-    globalThis.addEventListener?.("pageshow", () => this.#personIsBack(true), { signal });
-    for (const sign of ["pointerdown", "keydown"]) {
-      globalThis.addEventListener?.(sign, () => this.#personIsBack(false), { signal, passive: true });
+    const onReturn = () => this.#onActivity({ mayHurry: true });
+    globalThis.document?.addEventListener("visibilitychange", () => document.hidden || onReturn(), { signal });
+    globalThis.addEventListener?.("online", onReturn, { signal });
+    globalThis.addEventListener?.("pageshow", onReturn, { signal });
+    for (const event of ["pointerdown", "keydown"]) {
+      globalThis.addEventListener?.(event, () => this.#onActivity({ mayHurry: false }), { signal, passive: true });
     }
   }
 
-  /** Connects now, also when a later attempt was planned or the line was closed for good. */
+  /** Connects now, also if a later attempt is planned or the connection is closed. */
   connect() {
     clearTimeout(this.#retryTimer);
     if (this.#socket) return;
     this.#setState("connecting");
-    this.patienceMs = 0;
+    this.retryAfterMs = 0;
     const socket = new WebSocket(this.#url, SUBPROTOCOL);
     this.#socket = socket;
     this.#openedAt = Date.now();
-    socket.onopen = () => this.#opened();
-    socket.onmessage = (event) => this.#socket === socket && this.#receive(event.data);
-    socket.onclose = (event) => this.#socket === socket && this.lose(event.code);
-    this.#listenForSilence();
+    socket.onopen = () => this.#onSocketOpen();
+    socket.onmessage = (event) => this.#socket === socket && this.#onSocketMessage(event.data);
+    socket.onclose = (event) => this.#socket === socket && this.disconnect(event.code);
+    this.#watchSilence();
   }
 
-  /** The server has answered the greeting. */
-  greeted() {
+  /** Marks the connection as open, after the server has sent a `session` frame. */
+  markOpen() {
     this.#setState("open");
   }
 
-  /** Sends a frame. Answers whether there was a line to send it on. @param {object} frame */
+  /** Sends a frame. Returns false without an open socket. @param {object} frame */
   send(frame) {
     if (this.#socket?.readyState !== WebSocket.OPEN) return false;
     this.#socket.send(JSON.stringify(frame));
-    this.#listenForSilence();
+    this.#watchSilence();
     return true;
   }
 
-  /** Leaves the line, as if there had never been one. */
-  hangUp() {
-    this.#letGo();
+  /** Closes the socket and resets the close code. Does not call any handler. */
+  reset() {
+    this.#dropSocket();
     this.closeCode = 0;
   }
 
-  /** Leaves the line for good, with everything that might bring it back. */
+  /** Closes the connection and removes all listeners. Does not reconnect. */
   close() {
     this.#listeners.abort();
-    this.#letGo();
+    this.#dropSocket();
     this.#setState("closed");
   }
 
-  /** The line has ended, or is given up as if it had ended with this code. @param {number} code */
-  lose(code) {
+  /**
+   * Handles the end of the connection, or ends it as if the server had closed it.
+   * @param {number} code
+   */
+  disconnect(code) {
     const wasOpen = this.state === "open";
-    this.#letGo();
+    this.#dropSocket();
     this.closeCode = code;
-    if (wasOpen && Date.now() - this.#openedAt > GOOD_CONNECTION_MS) this.#attempt = 0;
-    this.#speaker.lose(code);
-    let then = AFTER_CLOSE[code] ?? "backoff";
-    // Somebody who watches for an answer is not away, whatever the server thinks.
-    if (then === "return" && this.#speaker.waits() && !globalThis.document?.hidden) then = "backoff";
-    switch (then) {
+    if (wasOpen && Date.now() - this.#openedAt > STABLE_CONNECTION_MS) this.#failedAttempts = 0;
+    this.#handlers.onDisconnect(code);
+    let policy = RECONNECT_POLICIES[code] ?? "backoff";
+    // A visitor who waits for an answer is not idle, even if the server closed the connection as
+    // idle.
+    if (policy === "on-activity" && this.#handlers.isAwaitingAnswer() && !globalThis.document?.hidden) policy = "backoff";
+    switch (policy) {
       case "stop":
-        this.#speaker.giveUp(code);
+        this.#handlers.onGiveUp(code);
         this.#setState("closed");
         break;
-      case "return":
+      case "on-activity":
         this.#setState("away");
         break;
       case "spread":
         this.#retryIn(Math.random() * RESTART_SPREAD_MS);
         break;
-      case "patience":
-        this.#retryIn(this.patienceMs || DEFAULT_PATIENCE_MS);
+      case "retry-after":
+        this.#retryIn(this.retryAfterMs || DEFAULT_RETRY_AFTER_MS);
         break;
-      default:
-        this.#retryIn(Math.max(this.patienceMs, this.#backoff()));
+      case "backoff":
+        this.#retryIn(Math.max(this.retryAfterMs, this.#nextBackoff()));
     }
   }
 
-  #opened() {
-    this.#heardAt = Date.now();
-    this.#speaker.greet();
+  #onSocketOpen() {
+    this.#lastMessageAt = Date.now();
+    this.#handlers.onOpen();
   }
 
   /** @param {unknown} data */
-  #receive(data) {
-    this.#heardAt = Date.now();
+  #onSocketMessage(data) {
+    this.#lastMessageAt = Date.now();
     let frame;
     try {
       frame = JSON.parse(String(data));
     } catch {
       return;
     }
-    this.#speaker.hear(frame);
-    this.#listenForSilence();
+    this.#handlers.onMessage(frame);
+    this.#watchSilence();
   }
 
-  #letGo() {
+  #dropSocket() {
     clearTimeout(this.#retryTimer);
     clearTimeout(this.#silenceTimer);
     const socket = this.#socket;
@@ -180,49 +195,56 @@ export class Connection {
     socket?.close(1000);
   }
 
-  /** Half of the delay is random, so that clients who lost the same server do not come back together. */
-  #backoff() {
-    const ceiling = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** this.#attempt);
-    this.#attempt += 1;
-    return ceiling / 2 + (Math.random() * ceiling) / 2;
+  /**
+   * Returns the next delay. Half of it is random, so that clients of a failed server do not
+   * reconnect together.
+   */
+  #nextBackoff() {
+    const maxDelay = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** this.#failedAttempts);
+    this.#failedAttempts += 1;
+    return maxDelay / 2 + (Math.random() * maxDelay) / 2;
   }
 
-  /** @param {number} delay */
-  #retryIn(delay) {
-    this.#setState("waiting", Date.now() + delay);
-    this.#retryTimer = setTimeout(() => this.connect(), delay);
+  /** @param {number} delayMs */
+  #retryIn(delayMs) {
+    this.#setState("waiting", Date.now() + delayMs);
+    this.#retryTimer = setTimeout(() => this.connect(), delayMs);
   }
 
-  /** @param {boolean} certain whether this is more than a touch, and reason enough to hurry a planned attempt */
-  #personIsBack(certain) {
+  /**
+   * Reconnects if the visitor was away.
+   * @param {{mayHurry: boolean}} activity whether the network or the page came back, which is a
+   *   reason to retry early
+   */
+  #onActivity({ mayHurry }) {
     if (this.state === "away") this.connect();
-    else if (certain && this.state === "waiting" && !this.patienceMs && this.closeCode === 1006) this.connect();
-    else if (certain && this.state === "open" && Date.now() - this.#heardAt > SILENCE_MS) this.#probe();
+    else if (mayHurry && this.state === "waiting" && !this.retryAfterMs && this.closeCode === 1006) this.connect();
+    else if (mayHurry && this.state === "open" && Date.now() - this.#lastMessageAt > PING_AFTER_MS) this.#ping();
   }
 
-  /** Silence is only suspicious while something is owed; an idle connection is left alone. */
-  #listenForSilence() {
+  /** Starts the timer for the next expected message. An idle connection may be silent. */
+  #watchSilence() {
     clearTimeout(this.#silenceTimer);
     if (!this.#socket) return;
-    if (this.state === "connecting") this.#silenceTimer = setTimeout(() => this.#die(), HANDSHAKE_MS);
-    else if (this.#speaker.waits()) this.#silenceTimer = setTimeout(() => this.#probe(), SILENCE_MS);
+    if (this.state === "connecting") this.#silenceTimer = setTimeout(() => this.#onTimeout(), HANDSHAKE_TIMEOUT_MS);
+    else if (this.#handlers.isAwaitingAnswer()) this.#silenceTimer = setTimeout(() => this.#ping(), PING_AFTER_MS);
   }
 
-  #probe() {
+  #ping() {
     this.send({ type: "ping" });
     clearTimeout(this.#silenceTimer);
-    this.#silenceTimer = setTimeout(() => this.#die(), PONG_MS);
+    this.#silenceTimer = setTimeout(() => this.#onTimeout(), PONG_TIMEOUT_MS);
   }
 
-  /** A dead network never reports a close, so the socket is left behind and the loss dealt with now. */
-  #die() {
-    this.lose(1006);
+  /** Disconnects without waiting for a close event, which a dead network never delivers. */
+  #onTimeout() {
+    this.disconnect(1006);
   }
 
   /** @param {ConnectionState} state @param {number} [retryAt] */
   #setState(state, retryAt = 0) {
     this.state = state;
     this.retryAt = retryAt;
-    this.#speaker.change();
+    this.#handlers.onStateChange();
   }
 }

@@ -1,4 +1,5 @@
-// Starts Swagger UI on this server's own document, and asks nobody else about it.
+// Starts Swagger UI with this server's OpenAPI document. Without a validator, which would be an
+// external service.
 globalThis.SwaggerUIBundle({
   url: "/openapi.json",
   dom_id: "#swagger-ui",

@@ -1,10 +1,11 @@
-/** What the client keeps between visits: whose conversation it is, and what was not sent yet. */
+/** Stores the session between visits, with a question that is not sent yet. */
 
-/** What is kept between visits; every failure of the storage is taken as "nothing kept". */
+/** Works without storage too: every failure of the storage counts as an empty one. */
 export class SessionStore {
   /** @type {Storage | null} */ #storage = null;
   /** @type {string} */ #key;
-  /** @type {string | null} The session this page writes for. */ #own = null;
+  /** @type {string | null} The session of this window. Other windows can store other sessions. */
+  #sessionId = null;
 
   /** @param {string} key @param {Storage | null} [storage] */
   constructor(key, storage) {
@@ -16,40 +17,45 @@ export class SessionStore {
     }
   }
 
-  /** @returns {any} */
+  /** Returns what is stored. Of an expired session, only the unsent question. @returns {any} */
   read() {
     try {
-      const kept = JSON.parse(this.#storage?.getItem(this.#key) ?? "null");
-      const expired = Date.parse(kept?.expires_at) < Date.now();
-      return expired ? { unsent: kept.unsent } : kept;
+      const stored = JSON.parse(this.#storage?.getItem(this.#key) ?? "null");
+      const expired = Date.parse(stored?.expires_at) < Date.now();
+      return expired ? { unsent: stored.unsent } : stored;
     } catch {
       return null;
     }
   }
 
-  /** @param {import("./client.js").Session} session @param {string | undefined} turnId @param {import("./turns.js").Turn | null} unsent */
+  /**
+   * Stores a session in place of any other.
+   * @param {import("./client.js").Session} session
+   * @param {string | undefined} turnId
+   * @param {import("./turn.js").Turn | null} unsent
+   */
   begin(session, turnId, unsent) {
-    this.#own = session.session_id;
+    this.#sessionId = session.session_id;
     const { session_id, resume_token, expires_at } = session;
-    const kept = unsent ? { id: unsent.id, question: unsent.question, at: Date.now() } : undefined;
-    this.#write({ session_id, resume_token, expires_at, turn_id: turnId, unsent: kept });
+    const question = unsent ? { id: unsent.id, question: unsent.question, at: Date.now() } : undefined;
+    this.#write({ session_id, resume_token, expires_at, turn_id: turnId, unsent: question });
   }
 
   /**
-   * Changes what is kept, unless another window has begun a conversation of its own since.
+   * Changes the stored session, unless another window has stored a different one.
    * @param {{turn_id?: string, unsent?: {id: string, question: string, at: number}}} change
    */
   update(change) {
-    const kept = this.read() ?? {};
-    if ((kept.session_id ?? null) === this.#own || this.#own === null) this.#write({ ...kept, ...change });
+    const stored = this.read() ?? {};
+    if ((stored.session_id ?? null) === this.#sessionId || this.#sessionId === null) this.#write({ ...stored, ...change });
   }
 
   clear() {
-    this.#own = null;
+    this.#sessionId = null;
     try {
       this.#storage?.removeItem(this.#key);
     } catch {
-      // Nothing was kept, so nothing is left to remove.
+      // Without storage there is nothing to remove.
     }
   }
 
@@ -58,7 +64,7 @@ export class SessionStore {
     try {
       this.#storage?.setItem(this.#key, JSON.stringify(value));
     } catch {
-      // Without storage the conversation lives as long as the page.
+      // Without storage the session lasts as long as the page.
     }
   }
 }

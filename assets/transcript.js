@@ -1,35 +1,38 @@
-/** The turns of a conversation as they are shown, and how they come together with what the server has of them. */
+/** The turns on the page, and how they are merged with the history of the server. */
 
-import { FINAL, newId, newTurn, turnsFrom } from "./turns.js";
+import { FINAL, newId, newTurn, turnsFrom } from "./turn.js";
 
-/** @typedef {import("./turns.js").Turn} Turn */
-/** @typedef {import("./turns.js").HistoryMessage} HistoryMessage */
+/** @typedef {import("./turn.js").Turn} Turn */
+/** @typedef {import("./turn.js").HistoryMessage} HistoryMessage */
 
-/** The turns, oldest first. */
 export class Transcript {
-  /** @type {Turn[]} */
+  /** @type {Turn[]} Oldest first. */
   turns = [];
   /** Whether the server may have messages older than `turns`. */
   hasEarlier = false;
 
-  /** @param {string} turnId */
+  /** Returns the turn of the current session with this id. @param {string} turnId */
   find(turnId) {
     return this.turns.findLast((turn) => turn.turnId === turnId && !turn.past);
   }
 
   /**
-   * The place in the conversation that is on the screen. After a reload nothing is, so an unfinished answer is asked for from its
-   * first word; an answer taken from the history has no place, and is taken from the history again.
+   * Returns the position from which the server should continue, or null if it should send the
+   * history. After a reload an unfinished answer is requested from its first delta.
    * @param {string | undefined} unfinished the stored id of a turn that was being answered
    */
   cursor(unfinished) {
     const last = this.turns.findLast((turn) => turn.turnId && !turn.past);
+    // The position in an answer from the history is not known.
     if (last?.turnId) return last.uncertain ? null : { turn_id: last.turnId, seq: last.seq };
     return unfinished ? { turn_id: unfinished, seq: 0 } : null;
   }
 
-  /** Another window may have carried on: what is on the screen is no place to continue from. */
-  forgetPlace() {
+  /**
+   * Makes the next `resume` request the history, because another window may have continued the
+   * conversation.
+   */
+  invalidate() {
     for (const turn of this.turns) turn.uncertain = true;
   }
 
@@ -39,29 +42,31 @@ export class Transcript {
   }
 
   /**
-   * The session is gone: all but the question that is still to be sent is past. Answers whether there was anything.
+   * Marks all turns as part of a past session, except the question that is not sent yet. Returns
+   * whether there were any.
    * @param {Turn | null} unsent
    */
   end(unsent) {
-    const over = this.turns.filter((turn) => turn !== unsent);
-    for (const turn of over) {
+    const past = this.turns.filter((turn) => turn !== unsent);
+    for (const turn of past) {
       turn.past = true;
       if (!FINAL.has(turn.status)) turn.status = "interrupted";
     }
     if (unsent && !this.turns.includes(unsent)) this.turns.push(unsent);
     this.hasEarlier = false;
-    return over.length > 0;
+    return past.length > 0;
   }
 
   /**
-   * Shows what the server has. Answers the newest turn, and whether it is still being answered.
+   * Replaces the turns by the history of the server. Returns the last turn, and whether it is still
+   * being answered.
    * @param {{history?: HistoryMessage[], more?: boolean, mode?: "live" | "excerpts"}} session
-   * @param {string | undefined} continued the turn whose words follow from the first
+   * @param {string | undefined} continued the turn whose deltas follow, from the first one
    */
   restore(session, continued) {
     const restored = turnsFrom(session.history ?? [], session.mode);
     const overlap = this.turns.findIndex((turn) => turn.turnId === restored[0]?.turnId);
-    // Without an overlap nobody knows what lies between, so only what the server says is shown.
+    // Without an overlap there may be unknown turns in between, so only the history is shown.
     this.turns = [...(overlap > 0 ? this.turns.slice(0, overlap) : []), ...restored];
     this.hasEarlier = overlap <= 0 && (session.more ?? restored.length >= 20);
     const last = restored.at(-1);
@@ -71,7 +76,10 @@ export class Transcript {
     return { last, answering: last !== undefined && !FINAL.has(last.status) };
   }
 
-  /** Puts older messages in front. @param {HistoryMessage[]} messages @param {boolean} more @param {"live" | "excerpts"} [mode] */
+  /**
+   * Adds older messages at the start.
+   * @param {HistoryMessage[]} messages @param {boolean} more @param {"live" | "excerpts"} [mode]
+   */
   prepend(messages, more, mode) {
     const known = new Set(this.turns.map((turn) => turn.turnId));
     const earlier = turnsFrom(messages, mode).filter((turn) => !known.has(turn.turnId));
@@ -81,7 +89,7 @@ export class Transcript {
   }
 
   /**
-   * A turn that the server speaks of and nobody here has asked for comes before the question that is still to be sent.
+   * Adds a turn that another window has started, before a question that is not sent yet.
    * @param {string} turnId @param {Turn | null} unsent @param {"live" | "excerpts"} [mode]
    */
   insert(turnId, unsent, mode) {
@@ -91,9 +99,9 @@ export class Transcript {
     return turn;
   }
 
-  /** @param {Turn} turn @param {Turn} by */
-  replace(turn, by) {
-    this.turns = this.turns.map((other) => (other === turn ? by : other));
+  /** @param {Turn} turn @param {Turn} replacement */
+  replace(turn, replacement) {
+    this.turns = this.turns.map((other) => (other === turn ? replacement : other));
   }
 
   /** @param {Turn} turn */

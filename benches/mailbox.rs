@@ -13,9 +13,7 @@ use std::time::{Duration, Instant};
 use actix::{Actor, Addr, Context, Handler, Message, Recipient};
 use resume_chatbot::domain::component::Component;
 use resume_chatbot::impl_mailbox;
-use resume_chatbot::mailbox::Address;
-use resume_chatbot::mailbox::Handle;
-use resume_chatbot::mailbox::Reply;
+use resume_chatbot::mailbox::{Address, Handle, Reply};
 use resume_chatbot::telemetry::mailbox_metrics::MailboxRegistry;
 use statistics::median;
 

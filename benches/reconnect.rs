@@ -15,8 +15,7 @@ mod measurement;
 use std::fmt;
 use std::time::Instant;
 
-use futures_util::StreamExt;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use measurement::statistics::median;
 use measurement::{measure_on_every_store, support};
 use serde_json::{Value, json};

@@ -22,7 +22,7 @@
 //! | layer | modules |
 //! |---|---|
 //! | values | [`domain`], [`tokens`] |
-//! | independent readers and filters | [`resume`], [`safety`] |
+//! | independent readers and filters | [`resume`], [`input_filter`] |
 //! | services | [`settings`], [`telemetry`], [`supervision`], [`mailbox`], [`limits`], [`budget`], [`system`] |
 //! | the wire | [`protocol`] |
 //! | actors | [`persistence`], [`llm`], [`session`], [`health`] |
@@ -35,13 +35,13 @@ pub mod budget;
 pub mod domain;
 pub mod health;
 pub mod http;
+pub mod input_filter;
 pub mod limits;
 pub mod llm;
 pub mod mailbox;
 pub mod persistence;
 pub mod protocol;
 pub mod resume;
-pub mod safety;
 pub mod session;
 pub mod settings;
 pub mod supervision;

@@ -1,27 +1,29 @@
-//! Counting tokens with tiktoken, bounded on hostile input.
+//! Counts tokens with tiktoken, in linear time also for hostile input.
 
 use tiktoken_rs::CoreBPE;
 
 use crate::settings::Tokenizer;
 
-/// Texts are counted in pieces of at most this many bytes: the merge step is slower than linear in the length of a run
-/// without a break, and visitors choose the runs. The count of a longer text is too high by at most one token a piece.
+/// Texts are counted in pieces of at most this many bytes.
+///
+/// The merge step takes more than linear time for long text without a break, which visitors can
+/// send. Each cut can increase the count by one token.
 const PIECE_BYTES: usize = 2 * 1024;
 
-/// Tokens a chat message costs beyond its text: its role and its delimiters.
+/// The tokens of a chat message in addition to its text, for its role and delimiters.
 pub const MESSAGE_OVERHEAD: u32 = 4;
 
-/// Tokens with which a prompt asks for the answer.
+/// The tokens at the end of a prompt that start the answer.
 pub const PROMPT_OVERHEAD: u32 = 3;
 
-/// Counts tokens of one vocabulary. Cheap to copy.
+/// Counts tokens with one vocabulary.
 #[derive(Clone, Copy)]
 pub struct TokenCounter {
     vocabulary: fn() -> &'static CoreBPE,
 }
 
 impl TokenCounter {
-    /// A counter for this vocabulary, which is read at its first use (see [`Self::warm_up`]).
+    /// Creates a counter. The vocabulary is loaded at its first use; see [`Self::warm_up`].
     #[must_use]
     pub fn new(tokenizer: Tokenizer) -> Self {
         let vocabulary = match tokenizer {
@@ -31,12 +33,13 @@ impl TokenCounter {
         Self { vocabulary }
     }
 
-    /// Reads the vocabulary now, so that the first question need not wait for it. Takes tens of milliseconds.
+    /// Loads the vocabulary, so that the first question does not wait for it. Takes tens of
+    /// milliseconds.
     pub fn warm_up(self) {
         (self.vocabulary)();
     }
 
-    /// How many tokens `text` has.
+    /// Counts the tokens of `text`. Special tokens in it count as ordinary text.
     #[must_use]
     pub fn count(self, text: &str) -> u32 {
         let vocabulary = (self.vocabulary)();
@@ -51,13 +54,14 @@ impl std::fmt::Debug for TokenCounter {
     }
 }
 
-/// Cuts a text into pieces of at most so many bytes, at least 4, without cutting a character.
-pub fn pieces(mut text: &str, most_bytes: usize) -> impl Iterator<Item = &str> {
+/// Splits a text into pieces of at most `max_bytes`, which must be at least 4, at character
+/// boundaries.
+pub fn pieces(mut text: &str, max_bytes: usize) -> impl Iterator<Item = &str> {
     std::iter::from_fn(move || {
         if text.is_empty() {
             return None;
         }
-        let end = text.floor_char_boundary(most_bytes);
+        let end = text.floor_char_boundary(max_bytes);
         let (piece, rest) = text.split_at_checked(end)?;
         text = rest;
         Some(piece)
@@ -71,15 +75,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_are_those_of_the_vocabulary() {
+    fn counts_match_the_vocabulary() {
         let counter = TokenCounter::new(Tokenizer::Cl100kBase);
         assert_eq!(counter.count(""), 0);
         assert_eq!(counter.count("hello world"), 2);
-        assert_eq!(counter.count("<|endoftext|>"), 7, "special tokens in a text are text");
+        assert_eq!(counter.count("<|endoftext|>"), 7, "special tokens count as ordinary text");
     }
 
     #[test]
-    fn long_runs_of_one_character_take_no_longer_than_prose() {
+    fn long_runs_of_one_character_are_counted_in_linear_time() {
         let counter = TokenCounter::new(Tokenizer::Cl100kBase);
         counter.warm_up();
         let time = |text: &str| {
@@ -88,10 +92,10 @@ mod tests {
             start.elapsed()
         };
         let prose = "The quick brown fox jumps over the lazy dog. ".repeat(64 * 1024 / 45);
-        let ordinary = time(&prose).max(time(&prose));
+        let baseline = time(&prose).max(time(&prose));
         for run in ["a", " ", "^", "é"] {
-            let taken = time(&run.repeat(64 * 1024));
-            assert!(taken < ordinary * 40, "{run:?}: {taken:?} beside {ordinary:?}");
+            let duration = time(&run.repeat(64 * 1024));
+            assert!(duration < baseline * 40, "{run:?}: {duration:?}, but prose {baseline:?}");
         }
     }
 }

@@ -121,7 +121,7 @@ fn start_cost_reconciler(
         log: context.log.new(o!("actor" => "cost_reconciler")),
     };
     let run = async move || reconciler.run().await;
-    actix::spawn(Arc::clone(&context.supervision).keep(Component::CostReconciler, run));
+    actix::spawn(Arc::clone(&context.supervision).supervise_task(Component::CostReconciler, run));
 }
 
 fn budget(settings: &Settings) -> Arc<Spending> {

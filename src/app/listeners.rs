@@ -14,8 +14,8 @@ use crate::budget::Spending;
 use crate::domain::component::Component;
 use crate::health::HealthActor;
 use crate::http::{self, AppState};
-use crate::limits::{AddressGate, Limits, TrustedProxies};
-use crate::session::SessionSurroundings;
+use crate::limits::{IpLimiter, IpLimits, TrustedProxies};
+use crate::session::SessionContext;
 use crate::session::connection::slow_consumer::Watchdog;
 use crate::settings::{HttpSettings, Settings};
 use crate::system::fd_limit::Room;
@@ -78,24 +78,24 @@ impl Listeners {
 /// Builds the state that all HTTP workers share, and starts the watchdog of slow consumers.
 pub(super) fn app_state(
     context: &BuildContext<'_>,
-    session: Arc<SessionSurroundings>,
+    session: Arc<SessionContext>,
     health: &Addr<HealthActor>,
     budget: Arc<Spending>,
     connections: &Room,
 ) -> Result<Data<AppState>, StartupError> {
     let settings = context.settings;
-    let limits = Limits {
+    let limits = IpLimits {
         questions_per_minute: settings.limits.questions_per_minute_per_address,
         sessions_per_hour: settings.limits.sessions_per_hour_per_address,
         connections: settings.http.max_connections_per_address,
-        connections_in_all: connections.chats,
+        total_connections: connections.chats,
     };
     let proxies = settings.http.trusted_proxies.iter().map(String::as_str);
     Ok(Data::new(AppState {
         session,
         watchdog: start_watchdog(context),
         health: context.address_of(health),
-        addresses: AddressGate::new(limits, Arc::clone(&context.metrics)),
+        addresses: IpLimiter::new(limits, Arc::clone(&context.metrics)),
         trusted_proxies: TrustedProxies::parse(proxies).map_err(StartupError::system)?,
         warned_of_untrusted_proxy: Once::new(),
         budget,
@@ -111,6 +111,6 @@ fn start_watchdog(context: &BuildContext<'_>) -> Arc<Watchdog> {
         let log = context.log.new(o!("actor" => "watchdog"));
         async move || Arc::clone(&watchdog).run(Arc::clone(&metrics), log.clone()).await
     };
-    actix::spawn(Arc::clone(&context.supervision).keep(Component::Watchdog, run));
+    actix::spawn(Arc::clone(&context.supervision).supervise_task(Component::Watchdog, run));
     watchdog
 }

@@ -11,8 +11,8 @@ use crate::llm::LlmActor;
 use crate::llm::prompt::system_prompt::suggestions;
 use crate::persistence::PersistenceActor;
 use crate::protocol::server::ResumeInfo;
-use crate::session::state::question_validator::Intake;
-use crate::session::{Neighbours, SessionLimits, SessionSurroundings, SessionTimes};
+use crate::session::state::question_validator::QuestionValidator;
+use crate::session::{ActorHandles, SessionContext, SessionLimits, SessionTimes};
 use crate::supervision::supervisor;
 
 pub(super) fn start_health(
@@ -36,28 +36,28 @@ pub(super) fn session_context(
     context: &BuildContext<'_>,
     persistence: &Addr<PersistenceActor>,
     answers: &Answers,
-) -> Arc<SessionSurroundings> {
+) -> Arc<SessionContext> {
     let (settings, resume) = (context.settings, context.resume);
-    Arc::new(SessionSurroundings {
-        neighbours: Neighbours {
-            ask: context.address_of(&answers.llm),
+    Arc::new(SessionContext {
+        actors: ActorHandles {
+            generate_answer: context.address_of(&answers.llm),
             find_generation: context.address_of(&answers.llm),
-            follow_elsewhere: context.address_of(&answers.llm),
-            create: context.address_of(persistence),
+            follow_remote_turn: context.address_of(&answers.llm),
+            create_session: context.address_of(persistence),
             find_epochs: context.address_of(persistence),
-            load_spending: context.address_of(persistence),
-            resume: context.address_of(persistence),
+            load_budget_usage: context.address_of(persistence),
+            resume_session: context.address_of(persistence),
             load_history: context.address_of(persistence),
             find_turn: context.address_of(persistence),
             mark_interrupted: context.address_of(persistence),
             save_feedback: context.address_of(persistence),
-            forget: context.address_of(persistence),
+            forget_session: context.address_of(persistence),
         },
-        incarnation: context.instance.clone(),
+        instance_id: context.instance.clone(),
         metrics: Arc::clone(&context.metrics),
         supervision: Arc::clone(&context.supervision),
         registry: Arc::clone(&context.registry),
-        intake: Intake::new(settings.limits.suspicious_content, context.counter),
+        question_validator: QuestionValidator::new(settings.limits.suspicious_content, context.counter),
         limits: SessionLimits {
             requests_per_minute: settings.limits.requests_per_minute,
             max_context_tokens: settings.tokens.max_context,
@@ -72,7 +72,7 @@ pub(super) fn session_context(
         },
         resume: ResumeInfo { name: resume.name.as_str().into(), revision: resume.revision().into() },
         suggestions: suggestions(resume).into(),
-        instructions: Arc::clone(&context.system_prompt),
-        sources: Arc::clone(&answers.router),
+        system_prompt: Arc::clone(&context.system_prompt),
+        router: Arc::clone(&answers.router),
     })
 }

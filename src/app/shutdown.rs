@@ -12,7 +12,7 @@ use crate::domain::component::Component;
 use crate::llm::messages::FinishAnswers;
 use crate::persistence::PATIENCE;
 use crate::persistence::messages::FlushStorage;
-use crate::session::SessionOrder;
+use crate::session::SessionCommand;
 
 /// How long sockets have to send their close frames.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -46,7 +46,7 @@ impl Application {
                 info!(self.log, "shutting down"; "signal" => name);
                 ExitReason::Graceful
             }
-            component = self.supervision.is_beyond_repair() => {
+            component = self.supervision.wait_for_restart_limit() => {
                 error!(self.log, "shutting down, a component exceeded its restart limit";
                     "actor" => component.as_str());
                 ExitReason::RestartLimit(component)
@@ -54,14 +54,14 @@ impl Application {
         };
         let shutdown = async {
             self.registry.close();
-            self.registry.broadcast(SessionOrder::Draining);
+            self.registry.broadcast(SessionCommand::AnnounceShutdown);
             let finish = FinishAnswers { within: answer_timeout };
             if self.finish_answers.ask(finish, answer_timeout + PATIENCE * 3).await.is_err() {
                 warn!(self.log, "answers did not finish in time");
             }
-            self.registry.broadcast(SessionOrder::Leave);
-            if timeout(CLOSE_TIMEOUT, self.registry.emptied()).await.is_err() {
-                warn!(self.log, "connections did not close in time"; "count" => self.registry.open());
+            self.registry.broadcast(SessionCommand::CloseForShutdown);
+            if timeout(CLOSE_TIMEOUT, self.registry.wait_until_empty()).await.is_err() {
+                warn!(self.log, "connections did not close in time"; "count" => self.registry.connection_count());
             }
             if self.flush_storage.ask(FlushStorage, FLUSH_TIMEOUT).await.is_err() {
                 warn!(self.log, "the store did not confirm the last writes in time");

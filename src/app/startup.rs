@@ -103,7 +103,7 @@ impl Application {
         input.metrics.session.limit_connections.set(connections.chats.into());
         let source = input.source;
         let context = BuildContext::new(input);
-        context.supervision.witness_panics();
+        context.supervision.install_panic_hook();
 
         let persistence = store::start(&context);
         let answers = Answers::start(&context, source, &persistence)?;

@@ -23,6 +23,6 @@ pub(super) fn start(context: &BuildContext<'_>) -> Addr<PersistenceActor> {
     let registry = Arc::clone(&context.registry);
     let find_epochs = context.address_of(&persistence);
     let watch = async move || takeover::watch(&registry, &find_epochs).await;
-    actix::spawn(Arc::clone(&context.supervision).keep(Component::Takeover, watch));
+    actix::spawn(Arc::clone(&context.supervision).supervise_task(Component::Takeover, watch));
     persistence
 }

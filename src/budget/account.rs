@@ -125,7 +125,7 @@ impl AddressKeeper {
     /// The digest of an address.
     #[must_use]
     pub fn digest(&self, address: AddressKey) -> AddressDigest {
-        AddressDigest(Sha256::new().chain_update(self.0).chain_update(address.bytes()).finalize().into())
+        AddressDigest(Sha256::new().chain_update(self.0).chain_update(address.to_bytes()).finalize().into())
     }
 }
 
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_digest_is_of_one_address_and_one_secret() {
-        let of = |text: &str| AddressKey::of(text.parse().unwrap());
+        let of = |text: &str| AddressKey::from_ip(text.parse().unwrap());
         let (keeper, other) = (AddressKeeper::new(b"one"), AddressKeeper::new(b"other"));
         let digest = keeper.digest(of("192.0.2.1"));
         assert_eq!(digest, AddressKeeper::new(b"one").digest(of("192.0.2.1")));

@@ -229,7 +229,7 @@ mod tests {
         let of = |tokens| Ceilings { tokens, nanodollars: None };
         let budget = Budget { day: of(day), session: of(session), ..Budget::default() };
         let spending = Spending::new(budget, Prices::default(), AddressKeeper::new(b""));
-        let asker = spending.asker(SessionId::generate(), AddressKey::of([127, 0, 0, 1].into()));
+        let asker = spending.asker(SessionId::generate(), AddressKey::from_ip([127, 0, 0, 1].into()));
         (spending, asker)
     }
 

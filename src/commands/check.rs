@@ -1,5 +1,6 @@
-//! `check`: what would be served, without serving.
+//! `check`: prints the settings, the resume, and the state of the API key and database.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use resume_chatbot::app::startup::StartupError;
@@ -8,66 +9,74 @@ use resume_chatbot::llm::upstream::api_key::KeyError;
 use resume_chatbot::llm::upstream::client::UpstreamClient;
 use resume_chatbot::persistence::db::migrations::inspect;
 use resume_chatbot::resume::Document;
-use resume_chatbot::settings::{Purpose, Settings};
+use resume_chatbot::settings::{DatabaseUrl, LoadedSettings, Purpose, Settings};
 use resume_chatbot::tokens::TokenCounter;
 
-use super::page::print;
-use super::serve::{instructions, read_resume};
-use super::{EX_CONFIG, Failed, Outcome, load, runtime};
+use super::output::print;
+use super::serve::{build_instructions, read_resume};
+use super::{CliError, CliResult, build_runtime, load_settings};
 
-pub(super) fn check(config: Option<&Path>) -> Outcome {
-    let loaded = load(&Purpose::Serve, config)?;
+/// Prints each part before the next one is checked, so that an error comes after what was fine.
+pub(super) fn check(config: Option<&Path>) -> CliResult {
+    let loaded = load_settings(&Purpose::Serve, config)?;
     let settings = &loaded.settings;
-    let mut page = String::from("Settings\n");
-    for (name, value) in settings.effective() {
-        page.push_str(&format!("  {name:<34} {}\n", if value.is_empty() { "(unset)" } else { &value }));
-    }
-    for warning in &loaded.warnings {
-        page.push_str(&format!("  warning: {warning}\n"));
-    }
-    print(&page)?;
+    print(&describe_settings(&loaded))?;
     let resume = read_resume(settings)?;
-    let counter = TokenCounter::new(settings.tokens.tokenizer);
-    print(&describe(&resume, settings, counter))?;
-    instructions(&resume, settings)?;
-    print(&key(settings)?)?;
-    let url = settings.database.url.clone();
-    let checked = runtime()?
-        .block_on(async move { inspect(&url).await })
-        .map_err(|it| Failed(1, format!("Database: {it}")))?;
-    let pending = match checked.pending {
-        0 => "up to date".to_owned(),
-        count => format!("{count} migrations to apply (`serve` and `migrate` do so)"),
-    };
-    print(&format!("\nDatabase\n  {}: connected, {pending}\n", settings.database.url.masked()))
+    print(&describe_resume(&resume, settings))?;
+    build_instructions(&resume, settings)?;
+    print(&check_key(settings)?)?;
+    print(&check_database(&settings.database.url)?)
 }
 
-/// What the model's server says of the key; empty where it says nothing of keys.
-fn key(settings: &Settings) -> Result<String, Failed> {
-    let said = runtime()?.block_on(async {
+fn describe_settings(loaded: &LoadedSettings) -> String {
+    let mut page = String::from("Settings\n");
+    let effective = loaded.settings.effective();
+    let width = effective.iter().map(|(name, _)| name.len()).max().unwrap_or_default() + 2;
+    for (name, value) in &effective {
+        let _ = writeln!(page, "  {name:<width$} {}", if value.is_empty() { "(unset)" } else { value });
+    }
+    for warning in &loaded.warnings {
+        let _ = writeln!(page, "  warning: {warning}");
+    }
+    page
+}
+
+fn describe_resume(resume: &Document, settings: &Settings) -> String {
+    let counter = TokenCounter::new(settings.tokens.tokenizer);
+    let tokens = counter.count(&resume.to_markdown());
+    let percent = f64::from(tokens) * 100.0 / f64::from(settings.tokens.max_context);
+    let (name, revision) = (&resume.name, resume.revision());
+    let mut page = format!(
+        "\nResume of {name} (revision {revision})\n  {tokens} tokens, {percent:.0} % of the context window\n"
+    );
+    for section in &resume.sections {
+        let indent = "  ".repeat(usize::from(section.level));
+        let _ = writeln!(page, "  {indent}{} ({} tokens)", section.title, counter.count(&section.text));
+    }
+    page
+}
+
+/// Asks the model server about the API key. Returns an empty text if the server cannot tell.
+fn check_key(settings: &Settings) -> CliResult<String> {
+    let report = build_runtime()?.block_on(async {
         let client = UpstreamClient::new(&settings.llm).ok().filter(UpstreamClient::reports_costs)?;
         Some(client.key_report().await)
     });
-    match said {
+    match report {
         None => Ok(String::new()),
         Some(Ok(report)) => Ok(format!("\nKey\n  valid: {}\n", report.outlook(Timestamp::now()))),
-        Some(Err(KeyError::Refused)) => Err(Failed(EX_CONFIG, StartupError::KeyRejected.to_string())),
+        Some(Err(KeyError::Refused)) => Err(CliError::config(StartupError::KeyRejected)),
         Some(Err(error)) => Ok(format!("\nKey\n  warning: {error}\n")),
     }
 }
 
-fn describe(resume: &Document, settings: &Settings, counter: TokenCounter) -> String {
-    let context = settings.tokens.max_context;
-    let total = counter.count(&resume.to_markdown());
-    let share = f64::from(total) * 100.0 / f64::from(context);
-    let mut page = format!(
-        "\nResume of {} (revision {})\n  {total} tokens, {share:.0} % of the context window\n",
-        resume.name,
-        resume.revision()
-    );
-    for section in &resume.sections {
-        let indent = "  ".repeat(usize::from(section.level));
-        page.push_str(&format!("  {indent}{} ({} tokens)\n", section.title, counter.count(&section.text)));
-    }
-    page
+fn check_database(url: &DatabaseUrl) -> CliResult<String> {
+    let state = build_runtime()?
+        .block_on(inspect(url))
+        .map_err(|error| CliError::failure(format!("Database: {error}")))?;
+    let migrations = match state.pending {
+        0 => "up to date".to_owned(),
+        count => format!("{count} migrations to apply (`serve` and `migrate` do so)"),
+    };
+    Ok(format!("\nDatabase\n  {}: connected, {migrations}\n", url.redacted()))
 }

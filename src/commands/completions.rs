@@ -1,19 +1,20 @@
-//! `completions`: what a shell needs to complete these commands.
+//! `completions`: prints a completion script for a shell.
 
 use clap::CommandFactory;
 use clap_complete::{Shell, generate};
 
-use super::page::print;
-use super::{CommandLine, Failed, Outcome};
+use super::output::print;
+use super::{CliError, CliResult, CommandLine};
 
-/// How the generator for bash names the states within a program whose name has a hyphen, and how it looks them up
-/// (clap-rs/clap#6421): without this, nothing is completed after the first word.
-const MISNAMED_STATES: (&str, &str) = ("resume__subcmd__chatbot", "resume__chatbot");
+/// A state name that clap_complete generates wrongly for bash if the name of the program has a
+/// hyphen, and the name that the script looks up (clap-rs/clap#6421). Without the replacement, bash
+/// completes only the first word.
+const WRONG_STATE: &str = "resume__subcmd__chatbot";
+const RIGHT_STATE: &str = "resume__chatbot";
 
-pub(super) fn completions(shell: Shell) -> Outcome {
+pub(super) fn completions(shell: Shell) -> CliResult {
     let mut script = Vec::new();
     generate(shell, &mut CommandLine::command(), "resume-chatbot", &mut script);
-    let script = String::from_utf8(script).map_err(|error| Failed(1, error.to_string()))?;
-    let (wrong, right) = MISNAMED_STATES;
-    print(&script.replace(wrong, right))
+    let script = String::from_utf8(script).map_err(CliError::failure)?;
+    print(&script.replace(WRONG_STATE, RIGHT_STATE))
 }

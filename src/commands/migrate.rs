@@ -1,4 +1,4 @@
-//! `migrate`: the database brought to the schema of this version, apart from serving.
+//! `migrate`: migrates the database to the schema of this version.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,20 +9,23 @@ use resume_chatbot::telemetry::logger;
 use resume_chatbot::telemetry::metrics::Metrics;
 use slog::{Logger, error, info};
 
-use super::{Failed, Outcome, load, runtime};
+use super::{CliError, CliResult, build_runtime, load_settings};
 
-pub(super) fn migrate(config: Option<&Path>) -> Outcome {
-    let loaded = load(&Purpose::Migrate, config)?;
+pub(super) fn migrate(config: Option<&Path>) -> CliResult {
+    let loaded = load_settings(&Purpose::Migrate, config)?;
     let logging = logger::start(&loaded.settings.log, &Arc::new(Metrics::default()));
-    bring_up_to_date(&loaded.settings.database.url, &logging.root)
+    migrate_database(&loaded.settings.database.url, &logging.root)
 }
 
-/// Migrates on a runtime of its own, before any actor: the library blocks its thread, which actors' runtimes refuse.
-pub(super) fn bring_up_to_date(url: &DatabaseUrl, log: &Logger) -> Outcome {
-    let migrated = runtime()?.block_on(migrations::migrate(url)).map_err(|error| {
-        error!(log, "the database could not be migrated"; "cause" => %error);
-        Failed(1, format!("DATABASE_URL ({}): {error}", url.masked()))
+/// Applies pending migrations.
+///
+/// Uses a runtime of its own, because the migration library blocks the thread, which the actors'
+/// runtime does not allow.
+pub(super) fn migrate_database(url: &DatabaseUrl, log: &Logger) -> CliResult {
+    let migrated = build_runtime()?.block_on(migrations::migrate(url)).map_err(|error| {
+        error!(log, "database migration failed"; "cause" => %error);
+        CliError::failure(format!("DATABASE_URL ({}): {error}", url.redacted()))
     })?;
-    info!(log, "the database is up to date"; "applied" => migrated.applied.join(", "));
+    info!(log, "database is up to date"; "applied" => migrated.applied.join(", "));
     Ok(())
 }

@@ -1,14 +1,14 @@
-//! What can be done from the command line, one file a command.
+//! The subcommands of the binary, one file each.
 
 mod assess;
 mod check;
 mod completions;
 mod conversations;
+mod duration_arg;
 mod healthcheck;
 mod migrate;
-mod page;
+mod output;
 mod serve;
-mod span;
 mod usage;
 
 use std::io::Write;
@@ -17,13 +17,23 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use resume_chatbot::persistence::reports::Reports;
-use resume_chatbot::settings::{Loaded, Purpose, Settings, process_environment};
+use resume_chatbot::settings::{LoadedSettings, Purpose, Settings, process_environment, reference};
 
-/// `EX_CONFIG` of sysexits: the settings are wrong, starting again will not help.
-const EX_CONFIG: u8 = 78;
+use serve::Migration;
 
-/// `EX_SOFTWARE` of sysexits: a fault of our own that came back again and again; starting again helps for a while.
-const EX_SOFTWARE: u8 = 70;
+const EXIT_FAILURE: u8 = 1;
+
+/// The code that clap uses for an invalid command line.
+const EXIT_USAGE: u8 = 2;
+
+/// `EX_SOFTWARE` of sysexits: an internal error. A restart helps at least for a while.
+const EXIT_SOFTWARE: u8 = 70;
+
+/// `EX_CONFIG` of sysexits: the settings or the resume are wrong. A restart does not help.
+const EXIT_CONFIG: u8 = 78;
+
+/// The code of shells for a process ended by SIGINT.
+const EXIT_INTERRUPTED: u8 = 130;
 
 /// Visitors of your site chat with your resume.
 #[derive(Parser)]
@@ -31,53 +41,71 @@ const EX_SOFTWARE: u8 = 70;
 pub(crate) struct CommandLine {
     #[command(subcommand)]
     command: Command,
-    /// A TOML file with settings; the environment overrides it.
+    /// A TOML file with settings; environment variables override it.
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve the resume at RESUME_PATH, answered by a language model.
+    /// Start the server with the resume at RESUME_PATH.
+    #[command(after_long_help = reference::help())]
     Serve {
-        /// Do not bring the database to the schema of this version first.
+        /// Do not migrate the database to the schema of this version first.
         #[arg(long)]
         no_migrate: bool,
     },
-    /// Try it: a sample resume, quoted instead of answered by a model; nothing needs to be set.
+    /// Start the server with a sample resume and without a model; no settings are needed.
     Demo,
-    /// Check the settings, the resume and the database without serving.
+    /// Check the settings, the resume and the database without starting the server.
     Check,
-    /// Bring the database to the schema of this version and end.
+    /// Migrate the database to the schema of this version and exit.
     Migrate,
-    /// Read, export or delete what visitors asked; also while the server runs.
+    /// List, show, export or delete conversations, also while the server runs.
     #[command(subcommand)]
     Conversations(conversations::Command),
-    /// What was asked, and what it took: questions, tokens, cost.
+    /// Report the number of questions, their tokens and their cost.
     Usage(usage::Arguments),
-    /// Ask the running server whether it is ready; the exit code is 0 if it is, else 1.
+    /// Check whether the server is ready; exits with 0 if it is, otherwise with 1.
     Healthcheck(healthcheck::Arguments),
-    /// Measure on files of texts how many look like attempts to take over the model.
+    /// Run the prompt-injection detector on text files and report how many texts it flags.
     Assess(assess::Arguments),
-    /// Print a script that completes these commands in a shell.
-    Completions {
-        /// The shell.
-        shell: clap_complete::Shell,
-    },
+    /// Print a completion script for a shell.
+    Completions { shell: clap_complete::Shell },
 }
 
-/// Why a command failed: the exit code and what to print.
-struct Failed(u8, String);
+/// Why a command failed.
+struct CliError {
+    exit_code: u8,
+    /// Printed to standard error.
+    message: String,
+}
 
-type Outcome = Result<(), Failed>;
+type CliResult<T = ()> = Result<T, CliError>;
 
-/// Runs a command.
+impl CliError {
+    fn new(exit_code: u8, message: impl ToString) -> Self {
+        Self { exit_code, message: message.to_string() }
+    }
+
+    fn failure(message: impl ToString) -> Self {
+        Self::new(EXIT_FAILURE, message)
+    }
+
+    fn config(message: impl ToString) -> Self {
+        Self::new(EXIT_CONFIG, message)
+    }
+}
+
+/// Runs a command and prints its error.
 pub(crate) fn run(command_line: CommandLine) -> ExitCode {
-    // The only failure is that somebody else has installed one, which serves as well.
+    // Fails only if a provider is already installed, which is fine too.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let config = command_line.config.as_deref();
-    let outcome = match command_line.command {
-        Command::Serve { no_migrate } => serve::serve(config, !no_migrate),
+    let result = match command_line.command {
+        Command::Serve { no_migrate } => {
+            serve::serve(config, if no_migrate { Migration::Skip } else { Migration::Apply })
+        }
         Command::Demo => serve::demo(config),
         Command::Check => check::check(config),
         Command::Migrate => migrate::migrate(config),
@@ -87,37 +115,34 @@ pub(crate) fn run(command_line: CommandLine) -> ExitCode {
         Command::Assess(arguments) => assess::assess(&arguments),
         Command::Completions { shell } => completions::completions(shell),
     };
-    match outcome {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failed(code, message)) => {
+        Err(CliError { exit_code, message }) => {
             let _ = writeln!(std::io::stderr(), "{}", message.trim_end());
-            ExitCode::from(code)
+            ExitCode::from(exit_code)
         }
     }
 }
 
-fn load(purpose: &Purpose, config: Option<&Path>) -> Result<Loaded, Failed> {
-    Settings::load(purpose, config, process_environment())
-        .map_err(|faults| Failed(EX_CONFIG, faults.to_string()))
+fn load_settings(purpose: &Purpose, config: Option<&Path>) -> CliResult<LoadedSettings> {
+    Settings::load(purpose, config, process_environment()).map_err(CliError::config)
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, Failed> {
+fn build_runtime() -> CliResult<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
-        .map_err(|error| Failed(1, format!("no threads could be started: {error}")))
+        .map_err(|error| CliError::failure(format!("cannot start threads: {error}")))
 }
 
-/// Does something with the reports of the database that is set.
-fn with_reports<T>(
-    config: Option<&Path>,
-    work: impl AsyncFnOnce(&Reports) -> Result<T, Failed>,
-) -> Result<T, Failed> {
-    let database = load(&Purpose::Report, config)?.settings.database;
-    let named = |error| Failed(1, format!("DATABASE_URL ({}): {error}", database.url.masked()));
-    runtime()?.block_on(async {
-        let reports = Reports::open(&database).await.map_err(named)?;
+/// Connects to the configured database and runs `work` on it.
+fn with_reports<T>(config: Option<&Path>, work: impl AsyncFnOnce(&Reports) -> CliResult<T>) -> CliResult<T> {
+    let database = load_settings(&Purpose::Report, config)?.settings.database;
+    let open_error =
+        |error| CliError::failure(format!("DATABASE_URL ({}): {error}", database.url.redacted()));
+    build_runtime()?.block_on(async {
+        let reports = Reports::open(&database).await.map_err(open_error)?;
         work(&reports).await
     })
 }

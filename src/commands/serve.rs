@@ -1,4 +1,4 @@
-//! `serve` and `demo`: the server itself, with one's own resume or with the sample.
+//! `serve` and `demo`: run the server with the owner's resume or with a sample.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,102 +9,97 @@ use resume_chatbot::domain::component::Component;
 use resume_chatbot::llm::prompt::system_prompt::SystemPrompt;
 use resume_chatbot::resume;
 use resume_chatbot::resume::Document;
-use resume_chatbot::settings::{Purpose, Settings};
-use resume_chatbot::supervision::caught;
+use resume_chatbot::settings::{LoadedSettings, Purpose, Settings};
+use resume_chatbot::supervision::catch_panic;
 use resume_chatbot::telemetry::logger;
 use resume_chatbot::telemetry::metrics::Metrics;
 use resume_chatbot::tokens::TokenCounter;
-use slog::{Logger, info, warn};
+use slog::{info, warn};
 
-use super::migrate::bring_up_to_date;
-use super::page::print;
-use super::{EX_CONFIG, EX_SOFTWARE, Failed, Outcome, load};
+use super::migrate::migrate_database;
+use super::output::print;
+use super::{CliError, CliResult, EXIT_INTERRUPTED, EXIT_SOFTWARE, load_settings};
 
-/// The resume that `demo` talks about.
-const SAMPLE: &str = include_str!("../../examples/resumes/sample.md");
+const SAMPLE_RESUME: &str = include_str!("../../examples/resumes/sample.md");
 
-pub(super) fn serve(config: Option<&Path>, migrating: bool) -> Outcome {
-    let loaded = load(&Purpose::Serve, config)?;
-    let resume = read_resume(&loaded.settings)?;
-    let instructions = instructions(&resume, &loaded.settings)?;
-    let metrics = Arc::new(Metrics::default());
-    let logging = logger::start(&loaded.settings.log, &metrics);
-    warn_about(&loaded.warnings, &logging.root);
-    if migrating {
-        bring_up_to_date(&loaded.settings.database.url, &logging.root)?;
-    }
-    serve_until_signal(BuildInput {
-        settings: &loaded.settings,
-        resume: &resume,
-        system_prompt: instructions,
-        source: AnswerSource::Model,
-        metrics: &metrics,
-        log: &logging.root,
-    })
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Migration {
+    Apply,
+    Skip,
 }
 
-pub(super) fn demo(config: Option<&Path>) -> Outcome {
+pub(super) fn serve(config: Option<&Path>, migration: Migration) -> CliResult {
+    let loaded = load_settings(&Purpose::Serve, config)?;
+    let resume = read_resume(&loaded.settings)?;
+    run_server(&loaded, &resume, AnswerSource::Model, migration)
+}
+
+pub(super) fn demo(config: Option<&Path>) -> CliResult {
     let folder = tempfile::Builder::new()
         .prefix("resume-chatbot-demo-")
         .tempdir()
-        .map_err(|error| Failed(1, format!("no temporary folder could be made: {error}")))?;
+        .map_err(|error| CliError::failure(format!("cannot create a temporary folder: {error}")))?;
     let purpose = Purpose::Demo { database: folder.path().join("demo.db") };
-    let loaded = load(&purpose, config)?;
-    let sample = folder.path().join("sample.md");
-    std::fs::write(&sample, SAMPLE)
-        .map_err(|error| Failed(1, format!("the sample cannot be written: {error}")))?;
-    let resume =
-        resume::load(&sample).map_err(|error| Failed(1, format!("the sample cannot be read: {error}")))?;
-    let instructions = instructions(&resume, &loaded.settings)?;
-    let metrics = Arc::new(Metrics::default());
-    let logging = logger::start(&loaded.settings.log, &metrics);
-    warn_about(&loaded.warnings, &logging.root);
-    bring_up_to_date(&loaded.settings.database.url, &logging.root)?;
-    serve_until_signal(BuildInput {
-        settings: &loaded.settings,
-        resume: &resume,
-        system_prompt: instructions,
-        source: AnswerSource::Excerpts,
-        metrics: &metrics,
-        log: &logging.root,
-    })
+    let loaded = load_settings(&purpose, config)?;
+    let sample_path = folder.path().join("sample.md");
+    std::fs::write(&sample_path, SAMPLE_RESUME)
+        .map_err(|error| CliError::failure(format!("cannot write the sample resume: {error}")))?;
+    let resume = resume::load(&sample_path)
+        .map_err(|error| CliError::failure(format!("cannot read the sample resume: {error}")))?;
+    run_server(&loaded, &resume, AnswerSource::Excerpts, Migration::Apply)
 }
 
-pub(super) fn read_resume(settings: &Settings) -> Result<Document, Failed> {
-    let path = settings.resume.as_ref().map(|it| it.path.as_path()).unwrap_or(Path::new(""));
-    resume::load(path)
-        .map_err(|error| Failed(EX_CONFIG, format!("RESUME_PATH ({}): {error}", path.display())))
+pub(super) fn read_resume(settings: &Settings) -> CliResult<Document> {
+    let path = settings.resume.path.as_deref().unwrap_or(Path::new(""));
+    resume::load(path).map_err(|error| CliError::config(format!("RESUME_PATH ({}): {error}", path.display())))
 }
 
-/// Before anything is touched: a resume that does not fit is a fault of the settings.
-pub(super) fn instructions(resume: &Document, settings: &Settings) -> Result<SystemPrompt, Failed> {
+/// Builds the instructions for the model. Fails with a settings error if the resume is too long.
+pub(super) fn build_instructions(resume: &Document, settings: &Settings) -> CliResult<SystemPrompt> {
     let counter = TokenCounter::new(settings.tokens.tokenizer);
-    SystemPrompt::new(resume, &settings.tokens, counter).map_err(|error| Failed(EX_CONFIG, error.to_string()))
+    SystemPrompt::new(resume, &settings.tokens, counter).map_err(CliError::config)
 }
 
-fn warn_about(warnings: &[String], log: &Logger) {
-    for warning in warnings {
+fn run_server(
+    loaded: &LoadedSettings,
+    resume: &Document,
+    source: AnswerSource,
+    migration: Migration,
+) -> CliResult {
+    let settings = &loaded.settings;
+    // Before anything is started or written, because it fails if the settings do not fit the resume.
+    let system_prompt = build_instructions(resume, settings)?;
+    let metrics = Arc::new(Metrics::default());
+    let logging = logger::start(&settings.log, &metrics);
+    let log = &logging.root;
+    for warning in &loaded.warnings {
         warn!(log, "{}", warning);
     }
+    if migration == Migration::Apply {
+        migrate_database(&settings.database.url, log)?;
+    }
+    serve_until_signal(BuildInput { settings, resume, system_prompt, source, metrics: &metrics, log })
 }
 
-fn serve_until_signal(input: BuildInput<'_>) -> Outcome {
-    let (log, shutdown_timeout) = (input.log.clone(), input.settings.shutdown_timeout);
+fn serve_until_signal(input: BuildInput<'_>) -> CliResult {
+    let (log, shutdown_timeout) = (input.log.clone(), input.settings.process.shutdown_timeout);
     let name = input.resume.name.clone();
     actix::System::new().block_on(async {
-        let application = Application::build(input).map_err(|error| Failed(1, error.to_string()))?;
-        application.check_key().await.map_err(|error| Failed(EX_CONFIG, error.to_string()))?;
+        let application = Application::build(input).map_err(CliError::failure)?;
+        application.check_key().await.map_err(CliError::config)?;
         info!(log, "listening"; "address" => %application.address);
         print(&format!("Chat about {name} at http://{}\n", application.address))?;
-        let run = caught(Component::Other, application.run(shutdown_timeout)).await;
-        match run.map_err(|panic| Failed(EX_SOFTWARE, format!("the server failed: {panic}")))? {
+        let result = catch_panic(Component::Other, application.run(shutdown_timeout))
+            .await
+            .map_err(|panic| CliError::new(EXIT_SOFTWARE, format!("the server panicked: {panic}")))?;
+        match result {
             Ok(ExitReason::Graceful) => Ok(()),
-            Ok(ExitReason::Forced) => Err(Failed(130, "ended by a second signal".to_owned())),
-            Ok(ExitReason::RestartLimit(component)) => {
-                let component = component.as_str();
-                Err(Failed(EX_SOFTWARE, format!("{component} panicked too often; see the log for where")))
-            }
-            Err(error) => Err(Failed(1, format!("the server failed: {error}"))),
+            Ok(ExitReason::Forced) => Err(CliError::new(EXIT_INTERRUPTED, "ended by a second signal")),
+            Ok(ExitReason::RestartLimit(component)) => Err(CliError::new(
+                EXIT_SOFTWARE,
+                format!("{} panicked too often; the log has the locations", component.as_str()),
+            )),
+            Err(error) => Err(CliError::failure(format!("the server failed: {error}"))),
         }
     })
 }

@@ -1,4 +1,4 @@
-//! `usage`: what was asked, and what it took.
+//! `usage`: reports the number of questions, their tokens and their cost.
 
 use std::path::Path;
 use std::time::Duration;
@@ -7,16 +7,16 @@ use clap::{Args, ValueEnum};
 use resume_chatbot::persistence::reports::{Usage, UsageBy};
 use serde::Serialize;
 
-use super::conversations::failed;
-use super::page::{Align, harmless, money, print, print_json, table};
-use super::{Outcome, span, with_reports};
+use super::conversations::report_error;
+use super::output::{Column, format_cost, format_table, print, print_json, replace_control_characters};
+use super::{CliResult, duration_arg, with_reports};
 
 #[derive(Args)]
 pub(super) struct Arguments {
-    /// Only what was asked in this last time (24h, 7d, 2w).
-    #[arg(long, value_name = "DUR", value_parser = span::parse)]
+    /// Only questions asked within this time (24h, 7d, 2w).
+    #[arg(long, value_name = "DUR", value_parser = duration_arg::parse)]
     since: Option<Duration>,
-    /// A row for each day (UTC), model, or way in which answers ended.
+    /// Add a row for each day (UTC), model or status.
     #[arg(long, value_enum)]
     by: Option<By>,
     /// Print JSON.
@@ -31,24 +31,25 @@ enum By {
     Status,
 }
 
-/// The report as JSON.
+/// The JSON output.
 #[derive(Serialize)]
 struct Report {
-    /// One for each day, model or status; empty without `--by`.
+    /// Empty without `--by`.
     groups: Vec<Usage>,
     total: Usage,
 }
 
-pub(super) fn usage(arguments: &Arguments, config: Option<&Path>) -> Outcome {
-    let (by, name) = match arguments.by {
+pub(super) fn usage(arguments: &Arguments, config: Option<&Path>) -> CliResult {
+    let (by, group_name) = match arguments.by {
         Some(By::Day) => (UsageBy::Day, "day"),
         Some(By::Model) => (UsageBy::Model, "model"),
         Some(By::Status) => (UsageBy::Status, "status"),
-        // Any of them sums up to the total.
+        // The total is the same for any grouping.
         None => (UsageBy::Status, ""),
     };
-    let since = span::ago(arguments.since);
-    let mut groups = with_reports(config, async |reports| reports.usage(since, by).await.map_err(failed))?;
+    let since = duration_arg::cutoff(arguments.since);
+    let mut groups =
+        with_reports(config, async |reports| reports.usage(since, by).await.map_err(report_error))?;
     let total = total(&groups);
     if arguments.by.is_none() {
         groups.clear();
@@ -56,33 +57,33 @@ pub(super) fn usage(arguments: &Arguments, config: Option<&Path>) -> Outcome {
     if arguments.json {
         return print_json(&Report { groups, total });
     }
-    let heading = [
-        (name, Align::Left),
-        ("questions", Align::Right),
-        ("prompt tokens", Align::Right),
-        ("answer tokens", Align::Right),
-        ("cost", Align::Right),
+    let columns = [
+        Column::left(group_name),
+        Column::right("questions"),
+        Column::right("prompt tokens"),
+        Column::right("answer tokens"),
+        Column::right("cost"),
     ];
-    print(&table(heading, groups.iter().chain([&total]).map(row).collect()))
+    print(&format_table(columns, groups.iter().chain([&total]).map(row).collect()))
 }
 
 fn total(groups: &[Usage]) -> Usage {
     let sum = |number: fn(&Usage) -> i64| groups.iter().map(number).fold(0, i64::saturating_add);
     Usage {
         group: "total".to_owned(),
-        questions: sum(|it| it.questions),
-        prompt_tokens: sum(|it| it.prompt_tokens),
-        completion_tokens: sum(|it| it.completion_tokens),
-        cost: groups.iter().filter_map(|it| it.cost).reduce(|sum, cost| sum + cost),
+        questions: sum(|usage| usage.questions),
+        prompt_tokens: sum(|usage| usage.prompt_tokens),
+        completion_tokens: sum(|usage| usage.completion_tokens),
+        cost: groups.iter().filter_map(|usage| usage.cost).reduce(|sum, cost| sum + cost),
     }
 }
 
-fn row(it: &Usage) -> [String; 5] {
+fn row(usage: &Usage) -> [String; 5] {
     [
-        harmless(&it.group),
-        it.questions.to_string(),
-        it.prompt_tokens.to_string(),
-        it.completion_tokens.to_string(),
-        money(it.cost),
+        replace_control_characters(&usage.group),
+        usage.questions.to_string(),
+        usage.prompt_tokens.to_string(),
+        usage.completion_tokens.to_string(),
+        format_cost(usage.cost),
     ]
 }

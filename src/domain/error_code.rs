@@ -4,46 +4,46 @@ use serde::Serialize;
 use strum::{EnumString, IntoStaticStr, VariantArray};
 use utoipa::ToSchema;
 
-/// Why something was refused or failed, as clients see it.
+/// Why a request was refused or an answer failed.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, EnumString, IntoStaticStr, VariantArray, ToSchema,
 )]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[strum(serialize_all = "SCREAMING_SNAKE_CASE", const_into_str)]
 pub enum ErrorCode {
-    /// The message was not a well-formed request.
+    /// The request is malformed, or not possible at this point.
     ValidationError,
-    /// The question has more characters than allowed.
+    /// The question or comment is longer than allowed.
     MessageTooLong,
-    /// Too many questions in the last minute.
+    /// A rate limit is reached.
     RateLimitExceeded,
-    /// A token or cost ceiling is reached.
+    /// A token or cost limit is reached.
     BudgetExceeded,
-    /// The question or its answer was refused for its content.
+    /// The question or its answer was refused because of its content.
     ContentRejected,
-    /// An answer is still being written.
+    /// Another answer of the session is still being generated.
     TurnInProgress,
-    /// The same `id` came with another question.
+    /// The same `id` was used for another question.
     DuplicateId,
-    /// There is no such turn in this session.
+    /// The session has no such turn.
     NoSuchTurn,
-    /// No session has this id and token.
+    /// No session has this id and resume token.
     SessionNotFound,
-    /// The session is older than it may get.
+    /// The session has expired.
     SessionExpired,
-    /// This connection may not do that.
+    /// The client is not allowed to do this.
     NotAuthorized,
-    /// The server has too much to do at the moment.
+    /// The server is overloaded at the moment.
     Overloaded,
-    /// The model's server failed.
+    /// The upstream server failed.
     ApiError,
-    /// The model's server did not answer in time.
+    /// The upstream server did not answer in time.
     ApiTimeout,
-    /// The conversation cannot be stored at the moment.
+    /// The database is not available at the moment.
     StorageUnavailable,
-    /// The server is about to leave.
+    /// The server is shutting down.
     ShuttingDown,
-    /// A fault of this server.
+    /// A bug or an internal failure of this server.
     InternalError,
 }
 

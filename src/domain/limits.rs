@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-/// The most exchanges (a question with its answer) of a session that are kept in memory and read when it is resumed.
+/// The maximum number of exchanges (a question with its answer) of a session that are kept in
+/// memory, and that are read from the store when the session is resumed.
 pub const MAX_EXCHANGES: usize = 100;
 
-/// The window of a session's rate limit.
+/// The span of the rate limit of a session.
 pub const RATE_WINDOW: Duration = Duration::from_secs(60);

@@ -104,7 +104,7 @@ impl Checker {
         let mailboxes = &self.parts.metrics.mailboxes;
         let shared_actors = mailboxes.actors().into_iter().filter(|actor| *actor != "session");
         actors.mailboxes = Some(shared_actors.map(|actor| (actor, mailboxes.depth_of(actor))).collect());
-        if let Some(component) = self.parts.supervision.beyond_repair() {
+        if let Some(component) = self.parts.supervision.restart_limit_exceeded() {
             actors.status = HealthStatus::Unhealthy;
             actors.detail = format!("{} panicked too often; the server is shutting down", component.as_str());
         }
@@ -134,7 +134,7 @@ impl Checker {
         let registry = &self.parts.registry;
         let (status, detail) = match registry.is_closed() {
             true => (HealthStatus::Unhealthy, "the server is shutting down".to_owned()),
-            false => (HealthStatus::Healthy, format!("{} connections", registry.open())),
+            false => (HealthStatus::Healthy, format!("{} connections", registry.connection_count())),
         };
         Finding::new(status, detail, started_at.elapsed())
     }

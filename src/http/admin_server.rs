@@ -55,7 +55,7 @@ fn failpoint_routes(config: &mut ServiceConfig) {
                 ("release", _) => crate::system::failpoints::release(&failpoint),
                 ("lingering", _) => {
                     return HttpResponse::Ok()
-                        .body(crate::system::failpoints::lingering(&failpoint).to_string());
+                        .body(crate::system::failpoints::waiting_count(&failpoint).to_string());
                 }
                 (_, Ok(times)) => crate::system::failpoints::arm(&failpoint, times),
                 (_, Err(_)) => return HttpResponse::BadRequest().finish(),
@@ -70,8 +70,8 @@ fn failpoint_routes(config: &mut ServiceConfig) {
 async fn metrics(request: HttpRequest, state: Data<AppState>) -> HttpResponse {
     let session = &state.session;
     let count = |open: usize| i64::try_from(open).unwrap_or(i64::MAX);
-    session.metrics.session.open_connections.set(count(session.registry.open()));
-    session.metrics.session.open_sessions.set(count(session.registry.sessions()));
+    session.metrics.session.open_connections.set(count(session.registry.connection_count()));
+    session.metrics.session.open_sessions.set(count(session.registry.session_count()));
     session.metrics.limits.occupied(state.addresses.occupancy());
     session.metrics.budget.stands(&state.budget, Timestamp::now());
     match session.metrics.scrape() {

@@ -12,7 +12,7 @@ use actix_web::rt::net::TcpStream;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::session::connection::slow_consumer::Lifeline;
+use crate::session::connection::slow_consumer::AbortHandle;
 
 /// The number of unsent bytes that the kernel may buffer for a client. The default is megabytes, which
 /// it would hold for each client that has stopped reading; with less the kernel would wait for data.
@@ -24,11 +24,11 @@ const UNSENT_BYTES: u32 = 16 * 1024;
 #[cfg(target_os = "linux")]
 const KERNEL_EXTRA: Duration = Duration::from_secs(2);
 
-/// A TCP stream with a [`Lifeline`].
+/// A TCP stream with a [`AbortHandle`].
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: TcpStream,
-    lifeline: Arc<Lifeline>,
+    lifeline: Arc<AbortHandle>,
 }
 
 impl Connection {
@@ -59,11 +59,11 @@ impl Connection {
         write: impl FnOnce(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<Result<usize>>,
     ) -> Poll<Result<usize>> {
         let this = self.get_mut();
-        if this.lifeline.is_cut() {
+        if this.lifeline.is_aborted() {
             return Poll::Ready(Err(this.cut()));
         }
         let written = write(Pin::new(&mut this.stream), cx);
-        if written.is_pending() && this.lifeline.is_cut_while_waiting(cx) {
+        if written.is_pending() && this.lifeline.poll_aborted(cx) {
             return Poll::Ready(Err(this.cut()));
         }
         written
@@ -80,7 +80,7 @@ impl Connection {
 impl AsyncRead for Connection {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<Result<()>> {
         let this = self.get_mut();
-        if this.lifeline.is_cut() {
+        if this.lifeline.is_aborted() {
             return Poll::Ready(Err(this.cut()));
         }
         Pin::new(&mut this.stream).poll_read(cx, buffer)

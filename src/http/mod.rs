@@ -23,22 +23,22 @@ pub use server::{BindError, bind, bind_operator, serve};
 
 use crate::budget::Spending;
 use crate::health::CheckHealth;
-use crate::limits::{AddressGate, TrustedProxies};
+use crate::limits::{IpLimiter, TrustedProxies};
 use crate::mailbox::Address;
-use crate::session::SessionSurroundings;
+use crate::session::SessionContext;
 use crate::session::connection::slow_consumer::Watchdog;
 use crate::settings::HttpSettings;
 
 /// The state that all HTTP workers share.
 pub struct AppState {
     /// The context of new sessions.
-    pub session: Arc<SessionSurroundings>,
+    pub session: Arc<SessionContext>,
     /// Closes the connections of slow consumers.
     pub watchdog: Arc<Watchdog>,
     /// The health actor.
     pub health: Address<CheckHealth>,
     /// The limits of each client address.
-    pub addresses: Arc<AddressGate>,
+    pub addresses: Arc<IpLimiter>,
     /// Proxies whose `X-Forwarded-For` header is trusted.
     pub trusted_proxies: TrustedProxies,
     /// Guards the one warning about a likely proxy that is not trusted.

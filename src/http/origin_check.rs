@@ -26,17 +26,13 @@ fn is_same_origin(origin: &str, host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::{Purpose, Settings};
 
     fn settings(allowed: &[&str], allow_missing_origin: bool) -> HttpSettings {
         HttpSettings {
-            host: [127, 0, 0, 1].into(),
-            port: 0,
-            operator: None,
             allowed_origins: allowed.iter().map(|origin| (*origin).to_owned()).collect(),
             allow_missing_origin,
-            max_connections: 1,
-            max_connections_per_address: 1,
-            trusted_proxies: Vec::new(),
+            ..Settings::load(&Purpose::Probe, None, []).unwrap().settings.http
         }
     }
 

@@ -15,7 +15,7 @@ use super::AppState;
 use crate::domain::component::Component;
 use crate::domain::error_code::ErrorCode;
 use crate::protocol::server::ErrorFrame;
-use crate::supervision::caught;
+use crate::supervision::catch_panic;
 use crate::telemetry::request_id::{HEADER, honour};
 
 #[derive(Clone)]
@@ -57,7 +57,7 @@ pub(super) async fn attach(
     let id = honour(given);
     request.extensions_mut().insert(RequestId(Arc::clone(&id)));
     let state = request.app_data::<Data<AppState>>().cloned();
-    let mut response = match caught(Component::Http, async { next.call(request).await }).await {
+    let mut response = match catch_panic(Component::Http, async { next.call(request).await }).await {
         Ok(response) => response?,
         Err(panic) => {
             if let Some(state) = state {

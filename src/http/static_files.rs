@@ -18,13 +18,13 @@ pub(super) const FILES: [(&str, &str, &str); 11] = [
     ("/chat.css", CSS, include_str!("../../assets/chat.css")),
     ("/chat.js", SCRIPT, include_str!("../../assets/chat.js")),
     ("/turn-view.js", SCRIPT, include_str!("../../assets/turn-view.js")),
-    ("/growing-text.js", SCRIPT, include_str!("../../assets/growing-text.js")),
+    ("/streaming-markdown.js", SCRIPT, include_str!("../../assets/streaming-markdown.js")),
     ("/client.js", SCRIPT, include_str!("../../assets/client.js")),
     ("/connection.js", SCRIPT, include_str!("../../assets/connection.js")),
     ("/transcript.js", SCRIPT, include_str!("../../assets/transcript.js")),
-    ("/ratings.js", SCRIPT, include_str!("../../assets/ratings.js")),
+    ("/pending-ratings.js", SCRIPT, include_str!("../../assets/pending-ratings.js")),
     ("/session-store.js", SCRIPT, include_str!("../../assets/session-store.js")),
-    ("/turns.js", SCRIPT, include_str!("../../assets/turns.js")),
+    ("/turn.js", SCRIPT, include_str!("../../assets/turn.js")),
 ];
 
 pub(super) fn routes(config: &mut ServiceConfig) {

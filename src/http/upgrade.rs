@@ -14,10 +14,10 @@ use super::error_response::{error, error_with_status, retryable_error};
 use super::{AppState, origin_check, request_id};
 use crate::domain::clock::Timestamp;
 use crate::domain::error_code::ErrorCode;
-use crate::limits::{AddressKey, Exceeded, Limit, client_address};
+use crate::limits::{AddressKey, IpLimitExceeded, Limit, client_address};
 use crate::session::SessionActor;
 use crate::session::connection::socket;
-use crate::session::connection::socket::NotAHandshake;
+use crate::session::connection::socket::UpgradeError;
 
 /// The header in which proxies pass on the address of a client.
 const FORWARDED_FOR: &str = "x-forwarded-for";
@@ -39,10 +39,10 @@ pub(super) async fn chat(request: HttpRequest, payload: Payload, state: Data<App
         return error(&request, ErrorCode::NotAuthorized, message);
     }
     if header(SEC_WEBSOCKET_VERSION).is_some_and(|version| version.ok() != Some("13")) {
-        let problem = NotAHandshake::Protocol("the client asks for another version".to_owned());
+        let problem = UpgradeError::Protocol("the client asks for another version".to_owned());
         return not_a_handshake(&request, &problem);
     }
-    let Ok(place) = state.session.registry.admit() else {
+    let Ok(place) = state.session.registry.register() else {
         return retryable_error(&request, ErrorCode::ShuttingDown, RETRY_AFTER_RESTART);
     };
     let visitor = match state.addresses.admit(Timestamp::now(), address_of(&request, &state)) {
@@ -76,7 +76,7 @@ fn address_of(request: &HttpRequest, state: &AppState) -> AddressKey {
     }
     // A header line that is not text keeps its position, so that an earlier, untrusted line cannot take it.
     let lines = request.headers().get_all(FORWARDED_FOR).map(|line| line.to_str().unwrap_or("?"));
-    AddressKey::of(client_address(peer, lines, &state.trusted_proxies))
+    AddressKey::from_ip(client_address(peer, lines, &state.trusted_proxies))
 }
 
 /// Returns whether an address is on this machine or a private network, as a reverse proxy usually is.
@@ -87,8 +87,8 @@ fn is_local(peer: IpAddr) -> bool {
     }
 }
 
-fn limit_exceeded(request: &HttpRequest, exceeded: Exceeded) -> HttpResponse {
-    if exceeded.limit == Limit::ConnectionsInAll {
+fn limit_exceeded(request: &HttpRequest, exceeded: IpLimitExceeded) -> HttpResponse {
+    if exceeded.limit == Limit::TotalConnections {
         return retryable_error(request, ErrorCode::Overloaded, exceeded.retry_after);
     }
     let message = "Too many connections are open from your address. Please close some of them.";
@@ -96,11 +96,11 @@ fn limit_exceeded(request: &HttpRequest, exceeded: Exceeded) -> HttpResponse {
     error_with_status(request, status, code, message, Some(exceeded.retry_after))
 }
 
-fn not_a_handshake(request: &HttpRequest, error: &NotAHandshake) -> HttpResponse {
+fn not_a_handshake(request: &HttpRequest, error: &UpgradeError) -> HttpResponse {
     let status = match error {
-        NotAHandshake::Key(_) => StatusCode::BAD_REQUEST,
-        NotAHandshake::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
-        NotAHandshake::Protocol(_) => StatusCode::UPGRADE_REQUIRED,
+        UpgradeError::Key(_) => StatusCode::BAD_REQUEST,
+        UpgradeError::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
+        UpgradeError::Protocol(_) => StatusCode::UPGRADE_REQUIRED,
     };
     let message = format!("This address takes WebSocket handshakes, version 13: {error}.");
     let mut response = error_with_status(request, status, ErrorCode::ValidationError, &message, None);

@@ -1,55 +1,60 @@
-//! The part of an address that one visitor owns.
+//! The key by which client addresses are counted.
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// Marks an IPv4 address among keys: the first byte of IPv6 multicast, from which nobody connects.
+/// Marks an IPv4 address among keys. The first byte is that of IPv6 multicast, which is never a
+/// source address.
 const IPV4_MARK: u64 = 0xFF00_0000_0000_0000;
 const IPV4_MARK_MASK: u64 = 0xFFFF_FFFF_0000_0000;
 
-/// The bits of a /64 that tell the networks of one /48 apart.
+/// The bits that distinguish the /64 networks of one /48.
 const SUBNET_MASK: u64 = 0xFFFF;
 
-/// What limits count by: an IPv4 address as it is, an IPv6 address cut to its /64, in 8 bytes.
+/// The part of a client address that limits count by: a whole IPv4 address, or the /64 network of
+/// an IPv6 address. Takes 8 bytes.
 ///
-/// A /64 is the smallest network IPv6 hands out, and who has one can connect from any of its 2^64 addresses: by whole
-/// addresses there would be no limit. What is IPv4 underneath (`::ffff:0:0/96`, and the translators' `64:ff9b::/96`,
-/// which would put all of IPv4 into one /64) counts as IPv4.
+/// A /64 is the smallest network that IPv6 assigns, and its owner can connect from any of its 2^64
+/// addresses, so a limit per whole address would have no effect. Addresses that embed an IPv4
+/// address (`::ffff:0:0/96`, and `64:ff9b::/96` of NAT64, which would put all of IPv4 into one /64)
+/// count as IPv4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AddressKey(u64);
 
 impl AddressKey {
-    /// The key of a client's address.
+    /// Returns the key of a client address.
     #[must_use]
-    pub fn of(address: IpAddr) -> Self {
+    pub fn from_ip(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(v4) => Self(IPV4_MARK | u64::from(v4.to_bits())),
-            IpAddr::V6(v6) => match translated(v6) {
+            IpAddr::V6(v6) => match nat64_ipv4_bits(v6) {
                 Some(v4) => Self(IPV4_MARK | v4),
                 None => Self(u64::try_from(v6.to_bits() >> 64).unwrap_or(u64::MAX)),
             },
         }
     }
 
-    /// The same in 8 bytes, for a digest.
+    /// Returns the key as bytes, for a digest.
     #[must_use]
-    pub const fn bytes(self) -> [u8; 8] {
+    pub const fn to_bytes(self) -> [u8; 8] {
         self.0.to_be_bytes()
     }
 
-    /// Whether it is one of the addresses somebody gets 65,536 of for the asking.
+    /// Returns whether the key is that of an IPv6 network. A customer is commonly assigned 65,536
+    /// of those.
     pub(super) fn is_ipv6(self) -> bool {
         self.0 & IPV4_MARK_MASK != IPV4_MARK
     }
 
-    /// The key with which it shares a count when there are too many to tell apart: an IPv6 address's /48, the most one
-    /// customer is usually given; an IPv4 address is its own.
-    pub(super) fn neighbourhood(self) -> Self {
+    /// Returns the key by which addresses share counters when there are too many to count one by
+    /// one: the /48 of an IPv6 address, which is the largest network that one customer is commonly
+    /// assigned, or the IPv4 address itself.
+    pub(super) fn site(self) -> Self {
         if self.is_ipv6() { Self(self.0 & !SUBNET_MASK) } else { self }
     }
 }
 
-/// The bits of the IPv4 address that a translator (NAT64, SIIT; RFC 6052) wrote into `64:ff9b::/96`.
-fn translated(address: Ipv6Addr) -> Option<u64> {
+/// Returns the IPv4 address that a translator (NAT64, SIIT; RFC 6052) embedded in `64:ff9b::/96`.
+fn nat64_ipv4_bits(address: Ipv6Addr) -> Option<u64> {
     match address.segments() {
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some(u64::from(high) << 16 | u64::from(low)),
         _ => None,
@@ -63,11 +68,11 @@ mod tests {
     use super::*;
 
     fn key(text: &str) -> AddressKey {
-        AddressKey::of(text.parse().unwrap())
+        AddressKey::from_ip(text.parse().unwrap())
     }
 
     #[test]
-    fn a_slash_64_is_one_visitor_and_an_ipv4_address_is_another_each() {
+    fn ipv6_counts_by_slash_64_and_ipv4_by_address() {
         assert_eq!(key("2001:db8:0:1::1"), key("2001:db8:0:1:ffff:ffff:ffff:ffff"));
         assert_ne!(key("2001:db8:0:1::1"), key("2001:db8:0:2::1"));
         assert_ne!(key("192.0.2.1"), key("192.0.2.2"));
@@ -77,22 +82,22 @@ mod tests {
     }
 
     #[test]
-    fn a_slash_48_is_one_neighbourhood() {
-        assert_eq!(key("2001:db8:0:1::").neighbourhood(), key("2001:db8:0:ffff::").neighbourhood());
-        assert_ne!(key("2001:db8:0:1::").neighbourhood(), key("2001:db8:1:1::").neighbourhood());
-        assert_ne!(key("192.0.2.1").neighbourhood(), key("192.0.2.2").neighbourhood());
+    fn addresses_of_a_slash_48_are_one_site() {
+        assert_eq!(key("2001:db8:0:1::").site(), key("2001:db8:0:ffff::").site());
+        assert_ne!(key("2001:db8:0:1::").site(), key("2001:db8:1:1::").site());
+        assert_ne!(key("192.0.2.1").site(), key("192.0.2.2").site());
     }
 
     proptest! {
         #[test]
-        fn keys_are_equal_only_where_a_visitor_is(one in any::<u128>(), two in any::<u128>(), v4 in any::<u32>()) {
+        fn keys_are_equal_exactly_for_the_same_network(one in any::<u128>(), two in any::<u128>(), v4 in any::<u32>()) {
             let unicast = |bits: u128| Ipv6Addr::from_bits(bits & !(1 << 127));
             let (one, two) = (unicast(one), unicast(two));
             let same = one.to_bits() >> 64 == two.to_bits() >> 64;
-            prop_assert_eq!(AddressKey::of(one.into()) == AddressKey::of(two.into()), same);
-            let v4 = AddressKey::of(IpAddr::V4(v4.into()));
-            prop_assert_ne!(AddressKey::of(one.into()), v4);
-            prop_assert!(!v4.is_ipv6() && AddressKey::of(one.into()).is_ipv6());
+            prop_assert_eq!(AddressKey::from_ip(one.into()) == AddressKey::from_ip(two.into()), same);
+            let v4 = AddressKey::from_ip(IpAddr::V4(v4.into()));
+            prop_assert_ne!(AddressKey::from_ip(one.into()), v4);
+            prop_assert!(!v4.is_ipv6() && AddressKey::from_ip(one.into()).is_ipv6());
         }
     }
 }

@@ -1,23 +1,24 @@
-//! Whose request it is: the address of the client behind the proxies that are trusted.
+//! The address of the client behind trusted proxies.
 
 use std::net::{IpAddr, SocketAddr};
 
 use super::TrustedProxies;
 
-/// How many entries of `X-Forwarded-For` are looked at. A real chain (edge, balancer, ingress, sidecar) is a handful;
-/// more is a chain that trusts itself in circles.
+/// The entries of `X-Forwarded-For` that are evaluated. A real chain (edge, load balancer, ingress,
+/// sidecar) has a handful; a longer one is a loop of proxies that trust each other.
 const MAX_HOPS: usize = 16;
 
-/// The client's address, IPv4-mapped IPv6 as IPv4.
+/// Returns the address of the client. IPv4-mapped IPv6 addresses are returned as IPv4.
 ///
-/// `forwarded_for` yields the header's lines in order. Anybody can write the header, and each proxy adds at its right
-/// end the address that connected to it; so it is read from the right, and an entry is believed only while everything
-/// to its right, and the peer itself, is a trusted proxy. The first address that is not is the client. At an entry that
-/// is no address of a client (garbage, `unknown`, multicast, `0.0.0.0`), at the header's end and after 16 entries, the
-/// answer is the last one that was believed.
+/// `forwarded_for` yields the lines of the header in order. Any client can send the header, and
+/// each proxy appends the address that connected to it. The header is therefore read from the
+/// right, and an entry is trusted only while the peer and every address to its right is a trusted
+/// proxy. The first address that is not a trusted proxy is the client. At an entry that is not a
+/// client address (garbage, `unknown`, multicast, `0.0.0.0`), at the end of the header and after 16
+/// entries, the last trusted address is returned.
 ///
-/// A line that is not text must be passed as something that is no address, `"?"` for example: to leave it out would
-/// move what is left of it one place closer to being believed.
+/// Pass a line that is not text as something that is not an address, such as `"?"`. Without it, the
+/// entries to its left would move one place closer to being trusted.
 #[must_use]
 pub fn client_address<'a>(
     peer: IpAddr,
@@ -28,12 +29,12 @@ pub fn client_address<'a>(
     if !trusted.contains(client) {
         return client;
     }
-    // Bounded by how many header lines the HTTP server accepts.
+    // Bounded by the number of header lines that the HTTP server accepts.
     let lines: Vec<&str> = forwarded_for.into_iter().collect();
     let hops = lines.into_iter().rev().flat_map(|line| line.rsplit(','));
-    // An empty entry is allowed in a list and says nothing, but it is looked at.
+    // Empty entries are allowed in a list and skipped, but they count as hops.
     for hop in hops.take(MAX_HOPS).map(str::trim).filter(|hop| !hop.is_empty()) {
-        let Some(address) = address(hop) else { break };
+        let Some(address) = parse_hop(hop) else { break };
         client = address;
         if !trusted.contains(client) {
             break;
@@ -42,14 +43,15 @@ pub fn client_address<'a>(
     client
 }
 
-/// The address in `1.2.3.4`, `1.2.3.4:567`, `::1`, `[::1]` and `[::1]:567`, if one could connect from it.
-fn address(hop: &str) -> Option<IpAddr> {
+/// Parses `1.2.3.4`, `1.2.3.4:567`, `::1`, `[::1]` and `[::1]:567`. Returns `None` for anything
+/// else and for addresses that no client can have.
+fn parse_hop(hop: &str) -> Option<IpAddr> {
     let bare = hop.strip_prefix('[').and_then(|hop| hop.strip_suffix(']')).unwrap_or(hop);
     let address: IpAddr =
         bare.parse().ok().or_else(|| hop.parse().ok().map(|with_port: SocketAddr| with_port.ip()))?;
     let address = address.to_canonical();
-    let may_connect = !address.is_unspecified() && !address.is_multicast();
-    may_connect.then_some(address)
+    let can_connect = !address.is_unspecified() && !address.is_multicast();
+    can_connect.then_some(address)
 }
 
 #[cfg(test)]
@@ -64,13 +66,13 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_is_never_believed() {
+    fn header_of_an_untrusted_peer_is_ignored() {
         assert_eq!(client("203.0.113.9", &["10.0.0.1", "198.51.100.1"]), "203.0.113.9");
         assert_eq!(client("::ffff:203.0.113.9", &["198.51.100.1"]), "203.0.113.9");
     }
 
     #[test]
-    fn the_rightmost_address_that_is_no_proxy_is_the_client() {
+    fn rightmost_address_that_is_not_a_proxy_is_the_client() {
         assert_eq!(client("10.0.0.1", &["198.51.100.1"]), "198.51.100.1");
         assert_eq!(client("10.0.0.1", &["1.1.1.1, 198.51.100.1"]), "198.51.100.1");
         assert_eq!(client("10.0.0.1", &["1.1.1.1, 198.51.100.1 ,10.0.0.2,\tfd00::5"]), "198.51.100.1");
@@ -78,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn several_lines_are_one_list() {
+    fn several_header_lines_are_one_list() {
         assert_eq!(
             client("10.0.0.1", &["1.1.1.1", "2.2.2.2", "198.51.100.1, 10.0.0.2", "10.0.0.3"]),
             "198.51.100.1"
@@ -87,8 +89,8 @@ mod tests {
     }
 
     #[test]
-    fn ports_brackets_and_mapped_addresses_are_understood() {
-        for (given, meant) in [
+    fn ports_brackets_and_mapped_addresses_are_parsed() {
+        for (given, expected) in [
             ("198.51.100.1:567", "198.51.100.1"),
             ("[2001:db8::7]:80", "2001:db8::7"),
             ("[2001:db8::7]", "2001:db8::7"),
@@ -96,12 +98,12 @@ mod tests {
             ("::ffff:198.51.100.1", "198.51.100.1"),
             ("[::ffff:198.51.100.1]:9", "198.51.100.1"),
         ] {
-            assert_eq!(client("::ffff:10.0.0.1", &[given]), meant, "{given}");
+            assert_eq!(client("::ffff:10.0.0.1", &[given]), expected, "{given}");
         }
     }
 
     #[test]
-    fn what_is_no_clients_address_ends_the_walk_at_the_last_believed_hop() {
+    fn invalid_entry_ends_the_search_at_the_last_trusted_hop() {
         let garbage = [
             "unknown",
             "_hidden",
@@ -114,8 +116,8 @@ mod tests {
             "for=1.2.3.4",
             "\0",
         ];
-        let nobodys = ["0.0.0.0", "::", "224.0.0.1", "ff02::1", "[::]:80"];
-        for entry in garbage.into_iter().chain(nobodys) {
+        let no_clients = ["0.0.0.0", "::", "224.0.0.1", "ff02::1", "[::]:80"];
+        for entry in garbage.into_iter().chain(no_clients) {
             assert_eq!(
                 client("10.0.0.1", &[&format!("198.51.100.1, {entry}, 10.0.0.2")]),
                 "10.0.0.2",
@@ -132,16 +134,16 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_in_circles_is_left_after_sixteen_entries() {
-        let circle = |entries: usize| format!("198.51.100.1{}", ",10.0.0.2".repeat(entries));
-        assert_eq!(client("10.0.0.1", &[&circle(15)]), "198.51.100.1");
-        assert_eq!(client("10.0.0.1", &[&circle(16)]), "10.0.0.2");
+    fn search_ends_after_sixteen_entries() {
+        let looped = |entries: usize| format!("198.51.100.1{}", ",10.0.0.2".repeat(entries));
+        assert_eq!(client("10.0.0.1", &[&looped(15)]), "198.51.100.1");
+        assert_eq!(client("10.0.0.1", &[&looped(16)]), "10.0.0.2");
         assert_eq!(client("10.0.0.1", &[&format!("198.51.100.1{}", ",".repeat(1_000_000))]), "10.0.0.1");
     }
 
     proptest! {
         #[test]
-        fn nothing_a_client_writes_changes_who_it_is(
+        fn client_cannot_change_its_address_by_the_header(
             lines in prop::collection::vec("(\\PC|[0-9a-f.:,\\[\\] ]|10\\.0\\.0\\.1,){0,40}", 0..5),
             same_line in any::<bool>(),
             proxies in 0_usize..4,

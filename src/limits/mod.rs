@@ -1,24 +1,30 @@
-//! What one client address may take, so that a new session is no way round the limits of one.
+//! Limits per client address, which a visitor cannot evade by starting new sessions.
 //!
-//! [`client_address()`] says who is asking, [`AddressKey`] cuts that down to what one visitor owns, [`AddressLimits`]
-//! holds every such visitor to questions a minute, sessions an hour and connections at once: plain values that are told
-//! the time and answer yes or "not before". [`AddressGate`] shares them between connections.
+//! | file | content |
+//! |---|---|
+//! | `client_address`, `trusted_proxies` | the client address of a request behind proxies |
+//! | `address_key` | the part of an address that is counted as one visitor |
+//! | `sliding_window` | a sliding-window limiter; also used for the limit of one session |
+//! | `keyed_limiter`, `count_min` | a sliding window per address in bounded memory |
+//! | `connection_counter` | open connections per address |
+//! | `limiter_state`, `ip_limiter` | all limits together, and the same shared between connections |
 //!
-//! Nothing here reads a clock, waits, or is stored: address windows begin anew with the process, because addresses are
-//! never written to the database.
+//! Nothing here reads a clock or waits. The state is not stored, so it starts empty with the
+//! process: addresses are never written to the database.
 
 mod address_key;
-mod address_limits;
 mod client_address;
-mod connections;
-mod gate;
-mod overflow;
-mod sliding_log;
+mod connection_counter;
+mod count_min;
+mod ip_limiter;
+mod keyed_limiter;
+mod limiter_state;
+mod sliding_window;
 mod trusted_proxies;
-mod window_table;
 
 pub use address_key::AddressKey;
-pub use address_limits::{AddressLimits, Exceeded, Limit, Limits, Occupancy};
 pub use client_address::client_address;
-pub use gate::{AddressGate, Admitted};
+pub use ip_limiter::{ConnectionGuard, IpLimiter};
+pub use limiter_state::{IpLimitExceeded, IpLimits, Limit, Occupancy};
+pub use sliding_window::{SlidingWindow, WindowLimit};
 pub use trusted_proxies::{InvalidProxies, TrustedProxies};

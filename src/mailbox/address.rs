@@ -1,45 +1,46 @@
-//! The way of a message: posted by a neighbour, taken by an actor, answered.
+//! Sends messages to an actor, and measures how long they wait and how long their replies take.
 
 use std::time::Duration;
 
 use actix::dev::{MessageResponse, OneshotSender, SendError, ToEnvelope};
 use actix::{Actor, Addr, Handler, MailboxError, Message, Recipient};
-// The processor's own counter where it is steady, the system's clock elsewhere: a reading is what measuring mostly costs.
+// Reads the cycle counter of the processor where that is steady: reading the clock is most of the
+// cost of measuring.
 use quanta::Instant;
 use thiserror::Error;
 
 use super::{Handle, Mailbox, Reply};
-use crate::supervision::caught;
+use crate::supervision::catch_panic;
 use crate::telemetry::mailbox_metrics::{MailboxMetrics, MailboxRegistry};
 
-/// A neighbour that takes messages of one kind.
+/// The address of an actor for one type of message.
 pub struct Address<M>
 where
     M: Message + Send + 'static,
     M::Result: Send,
 {
     recipient: Recipient<Envelope<M>>,
-    meter: &'static MailboxMetrics,
+    metrics: &'static MailboxMetrics,
 }
 
-/// No reply came.
+/// A request got no reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum AskError {
-    /// The asker's patience ended. The message was taken back if the actor had not come to it yet.
+    /// The timeout elapsed. If the actor had not started to handle the message, it never does.
     #[error("no reply came in time")]
     Timeout,
-    /// The actor panicked over the message and was made anew, or does not exist any more.
+    /// The actor panicked while handling the message, or has stopped.
     #[error("the actor failed")]
     Closed,
 }
 
-/// The message was not taken into the mailbox.
+/// A message did not enter the mailbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum TellError {
-    /// As many messages as may are waiting there.
+    /// The mailbox is at its capacity.
     #[error("the mailbox is full")]
     Full,
-    /// The actor does not exist any more.
+    /// The actor has stopped.
     #[error("the actor is gone")]
     Closed,
 }
@@ -49,7 +50,7 @@ where
     M: Message + Send + 'static,
     M::Result: Send,
 {
-    /// The mailbox of an actor, for this kind of message.
+    /// Returns the address of an actor for messages of type `M`.
     #[must_use]
     pub fn new<A>(actor: &Addr<A>, mailboxes: &MailboxRegistry) -> Self
     where
@@ -58,51 +59,52 @@ where
     {
         Self {
             recipient: actor.clone().recipient(),
-            meter: mailboxes.get_or_create::<M>(A::NAME, A::CAPACITY),
+            metrics: mailboxes.get_or_create::<M>(A::NAME, A::CAPACITY),
         }
     }
 
-    /// Posts a message now, and resolves to its reply. While the mailbox is full the message waits for a place.
+    /// Sends a message now, and resolves to its reply. If the mailbox is full, the message waits
+    /// for room.
     ///
     /// # Errors
-    /// [`AskError`], at the latest after `patience`.
+    /// [`AskError`], at the latest after `timeout`.
     pub fn ask(
         &self,
         message: M,
-        patience: Duration,
+        timeout: Duration,
     ) -> impl Future<Output = Result<M::Result, AskError>> + use<M> {
-        let meter = self.meter;
-        let reply = self.recipient.send(Envelope::new(message, meter));
-        // Around the whole: actix does not look at a timeout of its own while the mailbox is full.
-        let reply = tokio::time::timeout(patience, reply);
+        let metrics = self.metrics;
+        let reply = self.recipient.send(Envelope::new(message, metrics));
+        // Not actix's own timeout, which does not run while the message waits for room.
+        let reply = tokio::time::timeout(timeout, reply);
         async move {
             match reply.await {
                 Ok(Ok(reply)) => Ok(reply),
                 Err(_) | Ok(Err(MailboxError::Timeout)) => {
-                    meter.timed_out();
+                    metrics.timed_out();
                     Err(AskError::Timeout)
                 }
                 Ok(Err(MailboxError::Closed)) => {
-                    meter.rejected_as_closed();
+                    metrics.rejected_as_closed();
                     Err(AskError::Closed)
                 }
             }
         }
     }
 
-    /// Posts a message if there is room for it. Nobody waits for a reply.
+    /// Sends a message if the mailbox has room, and ignores its reply.
     ///
     /// # Errors
     /// [`TellError`].
     pub fn tell(&self, message: M) -> Result<(), TellError> {
-        let posted = Envelope::new(message, self.meter);
-        self.recipient.try_send(posted).map_err(|error| match error {
+        let envelope = Envelope::new(message, self.metrics);
+        self.recipient.try_send(envelope).map_err(|error| match error {
             SendError::Full(_) => {
-                self.meter.rejected_as_full();
+                self.metrics.rejected_as_full();
                 TellError::Full
             }
             SendError::Closed(_) => {
-                self.meter.rejected_as_closed();
+                self.metrics.rejected_as_closed();
                 TellError::Closed
             }
         })
@@ -115,7 +117,7 @@ where
     M::Result: Send,
 {
     fn clone(&self) -> Self {
-        Self { recipient: self.recipient.clone(), meter: self.meter }
+        Self { recipient: self.recipient.clone(), metrics: self.metrics }
     }
 }
 
@@ -125,40 +127,38 @@ where
     M::Result: Send,
 {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Address").field(&self.meter.actor).field(&self.meter.message).finish()
+        f.debug_tuple("Address").field(&self.metrics.actor).field(&self.metrics.message).finish()
     }
 }
 
-/// A message on its way.
+/// A message in a mailbox.
 #[derive(Debug)]
 pub struct Envelope<M> {
     message: M,
-    stamp: Stamp,
+    timer: Timer,
 }
 
-/// When a message was posted, then when it was taken.
+/// Measures a message: first how long it waits, then how long its reply takes.
 #[derive(Debug)]
-struct Stamp {
-    meter: &'static MailboxMetrics,
-    at: Instant,
-    taken: bool,
+struct Timer {
+    metrics: &'static MailboxMetrics,
+    /// When the current phase began.
+    since: Instant,
+    is_opened: bool,
 }
 
 impl<M> Envelope<M> {
-    fn new(message: M, meter: &'static MailboxMetrics) -> Self {
-        meter.posted();
-        let stamp = Stamp { meter, at: Instant::now(), taken: false };
-        Self { message, stamp }
+    fn new(message: M, metrics: &'static MailboxMetrics) -> Self {
+        metrics.posted();
+        Self { message, timer: Timer { metrics, since: Instant::now(), is_opened: false } }
     }
 
-    /// Hands the message over. To be called by the actor's one handler, which [`impl_mailbox!`](crate::impl_mailbox) writes.
-    pub fn take<T>(self, receive: impl FnOnce(M) -> Reply<T>) -> Handled<T> {
-        let Self { message, mut stamp } = self;
-        let now = Instant::now();
-        stamp.meter.taken(now.duration_since(stamp.at));
-        stamp.taken = true;
-        stamp.at = now;
-        Handled { reply: receive(message), stamp }
+    /// Passes the message to `handle`. Called by the handler that
+    /// [`impl_mailbox!`](crate::impl_mailbox) generates.
+    pub fn open<T>(self, handle: impl FnOnce(M) -> Reply<T>) -> Handled<T> {
+        let Self { message, mut timer } = self;
+        timer.start_processing();
+        Handled { reply: handle(message), timer }
     }
 }
 
@@ -166,24 +166,31 @@ impl<M: Message> Message for Envelope<M> {
     type Result = M::Result;
 }
 
-impl Drop for Stamp {
+impl Timer {
+    fn start_processing(&mut self) {
+        let now = Instant::now();
+        self.metrics.taken(now.duration_since(self.since));
+        self.is_opened = true;
+        self.since = now;
+    }
+
+    fn reply_sent(&self) {
+        self.metrics.answered(self.since.elapsed());
+    }
+}
+
+impl Drop for Timer {
     fn drop(&mut self) {
-        if !self.taken {
-            self.meter.taken_back();
+        if !self.is_opened {
+            self.metrics.taken_back();
         }
     }
 }
 
-/// A message that was taken, and what it is answered with.
+/// A message that was handled, with its reply.
 pub struct Handled<T> {
     reply: Reply<T>,
-    stamp: Stamp,
-}
-
-impl Stamp {
-    fn answered(&self) {
-        self.meter.answered(self.at.elapsed());
-    }
+    timer: Timer,
 }
 
 impl<A, M> MessageResponse<A, Envelope<M>> for Handled<M::Result>
@@ -191,28 +198,28 @@ where
     A: Actor + Mailbox,
     M: Message,
 {
-    fn handle(self, _: &mut A::Context, asker: Option<OneshotSender<M::Result>>) {
-        let Self { reply, stamp } = self;
+    fn handle(self, _: &mut A::Context, caller: Option<OneshotSender<M::Result>>) {
+        let Self { reply, timer } = self;
         match reply {
             Reply::Now(reply) => {
-                stamp.answered();
-                tell(asker, reply);
+                timer.reply_sent();
+                send_reply(caller, reply);
             }
             Reply::Later(reply) => {
                 actix::spawn(async move {
-                    // Without a reply the asker is told that there will be none.
-                    let Ok(reply) = caught(A::PART, reply).await else { return };
-                    stamp.answered();
-                    tell(asker, reply);
+                    // After a panic the sender is dropped, so the caller receives an error.
+                    let Ok(reply) = catch_panic(A::COMPONENT, reply).await else { return };
+                    timer.reply_sent();
+                    send_reply(caller, reply);
                 });
             }
         }
     }
 }
 
-fn tell<T>(asker: Option<OneshotSender<T>>, reply: T) {
-    if let Some(asker) = asker {
-        // One that lost its patience is not there any more.
-        let _ = asker.send(reply);
+fn send_reply<T>(caller: Option<OneshotSender<T>>, reply: T) {
+    if let Some(caller) = caller {
+        // Fails if the caller has timed out.
+        let _ = caller.send(reply);
     }
 }

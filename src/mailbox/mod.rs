@@ -1,12 +1,10 @@
-//! How actors write to each other, measured in one place so that no message can be forgotten.
+//! Message passing between actors, measured in one place so that no message is left out.
 //!
-//! A neighbour is held as a [`Address`]: a handle that takes one kind of message. What it sends is an [`Envelope`] message,
-//! which knows when it was sent. An actor implements [`Handle`] for what it takes, and [`impl_mailbox!`](crate::impl_mailbox)
-//! once, which is the only `Handler` there is. So every message passes through the [`MailboxMetrics`] of its kind.
-//!
-//! In reading order: [`post`] is the sender's side and the way of a message, [`meter`] what is counted on it.
-//!
-//! What is absent: no actor implements actix's `Handler` itself, and nobody holds a `Recipient`.
+//! A sender holds an [`Address`], a handle for one type of message. It wraps each message in an
+//! [`Envelope`] that records when it was sent. An actor implements [`Handle`] for each type of
+//! message, and [`impl_mailbox!`](crate::impl_mailbox) provides its only actix `Handler`. So every
+//! message passes through the [`MailboxMetrics`](crate::telemetry::mailbox_metrics::MailboxMetrics)
+//! of its type. No other module implements `Handler` or holds a `Recipient`.
 
 pub mod address;
 
@@ -20,42 +18,44 @@ use crate::domain::component::Component;
 
 /// An actor with a measured mailbox. Implemented by [`impl_mailbox!`](crate::impl_mailbox).
 pub trait Mailbox: Actor {
-    /// The kind of actor. All actors of one kind are measured as one.
-    const PART: Component;
-    /// The kind of actor, as metrics call it.
-    const NAME: &'static str = Self::PART.as_str();
-    /// Messages that may wait for each of them.
+    /// The component that the actor belongs to. All actors of one component are measured together.
+    const COMPONENT: Component;
+    /// The label value of the actor in metrics.
+    const NAME: &'static str = Self::COMPONENT.as_str();
+    /// The messages that can wait in the mailbox of one actor.
     const CAPACITY: usize;
 }
 
-/// Takes a kind of message. What actors implement instead of actix's `Handler`.
+/// Handles one type of message. Actors implement this instead of actix's `Handler`.
 pub trait Handle<M: Message>: Mailbox {
-    /// Takes a message out of the mailbox.
+    /// Handles a message from the mailbox.
     fn handle(&mut self, message: M, ctx: &mut Self::Context) -> Reply<M::Result>;
 }
 
-/// What an actor answers.
+/// The reply to a message.
 pub enum Reply<T> {
-    /// The reply.
+    /// A reply that is sent at once.
     Now(T),
-    /// The reply when the future resolves; the actor takes other messages meanwhile. The future is run to its end
-    /// whatever becomes of the asker. Its panic is its asker's alone, who hears [`AskError::Closed`].
+    /// A reply that is sent when the future resolves. The actor handles other messages meanwhile.
+    /// The future runs to completion even if the caller goes away. If it panics, only the caller
+    /// sees [`AskError::Closed`].
     Later(LocalBoxFuture<'static, T>),
 }
 
 impl<T> Reply<T> {
-    /// A reply that has to be waited for.
+    /// Returns a reply that is sent when the future resolves.
     pub fn later(reply: impl Future<Output = T> + 'static) -> Self {
         Self::Later(reply.boxed_local())
     }
 }
 
-/// Gives an actor its mailbox: the part of the server that it is, a capacity, and the one way by which messages come in.
+/// Implements [`Mailbox`](crate::mailbox::Mailbox) and the only `Handler` of an actor, from its
+/// type, its component and the capacity of its mailbox.
 #[macro_export]
 macro_rules! impl_mailbox {
-    ($actor:ty, $part:expr, $capacity:expr) => {
+    ($actor:ty, $component:expr, $capacity:expr) => {
         impl $crate::mailbox::Mailbox for $actor {
-            const PART: $crate::domain::component::Component = $part;
+            const COMPONENT: $crate::domain::component::Component = $component;
             const CAPACITY: usize = $capacity;
         }
 
@@ -69,10 +69,10 @@ macro_rules! impl_mailbox {
 
             fn handle(
                 &mut self,
-                posted: $crate::mailbox::Envelope<M>,
+                envelope: $crate::mailbox::Envelope<M>,
                 ctx: &mut Self::Context,
             ) -> Self::Result {
-                posted.take(|message| $crate::mailbox::Handle::handle(self, message, ctx))
+                envelope.open(|message| $crate::mailbox::Handle::handle(self, message, ctx))
             }
         }
     };

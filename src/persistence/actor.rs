@@ -59,7 +59,7 @@ impl PersistenceActor {
         let condition = Arc::new(WriterCondition::default());
         let observed = Observed { condition: Arc::clone(&condition), metrics: Arc::clone(&metrics) };
         let mut writer = Writer::new(pool.clone(), waiting, observed, log);
-        actix::spawn(supervision.keep(Component::Writer, async move || writer.run().await));
+        actix::spawn(supervision.supervise_task(Component::Writer, async move || writer.run().await));
         Self { pool, jobs, condition, metrics }
     }
 
@@ -228,7 +228,7 @@ impl Handle<LoadHistory> for PersistenceActor {
             let operation = async move |link: &mut Connection| {
                 failpoints::hit(Failpoint::PersistenceRead, "");
                 let page = transcript::load_turns(link, &load).await;
-                failpoints::pause(Failpoint::PersistenceHasRead).await;
+                failpoints::pause(Failpoint::PersistenceAfterRead).await;
                 page
             };
             pool.read(operation).await

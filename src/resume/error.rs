@@ -1,114 +1,110 @@
-//! What can be wrong with a resume file, each said with the way out.
+//! The errors of loading a resume. Each message also says what the owner can do about it.
 
-use super::file::{EXTENSIONS, MAX_FILE_BYTES};
+use super::file::{MAX_FILE_BYTES, accepted_extensions};
 
-/// Why a resume was not loaded.
+/// Why a resume could not be loaded.
 ///
-/// The owner sees these at start-up and in `resume-chatbot check`, beside the path; visitors never do.
+/// Owners see these messages at start-up and in `resume-chatbot check`, after the path of the file.
+/// Visitors never see them.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ResumeError {
-    /// Nothing is at the path.
-    #[error(
-        "there is no such file; check the spelling, and whether the path is relative to the right folder"
-    )]
+    /// The path does not exist.
+    #[error("no such file; check the spelling and, for a relative path, the working directory")]
     NotFound,
-    /// The path is a folder.
+    /// The path is a directory.
     #[error("this is a folder; give the path of the resume file inside it")]
     IsFolder,
-    /// A device, pipe or socket: its size cannot be known beforehand.
-    #[error(
-        "this is not a regular file (but a device, pipe or socket); copy the resume into a file of its own"
-    )]
+    /// The path is a device, pipe or socket, which may never end.
+    #[error("not a regular file but a device, pipe or socket; copy the resume to a file of its own")]
     NotRegular,
-    /// The operating system refused to read it.
+    /// The operating system denied reading the file, or reading it failed.
     #[error("the file cannot be read; check its permissions and those of the folders above it")]
     Unreadable(#[source] std::io::Error),
-    /// Zero bytes, or nothing but white space and markup.
-    #[error("there is no text in it; write the resume into it, or give another file")]
+    /// The file has no bytes, or only white space and markup.
+    #[error("the file has no text; write the resume into it, or give another file")]
     Empty,
-    /// Over [`MAX_FILE_BYTES`], in bytes; a file that grows while being read is reported at the size where reading stopped.
+    /// The file is larger than [`MAX_FILE_BYTES`].
     #[error(
-        "it is {size} bytes; at most {} MiB are accepted, so leave out pictures or save a smaller copy",
+        "the file has {size} bytes, but at most {} MiB are accepted; leave out pictures or save a smaller copy",
         MAX_FILE_BYTES / (1024 * 1024)
     )]
     TooLarge {
-        /// In bytes.
+        /// In bytes. For a file that grows while it is read, the number of bytes read so far.
         size: u64,
     },
-    /// The extension names no format that can be read.
-    #[error("files ending in `{given}` cannot be read; accepted are {}", EXTENSIONS.join(", "))]
+    /// The file name extension belongs to no supported format.
+    #[error("files ending in `{given}` are not supported; supported are {}", accepted_extensions())]
     UnknownExtension {
-        /// With its dot; `nothing` where there is none.
+        /// With the leading dot, or `nothing` if the file name has no extension.
         given: String,
     },
-    /// The content is of another kind than the extension says.
+    /// The content does not match the file name extension.
     #[error("it is named {extension} but {found}; {advice}")]
     WrongContent {
-        /// With its dot.
+        /// With the leading dot.
         extension: &'static str,
-        /// What the first bytes look like.
+        /// A clause describing what the first bytes look like.
         found: &'static str,
-        /// What to do.
+        /// What the owner can do.
         advice: &'static str,
     },
-    /// Text that is not UTF-8.
-    #[error(
-        "it is not UTF-8 text (the first wrong byte is at offset {offset}); save it again with the encoding UTF-8"
-    )]
+    /// The text is not valid UTF-8.
+    #[error("not UTF-8 text (the first invalid byte is at offset {offset}); save it with the encoding UTF-8")]
     NotUtf8 {
-        /// Counted from 0 at the start of the file.
+        /// In bytes from the start of the file, starting at 0.
         offset: usize,
     },
-    /// Text with the byte order mark of UTF-16, as some Windows editors save it.
-    #[error("it is UTF-16 text; save it again with the encoding UTF-8")]
+    /// The text starts with the byte order mark of UTF-16, which some Windows editors write.
+    #[error("this is UTF-16 text; save it with the encoding UTF-8")]
     Utf16,
-    /// JSON with a mistake in it.
-    #[error("it is not valid JSON at line {line}, column {column}: {detail}")]
+    /// The JSON has a syntax error.
+    #[error("not valid JSON at line {line}, column {column}: {detail}")]
     InvalidJson {
-        /// From 1.
+        /// Starting at 1.
         line: usize,
-        /// From 1.
+        /// Starting at 1.
         column: usize,
-        /// In the parser's words.
+        /// The parser's message without the position.
         detail: String,
     },
-    /// JSON of a resume where a field has the wrong type.
-    #[error("it does not follow the JSON Resume schema at line {line}, column {column}: {detail}")]
+    /// The JSON is valid, but a field has the wrong type.
+    #[error("does not follow the JSON Resume schema at line {line}, column {column}: {detail}")]
     JsonShape {
-        /// From 1.
+        /// Starting at 1.
         line: usize,
-        /// From 1.
+        /// Starting at 1.
         column: usize,
-        /// In the parser's words.
+        /// The parser's message without the position.
         detail: String,
     },
-    /// JSON without `basics` and without any section of JSON Resume.
+    /// The JSON has neither `basics` nor any section of JSON Resume.
     #[error(
-        "it is JSON but not a JSON Resume: it has neither `basics` nor any section such as `work`, `education` or `skills`; see https://jsonresume.org/schema"
+        "this JSON is not a JSON Resume: it has neither `basics` nor a section such as `work`, `education` \
+         or `skills`; see https://jsonresume.org/schema"
     )]
     NotJsonResume,
-    /// A PDF that needs a password to be opened.
+    /// The PDF cannot be opened without a password.
     #[error("the PDF is protected by a password; save a copy without one")]
     Encrypted,
-    /// A PDF of pictures, such as a scan.
+    /// The PDF has pages but no text, for example because it is a scan.
     #[error(
-        "the PDF has pages but no text, so it is probably a scan; export it from the program it was written in"
+        "the PDF has no text, so it is probably a scan; export it again from the program it was written in"
     )]
     NoTextInPdf,
-    /// A document whose structure is broken.
+    /// The structure of the document is broken.
     #[error(
         "the {format} file is damaged ({detail}); export it again, or give the resume as Markdown or plain text"
     )]
     Damaged {
         /// `PDF` or `DOCX`.
         format: &'static str,
-        /// What was found.
+        /// What is broken.
         detail: String,
     },
-    /// A document that unpacks to far more than a resume has.
+    /// The document decompresses to more than a resume can need.
     #[error(
-        "the {format} file unpacks to more than {limit_mib} MiB; save a copy without pictures and attachments"
+        "the {format} file decompresses to more than {limit_mib} MiB; save a copy without pictures and attachments"
     )]
     UnpacksTooLarge {
         /// `PDF` or `DOCX`.
@@ -116,24 +112,24 @@ pub enum ResumeError {
         /// In MiB.
         limit_mib: u64,
     },
-    /// A document that is too intricate to read in bounded time.
+    /// Reading the document did not finish in time.
     #[error(
-        "reading the {format} file was given up after {seconds} seconds; export it again, or give the resume as Markdown"
+        "reading the {format} file was stopped after {seconds} seconds; export it again, or give the resume as Markdown"
     )]
     TooSlow {
-        /// `PDF`.
+        /// Always `PDF`; the other formats are read in linear time.
         format: &'static str,
-        /// How long was waited.
+        /// The time limit.
         seconds: u64,
     },
-    /// The library that reads the format gave up on something it does not know.
+    /// The library that reads the format panicked.
     #[error(
-        "the {format} file has something in it that cannot be read ({detail}); export it again, or give the resume as Markdown"
+        "the {format} file contains something that cannot be read ({detail}); export it again, or give the resume as Markdown"
     )]
     Unparsable {
-        /// Such as `PDF`.
+        /// For example `PDF`.
         format: &'static str,
-        /// What the library said.
+        /// The first line of the panic message.
         detail: String,
     },
 }

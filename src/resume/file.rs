@@ -1,70 +1,91 @@
-//! Gets the bytes of a resume file, never more than a resume may have, and tells its format.
+//! Reads a resume file with a size limit and determines its format.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
+use strum::VariantArray;
+
 use super::ResumeError;
 
-/// The largest resume file accepted, in bytes. A long resume with photographs has one or two MiB; what is larger is a mistake.
+/// The largest resume file that is accepted, in bytes.
+///
+/// A long resume with photographs has one or two MiB; a larger file is probably the wrong one.
 pub const MAX_FILE_BYTES: u64 = 10 * 1024 * 1024;
 
-/// The extensions [`super::load`] accepts, in any case of letters.
-pub const EXTENSIONS: [&str; 7] = [".md", ".markdown", ".txt", ".text", ".json", ".pdf", ".docx"];
+const PDF_SIGNATURE: &[u8] = b"%PDF-";
+const ZIP_SIGNATURE: &[u8] = b"PK\x03\x04";
+/// The container of Word files before DOCX, and of DOCX files with a password.
+const OLE_SIGNATURE: &[u8] = b"\xD0\xCF\x11\xE0";
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The PDF standard allows up to this many bytes before the header.
+const PDF_HEADER_WITHIN_BYTES: usize = 1024;
+
+/// A supported format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, VariantArray)]
 pub(super) enum Format {
     Markdown,
-    Plain,
+    PlainText,
     Json,
     Pdf,
     Docx,
 }
 
 impl Format {
-    fn of(path: &Path) -> Result<Self, ResumeError> {
-        let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
-        match extension.as_deref() {
-            Some("md" | "markdown") => Ok(Self::Markdown),
-            Some("txt" | "text") => Ok(Self::Plain),
-            Some("json") => Ok(Self::Json),
-            Some("pdf") => Ok(Self::Pdf),
-            Some("docx") => Ok(Self::Docx),
-            Some(other) => Err(ResumeError::UnknownExtension { given: format!(".{other}") }),
-            None => Err(ResumeError::UnknownExtension { given: "nothing".to_owned() }),
-        }
+    fn from_path(path: &Path) -> Result<Self, ResumeError> {
+        let Some(extension) = path.extension() else {
+            return Err(ResumeError::UnknownExtension { given: "nothing".to_owned() });
+        };
+        let extension = format!(".{}", extension.to_string_lossy().to_lowercase());
+        let format = Self::VARIANTS.iter().find(|format| format.extensions().contains(&extension.as_str()));
+        format.copied().ok_or(ResumeError::UnknownExtension { given: extension })
     }
 
+    /// Returns the name used in error messages.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Markdown => "Markdown",
-            Self::Plain => "text",
+            Self::PlainText => "text",
             Self::Json => "JSON",
             Self::Pdf => "PDF",
             Self::Docx => "DOCX",
         }
     }
 
-    fn extension(self) -> &'static str {
+    /// Returns the extensions in lower case, with their dots. File names may use any case.
+    fn extensions(self) -> &'static [&'static str] {
         match self {
-            Self::Markdown => ".md",
-            Self::Plain => ".txt",
-            Self::Json => ".json",
-            Self::Pdf => ".pdf",
-            Self::Docx => ".docx",
+            Self::Markdown => &[".md", ".markdown"],
+            Self::PlainText => &[".txt", ".text"],
+            Self::Json => &[".json"],
+            Self::Pdf => &[".pdf"],
+            Self::Docx => &[".docx"],
         }
+    }
+
+    fn main_extension(self) -> &'static str {
+        self.extensions().first().copied().unwrap_or_default()
     }
 }
 
-/// Reads the file whole, checked before opening (a pipe would block), after opening (it may have been replaced), and while
-/// reading (it may grow).
+/// Lists the supported extensions for an error message.
+pub(super) fn accepted_extensions() -> String {
+    let extensions: Vec<&str> =
+        Format::VARIANTS.iter().flat_map(|format| format.extensions()).copied().collect();
+    extensions.join(", ")
+}
+
+/// Reads the whole file.
+///
+/// The file type and size are checked before opening (opening a pipe would block), after opening
+/// (the path may have been replaced), and while reading (the file may grow).
 pub(super) fn read(path: &Path) -> Result<(Format, Vec<u8>), ResumeError> {
-    check(&std::fs::metadata(path).map_err(unreadable)?)?;
-    let format = Format::of(path)?;
-    let file = File::open(path).map_err(unreadable)?;
-    check(&file.metadata().map_err(unreadable)?)?;
+    check_metadata(&std::fs::metadata(path).map_err(io_error)?)?;
+    let format = Format::from_path(path)?;
+    let file = File::open(path).map_err(io_error)?;
+    check_metadata(&file.metadata().map_err(io_error)?)?;
     let mut bytes = Vec::new();
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(io_error)?;
     let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     if size > MAX_FILE_BYTES {
         return Err(ResumeError::TooLarge { size });
@@ -76,7 +97,7 @@ pub(super) fn read(path: &Path) -> Result<(Format, Vec<u8>), ResumeError> {
     Ok((format, bytes))
 }
 
-fn unreadable(error: std::io::Error) -> ResumeError {
+fn io_error(error: std::io::Error) -> ResumeError {
     match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => ResumeError::NotFound,
         ErrorKind::IsADirectory => ResumeError::IsFolder,
@@ -84,7 +105,7 @@ fn unreadable(error: std::io::Error) -> ResumeError {
     }
 }
 
-fn check(metadata: &std::fs::Metadata) -> Result<(), ResumeError> {
+fn check_metadata(metadata: &std::fs::Metadata) -> Result<(), ResumeError> {
     if metadata.is_dir() {
         Err(ResumeError::IsFolder)
     } else if !metadata.is_file() {
@@ -96,37 +117,36 @@ fn check(metadata: &std::fs::Metadata) -> Result<(), ResumeError> {
     }
 }
 
-/// The PDF standard lets readers accept a header that is preceded by up to this many other bytes.
-const PDF_HEADER_WITHIN: usize = 1024;
-
+/// Checks that the content is of the format that the extension names.
 fn check_content(format: Format, bytes: &[u8]) -> Result<(), ResumeError> {
     const RENAME: &str = "give it the extension of its real format";
-    let head = bytes.get(..PDF_HEADER_WITHIN).unwrap_or(bytes);
-    let (pdf, zip) = (bytes.starts_with(b"%PDF-"), bytes.starts_with(b"PK\x03\x04"));
-    let old_office = bytes.starts_with(b"\xD0\xCF\x11\xE0");
+    const EXPORT_OR_RENAME: &str = "export it again, or give it the extension of its real format";
+    let head = bytes.get(..PDF_HEADER_WITHIN_BYTES).unwrap_or(bytes);
+    let has_pdf_header = head.windows(PDF_SIGNATURE.len()).any(|window| window == PDF_SIGNATURE);
+    let (is_pdf, is_zip) = (bytes.starts_with(PDF_SIGNATURE), bytes.starts_with(ZIP_SIGNATURE));
+    let is_ole = bytes.starts_with(OLE_SIGNATURE);
     let found = match format {
-        Format::Pdf if head.windows(5).any(|window| window == b"%PDF-") => return Ok(()),
-        Format::Docx if zip => return Ok(()),
-        Format::Docx if old_office => {
+        Format::Pdf if has_pdf_header => return Ok(()),
+        Format::Docx if is_zip => return Ok(()),
+        Format::Docx if is_ole => {
             return Err(ResumeError::WrongContent {
-                extension: format.extension(),
+                extension: format.main_extension(),
                 found: "it is an old Word file or is protected by a password",
                 advice: "save it as .docx without a password",
             });
         }
-        _ if pdf => "its content is a PDF",
-        _ if zip => "its content is a ZIP archive, as DOCX files are",
+        _ if is_pdf => "its content is a PDF",
+        _ if is_zip => "its content is a ZIP archive, as DOCX files are",
         Format::Pdf => "it does not start with `%PDF-`",
         Format::Docx => "it does not start like a ZIP archive, as DOCX files do",
-        Format::Markdown | Format::Plain | Format::Json => return Ok(()),
+        Format::Markdown | Format::PlainText | Format::Json => return Ok(()),
     };
-    let advice =
-        if pdf || zip { RENAME } else { "export it again, or give it the extension of its real format" };
-    Err(ResumeError::WrongContent { extension: format.extension(), found, advice })
+    let advice = if is_pdf || is_zip { RENAME } else { EXPORT_OR_RENAME };
+    Err(ResumeError::WrongContent { extension: format.main_extension(), found, advice })
 }
 
-/// The text of the file without a byte order mark.
-pub(super) fn utf8(bytes: &[u8]) -> Result<&str, ResumeError> {
+/// Decodes the text and removes a byte order mark.
+pub(super) fn decode_utf8(bytes: &[u8]) -> Result<&str, ResumeError> {
     if bytes.starts_with(b"\xFF\xFE") || bytes.starts_with(b"\xFE\xFF") {
         return Err(ResumeError::Utf16);
     }
@@ -139,27 +159,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_byte_order_mark_is_not_text_and_the_first_wrong_byte_is_told() {
-        assert_eq!(utf8(b"\xEF\xBB\xBFhi").unwrap(), "hi");
-        assert!(matches!(utf8(b"ab\xFFc"), Err(ResumeError::NotUtf8 { offset: 2 })));
-        assert!(matches!(utf8(b"\xFF\xFEh\0"), Err(ResumeError::Utf16)));
+    fn decoding_removes_the_byte_order_mark_and_reports_the_first_invalid_byte() {
+        assert_eq!(decode_utf8(b"\xEF\xBB\xBFhi").unwrap(), "hi");
+        assert!(matches!(decode_utf8(b"ab\xFFc"), Err(ResumeError::NotUtf8 { offset: 2 })));
+        assert!(matches!(decode_utf8(b"\xFF\xFEh\0"), Err(ResumeError::Utf16)));
     }
 
     #[test]
-    fn content_must_agree_with_the_extension() {
+    fn content_must_match_the_extension() {
         assert!(check_content(Format::Pdf, b"junk first\n%PDF-1.7").is_ok());
         assert!(check_content(Format::Pdf, b"# Mara").is_err());
         assert!(check_content(Format::Markdown, b"%PDF-1.7").is_err());
-        assert!(check_content(Format::Plain, b"PK\x03\x04").is_err());
-        let old = check_content(Format::Docx, b"\xD0\xCF\x11\xE0rest").unwrap_err();
-        assert!(old.to_string().contains("old Word file"), "{old}");
+        assert!(check_content(Format::PlainText, b"PK\x03\x04").is_err());
+        let old_word = check_content(Format::Docx, b"\xD0\xCF\x11\xE0rest").unwrap_err();
+        assert!(old_word.to_string().contains("old Word file"), "{old_word}");
     }
 
     #[test]
-    fn every_listed_extension_is_known_in_any_case() {
-        for extension in EXTENSIONS {
-            assert!(Format::of(Path::new(&format!("cv{}", extension.to_uppercase()))).is_ok());
+    fn extensions_are_recognized_in_any_case() {
+        for extension in Format::VARIANTS.iter().flat_map(|format| format.extensions()) {
+            let path = format!("cv{}", extension.to_uppercase());
+            assert!(Format::from_path(Path::new(&path)).is_ok());
         }
-        assert!(Format::of(Path::new("cv")).is_err());
+        assert!(Format::from_path(Path::new("cv")).is_err());
     }
 }

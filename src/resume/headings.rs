@@ -1,7 +1,7 @@
-//! Recognises section headings where the format does not mark them.
+//! Recognizes section headings, names and bullets in text without markup.
 
-/// The headings resumes use, lower case, grouped by what stands under them.
-const WITH_ENTRIES: &[&str] = &[
+/// Usual titles, in lower case, of sections that list employers, schools or projects.
+const ENTRY_SECTION_TITLES: &[&str] = &[
     "experience",
     "work experience",
     "professional experience",
@@ -31,7 +31,8 @@ const WITH_ENTRIES: &[&str] = &[
     "military service",
 ];
 
-const WITHOUT_ENTRIES: &[&str] = &[
+/// Usual titles, in lower case, of all other sections.
+const OTHER_SECTION_TITLES: &[&str] = &[
     "summary",
     "professional summary",
     "executive summary",
@@ -99,17 +100,20 @@ const WITHOUT_ENTRIES: &[&str] = &[
     "additional information",
 ];
 
-/// What a known heading says about the lines under it.
+/// What a section with a usual title contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Known {
-    /// Employers, schools or projects: bold lines in it are headings too.
+pub(super) enum SectionKind {
+    /// Employers, schools or projects. Bold lines in the section are headings too.
     Entries,
-    /// Lists and prose: bold words in it are labels.
+    /// Lists and prose. Bold words in the section are labels.
     Other,
 }
 
-/// Whether the whole line is the name of a resume section; case, `&`, numbering and a colon at the end do not matter.
-pub(super) fn known(line: &str) -> Option<Known> {
+/// Returns the kind of section that the line is a usual title of, or `None` for any other line.
+///
+/// Ignores case, punctuation around words and a colon at the end, and reads `&`, `+` and `/` as
+/// "and".
+pub(super) fn section_kind(line: &str) -> Option<SectionKind> {
     if line.len() > 60 {
         return None;
     }
@@ -120,18 +124,25 @@ pub(super) fn known(line: &str) -> Option<Known> {
         .map(|word| word.trim_matches(|character: char| !character.is_alphanumeric()))
         .filter(|word| !word.is_empty())
         .collect();
-    let name = words.join(" ");
-    if WITH_ENTRIES.contains(&name.as_str()) {
-        Some(Known::Entries)
+    let title = words.join(" ");
+    if ENTRY_SECTION_TITLES.contains(&title.as_str()) {
+        Some(SectionKind::Entries)
     } else {
-        WITHOUT_ENTRIES.contains(&name.as_str()).then_some(Known::Other)
+        OTHER_SECTION_TITLES.contains(&title.as_str()).then_some(SectionKind::Other)
     }
 }
 
-/// Whether the line is short, in capitals only, and made of words: a heading of a resume without styles.
-pub(super) fn in_capitals(line: &str) -> bool {
+/// Returns true if the line is the title of a section in any resume.
+pub(super) fn is_section_title(line: &str) -> bool {
+    section_kind(line).is_some()
+}
+
+/// Returns true if the line can be a heading written in capitals: short, and without lower-case
+/// letters, digits and most punctuation.
+pub(super) fn is_heading_in_capitals(line: &str) -> bool {
     let letters = line.chars().filter(|character| character.is_alphabetic()).count();
-    // Three letters and up, or every `SQL,` and `C++` would be one; a line with a digit is an address, a date or a name.
+    // With fewer letters, every `SQL` and `C++` would count. A line with a digit is probably an
+    // address or a date.
     letters >= 4
         && line.chars().count() <= 50
         && line.split_whitespace().count() <= 6
@@ -141,27 +152,29 @@ pub(super) fn in_capitals(line: &str) -> bool {
         && line.chars().any(char::is_uppercase)
 }
 
-/// Whether the line can be a person's name: two to five words of letters, and no section's name.
-pub(super) fn looks_like_name(line: &str) -> bool {
+/// Returns true if the line can be a person's name: one to five words of letters that are not a
+/// usual section title.
+pub(super) fn can_be_name(line: &str) -> bool {
     let words = line.split_whitespace().count();
     (1..=5).contains(&words)
         && line.chars().count() <= 60
         && line.chars().all(|character| character.is_alphabetic() || " .,'’-".contains(character))
-        && known(line).is_none()
+        && !is_section_title(line)
 }
 
-/// The rest of a line that starts with a bullet, in any of the shapes they come in.
-pub(super) fn after_bullet(line: &str) -> Option<&str> {
-    const ALWAYS: &[char] = &[
+/// Returns the text after the bullet character at the start of the line, or `None` without one.
+pub(super) fn strip_bullet(line: &str) -> Option<&str> {
+    const BULLETS: &[char] = &[
         '•', '●', '◦', '▪', '‣', '○', '■', '□', '∙', '⁃', '➢', '➤', '►', '▸', '✓', '✔', '\u{F0B7}',
         '\u{F0A7}', '\u{F0D8}',
     ];
+    /// Ordinary characters that are bullets only before white space.
+    const BULLETS_BEFORE_SPACE: &[char] = &['-', '*', '+', '–', '·', '—'];
     let line = line.trim_start();
-    if let Some(rest) = line.strip_prefix(ALWAYS) {
+    if let Some(rest) = line.strip_prefix(BULLETS) {
         return Some(rest.trim_start_matches([' ', '|', '\t', '\u{a0}']));
     }
-    // These are also ordinary characters, so only a blank makes them bullets.
-    let rest = line.strip_prefix(['-', '*', '+', '–', '·', '—'])?;
+    let rest = line.strip_prefix(BULLETS_BEFORE_SPACE)?;
     rest.starts_with(char::is_whitespace).then(|| rest.trim_start())
 }
 
@@ -170,34 +183,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn known_headings_are_found_in_their_usual_shapes() {
-        assert_eq!(known("WORK EXPERIENCE"), Some(Known::Entries));
-        assert_eq!(known("Honors & Awards:"), Some(Known::Other));
-        assert_eq!(known("— Skills —"), Some(Known::Other));
-        assert_eq!(known("Experience in Rust"), None);
+    fn usual_titles_are_recognized_in_any_case_and_punctuation() {
+        assert_eq!(section_kind("WORK EXPERIENCE"), Some(SectionKind::Entries));
+        assert_eq!(section_kind("Honors & Awards:"), Some(SectionKind::Other));
+        assert_eq!(section_kind("— Skills —"), Some(SectionKind::Other));
+        assert_eq!(section_kind("Experience in Rust"), None);
     }
 
     #[test]
-    fn capitals_make_a_heading_only_in_short_lines_of_words() {
-        assert!(in_capitals("TECHNICAL SKILLS"));
-        assert!(!in_capitals("SQL"));
-        assert!(!in_capitals("NASA, JPL"));
-        assert!(!in_capitals("Technical Skills"));
+    fn short_lines_of_words_in_capitals_are_headings() {
+        assert!(is_heading_in_capitals("TECHNICAL SKILLS"));
+        assert!(!is_heading_in_capitals("SQL"));
+        assert!(!is_heading_in_capitals("NASA, JPL"));
+        assert!(!is_heading_in_capitals("Technical Skills"));
     }
 
     #[test]
-    fn bullets_are_taken_off_and_dashes_inside_words_are_not() {
-        assert_eq!(after_bullet("• Led"), Some("Led"));
-        assert_eq!(after_bullet("- Led"), Some("Led"));
-        assert_eq!(after_bullet("-5 degrees"), None);
-        assert_eq!(after_bullet("Led - not"), None);
+    fn bullets_are_stripped_but_dashes_within_text_are_not() {
+        assert_eq!(strip_bullet("• Led"), Some("Led"));
+        assert_eq!(strip_bullet("- Led"), Some("Led"));
+        assert_eq!(strip_bullet("-5 degrees"), None);
+        assert_eq!(strip_bullet("Led - not"), None);
     }
 
     #[test]
     fn names_are_words_of_letters() {
-        assert!(looks_like_name("Mara Lindqvist"));
-        assert!(looks_like_name("Seán O’Brien-Ward Jr."));
-        assert!(!looks_like_name("Curriculum of 2024"));
-        assert!(!looks_like_name("Summary"));
+        assert!(can_be_name("Mara Lindqvist"));
+        assert!(can_be_name("Seán O’Brien-Ward Jr."));
+        assert!(!can_be_name("Curriculum of 2024"));
+        assert!(!can_be_name("Summary"));
     }
 }

@@ -1,87 +1,97 @@
-//! Reads Markdown: headings as they are, lists and tables as lines, links with their targets.
+//! Reads Markdown: headings, paragraphs, lists and tables, and links with their targets.
 
 use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 
-use super::headings::known;
-use super::outline::Outline;
+use super::document_builder::DocumentBuilder;
+use super::headings::is_section_title;
 
-/// Enclosed by the separators of a table's cells in every format.
-const CELL: &str = " | ";
+/// Separates the cells of a table row, as in every format.
+const CELL_SEPARATOR: &str = " | ";
 
-pub(super) fn parse(text: &str) -> Outline {
+pub(super) fn parse(text: &str) -> DocumentBuilder {
     let options = Options::ENABLE_TABLES
         | Options::ENABLE_STRIKETHROUGH
         | Options::ENABLE_TASKLISTS
         | Options::ENABLE_YAML_STYLE_METADATA_BLOCKS
         | Options::ENABLE_PLUSES_DELIMITED_METADATA_BLOCKS;
-    let mut reader = Reader::default();
+    let mut reader = MarkdownReader::default();
     for event in Parser::new_ext(text, options) {
-        reader.event(event);
+        reader.handle_event(event);
     }
-    reader.outline
+    reader.builder
 }
 
 #[derive(Default)]
-struct Reader {
-    outline: Outline,
-    /// The text of the block being read.
+struct MarkdownReader {
+    builder: DocumentBuilder,
+    /// The text of the current block.
     block: String,
-    /// Whether a heading was seen; only the first can be the person's name.
-    past_first_heading: bool,
-    items: usize,
-    /// Inside front matter, which is not part of the text.
-    hidden: bool,
-    /// Where each open link points and where its text starts in `block`.
-    links: Vec<(String, usize)>,
-    /// Whether all of the block's text so far is bold.
-    all_bold: bool,
-    bold: usize,
+    /// Set at the first heading, because only that one can be the person's name.
+    has_seen_heading: bool,
+    item_depth: usize,
+    /// Set inside front matter, which is not part of the text.
+    in_front_matter: bool,
+    open_links: Vec<OpenLink>,
+    /// True while all text of the current block is bold.
+    is_all_bold: bool,
+    bold_depth: usize,
 }
 
-impl Reader {
-    fn event(&mut self, event: Event<'_>) {
+struct OpenLink {
+    url: String,
+    /// The offset in `block` at which the text of the link starts.
+    text_start: usize,
+}
+
+impl MarkdownReader {
+    fn handle_event(&mut self, event: Event<'_>) {
         match event {
-            Event::Start(tag) => self.start(tag),
-            Event::End(tag) => self.end(tag),
-            Event::Text(text) | Event::Code(text) => self.text(&text),
+            Event::Start(tag) => self.start_tag(tag),
+            Event::End(tag) => self.end_tag(tag),
+            Event::Text(text) | Event::Code(text) => self.push_text(&text),
             Event::Html(html) | Event::InlineHtml(html) => {
-                let text = without_tags(&html);
-                self.text(&text);
+                let text = strip_tags(&html);
+                self.push_text(&text);
             }
             Event::SoftBreak => self.block.push(' '),
             Event::HardBreak => self.block.push('\n'),
-            Event::TaskListMarker(done) => self.text(if done { "[x] " } else { "[ ] " }),
+            Event::TaskListMarker(is_done) => self.push_text(if is_done { "[x] " } else { "[ ] " }),
             Event::Rule | Event::FootnoteReference(_) | Event::InlineMath(_) | Event::DisplayMath(_) => {}
         }
     }
 
-    fn text(&mut self, text: &str) {
-        if !self.hidden {
-            self.all_bold &= self.bold > 0 || text.trim().is_empty();
+    fn push_text(&mut self, text: &str) {
+        if !self.in_front_matter {
+            self.is_all_bold &= self.bold_depth > 0 || text.trim().is_empty();
             self.block.push_str(text);
         }
     }
 
-    fn start(&mut self, tag: Tag<'_>) {
+    fn start_tag(&mut self, tag: Tag<'_>) {
         match tag {
-            // A list inside an item follows the item's own text.
-            Tag::List(_) if self.items > 0 => self.flush(),
-            Tag::Item => self.items += 1,
-            Tag::Paragraph | Tag::Heading { .. } => self.all_bold = true,
-            Tag::MetadataBlock(_) => self.hidden = true,
-            Tag::Link { dest_url, .. } => self.links.push((dest_url.into_string(), self.block.len())),
-            Tag::Strong => self.bold += 1,
+            // The text of an item comes before the list nested in it.
+            Tag::List(_) if self.item_depth > 0 => self.flush(),
+            Tag::Item => self.item_depth += 1,
+            Tag::Paragraph | Tag::Heading { .. } => self.is_all_bold = true,
+            Tag::MetadataBlock(_) => self.in_front_matter = true,
+            Tag::Link { dest_url, .. } => {
+                self.open_links.push(OpenLink { url: dest_url.into_string(), text_start: self.block.len() })
+            }
+            Tag::Strong => self.bold_depth += 1,
             _ => {}
         }
     }
 
-    fn end(&mut self, tag: TagEnd) {
+    fn end_tag(&mut self, tag: TagEnd) {
         match tag {
-            TagEnd::Heading(level) => self.heading(level),
-            TagEnd::Paragraph if self.items == 0 && self.all_bold && known(&self.block).is_some() => {
-                // Some write headings as bold paragraphs; these stand beside the outermost real ones.
+            TagEnd::Heading(level) => self.end_heading(level),
+            TagEnd::Paragraph
+                if self.item_depth == 0 && self.is_all_bold && is_section_title(&self.block) =>
+            {
+                // Some resumes use bold paragraphs as headings. They get the level that sections
+                // below a title usually have.
                 let title = std::mem::take(&mut self.block);
-                self.outline.heading(2, &title);
+                self.builder.push_heading(2, &title);
             }
             TagEnd::Paragraph
             | TagEnd::CodeBlock
@@ -90,50 +100,52 @@ impl Reader {
             | TagEnd::TableRow => self.flush(),
             TagEnd::Item => {
                 self.flush();
-                self.items = self.items.saturating_sub(1);
+                self.item_depth = self.item_depth.saturating_sub(1);
             }
-            TagEnd::TableCell => self.block.push_str(CELL),
-            TagEnd::MetadataBlock(_) => self.hidden = false,
-            TagEnd::Link => self.close_link(),
-            TagEnd::Strong => self.bold = self.bold.saturating_sub(1),
+            TagEnd::TableCell => self.block.push_str(CELL_SEPARATOR),
+            TagEnd::MetadataBlock(_) => self.in_front_matter = false,
+            TagEnd::Link => self.end_link(),
+            TagEnd::Strong => self.bold_depth = self.bold_depth.saturating_sub(1),
             _ => {}
         }
     }
 
-    fn heading(&mut self, level: HeadingLevel) {
+    fn end_heading(&mut self, level: HeadingLevel) {
         let title = std::mem::take(&mut self.block);
-        let first = !std::mem::replace(&mut self.past_first_heading, true);
-        if first && level == HeadingLevel::H1 && known(&title).is_none() {
-            self.outline.name(&title);
+        let is_first = !std::mem::replace(&mut self.has_seen_heading, true);
+        if is_first && level == HeadingLevel::H1 && !is_section_title(&title) {
+            self.builder.set_name(&title);
         } else {
-            self.outline.heading(depth(level), &title);
+            self.builder.push_heading(level_number(level), &title);
         }
     }
 
-    /// Appends the target unless the text already shows it.
-    fn close_link(&mut self) {
-        let Some((url, start)) = self.links.pop() else { return };
-        let shown = self.block.get(start..).unwrap_or_default().trim();
-        let bare = url.trim_start_matches("mailto:").trim_start_matches("tel:");
-        let bare = bare.trim_start_matches("https://").trim_start_matches("http://").trim_end_matches('/');
-        if !url.is_empty() && !url.starts_with('#') && !shown.contains(bare) {
+    /// Appends the target of the link, unless the text already shows it.
+    fn end_link(&mut self) {
+        let Some(OpenLink { url, text_start }) = self.open_links.pop() else { return };
+        let text = self.block.get(text_start..).unwrap_or_default().trim();
+        let bare_url = url.trim_start_matches("mailto:").trim_start_matches("tel:");
+        let bare_url =
+            bare_url.trim_start_matches("https://").trim_start_matches("http://").trim_end_matches('/');
+        if !url.is_empty() && !url.starts_with('#') && !text.contains(bare_url) {
             self.block.push_str(&format!(" ({url})"));
         }
     }
 
+    /// Writes the current block to the document.
     fn flush(&mut self) {
         let block = std::mem::take(&mut self.block);
-        let block = block.strip_suffix(CELL).unwrap_or(&block);
-        if self.items == 0 {
-            return self.outline.paragraph(block);
+        let block = block.strip_suffix(CELL_SEPARATOR).unwrap_or(&block);
+        if self.item_depth == 0 {
+            return self.builder.push_paragraph(block);
         }
-        // An item's second paragraph and its hard line breaks stay within the bullet.
+        // Hard line breaks stay within the bullet.
         let line = block.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
-        self.outline.bullet(&line);
+        self.builder.push_bullet(&line);
     }
 }
 
-fn depth(level: HeadingLevel) -> u8 {
+fn level_number(level: HeadingLevel) -> u8 {
     match level {
         HeadingLevel::H1 => 1,
         HeadingLevel::H2 => 2,
@@ -144,13 +156,13 @@ fn depth(level: HeadingLevel) -> u8 {
     }
 }
 
-/// HTML is allowed in Markdown; only its text is of use.
-fn without_tags(html: &str) -> String {
-    let mut inside = false;
+/// Removes HTML tags and keeps the text between them.
+fn strip_tags(html: &str) -> String {
+    let mut in_tag = false;
     html.chars()
         .filter(|character| {
-            let keep = !inside && *character != '<';
-            inside = (inside || *character == '<') && *character != '>';
+            let keep = !in_tag && *character != '<';
+            in_tag = (in_tag || *character == '<') && *character != '>';
             keep
         })
         .collect()
@@ -161,32 +173,33 @@ mod tests {
     use super::*;
 
     fn sections(text: &str) -> Vec<(String, u8, String)> {
-        let document = parse(text).finish("cv").unwrap();
-        document.sections.into_iter().map(|s| (s.title, s.level, s.text)).collect()
+        let document = parse(text).build("cv").unwrap();
+        document.sections.into_iter().map(|section| (section.title, section.level, section.text)).collect()
     }
 
     #[test]
-    fn the_first_title_is_the_name_and_the_rest_keeps_its_order() {
+    fn first_heading_is_the_name_and_other_blocks_keep_their_order() {
         let text = "# Mara\n\nEngineer\n\n## Work\n\n### Halden\n\n- a\n  b\n  - c\n\n## Skills\n\n| A | B |\n|---|---|\n| x | y |\n";
-        let document = parse(text).finish("cv").unwrap();
+        let document = parse(text).build("cv").unwrap();
         assert_eq!(document.name, "Mara");
-        let wanted = [
+        let expected = [
             ("About", 1, "Engineer"),
             ("Work", 1, ""),
             ("Halden", 2, "- a b\n- c"),
             ("Skills", 1, "A | B\nx | y"),
         ];
-        assert_eq!(sections(text), wanted.map(|(t, l, x)| (t.to_owned(), l, x.to_owned())));
+        let expected = expected.map(|(title, level, text)| (title.to_owned(), level, text.to_owned()));
+        assert_eq!(sections(text), expected);
     }
 
     #[test]
-    fn links_show_where_they_go_once() {
+    fn link_targets_are_appended_unless_the_text_shows_them() {
         let text = "[site](https://a.example/x) <https://b.example> [b.example](https://b.example/)";
         assert_eq!(sections(text)[0].2, "site (https://a.example/x) https://b.example b.example");
     }
 
     #[test]
-    fn front_matter_and_tags_are_not_text_and_bold_lines_can_be_headings() {
+    fn front_matter_and_tags_are_dropped_and_bold_section_titles_are_headings() {
         let text = "---\nlayout: cv\n---\n<div align=\"center\">hello</div>\n\n**Experience**\n\nAcme\n";
         assert_eq!(
             sections(text),

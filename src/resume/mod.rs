@@ -1,23 +1,24 @@
-//! A resume file in, one document of titled sections out.
+//! Loads a resume file in any supported format into one document of titled sections.
 //!
 //! ```text
-//! path ── file (regular, 1 byte to 10 MiB) ──► markdown │ plain │ json_resume │ pdf │ docx
+//! path ── file (regular, 1 byte to 10 MiB) ──► markdown │ plain_text │ json_resume │ pdf │ docx
 //!                                                           │
-//!                                                       outline ──► Document
+//!                                                    DocumentBuilder ──► Document
 //! ```
 //!
-//! Nothing here is asynchronous and nothing is kept: [`load`] blocks, and is called once at start-up. No reader sees more
-//! than the capped bytes, no archive is unpacked past its own cap, and no parser's panic gets out.
+//! [`load`] is called once, at start-up, and blocks. Every input is bounded: the file size, the
+//! size an archive decompresses to, and the time a PDF may take. Panics of the format libraries
+//! become errors.
 
+mod document_builder;
 mod docx;
 mod error;
 mod file;
 mod headings;
 mod json_resume;
 mod markdown;
-mod outline;
 mod pdf;
-mod plain;
+mod plain_text;
 
 use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,95 +27,101 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 pub use error::ResumeError;
-pub use file::{EXTENSIONS, MAX_FILE_BYTES};
+pub use file::MAX_FILE_BYTES;
 
+use document_builder::DocumentBuilder;
 use file::Format;
-use outline::Outline;
 
-/// A resume, whatever file it came from.
+/// A resume, independent of the format it was loaded from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
-    /// The person's name; where none can be told, the first section's title or the file's name without extension.
+    /// The person's name. If none is found, the title of the first section, or else the file name
+    /// without its extension.
     pub name: String,
-    /// In reading order. A section with `level` 2 or more belongs to the nearest one above it with a smaller level.
+    /// In reading order. A section of level 2 or more belongs to the nearest section before it that
+    /// has a smaller level.
     pub sections: Vec<Section>,
 }
 
-/// A heading and what stands under it, up to the next heading.
+/// A heading with the text below it, up to the next heading.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Section {
-    /// One line without markup. What stands above the first heading of a file is titled `About`.
+    /// One line without markup. Text before the first heading of a file gets the title `About`.
     pub title: String,
-    /// 1 for `Experience`, 2 for one employer in it, and so on up to 6.
+    /// 1 for a section such as `Experience`, 2 for one employer in it, and so on, up to 6.
     pub level: u8,
-    /// Paragraphs and bullets, one a line, separated by `\n`; a bullet starts with `- `, cells of a row and far-apart pieces of
-    /// a line are separated by ` | `. Empty where the section only holds further sections.
+    /// Paragraphs and bullets, one per line, separated by `\n`. A bullet starts with `- `. Table
+    /// cells, and pieces of a line with a wide gap between them, are separated by ` | `. Empty if
+    /// the section only has subsections.
     pub text: String,
 }
 
-/// Reads the resume at `path`; the extension names the format, and the content must agree with it.
+/// Loads the resume at `path`. The extension selects the format, and the content must match it.
 ///
-/// Blocks while reading and parsing: milliseconds for a real resume, 20 seconds at the very most for a hostile PDF.
+/// Blocks while reading and parsing: milliseconds for a real resume, at most 20 seconds for a
+/// hostile PDF.
 ///
 /// # Errors
 ///
-/// Each [`ResumeError`] says what is wrong and what to do about it, without repeating the path.
+/// Returns a [`ResumeError`], whose message says what is wrong and what to do about it, without
+/// repeating the path.
 pub fn load(path: &Path) -> Result<Document, ResumeError> {
     let (format, bytes) = file::read(path)?;
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let file_stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let parsed = catch_unwind(AssertUnwindSafe(|| parse(format, &bytes)));
-    let outline = parsed.unwrap_or_else(|panic| {
+    let builder = parsed.unwrap_or_else(|panic| {
         Err(ResumeError::Unparsable { format: format.name(), detail: panic_message(panic.as_ref()) })
     })?;
-    outline.finish(&stem)
+    builder.build(&file_stem)
 }
 
-fn parse(format: Format, bytes: &[u8]) -> Result<Outline, ResumeError> {
+fn parse(format: Format, bytes: &[u8]) -> Result<DocumentBuilder, ResumeError> {
     match format {
-        Format::Markdown => Ok(markdown::parse(file::utf8(bytes)?)),
-        Format::Plain => Ok(plain::parse(file::utf8(bytes)?)),
-        Format::Json => json_resume::parse(file::utf8(bytes)?),
+        Format::Markdown => Ok(markdown::parse(file::decode_utf8(bytes)?)),
+        Format::PlainText => Ok(plain_text::parse(file::decode_utf8(bytes)?)),
+        Format::Json => json_resume::parse(file::decode_utf8(bytes)?),
         Format::Pdf => pdf::parse(bytes),
         Format::Docx => docx::parse(bytes),
     }
 }
 
-/// What a third-party parser said when it gave up by panicking.
+/// Returns the first line of a panic message, at most 200 characters of it.
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it gave no reason");
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given");
     text.lines().next().unwrap_or_default().chars().take(200).collect()
 }
 
 impl Document {
-    /// The whole document as Markdown: what the model is shown. Ends with one line feed.
+    /// Renders the document as Markdown, which is what the model gets. Ends with one line feed.
     #[must_use]
     pub fn to_markdown(&self) -> String {
-        let mut out = format!("# {}\n", self.name);
+        let mut markdown = format!("# {}\n", self.name);
         for section in &self.sections {
             let hashes = "#".repeat(usize::from(section.level.clamp(1, 5)) + 1);
             // Writing to a String cannot fail.
-            let _ = write!(out, "\n{hashes} {}\n", section.title);
+            let _ = write!(markdown, "\n{hashes} {}\n", section.title);
             if !section.text.is_empty() {
-                out.push('\n');
+                markdown.push('\n');
             }
-            let mut after_bullet = None;
+            let mut previous_is_bullet = None;
             for line in section.text.lines() {
-                let bullet = line.starts_with("- ");
-                // Without an empty line between them, Markdown reads two paragraphs as one.
-                if after_bullet.is_some_and(|previous| !(previous && bullet)) {
-                    out.push('\n');
+                let is_bullet = line.starts_with("- ");
+                // Without an empty line between them, Markdown joins two paragraphs into one.
+                if previous_is_bullet.is_some_and(|previous| !(previous && is_bullet)) {
+                    markdown.push('\n');
                 }
-                out.push_str(line);
-                out.push('\n');
-                after_bullet = Some(bullet);
+                markdown.push_str(line);
+                markdown.push('\n');
+                previous_is_bullet = Some(is_bullet);
             }
         }
-        out
+        markdown
     }
 
-    /// The first 12 hexadecimal digits of the SHA-256 of [`Document::to_markdown`]: changes when the text
-    /// does, and not when only the bytes of the file did.
+    /// Returns the first 12 hexadecimal digits of the SHA-256 of [`Document::to_markdown`].
+    ///
+    /// The revision changes with the text, not with bytes of the file that do not affect the text.
     #[must_use]
     pub fn revision(&self) -> String {
         let digest = Sha256::digest(self.to_markdown().as_bytes());
@@ -142,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn markdown_keeps_bullets_together_and_paragraphs_apart() {
+    fn markdown_separates_paragraphs_but_not_bullets() {
         assert_eq!(
             document().to_markdown(),
             "# Mara\n\n## Experience\n\n### Halden Pay\n\nLedger.\n\n- one\n- two\n\nAfter.\n"
@@ -150,13 +157,13 @@ mod tests {
     }
 
     #[test]
-    fn markdown_read_again_is_the_same_document() {
-        let again = markdown::parse(&document().to_markdown()).finish("x").unwrap();
-        assert_eq!(again, document());
+    fn parsing_the_rendered_markdown_gives_the_same_document() {
+        let parsed = markdown::parse(&document().to_markdown()).build("x").unwrap();
+        assert_eq!(parsed, document());
     }
 
     #[test]
-    fn the_revision_is_twelve_hex_digits_and_follows_the_content() {
+    fn revision_has_twelve_hex_digits_and_changes_with_the_text() {
         let (first, mut changed) = (document(), document());
         changed.sections[1].text.push('!');
         assert_eq!(first.revision().len(), 12);

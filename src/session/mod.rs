@@ -1,16 +1,19 @@
-//! One visitor's connection: the actor that owns it and the plain values it decides with.
+//! The session of one visitor: an actor per WebSocket connection.
 //!
-//! [`SessionActor`] lives exactly as long as its socket. It receives client frames and [`SessionOrder`]s, sends
-//! `GenerateAnswer` and `FindGeneration` to the model's actor and the session messages to the store, and follows the log of
-//! the current answer. It owns nothing that cannot be rebuilt from the store and the model's actor, so coming back
-//! after a lost network, a refresh or a restart is one code path.
+//! [`SessionActor`] lives exactly as long as its socket. It receives client frames and
+//! [`SessionCommand`]s, sends requests to the LLM actor and the persistence actor
+//! ([`ActorHandles`]), and forwards the progress of the current answer. Everything it owns can be
+//! rebuilt from the store and the LLM actor, so resuming after a lost network, a page reload or a
+//! restart is one code path.
 //!
-//! In reading order: [`conversation`] decides (with [`history`], [`token_budget`], [`rate_window`], [`question`]),
-//! [`actor`] carries out ([`turn_taking`] the questions), [`resumption`] brings a session back, [`transcript`] says again what was said,
-//! `wishes` is what visitors may want beside asking, [`socket`] is
-//! all that knows actix-web-actors, [`frame_guard`], [`frame_meter`] and [`inbound`] keep bad frames out, [`presence`]
-//! says whether the other side is still there, [`registry`] knows who is connected, [`watchdog`] ends connections that no
-//! longer read, [`containment`] those whose session has panicked.
+//! | module | content |
+//! |---|---|
+//! | [`actor`] | the actor: dispatch of frames, commands and timers |
+//! | [`handlers`] | one file per request of the client, and the progress of an answer |
+//! | [`state`] | plain values that decide: conversation, history, token budget, validation |
+//! | [`connection`] | the socket, frame limits, keepalive, slow consumers, panics |
+//! | [`registry`] | all open connections of this instance |
+//! | [`takeover`] | closes connections whose session was resumed at another instance |
 
 pub mod actor;
 pub mod connection;
@@ -26,7 +29,7 @@ use actix::Message;
 
 pub use actor::SessionActor;
 use registry::Registry;
-use state::question_validator::Intake;
+use state::question_validator::QuestionValidator;
 
 use crate::llm::messages::{FindGeneration, FollowRemoteTurn, GenerateAnswer};
 use crate::llm::prompt::system_prompt::SystemPrompt;
@@ -41,72 +44,50 @@ use crate::supervision::Supervision;
 use crate::system::instance_id::Incarnation;
 use crate::telemetry::metrics::Metrics;
 
-/// What somebody else wants of a session.
+/// A command from another part of the server to a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
 #[rtype(result = "()")]
-pub enum SessionOrder {
-    /// The session was resumed on another connection: close this one.
-    ResumedElsewhere,
-    /// The server is about to leave: tell the visitor.
-    Draining,
-    /// The server leaves: close.
-    Leave,
+pub enum SessionCommand {
+    /// Close the connection: the session was taken over by a newer one.
+    CloseTakenOver,
+    /// Inform the client that the server is about to shut down.
+    AnnounceShutdown,
+    /// Close the connection, after the client was informed of the end of its answer.
+    CloseForShutdown,
 }
 
-/// What every session needs; one value shared by all of them.
-pub struct SessionSurroundings {
-    /// The other actors, by what they are asked.
-    pub neighbours: Neighbours,
-    /// Which process this is.
-    pub incarnation: Incarnation,
-    /// Everything that is measured.
+/// What all sessions share.
+pub struct SessionContext {
+    pub actors: ActorHandles,
+    pub instance_id: Incarnation,
     pub metrics: Arc<Metrics>,
-    /// What has panicked.
     pub supervision: Arc<Supervision>,
-    /// Who is connected.
     pub registry: Arc<Registry>,
-    /// Takes questions in.
-    pub intake: Intake,
-    /// The limits of a session.
+    pub question_validator: QuestionValidator,
     pub limits: SessionLimits,
-    /// The times in its life.
     pub times: SessionTimes,
-    /// Whose resume it is.
+    /// The resume as the client sees it.
     pub resume: ResumeInfo,
-    /// Questions to offer.
+    /// Questions that the client can suggest to the visitor.
     pub suggestions: Arc<[String]>,
-    /// What every prompt begins with.
-    pub instructions: Arc<SystemPrompt>,
-    /// Who answers.
-    pub sources: Arc<Router>,
+    pub system_prompt: Arc<SystemPrompt>,
+    pub router: Arc<Router>,
 }
 
-/// The actors a session talks to, by the messages they take.
-pub struct Neighbours {
-    /// Answers questions.
-    pub ask: Address<GenerateAnswer>,
-    /// Finds answers under way.
+/// The addresses of the actors that a session sends requests to.
+pub struct ActorHandles {
+    pub generate_answer: Address<GenerateAnswer>,
     pub find_generation: Address<FindGeneration>,
-    /// Follows answers that another server gives.
-    pub follow_elsewhere: Address<FollowRemoteTurn>,
-    /// Stores a new session.
-    pub create: Address<CreateSession>,
-    /// Finds out who has a session.
+    pub follow_remote_turn: Address<FollowRemoteTurn>,
+    pub create_session: Address<CreateSession>,
     pub find_epochs: Address<FindEpochs>,
-    /// Reads what an account has taken.
-    pub load_spending: Address<LoadSpending>,
-    /// Takes a stored session over.
-    pub resume: Address<ResumeSession>,
-    /// Reads the transcript.
+    pub load_budget_usage: Address<LoadSpending>,
+    pub resume_session: Address<ResumeSession>,
     pub load_history: Address<LoadHistory>,
-    /// Finds a turn.
     pub find_turn: Address<FindTurn>,
-    /// Marks a turn that was cut off.
     pub mark_interrupted: Address<MarkInterrupted>,
-    /// Keeps what visitors think of answers.
     pub save_feedback: Address<SaveFeedback>,
-    /// Deletes a session.
-    pub forget: Address<ForgetSession>,
+    pub forget_session: Address<ForgetSession>,
 }
 
 /// The limits of a session.
@@ -114,22 +95,22 @@ pub struct Neighbours {
 pub struct SessionLimits {
     /// Questions in any 60 seconds.
     pub requests_per_minute: u32,
-    /// Tokens a prompt and its answer may have together.
+    /// Tokens of a prompt and its answer together.
     pub max_context_tokens: u32,
-    /// Tokens an answer may have.
+    /// Tokens of an answer.
     pub max_response_tokens: u32,
 }
 
-/// The times in the life of a session.
+/// The timeouts of a session.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionTimes {
-    /// How long it can be resumed after it was last seen.
+    /// How long a session can be resumed after it was used last.
     pub ttl: Duration,
-    /// How long a connection stays without a question.
+    /// How long a connection stays open without a question.
     pub idle_timeout: Duration,
-    /// How often the client's presence is checked.
+    /// How often an inactive client is pinged.
     pub heartbeat_interval: Duration,
-    /// How long a client may take to say anything at all.
+    /// How long a client may take to send its first frame.
     pub first_frame_timeout: Duration,
     /// How long a message may take from its first byte to its last.
     pub message_timeout: Duration,

@@ -1,4 +1,5 @@
-//! Who is connected, so that a session has one live connection and everyone can be told that the server leaves.
+//! All open connections: ensures one connection per session, and reaches all of them for a
+//! shutdown.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,174 +8,185 @@ use tokio::sync::Notify;
 
 use crate::domain::ids::SessionId;
 use crate::mailbox::Address;
-use crate::session::SessionOrder;
+use crate::session::SessionCommand;
 
-/// Every open connection.
+/// Every open connection of this instance.
 #[derive(Debug)]
 pub struct Registry {
-    inner: Mutex<Inner>,
+    state: Mutex<RegistryState>,
     emptied: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Inner {
-    closed: bool,
-    next_connection: u64,
-    /// `None` from admission until the actor has started.
-    connections: HashMap<u64, Option<Address<SessionOrder>>>,
+struct RegistryState {
+    is_closed: bool,
+    last_connection: u64,
+    /// `None` until the actor of the connection has started.
+    connections: HashMap<u64, Option<Address<SessionCommand>>>,
     owners: HashMap<SessionId, Owner>,
 }
 
+/// The connection that serves a session.
 #[derive(Debug)]
 struct Owner {
     connection: u64,
     epoch: i64,
 }
 
-/// The server is about to leave.
+/// The registry is closed, because the server shuts down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Leaving;
+pub struct ShuttingDown;
 
 impl Registry {
-    /// An empty registry. How many connections there may be is not its business.
+    /// Returns an empty registry. It does not limit the number of connections.
     #[must_use]
     pub fn new() -> Arc<Self> {
-        Arc::new(Self { inner: Mutex::default(), emptied: Notify::new() })
+        Arc::new(Self { state: Mutex::default(), emptied: Notify::new() })
     }
 
-    /// Takes a place for a connection.
+    /// Adds a connection.
     ///
     /// # Errors
-    /// [`Leaving`].
-    pub fn admit(self: &Arc<Self>) -> Result<Place, Leaving> {
-        let mut inner = self.lock();
-        if inner.closed {
-            return Err(Leaving);
+    /// [`ShuttingDown`] if the registry is closed.
+    pub fn register(self: &Arc<Self>) -> Result<RegistryEntry, ShuttingDown> {
+        let mut state = self.lock();
+        if state.is_closed {
+            return Err(ShuttingDown);
         }
-        inner.next_connection += 1;
-        let connection = inner.next_connection;
-        inner.connections.insert(connection, None);
-        Ok(Place { registry: Arc::clone(self), connection, session: None })
+        state.last_connection += 1;
+        let connection = state.last_connection;
+        state.connections.insert(connection, None);
+        Ok(RegistryEntry { registry: Arc::clone(self), connection, session: None })
     }
 
-    /// How many connections are open.
+    /// Returns the number of open connections.
     #[must_use]
-    pub fn open(&self) -> usize {
+    pub fn connection_count(&self) -> usize {
         self.lock().connections.len()
     }
 
-    /// How many sessions an open connection speaks for.
+    /// Returns the number of sessions that an open connection serves.
     #[must_use]
-    pub fn sessions(&self) -> usize {
+    pub fn session_count(&self) -> usize {
         self.lock().owners.len()
     }
 
-    /// The sessions that open connections speak for.
+    /// Returns the sessions that an open connection serves.
     #[must_use]
-    pub fn owned(&self) -> Vec<SessionId> {
+    pub fn session_ids(&self) -> Vec<SessionId> {
         self.lock().owners.keys().copied().collect()
     }
 
-    /// The store has a session with this epoch: an older connection of it is told to close.
-    pub fn succeeded(&self, session: SessionId, epoch: i64) {
-        let inner = self.lock();
-        let older = inner.owners.get(&session).filter(|owner| owner.epoch < epoch);
-        if let Some(Some(actor)) = older.and_then(|owner| inner.connections.get(&owner.connection)) {
-            let _ = actor.tell(SessionOrder::ResumedElsewhere);
+    /// Closes the connection of a session if its epoch is older than `epoch`, which is that of a
+    /// connection at another instance.
+    pub fn close_older(&self, session: SessionId, epoch: i64) {
+        let state = self.lock();
+        let older = state.owners.get(&session).filter(|owner| owner.epoch < epoch);
+        if let Some(owner) = older {
+            state.close_taken_over(owner.connection);
         }
     }
 
     /// Resolves when no connection is open.
-    pub async fn emptied(&self) {
+    pub async fn wait_until_empty(&self) {
         let mut emptied = std::pin::pin!(self.emptied.notified());
         while {
             emptied.as_mut().enable();
-            self.open() > 0
+            self.connection_count() > 0
         } {
             emptied.as_mut().await;
             emptied.set(self.emptied.notified());
         }
     }
 
-    /// Admits nobody any more.
+    /// Rejects new connections from now on.
     pub fn close(&self) {
-        self.lock().closed = true;
+        self.lock().is_closed = true;
     }
 
-    /// Whether [`Self::close`] was called.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.lock().closed
+        self.lock().is_closed
     }
 
-    /// Gives every connection an order. One whose mailbox is full does not get it.
-    pub fn broadcast(&self, order: SessionOrder) {
+    /// Sends a command to every connection whose mailbox has room.
+    pub fn broadcast(&self, command: SessionCommand) {
         for actor in self.lock().connections.values().flatten() {
-            let _ = actor.tell(order);
+            let _ = actor.tell(command);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, RegistryState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The place of one connection; given up when dropped.
+impl RegistryState {
+    fn close_taken_over(&self, connection: u64) {
+        if let Some(Some(actor)) = self.connections.get(&connection) {
+            let _ = actor.tell(SessionCommand::CloseTakenOver);
+        }
+    }
+}
+
+/// The entry of one connection, which is removed when this is dropped.
 #[derive(Debug)]
-pub struct Place {
+pub struct RegistryEntry {
     registry: Arc<Registry>,
     connection: u64,
     session: Option<SessionId>,
 }
 
-impl Place {
-    /// A number that no other connection of this process has.
+impl RegistryEntry {
+    /// Returns the number of the connection, which is unique within the process.
     #[must_use]
-    pub fn number(&self) -> u64 {
+    pub fn connection_number(&self) -> u64 {
         self.connection
     }
 
-    /// The connection's actor has started and takes orders.
-    pub fn occupy(&self, actor: Address<SessionOrder>) {
-        let mut inner = self.registry.lock();
-        if inner.closed {
-            let _ = actor.tell(SessionOrder::Draining);
+    /// Sets the address of the actor, which has started and handles commands.
+    pub fn set_actor(&self, actor: Address<SessionCommand>) {
+        let mut state = self.registry.lock();
+        if state.is_closed {
+            let _ = actor.tell(SessionCommand::AnnounceShutdown);
         }
-        inner.connections.insert(self.connection, Some(actor));
+        state.connections.insert(self.connection, Some(actor));
     }
 
-    /// The connection speaks for this session from now on; an older connection that did is told to close.
-    pub fn own(&mut self, session: SessionId, epoch: i64) {
+    /// Makes this connection the owner of a session, and closes the connection with the lower
+    /// epoch.
+    pub fn claim_session(&mut self, session: SessionId, epoch: i64) {
         self.session = Some(session);
         let connection = self.connection;
-        let mut inner = self.registry.lock();
-        let owner = inner.owners.get(&session).map(|owner| (owner.connection, owner.epoch));
-        // Two connections may resume at once: the later in the store's order is the owner.
-        let (superseded, owns) = match owner {
-            Some((_, later)) if later > epoch => (Some(connection), false),
-            Some((earlier, _)) => (Some(earlier), true),
+        let mut state = self.registry.lock();
+        let owner = state.owners.get(&session).map(|owner| (owner.connection, owner.epoch));
+        // Two connections can resume a session at the same time: the one with the higher epoch
+        // wins.
+        let (taken_over, is_owner) = match owner {
+            Some((_, newer)) if newer > epoch => (Some(connection), false),
+            Some((older, _)) => (Some(older), true),
             None => (None, true),
         };
-        if owns {
-            inner.owners.insert(session, Owner { connection, epoch });
+        if is_owner {
+            state.owners.insert(session, Owner { connection, epoch });
         }
-        if let Some(Some(actor)) = superseded.and_then(|connection| inner.connections.get(&connection)) {
-            let _ = actor.tell(SessionOrder::ResumedElsewhere);
+        if let Some(connection) = taken_over {
+            state.close_taken_over(connection);
         }
     }
 }
 
-impl Drop for Place {
+impl Drop for RegistryEntry {
     fn drop(&mut self) {
-        let mut inner = self.registry.lock();
-        inner.connections.remove(&self.connection);
-        if inner.connections.is_empty() {
+        let mut state = self.registry.lock();
+        state.connections.remove(&self.connection);
+        if state.connections.is_empty() {
             self.registry.emptied.notify_waiters();
         }
         if let Some(session) = self.session
-            && inner.owners.get(&session).is_some_and(|owner| owner.connection == self.connection)
+            && state.owners.get(&session).is_some_and(|owner| owner.connection == self.connection)
         {
-            inner.owners.remove(&session);
+            state.owners.remove(&session);
         }
     }
 }

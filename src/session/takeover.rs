@@ -1,11 +1,11 @@
-//! Whose a session is, in the store's words: another server on the same store may have given it to a later connection.
+//! Closes connections whose session was taken over by a connection at another instance.
 //!
-//! Within one server the [`Registry`] knows at once. Of others only the epoch in the store tells, so it is looked up now and
-//! then for all sessions together, and at once for a session whose writing was refused.
+//! The [`Registry`] notices a takeover within one instance at once. A takeover at another instance
+//! is visible only as a higher epoch in the store, which is therefore polled for all sessions
+//! together, and read at once for a session whose write was rejected.
 
 use std::time::Duration;
 
-use actix::{ActorFutureExt, AsyncContext, WrapFuture};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::mailbox::Address;
@@ -16,42 +16,44 @@ use crate::session::SessionActor;
 use crate::session::connection::socket::SocketContext;
 use crate::session::registry::Registry;
 
-/// How long an older connection may not know that a later one was opened at another server.
+/// How often the store is polled, and so the time for which two connections of a session can be
+/// open.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// Sessions looked up by one query.
+/// The sessions that one query looks up.
 const BATCH: usize = 500;
 
-/// Has every connection closed whose session was resumed at another server. Goes on for ever; while the store is away it
-/// changes nothing.
+/// Polls the store forever, and closes the connections whose session was taken over. Does nothing
+/// while the store is unavailable.
 pub async fn watch(registry: &Registry, find_epochs: &Address<FindEpochs>) {
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let sessions = registry.owned();
+        let sessions = registry.session_ids();
         for batch in sessions.chunks(BATCH) {
             let found = find_epochs.ask(FindEpochs { sessions: batch.to_vec() }, PATIENCE).await;
             let Ok(Ok(epochs)) = found else { break };
             for (session, epoch) in epochs {
-                registry.succeeded(session, epoch);
+                registry.close_older(session, epoch);
             }
         }
     }
 }
 
 impl SessionActor {
-    /// The store did not take what this connection wrote. Closes it if a later one has the session; otherwise the session is gone.
-    pub(crate) fn look_whether_succeeded(&self, ctx: &mut SocketContext) {
-        let Some(open) = &self.open else { return };
-        let (session, epoch) = (open.id, open.conversation.epoch());
-        let found =
-            self.surroundings.neighbours.find_epochs.ask(FindEpochs { sessions: vec![session] }, PATIENCE);
-        ctx.wait(found.into_actor(self).map(move |found, actor, ctx| {
+    /// Closes the connection if its session was taken over. Called after the store has rejected a
+    /// write; otherwise the session was deleted.
+    pub(crate) fn check_takeover(&self, ctx: &mut SocketContext) {
+        let Some(session) = &self.session else { return };
+        let (session_id, epoch) = (session.id(), session.epoch());
+        let find = FindEpochs { sessions: vec![session_id] };
+        let found = self.context.actors.find_epochs.ask(find, PATIENCE);
+        self.wait_for(found, ctx, move |actor, found, ctx| {
             let Ok(Ok(epochs)) = found else { return };
             if epochs.iter().any(|(_, stored)| *stored > epoch) {
-                actor.leave(CloseReason::ResumedElsewhere, ctx);
+                actor.close(CloseReason::ResumedElsewhere, ctx);
             }
-        }));
+        });
     }
 }

@@ -1,46 +1,79 @@
-//! What the owner can set: read from three layers, validated as a whole, handed on as plain values.
+//! The settings of the server: read from three sources, validated together, and passed on as plain
+//! values.
 //!
-//! `config/default.toml` (compiled in) is overridden by an optional TOML file, which is overridden
-//! by the environment. Each setting has one name: a flat lower-case key in TOML, the same name in
-//! capitals in the environment. Every fault in every layer is reported in one [`SettingsError`].
+//! | module | content |
+//! |---|---|
+//! | `groups` | the declarations of all settings, one file per concern |
+//! | `declaration` | the macros that generate structs and documentation from declarations |
+//! | `kind` | the kinds of setting: integers, durations, keywords, lists, … |
+//! | `values` | parsers for single values: addresses, URLs, keys, … |
+//! | `sources` | defaults, TOML file and environment, merged by the `config` crate |
+//! | `reader` | parses the merged values and collects all errors |
+//! | `load` | loads the settings that a command needs |
+//! | `registry` | finds declarations by name |
+//! | `reference` | generates `config/default.toml`, the README's table, the help text |
+//! | `error`, `redact`, `suggest` | error messages, without secrets, with suggestions |
 //!
-//! In reading order: `sections` and `choices` are what the rest of the program sees; `catalogue`
-//! is the table of names and bounds; `layers` finds the text of each setting, `reader` turns text
-//! into values and collects faults, `load` puts the two together. `database`, `base_url`,
-//! `api_key`, `origins`, `address`, `log_levels`, `resume`, `money` and `duration` each know one kind of value; `mask`
-//! decides what of a value may be shown, and `fault` says what was wrong with it.
+//! To add a setting, declare it in a file of `groups`. Its name is the environment variable; the key
+//! in TOML files is the same in lower case.
 //!
-//! What is absent: no other module reads the environment, and nothing here logs, prints or keeps
-//! global state.
+//! Nothing here logs, prints or keeps global state, and no other module reads the environment.
 
-mod address;
-mod api_key;
-mod base_url;
-mod catalogue;
-mod choices;
-mod database;
-mod duration;
-mod fault;
-mod layers;
+mod declaration;
+mod error;
+mod groups;
+mod kind;
 mod load;
-mod log_levels;
-mod mask;
-mod money;
-mod nearness;
-mod origins;
 mod reader;
-mod resume;
-mod sections;
+mod redact;
+pub mod reference;
+mod registry;
+mod sources;
+mod suggest;
+mod values;
 
 #[cfg(test)]
 mod tests;
 
-pub use choices::{DegradedMode, LogFormat, LogLevel, SuspiciousContent, Tokenizer};
-pub use database::DatabaseUrl;
-pub use duration::parse as parse_duration;
-pub use fault::{Fault, Given, SettingsError, Source};
-pub use load::{Loaded, Purpose, process_environment};
-pub use sections::{
-    BudgetSettings, DatabaseSettings, HttpSettings, LimitSettings, LlmSettings, LogSettings, ResumeSettings,
-    SessionSettings, Settings, TokenSettings,
-};
+pub use error::{GivenValue, SettingError, SettingsError, ValueSource};
+pub use groups::budget::BudgetSettings;
+pub use groups::database::DatabaseSettings;
+pub use groups::http::HttpSettings;
+pub use groups::limits::{LimitSettings, SuspiciousContent};
+pub use groups::llm::{DegradedMode, LlmSettings};
+pub use groups::log::{LogFormat, LogSettings};
+pub use groups::process::ProcessSettings;
+pub use groups::resume::ResumeSettings;
+pub use groups::session::SessionSettings;
+pub use groups::tokens::{TokenSettings, Tokenizer};
+pub use load::{LoadedSettings, Purpose, process_environment};
+pub use values::base_url::BaseUrl;
+pub use values::database_url::DatabaseUrl;
+pub use values::duration::parse as parse_duration;
+pub use values::log_levels::{LogLevel, LogLevels};
+
+declaration::settings! {
+    /// All settings, validated. `Debug` shows no secret.
+    pub struct Settings {
+        /// Network
+        pub http: HttpSettings,
+        /// Database
+        pub database: DatabaseSettings,
+        /// Resume
+        pub resume: ResumeSettings,
+        /// Language model
+        pub llm: LlmSettings,
+        /// Tokens
+        pub tokens: TokenSettings,
+        /// Budget
+        pub budget: BudgetSettings,
+        /// Limits
+        pub limits: LimitSettings,
+        /// Sessions
+        pub session: SessionSettings,
+        /// Process
+        pub process: ProcessSettings,
+        /// Log
+        pub log: LogSettings,
+    }
+}

@@ -1,197 +1,118 @@
-//! Turns the text of settings into values, and keeps every fault found on the way.
+//! Parses merged values into settings and collects all errors and warnings.
 
-use std::time::Duration;
+use std::collections::BTreeSet;
 
-use super::catalogue::{Form, Setting};
-use super::choices::Choice;
-use super::duration;
-use super::fault::{Fault, Given, Source};
-use super::layers::{Content, Layer, Raw};
+use config::{Map, Value};
 
-/// Reads settings one by one. A reading function that returns `None` has recorded a fault.
-pub(super) struct Reader {
-    values: Layer,
-    faults: Vec<Fault>,
+use super::declaration::Setting;
+use super::error::{GivenValue, SettingError, ValueSource};
+use super::kind::{Input, Redaction};
+use super::{registry, sources};
+
+/// Parses merged values into settings and collects all errors and warnings.
+pub(in crate::settings) struct SettingsReader {
+    values: Map<String, Value>,
+    errors: Vec<SettingError>,
     warnings: Vec<String>,
+    /// The settings whose values were rejected by [`SettingsReader::read`].
+    invalid: BTreeSet<&'static str>,
 }
 
-impl Reader {
-    pub(super) fn new(values: Layer, faults: Vec<Fault>, warnings: Vec<String>) -> Self {
-        Self { values, faults, warnings }
+impl SettingsReader {
+    pub(in crate::settings) fn new(values: Map<String, Value>) -> Self {
+        Self { values, errors: Vec::new(), warnings: Vec::new(), invalid: BTreeSet::new() }
     }
 
-    /// The faults and warnings of everything read.
-    pub(super) fn finish(self) -> (Vec<Fault>, Vec<String>) {
-        (self.faults, self.warnings)
+    /// Returns the errors, in the order of the settings, and the warnings.
+    pub(in crate::settings) fn finish(mut self) -> (Vec<SettingError>, Vec<String>) {
+        self.errors.sort_by_key(|error| registry::declarations().position(|known| known.name == error.name));
+        (self.errors, self.warnings)
     }
 
-    /// A setting that must have a value, understood by `parse`, whose error is the problem.
-    pub(super) fn required<T>(
-        &mut self,
-        setting: &Setting,
-        parse: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Option<T> {
-        match self.optional(setting, parse)? {
-            Some(value) => Some(value),
-            None => self.missing(setting, "is required"),
+    /// Parses a setting. Returns the default for a rejected value, so that the other settings can
+    /// still be checked; `None` if there is no valid default.
+    pub(in crate::settings) fn read<T: 'static>(&mut self, setting: &Setting<T>) -> Option<T> {
+        let Some(value) = self.values.get(setting.name).cloned() else {
+            return setting.kind.unset().or_else(|| {
+                self.missing(setting.name, "is required");
+                None
+            });
+        };
+        let source = sources::source_of(&value);
+        let rejected = match sources::input_of(&value) {
+            Ok(input) => match setting.kind.parse(&input) {
+                Ok(value) => return Some(value),
+                Err(rejected) => rejected
+                    .into_iter()
+                    .map(|rejection| (shown(&rejection.value, setting.kind.redaction), rejection.problem))
+                    .collect(),
+            },
+            Err(problem) => vec![(GivenValue::Secret, problem.to_owned())],
+        };
+        for (given, problem) in rejected {
+            self.reject(setting.name, given, source.clone(), problem);
         }
+        self.invalid.insert(setting.name);
+        setting.default_value()
     }
 
-    /// A setting that may have no value: `Some(None)` then.
-    pub(super) fn optional<T>(
+    /// Reports that two valid settings contradict each other, unless one of them was rejected. The
+    /// error names the setting that was given, or the first if both were.
+    pub(in crate::settings) fn conflict(
         &mut self,
-        setting: &Setting,
-        parse: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Option<Option<T>> {
-        let Some(Raw { content, source }) = self.values.get(setting.name).cloned() else {
-            return Some(None);
-        };
-        let (text, parsed) = match content {
-            Content::Text(text) => {
-                let parsed = parse(&text);
-                (text, parsed)
-            }
-            Content::List(texts) => {
-                (texts.join(", "), Err("is a list, but one value is expected".to_owned()))
-            }
-            Content::Unusable(problem) => return self.unusable(setting, source, problem),
-        };
-        match parsed {
-            Ok(value) => Some(Some(value)),
-            Err(problem) => self.fault(setting, shown(setting, &text), source, problem),
-        }
-    }
-
-    /// A list, each item understood by `parse`; a fault for each item that is not.
-    pub(super) fn list(
-        &mut self,
-        setting: &Setting,
-        parse: impl Fn(&str) -> Result<String, String>,
-    ) -> Option<Vec<String>> {
-        let Some(Raw { content, source }) = self.values.get(setting.name).cloned() else {
-            return Some(Vec::new());
-        };
-        let texts = match content {
-            Content::Text(text) => text.split(',').map(|item| item.trim().to_owned()).collect(),
-            Content::List(texts) => texts,
-            Content::Unusable(problem) => return self.unusable(setting, source, problem),
-        };
-        let mut items = Some(Vec::new());
-        for text in texts.iter().filter(|text| !text.is_empty()) {
-            match parse(text) {
-                Ok(item) => {
-                    if let Some(items) = items.as_mut().filter(|items| !items.contains(&item)) {
-                        items.push(item);
-                    }
-                }
-                Err(problem) => {
-                    items = self.fault(setting, shown(setting, text), source.clone(), problem);
-                }
-            }
-        }
-        items
-    }
-
-    /// A whole number within the setting's bounds.
-    pub(super) fn whole<T: TryFrom<u64>>(&mut self, setting: &Setting) -> Option<T> {
-        self.required(setting, |text| whole(setting, text))
-    }
-
-    /// The same, or none: `Some(None)` then.
-    pub(super) fn optional_whole<T: TryFrom<u64>>(&mut self, setting: &Setting) -> Option<Option<T>> {
-        self.optional(setting, |text| whole(setting, text))
-    }
-
-    /// A duration within the setting's bounds.
-    pub(super) fn duration(&mut self, setting: &Setting) -> Option<Duration> {
-        let (least, most) = match setting.form {
-            Form::Duration(least, most) => (least, most),
-            _ => (Duration::ZERO, Duration::MAX),
-        };
-        self.required(setting, |text| match duration::parse(text)? {
-            short if short < least => Err("is too short".to_owned()),
-            long if long > most => Err("is too long".to_owned()),
-            duration => Ok(duration),
-        })
-    }
-
-    /// A switch.
-    pub(super) fn flag(&mut self, setting: &Setting) -> Option<bool> {
-        self.required(setting, |text| match text.to_ascii_lowercase().as_str() {
-            "true" | "yes" | "on" | "1" => Ok(true),
-            "false" | "no" | "off" | "0" => Ok(false),
-            _ => Err("is neither true nor false".to_owned()),
-        })
-    }
-
-    /// One word out of a few.
-    pub(super) fn choice<C: Choice>(&mut self, setting: &Setting) -> Option<C> {
-        self.required(setting, |text| C::from_word(text).ok_or_else(|| "is not a known word".to_owned()))
-    }
-
-    /// Records that two settings, each good in itself, do not go together. Of the two, the fault is
-    /// told of the one that was given, or of the first if both or neither were.
-    pub(super) fn conflict(&mut self, one: &Setting, other: &Setting, problem: impl Fn(&str) -> String) {
-        let is_given = |setting: &Setting| {
-            let raw = self.values.get(setting.name);
-            raw.is_some_and(|raw| raw.source != Source::Default)
-        };
-        let (blamed, beside) = if is_given(other) && !is_given(one) { (other, one) } else { (one, other) };
-        let Some(Raw { content: Content::Text(text), source }) = self.values.get(blamed.name).cloned() else {
+        first: &'static str,
+        second: &'static str,
+        problem: impl Fn(&str) -> String,
+    ) {
+        if !self.is_valid(first) || !self.is_valid(second) {
             return;
+        }
+        let (name, other) =
+            if self.is_given(second) && !self.is_given(first) { (second, first) } else { (first, second) };
+        let redaction = registry::declaration(name).map_or(Redaction::Secret, |known| known.redaction);
+        let Some(value) = self.values.get(name) else { return };
+        let given = match sources::input_of(value) {
+            Ok(Input::Text(text)) => shown(&text, redaction),
+            Ok(Input::List(items)) => shown(&items.join(", "), redaction),
+            Err(_) => GivenValue::Secret,
         };
-        let problem = problem(beside.name);
-        self.fault::<()>(blamed, shown(blamed, &text), source, problem);
+        let source = sources::source_of(value);
+        self.reject(name, given, source, problem(other));
     }
 
-    /// Records that a setting has no value and needs one.
-    pub(super) fn missing<T>(&mut self, setting: &Setting, problem: &str) -> Option<T> {
-        self.fault(setting, Given::Missing, Source::Default, problem.to_owned())
+    /// Reports that an unset setting is required, unless its value was rejected.
+    pub(in crate::settings) fn missing(&mut self, name: &'static str, problem: &str) {
+        if self.is_valid(name) {
+            self.reject(name, GivenValue::Missing, ValueSource::Default, problem.to_owned());
+        }
     }
 
-    /// Records something that may work but is probably not meant.
-    pub(super) fn warn(&mut self, warning: String) {
-        self.warnings.push(warning);
+    /// Adds a warning about a setting that works but is probably a mistake.
+    pub(in crate::settings) fn warn(&mut self, name: &str, warning: &str) {
+        self.warnings.push(format!("{name} {warning}"));
     }
 
-    fn unusable<T>(&mut self, setting: &Setting, source: Source, problem: &str) -> Option<T> {
-        self.fault(setting, Given::Secret, source, problem.to_owned())
+    /// Returns false if the value of the setting was rejected and the default is used instead.
+    pub(in crate::settings) fn is_valid(&self, name: &str) -> bool {
+        !self.invalid.contains(name)
     }
 
-    fn fault<T>(&mut self, setting: &Setting, given: Given, source: Source, problem: String) -> Option<T> {
-        self.faults.push(Fault {
-            name: setting.name.to_owned(),
-            given,
-            source,
-            problem,
-            accepted: setting.form.accepted(),
-        });
-        None
+    fn is_given(&self, name: &str) -> bool {
+        self.values.get(name).is_some_and(|value| sources::source_of(value) != ValueSource::Default)
+    }
+
+    fn reject(&mut self, name: &str, given: GivenValue, source: ValueSource, problem: String) {
+        let accepted = registry::declaration(name).map(|known| known.accepted.clone()).unwrap_or_default();
+        self.errors.push(SettingError { name: name.to_owned(), given, source, problem, accepted });
     }
 }
 
-fn whole<T: TryFrom<u64>>(setting: &Setting, text: &str) -> Result<T, String> {
-    let (least, most) = match setting.form {
-        Form::Whole(least, most, _) => (least, most),
-        _ => (0, u64::MAX),
-    };
-    let number: i128 = text.parse().map_err(|_| "is not a whole number".to_owned())?;
-    if number < i128::from(least) {
-        return Err("is too small".to_owned());
-    }
-    u64::try_from(number)
-        .ok()
-        .filter(|number| *number <= most)
-        .and_then(|number| T::try_from(number).ok())
-        .ok_or_else(|| "is too large".to_owned())
-}
-
-fn shown(setting: &Setting, text: &str) -> Given {
-    match setting.form {
-        Form::Secret(_) => Given::Secret,
-        Form::Url(_) => Given::url(text),
-        // An origin may have been given with a user and password in it.
-        Form::List(_) if text.contains("://") => Given::url(text),
-        _ => Given::shown(text),
+/// Returns a rejected value as far as it may be shown.
+fn shown(text: &str, redaction: Redaction) -> GivenValue {
+    match redaction {
+        Redaction::Secret => GivenValue::Secret,
+        Redaction::Url => GivenValue::from_url(text),
+        Redaction::TextOrUrl if text.contains("://") => GivenValue::from_url(text),
+        Redaction::Text | Redaction::TextOrUrl => GivenValue::from_text(text),
     }
 }

@@ -1,18 +1,21 @@
-//! What a panic comes to: it ends a task, a connection or one incarnation of an actor, never the process.
+//! Panic handling: a panic ends one task, connection or actor instance, never the process.
 //!
-//! actix restarts an actor that stops, not one that panics: its context is dropped with its mailbox, and whoever asks it
-//! hears for ever that it is gone. So the four kinds of places in which our code runs are each caught:
+//! actix restarts an actor that stops, but not one that panics: its context is dropped with its
+//! mailbox, and every later request fails. Therefore panics are caught in four kinds of places:
 //!
-//! - A shared actor runs in a [`supervisor`]. All that is polled in its context (messages, timers, streams) is caught
-//!   there; the actor is made anew behind the same mailbox, and what waits in it is served. Too many panics in a short
-//!   time ([`restart_limit`]) make the process leave.
-//! - A reply that is waited for ([`Reply::Later`](crate::mailbox::Reply)), the task of an answer, an operation on the
-//!   database: [`caught`], for whoever waits to tell.
-//! - A task for life (the writer, the watchdog): [`Supervision::keep`], which begins it again.
-//! - A session: `session::containment`, which ends its own connection and nothing else.
+//! - A shared actor runs in a [`supervisor`], which catches everything that is polled in its
+//!   context (messages, timers, streams). The actor is restarted behind the same mailbox, and the
+//!   messages that wait in it are handled. Too many panics in a short time ([`restart_limit`]) make
+//!   the process exit.
+//! - A deferred reply ([`Reply::Later`](crate::mailbox::Reply)), the task of an answer and a
+//!   database operation run in [`catch_panic`], which returns the panic to the caller.
+//! - A task that runs as long as the process (the writer, the watchdog) runs in
+//!   [`Supervision::supervise_task`], which restarts it.
+//! - A session runs in `session::connection::panic_guard`, which closes its connection.
 //!
-//! [`panics`] is how a panic is seen. Its message may quote a visitor, so only what was written in the source is told of
-//! it, and where it happened. What is absent: nobody else catches panics, and nothing of ours is started without one of these.
+//! [`panics`] installs the panic hook. Only the location of a panic and a message that is a literal
+//! of the source are recorded, because a formatted message can quote a visitor. No other module
+//! catches panics, and every task runs in one of these.
 
 pub mod panics;
 pub mod restart_limit;
@@ -20,98 +23,107 @@ pub mod supervisor;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use slog::{Logger, error};
 use tokio::sync::watch;
-use tokio::time::Instant;
 
-pub use panics::{Panic, catch, caught};
-use restart_limit::{RestartLimit, Verdict};
+pub use panics::{Panic, catch_panic, catch_panic_sync};
+use restart_limit::{RestartDecision, RestartLimit};
 
 use crate::domain::component::Component;
 use crate::telemetry::metrics::Metrics;
 
-/// Returns whether the code that catches a panic of this component logs it, with the request it belongs to.
+/// Returns whether the code that catches a panic of this component logs it, with the request it
+/// belongs to.
 const fn is_logged_by_catcher(component: Component) -> bool {
     matches!(component, Component::Session | Component::Answer | Component::Http)
 }
 
-/// Knows of every panic, and whether the process can go on.
+/// Records every panic of the process, and whether a component has exceeded its restart limit.
 #[derive(Debug)]
 pub struct Supervision {
     metrics: Arc<Metrics>,
     log: Logger,
-    newest: Mutex<BTreeMap<Component, Panic>>,
-    beyond_repair: watch::Sender<Option<Component>>,
+    last_panics: Mutex<BTreeMap<Component, Panic>>,
+    limit_exceeded_by: watch::Sender<Option<Component>>,
 }
 
 impl Supervision {
-    /// Nothing has happened yet.
+    /// Returns a supervision without any recorded panic.
     #[must_use]
     pub fn new(metrics: Arc<Metrics>, log: Logger) -> Arc<Self> {
-        Arc::new(Self { metrics, log, newest: Mutex::default(), beyond_repair: watch::Sender::new(None) })
+        Arc::new(Self {
+            metrics,
+            log,
+            last_panics: Mutex::default(),
+            limit_exceeded_by: watch::Sender::new(None),
+        })
     }
 
-    /// Is told of every panic of the process from now on, instead of standard error: there, the message would be
-    /// written whole.
-    pub fn witness_panics(self: &Arc<Self>) {
+    /// Records every panic of the process from now on. Replaces the hook of the standard library,
+    /// which would write the whole message to standard error.
+    pub fn install_panic_hook(self: &Arc<Self>) {
         let supervision = Arc::clone(self);
-        panics::on_panic(move |part, panic| supervision.note(part, panic));
+        panics::set_panic_hook(move |component, panic| supervision.record_panic(component, panic));
     }
 
-    /// The panic of this part that was last, if there was one.
+    /// Returns the last panic of a component.
     #[must_use]
-    pub fn newest(&self, part: Component) -> Option<Panic> {
-        self.newest.lock().unwrap_or_else(PoisonError::into_inner).get(&part).cloned()
+    pub fn last_panic(&self, component: Component) -> Option<Panic> {
+        self.last_panics.lock().unwrap_or_else(PoisonError::into_inner).get(&component).cloned()
     }
 
-    /// The part that panicked too often, if one did: the process is about to leave.
+    /// Returns the component that exceeded its restart limit, if any. The process is about to exit
+    /// then.
     #[must_use]
-    pub fn beyond_repair(&self) -> Option<Component> {
-        *self.beyond_repair.borrow()
+    pub fn restart_limit_exceeded(&self) -> Option<Component> {
+        *self.limit_exceeded_by.borrow()
     }
 
-    /// Resolves when a part has panicked too often.
-    pub async fn is_beyond_repair(&self) -> Component {
-        let mut parts = self.beyond_repair.subscribe();
-        match parts.wait_for(Option::is_some).await.map(|part| *part) {
-            Ok(Some(part)) => part,
-            // The sender is in `self`.
+    /// Resolves when a component has exceeded its restart limit.
+    pub async fn wait_for_restart_limit(&self) -> Component {
+        let mut components = self.limit_exceeded_by.subscribe();
+        match components.wait_for(Option::is_some).await.map(|component| *component) {
+            Ok(Some(component)) => component,
+            // Cannot happen: `self` owns the sender.
             Ok(None) | Err(_) => std::future::pending().await,
         }
     }
 
-    /// Runs a task that must live as long as the process, and begins it again when it panics. It ends when the task
-    /// does, or after too many panics.
-    pub async fn keep(self: Arc<Self>, part: Component, mut task: impl AsyncFnMut()) {
+    /// Runs a task that must live as long as the process, and restarts it when it panics. Returns
+    /// when the task does, or when the restart limit is exceeded.
+    pub async fn supervise_task(self: Arc<Self>, component: Component, mut task: impl AsyncFnMut()) {
         let mut limit = RestartLimit::default();
-        while caught(part, task()).await.is_err() {
-            if !self.may_restart(part, &mut limit) {
+        while catch_panic(component, task()).await.is_err() {
+            if !self.may_restart(component, &mut limit) {
                 return;
             }
         }
     }
 
-    /// Counts a restart and says whether it may be: see [`RestartLimit`].
-    fn may_restart(&self, part: Component, limit: &mut RestartLimit) -> bool {
-        let verdict = limit.panicked(Instant::now().into_std());
-        if verdict != Verdict::Restart {
-            self.beyond_repair.send_if_modified(|known| known.is_none() && known.replace(part).is_none());
+    /// Counts a panic and returns whether the component may be restarted; see [`RestartLimit`].
+    fn may_restart(&self, component: Component, limit: &mut RestartLimit) -> bool {
+        let decision = limit.record_panic(Instant::now());
+        if decision != RestartDecision::Restart {
+            self.limit_exceeded_by
+                .send_if_modified(|known| known.is_none() && known.replace(component).is_none());
         }
-        if verdict == Verdict::Stop {
-            error!(self.log, "panicked too often, and is not begun again"; "actor" => part.as_str());
+        if decision == RestartDecision::Stop {
+            error!(self.log, "restart limit exceeded, not restarting"; "actor" => component.as_str());
             return false;
         }
-        self.metrics.actor.restarted(part);
+        self.metrics.actor.restarted(component);
         true
     }
 
-    /// In the panicking thread, before anything is unwound: whoever waits for it finds the panic noted.
-    fn note(&self, part: Component, panic: Panic) {
-        self.metrics.actor.panicked(part);
-        if !is_logged_by_catcher(part) {
-            error!(self.log, "panicked"; "actor" => part.as_str(), &panic);
+    /// Records a panic. Runs in the panicking thread before it unwinds, so that code which waits
+    /// for that thread finds the panic recorded.
+    fn record_panic(&self, component: Component, panic: Panic) {
+        self.metrics.actor.panicked(component);
+        if !is_logged_by_catcher(component) {
+            error!(self.log, "panicked"; "actor" => component.as_str(), &panic);
         }
-        self.newest.lock().unwrap_or_else(PoisonError::into_inner).insert(part, panic);
+        self.last_panics.lock().unwrap_or_else(PoisonError::into_inner).insert(component, panic);
     }
 }

@@ -1,41 +1,41 @@
-//! How often a part may panic before something must be wrong with the whole.
+//! Limits how often a component may be restarted after panics.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// Panics within [`WINDOW`] after which a part is simply made anew. One bad input costs one; a fault that comes back at
-/// every turn reaches this at once.
-pub const MOST_RESTARTS: usize = 5;
+/// The panics within [`WINDOW`] up to which a component is just restarted. A single bad input
+/// causes one panic; a bug that affects every request reaches this limit at once.
+pub const MAX_RESTARTS: usize = 5;
 
 /// How long a panic counts.
 pub const WINDOW: Duration = Duration::from_secs(60);
 
-/// What is to be done after a panic.
+/// What to do after a panic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Make it anew.
+pub enum RestartDecision {
+    /// Restart the component.
     Restart,
-    /// Make it anew, so that the process can leave in order, which it must.
-    RestartToLeave,
-    /// Leave it: it panics faster than anything can be done with it.
+    /// Restart the component, so that the process can shut down in order, and shut down.
+    RestartAndShutDown,
+    /// Do not restart the component: it panics too fast even for a shutdown.
     Stop,
 }
 
-/// The panics of one part that still count.
+/// The recent panics of one component.
 #[derive(Debug, Default)]
 pub struct RestartLimit {
     recent: VecDeque<Instant>,
 }
 
 impl RestartLimit {
-    /// The part has panicked now.
-    pub fn panicked(&mut self, now: Instant) -> Verdict {
+    /// Counts a panic at `now` and decides what to do.
+    pub fn record_panic(&mut self, now: Instant) -> RestartDecision {
         self.recent.retain(|at| now.duration_since(*at) < WINDOW);
         self.recent.push_back(now);
         match self.recent.len() {
-            ..=MOST_RESTARTS => Verdict::Restart,
-            count if count <= MOST_RESTARTS * 2 => Verdict::RestartToLeave,
-            _ => Verdict::Stop,
+            ..=MAX_RESTARTS => RestartDecision::Restart,
+            count if count <= MAX_RESTARTS * 2 => RestartDecision::RestartAndShutDown,
+            _ => RestartDecision::Stop,
         }
     }
 }
@@ -45,22 +45,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn too_many_in_a_short_time_are_the_end_of_the_process() {
+    fn too_many_panics_in_a_short_time_end_the_process() {
         let (mut limit, start) = (RestartLimit::default(), Instant::now());
-        let verdicts: Vec<Verdict> = (0..11).map(|_| limit.panicked(start)).collect();
-        assert_eq!(verdicts[..5], [Verdict::Restart; 5]);
-        assert_eq!(verdicts[5..10], [Verdict::RestartToLeave; 5]);
-        assert_eq!(verdicts[10], Verdict::Stop);
+        let decisions: Vec<RestartDecision> = (0..11).map(|_| limit.record_panic(start)).collect();
+        assert_eq!(decisions[..5], [RestartDecision::Restart; 5]);
+        assert_eq!(decisions[5..10], [RestartDecision::RestartAndShutDown; 5]);
+        assert_eq!(decisions[10], RestartDecision::Stop);
     }
 
     #[test]
-    fn what_was_long_ago_does_not_count() {
+    fn old_panics_do_not_count() {
         let (mut limit, start) = (RestartLimit::default(), Instant::now());
         let apart = WINDOW / 5;
-        assert!((0..100).all(|times| limit.panicked(start + apart * times) == Verdict::Restart));
+        assert!((0..100).all(|count| limit.record_panic(start + apart * count) == RestartDecision::Restart));
         let faster = WINDOW / 6;
         let start = start + WINDOW * 60;
-        let verdicts: Vec<Verdict> = (0..6).map(|times| limit.panicked(start + faster * times)).collect();
-        assert_eq!((verdicts[4], verdicts[5]), (Verdict::Restart, Verdict::RestartToLeave));
+        let decisions: Vec<RestartDecision> =
+            (0..6).map(|count| limit.record_panic(start + faster * count)).collect();
+        assert_eq!(
+            (decisions[4], decisions[5]),
+            (RestartDecision::Restart, RestartDecision::RestartAndShutDown)
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Runs a shared actor, and makes it anew behind the same mailbox when it has panicked.
+//! Runs a shared actor, and restarts it behind the same mailbox after a panic.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,30 +9,30 @@ use actix::dev::channel::channel;
 use actix::{Actor, Addr, ArbiterHandle, Context, Supervised};
 
 use super::restart_limit::RestartLimit;
-use super::{Supervision, catch};
+use super::{Supervision, catch_panic_sync};
 use crate::domain::component::Component;
 use crate::mailbox::Mailbox;
 
 /// The task of one shared actor.
 struct Supervisor<A: Actor<Context = Context<A>>> {
-    incarnation: ContextFut<A, Context<A>>,
-    part: Component,
+    actor: ContextFut<A, Context<A>>,
+    component: Component,
     limit: RestartLimit,
     supervision: Arc<Supervision>,
 }
 
-/// Starts an actor here. After a panic of whatever runs in its context, [`Supervised::restarting`] makes it anew; what
-/// waits in its mailbox stays there, and its timers are begun again by [`Actor::started`].
+/// Starts an actor on this thread. After a panic in its context, [`Supervised::restarting`] resets
+/// the actor, [`Actor::started`] starts its timers again, and the messages in its mailbox are kept.
 pub fn start<A>(supervision: &Arc<Supervision>, make: impl FnOnce() -> A) -> Addr<A>
 where
     A: Supervised + Mailbox<Context = Context<A>>,
 {
     let (sender, receiver) = channel(A::CAPACITY);
-    run(Arc::clone(supervision), Context::with_receiver(receiver), make);
+    spawn(Arc::clone(supervision), Context::with_receiver(receiver), make);
     Addr::new(sender)
 }
 
-/// As [`start`], on the thread of an arbiter, where the actor is made as well.
+/// Like [`start`], but creates and runs the actor on the thread of an arbiter.
 pub fn start_in_arbiter<A>(
     arbiter: &ArbiterHandle,
     supervision: &Arc<Supervision>,
@@ -43,16 +43,36 @@ where
 {
     let (sender, receiver) = channel(A::CAPACITY);
     let supervision = Arc::clone(supervision);
-    arbiter.spawn_fn(move || run(supervision, Context::with_receiver(receiver), make));
+    arbiter.spawn_fn(move || spawn(supervision, Context::with_receiver(receiver), make));
     Addr::new(sender)
 }
 
-fn run<A>(supervision: Arc<Supervision>, context: Context<A>, make: impl FnOnce() -> A)
+fn spawn<A>(supervision: Arc<Supervision>, context: Context<A>, make: impl FnOnce() -> A)
 where
     A: Supervised + Mailbox<Context = Context<A>>,
 {
-    let incarnation = context.into_future(make());
-    actix::spawn(Supervisor { incarnation, part: A::PART, limit: RestartLimit::default(), supervision });
+    let actor = context.into_future(make());
+    actix::spawn(Supervisor { actor, component: A::COMPONENT, limit: RestartLimit::default(), supervision });
+}
+
+impl<A> Supervisor<A>
+where
+    A: Supervised + Actor<Context = Context<A>>,
+{
+    /// Restarts the actor. The message that it was handling is lost, and its sender receives an
+    /// error; everything else that the actor started in its context is dropped. A panic during the
+    /// restart counts like any other. Returns false if the actor ends instead.
+    fn restart(&mut self) -> bool {
+        loop {
+            if !self.supervision.may_restart(self.component, &mut self.limit) {
+                return false;
+            }
+            // `ContextFut::restart` returns false if every address of the actor was dropped.
+            if let Ok(restarted) = catch_panic_sync(self.component, || self.actor.restart()) {
+                return restarted;
+            }
+        }
+    }
 }
 
 impl<A> Future for Supervisor<A>
@@ -64,21 +84,10 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<()> {
         let this = self.get_mut();
         loop {
-            if let Ok(poll) = catch(this.part, || Pin::new(&mut this.incarnation).poll(cx)) {
+            if let Ok(poll) = catch_panic_sync(this.component, || Pin::new(&mut this.actor).poll(cx)) {
                 return poll;
             }
-            // The message that was in hand is gone, and its asker told so; whatever the actor had begun in its context
-            // is dropped. Making it anew may panic as well, which counts like any other.
-            let anew = loop {
-                if !this.supervision.may_restart(this.part, &mut this.limit) {
-                    break false;
-                }
-                if let Ok(anew) = catch(this.part, || this.incarnation.restart()) {
-                    // Otherwise nobody is left who could write to it.
-                    break anew;
-                }
-            };
-            if !anew {
+            if !this.restart() {
                 return Poll::Ready(());
             }
         }

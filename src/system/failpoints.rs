@@ -1,61 +1,63 @@
-//! Faults on order: places in the code where a test can make the server panic, or hold it up.
+//! Failpoints: places in the code where a test can cause a panic or a delay.
 //!
-//! They exist in builds with the feature `fault-injection` alone, which only the tests turn on (the development dependency
-//! of this package on itself in `Cargo.toml`). In every other build [`hit`] and [`pause`] are empty functions.
+//! They exist only in builds with the feature `fault-injection`, which only the tests enable (by
+//! the development dependency of this package on itself in `Cargo.toml`). In every other build
+//! [`hit`] and [`pause`] are empty functions.
 
-/// A place where a test can have a panic or a delay.
+/// A place where a test can cause a panic or a delay. Tests use the names of the variants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failpoint {
-    /// A session reads a frame.
+    /// A session has received a text message.
     SessionText,
-    /// A session is given an order.
-    SessionOrder,
-    /// A session tells of an answer.
+    /// A session handles a command.
+    SessionCommand,
+    /// A session forwards the progress of an answer.
     SessionProgress,
-    /// The model's actor takes a question.
+    /// The LLM actor handles a question.
     LlmAsk,
-    /// The model's actor looks for an answer.
+    /// The LLM actor looks up an answer.
     LlmFind,
-    /// The model's actor looks through its answers.
+    /// The LLM actor removes old answers.
     LlmSweep,
-    /// The task of an answer begins.
+    /// The task of an answer starts.
     AnswerTask,
     /// The task of an answer is about to store it.
     AnswerConclude,
-    /// The store's actor takes a new session.
+    /// The persistence actor handles a new session.
     PersistenceCreate,
-    /// A reply of the store's actor is waited for.
+    /// The persistence actor waits for a reply.
     PersistenceReply,
-    /// Something is read from the database.
+    /// A database read starts.
     PersistenceRead,
-    /// Something was read from the database, and is not told yet.
-    PersistenceHasRead,
-    /// The writer has a group in hand.
-    WriterGroup,
-    /// A group is written and not committed.
+    /// A database read is done, but its result is not returned yet.
+    PersistenceAfterRead,
+    /// The writer starts a batch of writes.
+    WriterBatch,
+    /// A batch is written, but not committed.
     WriterCommit,
-    /// A group is committed and nobody knows.
+    /// A batch is committed, but not acknowledged.
     WriterCommitted,
-    /// The health actor is asked.
+    /// The health actor handles a request.
     HealthReceive,
-    /// The health actor asks the others.
+    /// The health actor checks the other components.
     HealthCheck,
-    /// The watchdog looks at its marks.
-    WatchdogLook,
-    /// A request over HTTP is answered.
+    /// The watchdog looks for slow consumers.
+    WatchdogTick,
+    /// The health endpoint handles a request.
     HttpHealth,
 }
 
-/// Panics here if a test has asked for it. The message has `quoting` in it, as that of a real panic might.
+/// Panics if a test has armed the failpoint. The message contains `detail`, as that of a real panic
+/// can contain text of visitors.
 #[inline]
-pub fn hit(point: Failpoint, quoting: &str) {
+pub fn hit(point: Failpoint, detail: &str) {
     #[cfg(feature = "fault-injection")]
-    armed::hit(point, quoting);
+    armed::hit(point, detail);
     #[cfg(not(feature = "fault-injection"))]
-    let _ = (point, quoting);
+    let _ = (point, detail);
 }
 
-/// Waits here while a test has the point held.
+/// Waits while a test holds the failpoint.
 #[inline]
 pub async fn pause(point: Failpoint) {
     #[cfg(feature = "fault-injection")]
@@ -65,7 +67,7 @@ pub async fn pause(point: Failpoint) {
 }
 
 #[cfg(feature = "fault-injection")]
-pub use armed::{arm, hold, lingering, release};
+pub use armed::{arm, hold, release, waiting_count};
 
 #[cfg(feature = "fault-injection")]
 mod armed {
@@ -76,55 +78,64 @@ mod armed {
 
     use crate::system::failpoints::Failpoint;
 
-    /// What is to panic, and how often. The tests' server is a process of its own.
+    /// The armed failpoints, and how often each panics. The server under test is a process of its
+    /// own.
     static ARMED: Mutex<Vec<(String, u32)>> = Mutex::new(Vec::new());
 
-    /// Whether anything was ever asked for: where nothing was, as when speed is measured, a pass costs next to nothing.
-    static ASKED_FOR: AtomicBool = AtomicBool::new(false);
+    /// Whether a failpoint was ever armed or held. Until then a failpoint costs almost nothing, so
+    /// that benchmarks are not distorted.
+    static IN_USE: AtomicBool = AtomicBool::new(false);
 
-    /// The next so many passes of the point with this name panic.
+    /// Makes the next `times` hits of the failpoint panic.
     pub fn arm(point: &str, times: u32) {
-        ASKED_FOR.store(true, Ordering::SeqCst);
+        IN_USE.store(true, Ordering::SeqCst);
         let mut armed = ARMED.lock().unwrap_or_else(PoisonError::into_inner);
         armed.retain(|(name, _)| name != point);
         armed.push((point.to_owned(), times));
     }
 
-    /// The points that are held, and those at which somebody waits.
-    static HELD: LazyLock<watch::Sender<(Vec<String>, Vec<String>)>> = LazyLock::new(watch::Sender::default);
+    /// The failpoints at which code waits.
+    #[derive(Default)]
+    struct Holds {
+        held: Vec<String>,
+        /// The name of the failpoint, once for each task that has reached it while it was held.
+        reached: Vec<String>,
+    }
 
-    /// Whoever comes to the point with this name waits there.
+    static HOLDS: LazyLock<watch::Sender<Holds>> = LazyLock::new(watch::Sender::default);
+
+    /// Makes code that reaches the failpoint wait there.
     pub fn hold(point: &str) {
-        ASKED_FOR.store(true, Ordering::SeqCst);
-        HELD.send_modify(|(held, _)| held.push(point.to_owned()));
+        IN_USE.store(true, Ordering::SeqCst);
+        HOLDS.send_modify(|holds| holds.held.push(point.to_owned()));
     }
 
-    /// Lets everybody at the point with this name go on.
+    /// Lets the code that waits at the failpoint continue.
     pub fn release(point: &str) {
-        HELD.send_modify(|(held, _)| held.retain(|name| name != point));
+        HOLDS.send_modify(|holds| holds.held.retain(|name| name != point));
     }
 
-    /// How many have come to wait at the point with this name.
-    pub fn lingering(point: &str) -> usize {
-        HELD.borrow().1.iter().filter(|name| *name == point).count()
+    /// Returns how many tasks have reached the failpoint while it was held.
+    pub fn waiting_count(point: &str) -> usize {
+        HOLDS.borrow().reached.iter().filter(|name| *name == point).count()
     }
 
     pub(super) async fn pause(point: Failpoint) {
-        if !ASKED_FOR.load(Ordering::SeqCst) {
+        if !IN_USE.load(Ordering::SeqCst) {
             return;
         }
         let name = format!("{point:?}");
-        let mut held = HELD.subscribe();
-        if held.borrow().0.contains(&name) {
-            HELD.send_modify(|(_, lingering)| lingering.push(name.clone()));
-            // The sender is a static, which does not go.
-            let _ = held.wait_for(|(held, _)| !held.contains(&name)).await;
+        let mut holds = HOLDS.subscribe();
+        if holds.borrow().held.contains(&name) {
+            HOLDS.send_modify(|holds| holds.reached.push(name.clone()));
+            // Cannot fail: the sender is never dropped.
+            let _ = holds.wait_for(|holds| !holds.held.contains(&name)).await;
         }
     }
 
-    #[expect(clippy::panic, reason = "it is what was asked for")]
-    pub(super) fn hit(point: Failpoint, quoting: &str) {
-        if !ASKED_FOR.load(Ordering::SeqCst) {
+    #[expect(clippy::panic, reason = "the test asks for it")]
+    pub(super) fn hit(point: Failpoint, detail: &str) {
+        if !IN_USE.load(Ordering::SeqCst) {
             return;
         }
         let name = format!("{point:?}");
@@ -134,7 +145,7 @@ mod armed {
             found.map(|(_, times)| *times -= 1).is_some()
         };
         if fires {
-            panic!("asked for at {name}, near {quoting:?}");
+            panic!("failpoint {name} near {detail:?}");
         }
     }
 }

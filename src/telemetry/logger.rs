@@ -54,9 +54,13 @@ struct Levels<D> {
 
 impl<D> Levels<D> {
     fn new(settings: &LogSettings, drain: D) -> Self {
-        let level = severity(settings.level);
-        let mut modules: Vec<(String, Level)> =
-            settings.modules.iter().map(|(module, level)| (module.clone(), severity(*level))).collect();
+        let level = severity(settings.levels.level);
+        let mut modules: Vec<(String, Level)> = settings
+            .levels
+            .modules
+            .iter()
+            .map(|(module, level)| (module.clone(), severity(*level)))
+            .collect();
         modules.sort_by_key(|(module, _)| std::cmp::Reverse(module.len()));
         let levels = modules.iter().map(|(_, level)| *level).chain([level]);
         // The least severe is the one of the greatest number.
@@ -166,6 +170,7 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
+    use crate::settings::LogLevels;
 
     /// A drain that says when it has begun a line, and ends it when it is told to.
     struct Slow {
@@ -207,7 +212,8 @@ mod tests {
             ("resume_chatbot::llm".to_owned(), LogLevel::Debug),
             ("resume_chatbot::llm::turn".to_owned(), LogLevel::Error),
         ];
-        let settings = LogSettings { level: LogLevel::Info, modules, format: LogFormat::Json };
+        let levels = LogLevels { level: LogLevel::Info, modules };
+        let settings = LogSettings { levels, format: LogFormat::Json };
         let levels = Levels::new(&settings, ());
         for (module, level) in [
             ("resume_chatbot", Level::Info),

@@ -1,4 +1,4 @@
-//! `conversations delete`.
+//! `conversations delete`: deletes conversations after a confirmation.
 
 use std::collections::BTreeSet;
 use std::io::{self, BufRead, IsTerminal, Write};
@@ -9,25 +9,22 @@ use resume_chatbot::domain::ids::SessionId;
 use resume_chatbot::persistence::reports::Reports;
 use serde::Serialize;
 
-use super::super::page::{print, print_json};
-use super::super::{Failed, Outcome, span};
-use super::{failed, session_id, unknown};
-
-/// Exit code of a command line that was not understood: what would be deleted was not confirmed.
-const NOT_CONFIRMED: u8 = 2;
+use super::super::output::{format_count, print, print_json};
+use super::super::{CliError, CliResult, EXIT_USAGE, duration_arg};
+use super::{not_found, parse_session_id, report_error};
 
 #[derive(Args)]
 pub(in super::super) struct Arguments {
-    /// The conversations, as `list` prints them.
-    #[arg(value_name = "ID", value_parser = session_id, required_unless_present = "older_than")]
+    /// The ids of the conversations, as `list` prints them.
+    #[arg(value_name = "ID", value_parser = parse_session_id, required_unless_present = "older_than")]
     ids: Vec<SessionId>,
-    /// Instead: all conversations in which nothing happened for this time (30d, 12w).
-    #[arg(long, value_name = "DUR", value_parser = span::parse, conflicts_with = "ids")]
+    /// Instead of ids: all conversations without activity for this time (30d, 12w).
+    #[arg(long, value_name = "DUR", value_parser = duration_arg::parse, conflicts_with = "ids")]
     older_than: Option<Duration>,
-    /// Only say what would be deleted.
+    /// Only print what would be deleted.
     #[arg(long)]
     dry_run: bool,
-    /// Do not ask first.
+    /// Do not ask for confirmation.
     #[arg(long, short)]
     yes: bool,
     /// Print JSON.
@@ -35,7 +32,7 @@ pub(in super::super) struct Arguments {
     json: bool,
 }
 
-/// What was, or would be, deleted.
+/// What is to be deleted, and the JSON output.
 #[derive(Serialize)]
 struct Deletion {
     conversations: i64,
@@ -43,17 +40,18 @@ struct Deletion {
     dry_run: bool,
 }
 
-pub(super) async fn delete(arguments: &Arguments, reports: &Reports) -> Outcome {
-    // The time is taken once, so that what was counted is what is deleted, however long the answer takes.
-    let unseen_since = arguments.older_than.map(|span| span::ago(Some(span)));
+pub(super) async fn delete(arguments: &Arguments, reports: &Reports) -> CliResult {
+    // Computed once, so that exactly the counted conversations are deleted, however long the
+    // confirmation takes.
+    let unseen_since = arguments.older_than.map(|age| duration_arg::cutoff(Some(age)));
     let ids: Vec<SessionId> = arguments.ids.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
     let (conversations, questions) = match unseen_since {
-        Some(before) => reports.count_unseen_since(before).await.map_err(failed)?,
+        Some(before) => reports.count_unseen_since(before).await.map_err(report_error)?,
         None => count(reports, &ids).await?,
     };
     let mut deletion = Deletion { conversations, questions, dry_run: arguments.dry_run };
     if arguments.dry_run {
-        return tell(&deletion, arguments.json, "would be deleted");
+        return print_result(&deletion, arguments.json, "would be deleted");
     }
     if deletion.conversations > 0 && !arguments.yes {
         confirm(&deletion)?;
@@ -62,46 +60,46 @@ pub(super) async fn delete(arguments: &Arguments, reports: &Reports) -> Outcome 
         Some(before) => reports.delete_unseen_since(before).await,
         None => reports.delete(&ids).await,
     };
-    deletion.conversations = i64::try_from(deleted.map_err(failed)?).unwrap_or(i64::MAX);
-    tell(&deletion, arguments.json, "deleted")
+    deletion.conversations = i64::try_from(deleted.map_err(report_error)?).unwrap_or(i64::MAX);
+    print_result(&deletion, arguments.json, "deleted")
 }
 
-/// All of them must be there before any goes: a wrong id is more likely a slip than a conversation that is gone.
-async fn count(reports: &Reports, ids: &[SessionId]) -> Result<(i64, i64), Failed> {
+/// Counts conversations and their questions. Fails if a conversation does not exist, because its id
+/// is probably a mistake, and then nothing should be deleted.
+async fn count(reports: &Reports, ids: &[SessionId]) -> CliResult<(i64, i64)> {
     let (mut conversations, mut questions) = (0, 0);
     for id in ids {
-        let found = reports.conversation(*id).await.map_err(failed)?.ok_or_else(|| unknown(*id))?;
+        let conversation = reports.conversation(*id).await.map_err(report_error)?;
         conversations += 1;
-        questions += found.questions;
+        questions += conversation.ok_or_else(|| not_found(*id))?.questions;
     }
     Ok((conversations, questions))
 }
 
-fn confirm(deletion: &Deletion) -> Outcome {
-    let refused = |message: &str| Err(Failed(NOT_CONFIRMED, message.to_owned()));
+fn confirm(deletion: &Deletion) -> CliResult {
+    let not_confirmed = |message: &str| Err(CliError::new(EXIT_USAGE, message));
     if !io::stdin().is_terminal() {
-        return refused(
-            "nothing was deleted: there is no terminal to ask at; add --yes, or --dry-run to look first",
+        return not_confirmed(
+            "nothing was deleted: there is no terminal for the confirmation; add --yes, or first --dry-run",
         );
     }
-    let _ = write!(io::stderr(), "Delete {}? There is no way back. [y/N] ", deletion.words());
-    let mut answer = String::new();
-    let read = io::stdin().lock().read_line(&mut answer);
-    if read.is_ok() && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes") {
+    let _ = write!(io::stderr(), "Delete {}? This cannot be undone. [y/N] ", deletion.description());
+    let mut reply = String::new();
+    let read = io::stdin().lock().read_line(&mut reply);
+    if read.is_ok() && matches!(reply.trim().to_lowercase().as_str(), "y" | "yes") {
         Ok(())
     } else {
-        refused("nothing was deleted")
+        not_confirmed("nothing was deleted")
     }
 }
 
-fn tell(deletion: &Deletion, json: bool, done: &str) -> Outcome {
-    if json { print_json(deletion) } else { print(&format!("{} {done}\n", deletion.words())) }
+fn print_result(deletion: &Deletion, json: bool, verb: &str) -> CliResult {
+    if json { print_json(deletion) } else { print(&format!("{} {verb}\n", deletion.description())) }
 }
 
 impl Deletion {
-    fn words(&self) -> String {
-        let counted = |count: i64, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
-        let (conversations, questions) = (self.conversations, self.questions);
-        format!("{} with {}", counted(conversations, "conversation"), counted(questions, "question"))
+    fn description(&self) -> String {
+        let conversations = format_count(self.conversations, "conversation");
+        format!("{conversations} with {}", format_count(self.questions, "question"))
     }
 }

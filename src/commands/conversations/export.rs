@@ -1,43 +1,47 @@
-//! `conversations export`: page after page from the database to a file or to standard output, never all of it in memory.
+//! `conversations export`: writes conversations to a file or to standard output.
+//!
+//! Reads from the database in pages, so the memory does not grow with the export.
 
-use std::fs::OpenOptions;
-use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use resume_chatbot::persistence::reports::{Conversation, Page, Reports, Selection};
-use tempfile::NamedTempFile;
 
-use super::super::{Failed, Outcome, span};
-use super::{TURNS_AT_ONCE, failed, markdown, transcript};
+use super::super::{CliResult, duration_arg};
+use super::export_writer::ExportWriter;
+use super::{json, markdown, report_error};
 
-/// Conversations read at one time, without their words.
-const CONVERSATIONS_AT_ONCE: usize = 100;
+/// Conversations per page, which are read without their turns.
+const CONVERSATION_PAGE_SIZE: usize = 100;
 
-/// How often progress is told.
+/// Turns per page. Larger pages would take more memory and not be much faster.
+const TURN_PAGE_SIZE: usize = 50;
+
+/// How often the progress is shown.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 
 #[derive(Args)]
 pub(in super::super) struct Arguments {
-    /// Only conversations in which something happened in this last time (24h, 7d, 2w).
-    #[arg(long, value_name = "DUR", value_parser = span::parse)]
+    /// Only conversations with activity within this time (24h, 7d, 2w).
+    #[arg(long, value_name = "DUR", value_parser = duration_arg::parse)]
     since: Option<Duration>,
-    /// Only conversations with a question whose answer failed, was cut off, or has not ended.
+    /// Only conversations with a question whose answer failed, was interrupted, or is not finished.
     #[arg(long)]
     unanswered: bool,
-    /// How: `jsonl` is one conversation a line, `json` one array of them.
+    /// The format; `jsonl` is one conversation per line, `json` one array of conversations.
     #[arg(long, value_enum, default_value_t = Format::Jsonl)]
     format: Format,
     /// The same as `--format json`.
     #[arg(long, conflicts_with = "format")]
     json: bool,
-    /// Where to, readable by you alone, replaced only when the export is whole; otherwise standard output.
+    /// Write to this file, readable only by you, and replace it only when the export is complete;
+    /// by default, write to standard output.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
-/// How conversations are written.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
     Jsonl,
@@ -45,172 +49,108 @@ pub(super) enum Format {
     Markdown,
 }
 
-pub(super) async fn export(arguments: &Arguments, reports: &Reports) -> Outcome {
+pub(super) async fn export(arguments: &Arguments, reports: &Reports) -> CliResult {
     let format = if arguments.json { Format::Json } else { arguments.format };
     let selection = Selection {
-        since: span::ago(arguments.since),
+        since: duration_arg::cutoff(arguments.since),
         empty_ones: false,
         unanswered_only: arguments.unanswered,
     };
-    let mut sink = Sink::open(arguments.output.as_deref())?;
+    let mut writer = ExportWriter::open(arguments.output.as_deref())?;
     let mut progress = Progress::new();
     let mut last = None;
     if format == Format::Json {
-        sink.write("[")?;
+        writer.write("[")?;
     }
     loop {
         let page = Page::After(last);
-        let page = reports.conversations(selection, page, CONVERSATIONS_AT_ONCE).await.map_err(failed)?;
-        for conversation in &page {
+        let conversations =
+            reports.conversations(selection, page, CONVERSATION_PAGE_SIZE).await.map_err(report_error)?;
+        for conversation in &conversations {
             if format == Format::Json {
-                sink.write(if last.is_some() { ",\n" } else { "\n" })?;
+                writer.write(if last.is_some() { ",\n" } else { "\n" })?;
             }
-            write_conversation(reports, conversation, format, &mut sink).await?;
+            write_conversation(reports, conversation, format, &mut writer).await?;
             last = Some(conversation.id);
-            progress.tell(conversation.questions);
+            progress.add_conversation(conversation.questions);
         }
-        if page.len() < CONVERSATIONS_AT_ONCE || sink.is_closed() {
+        if conversations.len() < CONVERSATION_PAGE_SIZE || writer.is_closed() {
             break;
         }
     }
     if format == Format::Json {
-        sink.write("\n]\n")?;
+        writer.write("\n]\n")?;
     }
-    progress.end();
-    sink.finish()
+    progress.finish();
+    writer.finish()
 }
 
-/// Writes one conversation, turns page by page.
+/// Writes one conversation and reads its turns in pages.
 pub(super) async fn write_conversation(
     reports: &Reports,
     conversation: &Conversation,
     format: Format,
-    sink: &mut Sink,
-) -> Outcome {
-    let heading = match format {
+    writer: &mut ExportWriter,
+) -> CliResult {
+    let opening = match format {
         Format::Markdown => markdown::heading(conversation),
-        Format::Json | Format::Jsonl => transcript::beginning(conversation)?,
+        Format::Json | Format::Jsonl => json::opening(conversation)?,
     };
-    sink.write(&heading)?;
+    writer.write(&opening)?;
     let mut last = None;
     loop {
-        let page = reports.turns(conversation.id, last, TURNS_AT_ONCE).await.map_err(failed)?;
-        for turn in &page {
+        let turns = reports.turns(conversation.id, last, TURN_PAGE_SIZE).await.map_err(report_error)?;
+        for turn in &turns {
             match format {
-                Format::Markdown => sink.write(&markdown::turn(turn))?,
+                Format::Markdown => writer.write(&markdown::turn(turn))?,
                 Format::Json | Format::Jsonl => {
                     let comma = if last.is_some() { "," } else { "" };
-                    sink.write(&(comma.to_owned() + &transcript::turn(turn)?))?;
+                    writer.write(&(comma.to_owned() + &json::turn(turn)?))?;
                 }
             }
             last = Some(turn.turn_id);
         }
-        if page.len() < TURNS_AT_ONCE || sink.is_closed() {
+        if turns.len() < TURN_PAGE_SIZE || writer.is_closed() {
             break;
         }
     }
     match format {
         Format::Markdown => Ok(()),
-        Format::Json => sink.write(transcript::END),
-        Format::Jsonl => sink.write(&(transcript::END.to_owned() + "\n")),
+        Format::Json => writer.write(json::CLOSING),
+        Format::Jsonl => writer.write(&(json::CLOSING.to_owned() + "\n")),
     }
 }
 
-/// Where an export goes.
-pub(super) struct Sink {
-    out: BufWriter<Box<dyn Write>>,
-    /// The file that takes its place when all is written: where it is now, and where it goes.
-    file: Option<(tempfile::TempPath, PathBuf)>,
-    /// Who read has had enough (`| head`), which is no failure.
-    closed: bool,
-}
-
-impl Sink {
-    pub(super) fn stdout() -> Self {
-        Self { out: BufWriter::new(Box::new(io::stdout())), file: None, closed: false }
-    }
-
-    fn open(path: Option<&Path>) -> Result<Self, Failed> {
-        let Some(path) = path else { return Ok(Self::stdout()) };
-        let cannot = |error: io::Error| Failed(1, format!("{} cannot be written: {error}", path.display()));
-        // A pipe or a device is written to; only a file can be replaced.
-        if path.exists() && !path.is_file() {
-            let file = OpenOptions::new().write(true).open(path).map_err(cannot)?;
-            return Ok(Self { out: BufWriter::new(Box::new(file)), file: None, closed: false });
-        }
-        let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
-        let (file, place) = NamedTempFile::new_in(folder).map_err(cannot)?.into_parts();
-        let file_and_place = Some((place, path.to_owned()));
-        Ok(Self { out: BufWriter::new(Box::new(file)), file: file_and_place, closed: false })
-    }
-
-    pub(super) fn write(&mut self, text: &str) -> Outcome {
-        if self.closed {
-            return Ok(());
-        }
-        let written = self.out.write_all(text.as_bytes());
-        self.judge(written)
-    }
-
-    pub(super) fn is_closed(&self) -> bool {
-        self.closed
-    }
-
-    /// Everything is out, and a file is in its place.
-    pub(super) fn finish(mut self) -> Outcome {
-        if self.closed {
-            return Ok(());
-        }
-        let flushed = self.out.flush();
-        self.judge(flushed)?;
-        match self.file {
-            None => Ok(()),
-            Some((place, path)) => place
-                .persist(&path)
-                .map_err(|error| Failed(1, format!("{} cannot be written: {}", path.display(), error.error))),
-        }
-    }
-
-    fn judge(&mut self, written: io::Result<()>) -> Outcome {
-        match written {
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => {
-                self.closed = true;
-                Ok(())
-            }
-            written => written.map_err(|error| Failed(1, format!("the export cannot be written: {error}"))),
-        }
-    }
-}
-
-/// What was done so far, on standard error if somebody watches.
+/// Shows the progress on standard error, if it is a terminal.
 struct Progress {
-    watched: bool,
+    is_visible: bool,
     conversations: u64,
     questions: i64,
-    told_at: Option<Instant>,
+    last_shown: Option<Instant>,
 }
 
 impl Progress {
     fn new() -> Self {
-        Self { watched: io::stderr().is_terminal(), conversations: 0, questions: 0, told_at: None }
+        Self { is_visible: io::stderr().is_terminal(), conversations: 0, questions: 0, last_shown: None }
     }
 
-    fn tell(&mut self, questions: i64) {
+    fn add_conversation(&mut self, questions: i64) {
         self.conversations += 1;
         self.questions = self.questions.saturating_add(questions);
-        if self.watched && self.told_at.is_none_or(|at| at.elapsed() >= PROGRESS_INTERVAL) {
-            self.told_at = Some(Instant::now());
-            self.write("");
+        let is_due = self.last_shown.is_none_or(|shown| shown.elapsed() >= PROGRESS_INTERVAL);
+        if self.is_visible && is_due {
+            self.last_shown = Some(Instant::now());
+            self.show("");
         }
     }
 
-    fn end(&self) {
-        if self.watched {
-            self.write("\n");
+    fn finish(&self) {
+        if self.is_visible {
+            self.show("\n");
         }
     }
 
-    fn write(&self, end: &str) {
+    fn show(&self, end: &str) {
         let (conversations, questions) = (self.conversations, self.questions);
         let line = format!("\rexported: conversations {conversations}, questions {questions}{end}");
         let _ = io::stderr().write_all(line.as_bytes());

@@ -1,4 +1,4 @@
-//! `conversations list`.
+//! `conversations list`: prints a page of conversations.
 
 use std::io::Write;
 use std::time::Duration;
@@ -8,25 +8,25 @@ use resume_chatbot::domain::ids::SessionId;
 use resume_chatbot::persistence::reports::{Conversation, Page, Reports, Selection};
 use serde::Serialize;
 
-use super::super::page::{Align, money, print, print_json, table};
-use super::super::{Outcome, span};
-use super::{failed, session_id};
+use super::super::output::{Column, format_cost, format_table, print, print_json};
+use super::super::{CliResult, duration_arg};
+use super::{parse_session_id, report_error};
 
 #[derive(Args)]
 pub(in super::super) struct Arguments {
-    /// Only conversations in which something happened in this last time (24h, 7d, 2w).
-    #[arg(long, value_name = "DUR", value_parser = span::parse)]
+    /// Only conversations with activity within this time (24h, 7d, 2w).
+    #[arg(long, value_name = "DUR", value_parser = duration_arg::parse)]
     since: Option<Duration>,
-    /// The most conversations on the page, 1 to 1000.
+    /// The number of conversations per page, 1 to 1000.
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
-    /// The next page: only conversations begun before this one.
-    #[arg(long, value_name = "ID", value_parser = session_id)]
+    /// The next page: only conversations that started before this one.
+    #[arg(long, value_name = "ID", value_parser = parse_session_id)]
     before: Option<SessionId>,
-    /// Only conversations with a question whose answer failed, was cut off, or has not ended.
+    /// Only conversations with a question whose answer failed, was interrupted, or is not finished.
     #[arg(long)]
     unanswered: bool,
-    /// Also conversations in which nothing was asked.
+    /// Also conversations without questions.
     #[arg(long)]
     all: bool,
     /// Print JSON.
@@ -34,55 +34,56 @@ pub(in super::super) struct Arguments {
     json: bool,
 }
 
-/// The page as JSON.
+/// The JSON output.
 #[derive(Serialize)]
 struct Listing {
     conversations: Vec<Conversation>,
-    /// What `--before` is to be for the next page, if there is one.
+    /// The value of `--before` for the next page, or `None` on the last page.
     next: Option<SessionId>,
 }
 
-pub(super) async fn list(arguments: &Arguments, reports: &Reports) -> Outcome {
+const COLUMNS: [Column; 7] = [
+    Column::left("id"),
+    Column::left("started"),
+    Column::left("last seen"),
+    Column::right("questions"),
+    Column::right("unanswered"),
+    Column::right("tokens"),
+    Column::right("cost"),
+];
+
+pub(super) async fn list(arguments: &Arguments, reports: &Reports) -> CliResult {
     let selection = Selection {
-        since: span::ago(arguments.since),
+        since: duration_arg::cutoff(arguments.since),
         empty_ones: arguments.all,
         unanswered_only: arguments.unanswered,
     };
     let limit = usize::from(arguments.limit);
     let page = Page::Before(arguments.before);
+    // One more than the page, to know whether there is a next page.
     let mut conversations =
-        reports.conversations(selection, page, limit.saturating_add(1)).await.map_err(failed)?;
-    let more = conversations.len() > limit;
+        reports.conversations(selection, page, limit.saturating_add(1)).await.map_err(report_error)?;
+    let has_more = conversations.len() > limit;
     conversations.truncate(limit);
-    let next = conversations.last().filter(|_| more).map(|last| last.id);
+    let next = conversations.last().filter(|_| has_more).map(|last| last.id);
     if arguments.json {
         return print_json(&Listing { conversations, next });
     }
-    print(&table(HEADING, conversations.iter().map(row).collect()))?;
+    print(&format_table(COLUMNS, conversations.iter().map(row).collect()))?;
     if let Some(next) = next {
-        let _ = writeln!(std::io::stderr(), "There are more: add --before {next}");
+        let _ = writeln!(std::io::stderr(), "For the next page, add --before {next}");
     }
     Ok(())
 }
 
-const HEADING: [(&str, Align); 7] = [
-    ("id", Align::Left),
-    ("started", Align::Left),
-    ("last seen", Align::Left),
-    ("questions", Align::Right),
-    ("unanswered", Align::Right),
-    ("tokens", Align::Right),
-    ("cost", Align::Right),
-];
-
-fn row(it: &Conversation) -> [String; 7] {
+fn row(conversation: &Conversation) -> [String; 7] {
     [
-        it.id.to_string(),
-        it.started_at.to_rfc3339(),
-        it.last_seen_at.to_rfc3339(),
-        it.questions.to_string(),
-        it.unanswered.to_string(),
-        it.prompt_tokens.saturating_add(it.completion_tokens).to_string(),
-        money(it.cost),
+        conversation.id.to_string(),
+        conversation.started_at.to_rfc3339(),
+        conversation.last_seen_at.to_rfc3339(),
+        conversation.questions.to_string(),
+        conversation.unanswered.to_string(),
+        conversation.prompt_tokens.saturating_add(conversation.completion_tokens).to_string(),
+        format_cost(conversation.cost),
     ]
 }

@@ -1,80 +1,80 @@
-//! A conversation for people: Markdown that also reads well on a terminal.
+//! Formats a conversation as Markdown that is also readable on a terminal.
 
 use resume_chatbot::domain::turn::{AnswerMode, Rating, TurnStatus};
 use resume_chatbot::persistence::records::{Feedback, StoredTurn};
 use resume_chatbot::persistence::reports::Conversation;
 
-use super::super::page::{harmless, money};
+use super::super::output::{format_cost, format_count, replace_control_characters};
 
-/// What stands above a conversation.
-pub(super) fn heading(it: &Conversation) -> String {
-    let counted = |count: i64, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
+/// Formats the heading of a conversation.
+pub(super) fn heading(conversation: &Conversation) -> String {
     format!(
         "# Conversation {}\n\nStarted {}, last seen {}. {}, {} tokens, {}.\n\n",
-        it.id,
-        it.started_at.to_rfc3339(),
-        it.last_seen_at.to_rfc3339(),
-        counted(it.questions, "question"),
-        it.prompt_tokens.saturating_add(it.completion_tokens),
-        it.cost.map_or_else(|| "no cost known".to_owned(), |_| money(it.cost)),
+        conversation.id,
+        conversation.started_at.to_rfc3339(),
+        conversation.last_seen_at.to_rfc3339(),
+        format_count(conversation.questions, "question"),
+        conversation.prompt_tokens.saturating_add(conversation.completion_tokens),
+        conversation.cost.map_or_else(|| "cost unknown".to_owned(), |_| format_cost(conversation.cost)),
     )
 }
 
-/// One question with its answer. What was said is quoted, so that no line of it can pass for one of ours.
+/// Formats a question with its answer. Texts of the visitor and the model are block quotes, so that
+/// no line of them looks like a heading of ours.
 pub(super) fn turn(turn: &StoredTurn) -> String {
     let mut page =
-        format!("## {} Visitor\n\n{}\n", turn.asked_at.to_rfc3339(), quoted(&turn.question.content));
-    let (at, answer) = match &turn.answer {
-        Some(answer) => (answer.at.to_rfc3339() + " ", quoted(&answer.content)),
+        format!("## {} Visitor\n\n{}\n", turn.asked_at.to_rfc3339(), block_quote(&turn.question.content));
+    let (answered_at, answer) = match &turn.answer {
+        Some(answer) => (answer.at.to_rfc3339() + " ", block_quote(&answer.content)),
         None => (String::new(), String::new()),
     };
-    let by = match (&turn.model, turn.mode) {
-        (Some(model), _) => format!(", {}", harmless(model)),
-        (None, Some(AnswerMode::Excerpts)) => ", quotes of the resume".to_owned(),
+    let source = match (&turn.model, turn.mode) {
+        (Some(model), _) => format!(", {}", replace_control_characters(model)),
+        (None, Some(AnswerMode::Excerpts)) => ", excerpts of the resume".to_owned(),
         (None, _) => String::new(),
     };
-    let replaced = turn.superseded_by.map_or("", |_| ", answered anew below");
+    let superseded = turn.superseded_by.map_or("", |_| ", regenerated below");
     let usage = &turn.usage;
     page.push_str(&format!(
-        "## {at}Answer ({}{by}, {} + {} tokens, {}{replaced})\n\n{answer}\n",
-        said(turn.status),
+        "## {answered_at}Answer ({}{source}, {} + {} tokens, {}{superseded})\n\n{answer}\n",
+        status_text(turn.status),
         usage.prompt_tokens,
         usage.completion_tokens,
-        money(usage.cost),
+        format_cost(usage.cost),
     ));
-    page.push_str(&turn.feedback.as_ref().map_or_else(String::new, opinion));
+    page.push_str(&turn.feedback.as_ref().map_or_else(String::new, feedback_text));
     page
 }
 
-fn opinion(feedback: &Feedback) -> String {
+fn feedback_text(feedback: &Feedback) -> String {
     let rating = match feedback.rating {
         Rating::Up => "The visitor found this helpful",
         Rating::Down => "The visitor found this not helpful",
     };
     match &feedback.comment {
-        Some(comment) => format!("{rating}:\n\n{}\n", quoted(comment)),
+        Some(comment) => format!("{rating}:\n\n{}\n", block_quote(comment)),
         None => format!("{rating}.\n\n"),
     }
 }
 
-fn said(status: TurnStatus) -> &'static str {
+fn status_text(status: TurnStatus) -> &'static str {
     match status {
-        TurnStatus::Answering => "not ended",
+        TurnStatus::Answering => "not finished",
         other => other.as_str(),
     }
 }
 
-fn quoted(text: &str) -> String {
-    let mut quoted = String::with_capacity(text.len() + text.len() / 16 + 4);
-    for line in harmless(text).lines() {
-        quoted.push('>');
+fn block_quote(text: &str) -> String {
+    let mut quote = String::with_capacity(text.len() + text.len() / 16 + 4);
+    for line in replace_control_characters(text).lines() {
+        quote.push('>');
         if !line.is_empty() {
-            quoted.push(' ');
-            quoted.push_str(line);
+            quote.push(' ');
+            quote.push_str(line);
         }
-        quoted.push('\n');
+        quote.push('\n');
     }
-    quoted
+    quote
 }
 
 #[cfg(test)]
@@ -82,8 +82,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_line_that_was_said_is_quoted() {
-        assert_eq!(quoted("a\n\n## b\u{1b}[31m"), "> a\n>\n> ## b\u{fffd}[31m\n");
-        assert_eq!(quoted(""), "");
+    fn every_line_is_quoted_and_control_characters_are_replaced() {
+        assert_eq!(block_quote("a\n\n## b\u{1b}[31m"), "> a\n>\n> ## b\u{fffd}[31m\n");
+        assert_eq!(block_quote(""), "");
     }
 }

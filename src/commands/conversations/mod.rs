@@ -1,11 +1,12 @@
-//! `conversations`: what visitors asked, listed, shown, exported, deleted.
+//! `conversations`: lists, shows, exports and deletes conversations.
 
 mod delete;
 mod export;
+mod export_writer;
+mod json;
 mod list;
 mod markdown;
 mod show;
-mod transcript;
 
 use std::path::Path;
 
@@ -13,44 +14,46 @@ use clap::Subcommand;
 use resume_chatbot::domain::ids::SessionId;
 use resume_chatbot::persistence::reports::ReportError;
 
-use super::{Failed, Outcome, with_reports};
-
-/// Turns read at one time: enough that the way to the database is not what counts, few enough for memory.
-const TURNS_AT_ONCE: usize = 50;
+use super::{CliError, CliResult, with_reports};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// List conversations, the newest first, without their words.
+    /// List conversations, newest first, without questions and answers.
     List(list::Arguments),
-    /// Show what was said in one conversation.
+    /// Show the questions and answers of a conversation.
     Show(show::Arguments),
-    /// Write out conversations with all that was said, the oldest first.
+    /// Export conversations with their questions and answers, oldest first.
     Export(export::Arguments),
-    /// Delete conversations with all that was said.
+    /// Delete conversations with their questions and answers.
     Delete(delete::Arguments),
 }
 
-pub(super) fn run(command: Command, config: Option<&Path>) -> Outcome {
+pub(super) fn run(command: Command, config: Option<&Path>) -> CliResult {
     match command {
-        Command::List(arguments) => with_reports(config, async |it| list::list(&arguments, it).await),
-        Command::Show(arguments) => with_reports(config, async |it| show::show(&arguments, it).await),
-        Command::Export(arguments) => with_reports(config, async |it| export::export(&arguments, it).await),
-        Command::Delete(arguments) => with_reports(config, async |it| delete::delete(&arguments, it).await),
+        Command::List(arguments) => {
+            with_reports(config, async |reports| list::list(&arguments, reports).await)
+        }
+        Command::Show(arguments) => {
+            with_reports(config, async |reports| show::show(&arguments, reports).await)
+        }
+        Command::Export(arguments) => {
+            with_reports(config, async |reports| export::export(&arguments, reports).await)
+        }
+        Command::Delete(arguments) => {
+            with_reports(config, async |reports| delete::delete(&arguments, reports).await)
+        }
     }
 }
 
-/// Reads an id as `list` prints it.
-fn session_id(text: &str) -> Result<SessionId, String> {
-    let id =
-        text.parse().map_err(|_| "it is not the id of a conversation; `conversations list` prints them")?;
+fn parse_session_id(text: &str) -> Result<SessionId, String> {
+    let id = text.parse().map_err(|_| "not the id of a conversation; `conversations list` prints the ids")?;
     Ok(SessionId(id))
 }
 
-fn unknown(id: SessionId) -> Failed {
-    Failed(1, format!("there is no conversation {id}; `conversations list --all` prints them"))
+fn not_found(id: SessionId) -> CliError {
+    CliError::failure(format!("there is no conversation {id}; `conversations list --all` prints all ids"))
 }
 
-/// What a report that could not be made fails a command with.
-pub(super) fn failed(error: ReportError) -> Failed {
-    Failed(1, error.to_string())
+pub(super) fn report_error(error: ReportError) -> CliError {
+    CliError::failure(error)
 }

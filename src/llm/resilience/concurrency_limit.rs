@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     fn visitor(number: u8) -> AddressKey {
-        AddressKey::of(IpAddr::V4(Ipv4Addr::new(192, 0, 2, number)))
+        AddressKey::from_ip(IpAddr::V4(Ipv4Addr::new(192, 0, 2, number)))
     }
 
     #[tokio::test]

@@ -172,7 +172,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn visitor(number: u8) -> AddressKey {
-        AddressKey::of(IpAddr::V4(Ipv4Addr::new(192, 0, 2, number)))
+        AddressKey::from_ip(IpAddr::V4(Ipv4Addr::new(192, 0, 2, number)))
     }
 
     fn full_queue(max_waiting: usize) -> FairQueue<u8> {

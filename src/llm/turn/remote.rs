@@ -22,7 +22,7 @@ use crate::llm::turn::context::TurnContext;
 use crate::llm::turn::store::{SaveError, answer_record};
 use crate::persistence::PATIENCE;
 use crate::persistence::records::{AnswerRecord, StoredTurn};
-use crate::supervision::caught;
+use crate::supervision::catch_panic;
 
 /// How often the store is read.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
@@ -50,7 +50,7 @@ impl RemoteTurn {
     /// ends it or stops sending heartbeats.
     pub(crate) async fn follow(self, turn: StoredTurn) {
         info!(self.log, "following a turn of another instance");
-        let outcome = caught(Component::Answer, self.poll_store(turn)).await;
+        let outcome = catch_panic(Component::Answer, self.poll_store(turn)).await;
         let outcome = outcome.unwrap_or_else(|panic| {
             error!(self.log, "following a turn of another instance panicked"; &panic);
             Outcome::internal_error(0)

@@ -26,7 +26,7 @@ use crate::mailbox::AskError;
 use crate::persistence::StorageError;
 use crate::persistence::messages::SaveQuestion;
 use crate::persistence::records::Reserve;
-use crate::supervision::caught;
+use crate::supervision::catch_panic;
 use crate::system::failpoints;
 use crate::system::failpoints::Failpoint;
 use crate::telemetry::metrics::{DegradedBy, Presence};
@@ -57,14 +57,14 @@ impl TurnTask {
     /// Carries out the turn. The generation is always finished, even if the turn panics.
     pub(crate) async fn run(self, route: Route) {
         let ActiveTurn { request, generation, .. } = &self.turn;
-        let Err(panic) = caught(Component::Answer, self.answer(route)).await else { return };
+        let Err(panic) = catch_panic(Component::Answer, self.answer(route)).await else { return };
         error!(request.log, "turn task panicked"; &panic);
         // The store may have the question, so that the turn counts as accepted and failed.
         generation.set_acceptance(Ok(Acceptance { durable: false }));
         let error = CompletionError::not_sent(ErrorCode::InternalError.into());
         // The actual usage is unknown. The dropped reservation counts as used.
         let finalized = Finalizer::new(&self.turn, TurnEnd::Failed(error), None).run();
-        if let Err(panic) = caught(Component::Answer, finalized).await {
+        if let Err(panic) = catch_panic(Component::Answer, finalized).await {
             error!(request.log, "finalizing a turn panicked"; &panic);
             generation.finish(Outcome::internal_error(0));
         }

@@ -71,10 +71,10 @@ impl UpstreamClient {
             .user_agent(concat!("resume-chatbot/", env!("CARGO_PKG_VERSION")))
             .build()?;
         Ok(Self {
-            endpoint: Endpoint::new(http, settings.base_url.clone(), settings.api_key.clone()),
+            endpoint: Endpoint::new(http, settings.base_url.to_string(), settings.api_key.clone()),
             model: settings.model.clone(),
             fallback_models: settings.fallback_models.clone(),
-            is_openrouter: settings.openrouter,
+            is_openrouter: settings.base_url.is_openrouter(),
             idle_timeout: settings.idle_timeout,
             app_url: settings.app_url.clone(),
             app_title: settings.app_title.clone(),

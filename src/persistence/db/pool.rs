@@ -23,7 +23,7 @@ use crate::persistence::db::postgres_conn::{LONGEST_SILENCE, LONGEST_STATEMENT, 
 use crate::persistence::db::{postgres, sqlite};
 use crate::persistence::{PATIENCE, StorageError};
 use crate::settings::{DatabaseSettings, DatabaseUrl};
-use crate::supervision::{catch, caught};
+use crate::supervision::{catch_panic, catch_panic_sync};
 
 /// How long opening a connection or waiting for a free one may take.
 const CHECKOUT_TIMEOUT: Duration = PATIENCE;
@@ -172,12 +172,12 @@ where
         Connection::Sqlite(_) => {
             let here = Handle::current();
             let hop = tokio::task::spawn_blocking(move || {
-                catch(Component::Persistence, move || here.block_on(operation(&mut connection)))
+                catch_panic_sync(Component::Persistence, move || here.block_on(operation(&mut connection)))
             });
             hop.await.map_err(unavailable)?
         }
         Connection::Postgres(_) => {
-            let done = caught(Component::Persistence, operation(&mut connection)).await;
+            let done = catch_panic(Component::Persistence, operation(&mut connection)).await;
             if let (Connection::Postgres(pooled), false) = (&mut connection, matches!(done, Ok(Ok(_)))) {
                 pooled.fail();
             }

@@ -70,8 +70,8 @@ impl Writer {
                     waiting.drain(..).map(|job| (Arc::new(job.write), job.reply)).unzip();
                 (self.writes, self.askers, self.parted) = (writes.into(), askers.into_iter(), false);
             }
-            failpoints::hit(Failpoint::WriterGroup, "");
-            failpoints::pause(Failpoint::WriterGroup).await;
+            failpoints::hit(Failpoint::WriterBatch, "");
+            failpoints::pause(Failpoint::WriterBatch).await;
             let told = self.writes.len() - self.askers.len();
             let writes = match self.writes.get(told) {
                 Some(next) if self.parted => [Arc::clone(next)].into(),

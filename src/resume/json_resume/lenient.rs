@@ -1,11 +1,12 @@
-//! Field types that take what people really write: `null`, a number for a text, one value for a list.
+//! Field types that also accept `null`, a number in place of a text, and one value in place of a
+//! list.
 
 use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-/// A text; `null` is the empty one, numbers and truth values are written out.
+/// A text. Accepts `null` as the empty text, and numbers and Booleans as their text form.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Text(pub(super) String);
 
@@ -49,7 +50,8 @@ impl<'de> Deserialize<'de> for Text {
     }
 }
 
-/// A list; `null` is the empty one, a single value is a list of one, and `null` elements are left out.
+/// A list. Accepts `null` as the empty list and a single value as a list of one. Skips elements
+/// that are `null`.
 #[derive(Debug, Clone)]
 pub(super) struct List<T>(pub(super) Vec<T>);
 
@@ -73,11 +75,11 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ListVisitor<T> {
     }
 
     fn visit_str<E: de::Error>(self, value: &str) -> Result<List<T>, E> {
-        T::deserialize(de::value::StrDeserializer::new(value)).map(|one| List(vec![one]))
+        T::deserialize(de::value::StrDeserializer::new(value)).map(|element| List(vec![element]))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<List<T>, A::Error> {
-        T::deserialize(de::value::MapAccessDeserializer::new(map)).map(|one| List(vec![one]))
+        T::deserialize(de::value::MapAccessDeserializer::new(map)).map(|element| List(vec![element]))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<List<T>, A::Error> {

@@ -1,4 +1,4 @@
-//! Reads JSON Resume (schema version 1, and the names version 0 used) and writes it out as sections.
+//! Reads JSON Resume: version 1 of the schema, and the field names of version 0.
 
 mod dates;
 mod lenient;
@@ -8,18 +8,18 @@ mod schema;
 use serde_json::error::Category;
 
 use super::ResumeError;
-use super::outline::Outline;
+use super::document_builder::DocumentBuilder;
 use schema::Resume;
 
-pub(super) fn parse(text: &str) -> Result<Outline, ResumeError> {
+pub(super) fn parse(text: &str) -> Result<DocumentBuilder, ResumeError> {
     if text.trim().is_empty() {
         return Err(ResumeError::Empty);
     }
     let resume: Resume = serde_json::from_str(text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
-        // The position is told by the variant's fields, so it is taken off the parser's words.
-        let detail = error.to_string();
-        let detail = detail.rsplit_once(" at line ").map_or(detail.as_str(), |(words, _)| words).to_owned();
+        // The error has fields for the position, so remove it from the parser's message.
+        let message = error.to_string();
+        let detail = message.rsplit_once(" at line ").map_or(message.as_str(), |(text, _)| text).to_owned();
         match error.classify() {
             Category::Data => ResumeError::JsonShape { line, column, detail },
             Category::Syntax | Category::Eof | Category::Io => {
@@ -27,10 +27,10 @@ pub(super) fn parse(text: &str) -> Result<Outline, ResumeError> {
             }
         }
     })?;
-    if resume.is_foreign() {
+    if !resume.has_known_field() {
         return Err(ResumeError::NotJsonResume);
     }
-    Ok(render::outline(&resume))
+    Ok(render::build_document(&resume))
 }
 
 #[cfg(test)]
@@ -38,21 +38,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nulls_numbers_single_values_and_unknown_fields_are_tolerated() {
+    fn nulls_numbers_single_values_and_unknown_fields_are_accepted() {
         let text = r#"{"x-custom": 1, "basics": {"name": "Mara", "email": null, "profiles": null, "pet": {}},
             "work": [null, {"name": "Halden", "startDate": 2021, "highlights": "one thing", "endDate": null}],
             "skills": {"name": "Rust", "keywords": null}, "education": null}"#;
-        let document = parse(text).unwrap().finish("cv").unwrap();
-        let found: Vec<_> =
-            document.sections.iter().map(|s| (s.title.as_str(), s.level, s.text.as_str())).collect();
-        let wanted =
+        let document = parse(text).unwrap().build("cv").unwrap();
+        let sections: Vec<_> = document
+            .sections
+            .iter()
+            .map(|section| (section.title.as_str(), section.level, section.text.as_str()))
+            .collect();
+        let expected =
             [("Experience", 1, ""), ("Halden", 2, "2021 – present\n- one thing"), ("Skills", 1, "- Rust")];
-        assert_eq!(found, wanted);
+        assert_eq!(sections, expected);
         assert_eq!(document.name, "Mara");
     }
 
     #[test]
-    fn mistakes_are_told_with_their_place() {
+    fn errors_have_the_line_and_column() {
         let Err(ResumeError::InvalidJson { line, column, detail }) = parse("{\n  \"basics\": {,}\n}") else {
             panic!()
         };
@@ -64,10 +67,10 @@ mod tests {
     }
 
     #[test]
-    fn other_json_is_not_a_resume() {
+    fn json_without_fields_of_a_resume_is_refused() {
         assert!(matches!(parse("{\"name\": \"left-pad\"}"), Err(ResumeError::NotJsonResume)));
         assert!(matches!(parse("{\"basics\": null}"), Err(ResumeError::NotJsonResume)));
         assert!(parse("[1, 2]").is_err());
-        assert!(matches!(parse("{\"work\": []}").unwrap().finish("cv"), Err(ResumeError::Empty)));
+        assert!(matches!(parse("{\"work\": []}").unwrap().build("cv"), Err(ResumeError::Empty)));
     }
 }

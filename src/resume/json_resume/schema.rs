@@ -1,10 +1,10 @@
-//! The fields of JSON Resume that are read; everything else in a file is ignored.
+//! The fields of JSON Resume that are read. All other fields are ignored.
 
 use serde::Deserialize;
 
 use super::lenient::{List, Text};
 
-/// The top level. The sections are `None` where the file does not have them (or has `null`).
+/// The top level. A field is `None` if the file does not have it or has `null`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Resume {
@@ -23,24 +23,24 @@ pub(super) struct Resume {
 }
 
 impl Resume {
-    /// Whether it has nothing a JSON Resume has.
-    pub(super) fn is_foreign(&self) -> bool {
-        self.basics.is_none()
-            && self.work.is_none()
-            && self.volunteer.is_none()
-            && self.education.is_none()
-            && self.awards.is_none()
-            && self.certificates.is_none()
-            && self.publications.is_none()
-            && self.skills.is_none()
-            && self.languages.is_none()
-            && self.interests.is_none()
-            && self.references.is_none()
-            && self.projects.is_none()
+    /// Returns true if any field of JSON Resume is present.
+    pub(super) fn has_known_field(&self) -> bool {
+        self.basics.is_some()
+            || self.work.is_some()
+            || self.volunteer.is_some()
+            || self.education.is_some()
+            || self.awards.is_some()
+            || self.certificates.is_some()
+            || self.publications.is_some()
+            || self.skills.is_some()
+            || self.languages.is_some()
+            || self.interests.is_some()
+            || self.references.is_some()
+            || self.projects.is_some()
     }
 }
 
-/// Who it is about.
+/// Name, contact details and summary of the person. Version 0 has `website` for `url`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct Basics {
@@ -55,7 +55,6 @@ pub(super) struct Basics {
     pub(super) profiles: List<Profile>,
 }
 
-/// Where the person lives.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct Location {
@@ -66,7 +65,7 @@ pub(super) struct Location {
     pub(super) country_code: Text,
 }
 
-/// An account elsewhere.
+/// A profile in a social network.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct Profile {
@@ -75,7 +74,8 @@ pub(super) struct Profile {
     pub(super) url: Text,
 }
 
-/// An employer (`company` in version 0) or, with `organization`, a place of voluntary work.
+/// A job, or volunteer work. The employer is `name` in version 1, and `company` for a job or
+/// `organization` for volunteer work in version 0.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct Work {
@@ -93,7 +93,7 @@ pub(super) struct Work {
     pub(super) highlights: List<Text>,
 }
 
-/// A school.
+/// Studies at one institution. Version 0 has `gpa` for `score`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct Education {
@@ -108,7 +108,6 @@ pub(super) struct Education {
     pub(super) courses: List<Text>,
 }
 
-/// A prize.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct Award {
@@ -118,7 +117,6 @@ pub(super) struct Award {
     pub(super) summary: Text,
 }
 
-/// A certificate.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct Certificate {
@@ -128,7 +126,7 @@ pub(super) struct Certificate {
     pub(super) url: Text,
 }
 
-/// A publication (`website` in version 0).
+/// A publication. Version 0 has `website` for `url`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct Publication {
@@ -140,7 +138,7 @@ pub(super) struct Publication {
     pub(super) summary: Text,
 }
 
-/// A skill, or with the same fields an interest.
+/// A skill or an interest; both have the same fields.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct Skill {
@@ -149,7 +147,6 @@ pub(super) struct Skill {
     pub(super) keywords: List<Text>,
 }
 
-/// A spoken language.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct Language {
@@ -157,7 +154,7 @@ pub(super) struct Language {
     pub(super) fluency: Text,
 }
 
-/// What somebody says of the person.
+/// A recommendation and the name of its author.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct Reference {
@@ -165,7 +162,6 @@ pub(super) struct Reference {
     pub(super) reference: Text,
 }
 
-/// A project.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct Project {

@@ -1,50 +1,60 @@
-//! Receives the glyphs of a page with their places, in points, as if every page were written left to right.
+//! Reads the positioned glyphs of a page, in coordinates in which its text runs from left to right.
 
 use pdf_extract::{MediaBox, OutputDev, OutputError, Transform, output_doc_page};
 
-use super::flatten::{FlatPage, Style};
+use super::text_operators::{TextPage, TextStyle};
 
-/// A crowded page has some ten thousand.
+/// Further glyphs of a page are ignored. A crowded page has about ten thousand.
 const MAX_GLYPHS: usize = 200_000;
 
-/// One glyph; a ligature or a named icon has several characters.
+/// A glyph. Coordinates and sizes are in points.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Glyph {
+    /// More than one character for a ligature or a named icon.
     pub(super) text: String,
-    /// Left edge, along the line.
-    pub(super) x: f64,
-    /// Right edge.
-    pub(super) end: f64,
-    /// The baseline; up is more.
-    pub(super) y: f64,
-    /// The height of the font.
+    pub(super) left: f64,
+    pub(super) right: f64,
+    /// The height of the baseline above the bottom of the page.
+    pub(super) baseline: f64,
+    /// The font size.
     pub(super) size: f64,
-    pub(super) style: Style,
-    /// The space the document puts after every glyph by its own setting, as in spaced-out headings.
+    pub(super) style: TextStyle,
+    /// The character spacing that the document sets, for example to space out headings.
     pub(super) tracking: f64,
 }
 
-pub(super) fn read(flat: &FlatPage) -> Result<Vec<Glyph>, OutputError> {
-    let mut sink = Sink {
-        strings: flat.strings.iter(),
-        style: Style::default(),
-        by_direction: Default::default(),
+/// Reads the glyphs in the main direction of the page.
+pub(super) fn read(page: &TextPage) -> Result<Vec<Glyph>, OutputError> {
+    let mut collector = GlyphCollector {
+        string_styles: page.string_styles.iter(),
+        style: TextStyle::default(),
+        by_direction: ByDirection::default(),
         count: 0,
     };
-    output_doc_page(&flat.document, &mut sink, 1)?;
-    // Text in another direction than most of the page is a watermark or a label on the margin.
-    Ok(sink.by_direction.into_iter().max_by_key(Vec::len).unwrap_or_default())
+    output_doc_page(&page.document, &mut collector, 1)?;
+    // Text in any other direction is a watermark or a label on the margin.
+    let ByDirection { right, up, left, down } = collector.by_direction;
+    Ok([right, up, left, down].into_iter().max_by_key(Vec::len).unwrap_or_default())
 }
 
-struct Sink<'a> {
-    strings: std::slice::Iter<'a, Style>,
-    style: Style,
-    /// Right, up, left, down.
-    by_direction: [Vec<Glyph>; 4],
+struct GlyphCollector<'a> {
+    string_styles: std::slice::Iter<'a, TextStyle>,
+    /// The style of the current string.
+    style: TextStyle,
+    by_direction: ByDirection,
     count: usize,
 }
 
-impl OutputDev for Sink<'_> {
+/// The glyphs by the direction in which the text runs on the page.
+#[derive(Default)]
+struct ByDirection {
+    right: Vec<Glyph>,
+    up: Vec<Glyph>,
+    left: Vec<Glyph>,
+    down: Vec<Glyph>,
+}
+
+impl OutputDev for GlyphCollector<'_> {
     fn begin_page(
         &mut self,
         _: u32,
@@ -60,43 +70,47 @@ impl OutputDev for Sink<'_> {
 
     fn output_character(
         &mut self,
-        at: &Transform,
+        transform: &Transform,
         width: f64,
         spacing: f64,
         size: f64,
         text: &str,
     ) -> Result<(), OutputError> {
-        let along = at.m11.hypot(at.m12);
-        let height = size.abs() * at.m21.hypot(at.m22);
-        let usable = [at.m31, at.m32, along, height, width, spacing].iter().all(|number| number.is_finite());
+        let horizontal_scale = transform.m11.hypot(transform.m12);
+        let height = size.abs() * transform.m21.hypot(transform.m22);
+        let is_finite = [transform.m31, transform.m32, horizontal_scale, height, width, spacing]
+            .iter()
+            .all(|number| number.is_finite());
         self.count += 1;
-        if !usable || along == 0.0 || height < 0.5 || text.is_empty() || self.count > MAX_GLYPHS {
+        if !is_finite || horizontal_scale == 0.0 || height < 0.5 || text.is_empty() || self.count > MAX_GLYPHS
+        {
             return Ok(());
         }
-        let (x, y, [right, up, left, down]) = (at.m31, at.m32, &mut self.by_direction);
-        let (list, x, y) = match (at.m11.abs() >= at.m12.abs(), at.m11 > 0.0, at.m12 > 0.0) {
-            (true, true, _) => (right, x, y),
-            (true, false, _) => (left, -x, -y),
-            (false, _, true) => (up, y, -x),
-            (false, _, false) => (down, -y, x),
+        // Rotate the coordinates so that the text runs to the right.
+        let (x, y) = (transform.m31, transform.m32);
+        let is_horizontal = transform.m11.abs() >= transform.m12.abs();
+        let directions = &mut self.by_direction;
+        let (glyphs, left, baseline) = match (is_horizontal, transform.m11 > 0.0, transform.m12 > 0.0) {
+            (true, true, _) => (&mut directions.right, x, y),
+            (true, false, _) => (&mut directions.left, -x, -y),
+            (false, _, true) => (&mut directions.up, y, -x),
+            (false, _, false) => (&mut directions.down, -y, x),
         };
-        let end = x + width * size.abs() * along;
-        let glyph = Glyph {
+        glyphs.push(Glyph {
             text: text.to_owned(),
-            x,
-            end,
-            y,
+            left,
+            right: left + width * size.abs() * horizontal_scale,
+            baseline,
             size: height,
             style: self.style,
-            tracking: spacing * along,
-        };
-        list.push(glyph);
+            tracking: spacing * horizontal_scale,
+        });
         Ok(())
     }
 
-    /// Called once for each string shown, in the order the strings were kept.
+    /// Called once for each string shown, in the order of `string_styles`.
     fn begin_word(&mut self) -> Result<(), OutputError> {
-        self.style = self.strings.next().copied().unwrap_or_default();
+        self.style = self.string_styles.next().copied().unwrap_or_default();
         Ok(())
     }
 

@@ -1,83 +1,91 @@
-//! Follows the frames in a stream of bytes and measures them against what one connection may send. A plain value.
+//! Parses frame headers, and limits the size, duration and rate of frames. A plain value.
 
-use std::time::Duration;
-
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::protocol::MAX_MESSAGE_BYTES;
 
-/// Frames that may come at once: more than any conversation has, fewer than would be felt.
+/// The frames that may arrive at once. More than any conversation has, and few enough to handle
+/// without delaying others.
 const FRAME_BURST: u32 = 1_000;
 
-/// The time after which one more frame may come, which makes a hundred a second.
+/// The time after which one more frame is allowed, which makes 100 per second.
 const FRAME_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Why the stream of frames ended, for the actor that sees only that it did.
+/// Why the stream of frames ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Broken {
+pub enum FrameError {
     /// A frame declared more bytes than a message may have.
     TooBig,
-    /// A message was begun and not ended in time.
-    Unfinished,
-    /// Too many frames came.
-    Flooded,
-    /// The connection is gone.
-    Lost,
+    /// A message was started, but not completed in time.
+    MessageTimeout,
+    /// Too many frames arrived.
+    RateExceeded,
+    /// The connection was lost.
+    Disconnected,
 }
 
-/// What may pass.
+/// How much of the bytes may pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Passed {
-    /// Everything; it ends within a frame.
+pub enum Consumed {
+    /// All bytes. They end within a frame.
     All,
-    /// So many bytes, which end a frame.
+    /// This number of bytes, which end a frame.
     Frame(usize),
 }
 
-/// The place in the stream: within which frame and which message, and how many more may come.
+/// Follows a stream of frames and limits it.
 #[derive(Debug)]
-pub struct FrameMeter {
-    /// Bytes of the current header.
+pub struct FrameLimiter {
+    /// The bytes of the current header.
     header: [u8; 10],
-    filled: u8,
-    /// Within the frame behind a complete header.
+    /// The number of header bytes that have arrived.
+    header_len: u8,
+    /// Whether the header of the current frame is complete.
     in_payload: bool,
-    /// The current message goes on after the current frame.
+    /// Whether the current message continues after the current frame.
     message_is_open: bool,
-    /// Bytes of the current frame (mask and payload) that are still to come.
+    /// The bytes of the current frame (mask and payload) that are still missing.
     remaining: u64,
-    /// When the first byte of the current frame or message came.
-    began_at: Option<Instant>,
+    /// When the first byte of the current frame or message arrived.
+    started_at: Option<Instant>,
     message_timeout: Duration,
     frames_left: u32,
-    /// When the number of frames left was last raised.
-    raised_at: Instant,
+    /// When frames were last added to `frames_left`.
+    refilled_at: Instant,
 }
 
-impl FrameMeter {
-    /// At the start of a stream, every message of which must be whole within `message_timeout` of its first byte.
+/// What the header of a frame declares.
+struct FrameHeader {
+    payload_len: u64,
+    is_masked: bool,
+}
+
+impl FrameLimiter {
+    /// Returns a limiter at the start of a stream. Every message must be complete within
+    /// `message_timeout` after its first byte.
     #[must_use]
-    pub fn begin(now: Instant, message_timeout: Duration) -> Self {
+    pub fn new(now: Instant, message_timeout: Duration) -> Self {
         Self {
             header: [0; 10],
-            filled: 0,
+            header_len: 0,
             in_payload: false,
             message_is_open: false,
             remaining: 0,
-            began_at: None,
+            started_at: None,
             message_timeout,
             frames_left: FRAME_BURST,
-            raised_at: now,
+            refilled_at: now,
         }
     }
 
-    /// Follows the next bytes up to the end of the first frame in them.
+    /// Consumes bytes up to the end of the first frame in them.
     ///
     /// # Errors
-    /// Why nothing more may pass.
-    pub fn follow(&mut self, bytes: &[u8], now: Instant) -> Result<Passed, Broken> {
-        if self.began_at.is_some_and(|began| now.saturating_duration_since(began) > self.message_timeout) {
-            return Err(Broken::Unfinished);
+    /// The limit that is exceeded. The stream must end then.
+    pub fn consume(&mut self, bytes: &[u8], now: Instant) -> Result<Consumed, FrameError> {
+        let elapsed = self.started_at.map(|started| now.saturating_duration_since(started));
+        if elapsed.is_some_and(|elapsed| elapsed > self.message_timeout) {
+            return Err(FrameError::MessageTimeout);
         }
         let mut at = 0;
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
@@ -85,62 +93,66 @@ impl FrameMeter {
                 let skipped = usize::try_from(self.remaining).unwrap_or(usize::MAX).min(rest.len());
                 at += skipped;
                 self.remaining -= u64::try_from(skipped).unwrap_or(0);
-            } else {
-                self.began_at.get_or_insert(now);
-                let (Some(next), Some(slot)) = (rest.first(), self.header.get_mut(usize::from(self.filled)))
-                else {
-                    return Err(Broken::TooBig);
-                };
-                *slot = *next;
-                self.filled += 1;
+            } else if let Some(byte) = rest.first() {
+                self.started_at.get_or_insert(now);
+                self.push_header_byte(*byte)?;
                 at += 1;
-                if let Some((payload, masked)) = self.complete() {
-                    if payload > u64::try_from(MAX_MESSAGE_BYTES).unwrap_or(u64::MAX) {
-                        return Err(Broken::TooBig);
-                    }
-                    self.remaining = payload + if masked { 4 } else { 0 };
-                    self.in_payload = true;
-                }
             }
             if self.in_payload && self.remaining == 0 {
                 self.end_frame(now)?;
-                return Ok(Passed::Frame(at));
+                return Ok(Consumed::Frame(at));
             }
         }
-        Ok(Passed::All)
+        Ok(Consumed::All)
     }
 
-    fn end_frame(&mut self, now: Instant) -> Result<(), Broken> {
+    fn push_header_byte(&mut self, byte: u8) -> Result<(), FrameError> {
+        let slot = self.header.get_mut(usize::from(self.header_len)).ok_or(FrameError::TooBig)?;
+        *slot = byte;
+        self.header_len += 1;
+        if let Some(FrameHeader { payload_len, is_masked }) = self.complete_header() {
+            if payload_len > u64::try_from(MAX_MESSAGE_BYTES).unwrap_or(u64::MAX) {
+                return Err(FrameError::TooBig);
+            }
+            self.remaining = payload_len + if is_masked { 4 } else { 0 };
+            self.in_payload = true;
+        }
+        Ok(())
+    }
+
+    fn end_frame(&mut self, now: Instant) -> Result<(), FrameError> {
         let [first, ..] = self.header;
         let (is_last, is_control) = (first & 0x80 != 0, first & 0x08 != 0);
-        (self.filled, self.in_payload) = (0, false);
+        (self.header_len, self.in_payload) = (0, false);
         if !is_control {
             self.message_is_open = !is_last;
         }
         if !self.message_is_open {
-            self.began_at = None;
+            self.started_at = None;
         }
-        let passed = now.saturating_duration_since(self.raised_at).as_millis() / FRAME_INTERVAL.as_millis();
-        let raise = u32::try_from(passed).unwrap_or(FRAME_BURST).min(FRAME_BURST);
-        if raise > 0 {
-            self.frames_left = self.frames_left.saturating_add(raise).min(FRAME_BURST);
-            self.raised_at = now;
+        let elapsed = now.saturating_duration_since(self.refilled_at);
+        let refill = elapsed.as_millis() / FRAME_INTERVAL.as_millis();
+        let refill = u32::try_from(refill).unwrap_or(FRAME_BURST).min(FRAME_BURST);
+        if refill > 0 {
+            self.frames_left = self.frames_left.saturating_add(refill).min(FRAME_BURST);
+            self.refilled_at = now;
         }
-        self.frames_left = self.frames_left.checked_sub(1).ok_or(Broken::Flooded)?;
+        self.frames_left = self.frames_left.checked_sub(1).ok_or(FrameError::RateExceeded)?;
         Ok(())
     }
 
-    /// The declared length and whether a mask follows, once the header is complete.
-    fn complete(&self) -> Option<(u64, bool)> {
+    /// Returns the header if all of its bytes have arrived.
+    fn complete_header(&self) -> Option<FrameHeader> {
         let [_, second, extended @ ..] = &self.header;
-        let masked = second & 0x80 != 0;
+        let is_masked = second & 0x80 != 0;
         let [a, b, ..] = *extended;
-        match (second & 0x7f, self.filled) {
-            (length @ 0..=125, 2) => Some((u64::from(length), masked)),
-            (126, 4) => Some((u64::from(u16::from_be_bytes([a, b])), masked)),
-            (127, 10) => Some((u64::from_be_bytes(*extended), masked)),
-            _ => None,
-        }
+        let payload_len = match (second & 0x7f, self.header_len) {
+            (length @ 0..=125, 2) => u64::from(length),
+            (126, 4) => u64::from(u16::from_be_bytes([a, b])),
+            (127, 10) => u64::from_be_bytes(*extended),
+            _ => return None,
+        };
+        Some(FrameHeader { payload_len, is_masked })
     }
 }
 
@@ -177,19 +189,19 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_declares_too_much_is_stopped_at_the_header() {
+    fn oversized_frame_is_refused_at_its_header() {
         let now = Instant::now();
         for declared in [MAX_MESSAGE_BYTES + 1, 1 << 33, usize::MAX] {
-            let mut meter = FrameMeter::begin(now, TIMEOUT);
+            let mut limiter = FrameLimiter::new(now, TIMEOUT);
             let header = &frame(TEXT, declared, true)[..if declared > 0xffff { 10 } else { 4 }];
-            assert_eq!(meter.follow(header, now), Err(Broken::TooBig), "{declared}");
+            assert_eq!(limiter.consume(header, now), Err(FrameError::TooBig), "{declared}");
         }
     }
 
     #[test]
-    fn a_message_must_end_in_time_whatever_comes_between_its_fragments() {
+    fn message_must_be_complete_in_time_despite_other_frames() {
         let start = Instant::now();
-        let mut meter = FrameMeter::begin(start, TIMEOUT);
+        let mut limiter = FrameLimiter::new(start, TIMEOUT);
         for (first, after, result) in [
             (TEXT, 0, Ok(())),
             (FIRST, 100, Ok(())),
@@ -198,33 +210,33 @@ mod tests {
             (LAST, 160, Ok(())),
             (PING, 300, Ok(())),
             (FIRST, 400, Ok(())),
-            (PING, 461, Err(Broken::Unfinished)),
+            (PING, 461, Err(FrameError::MessageTimeout)),
         ] {
-            let passed = meter.follow(&frame(first, 1, true), start + Duration::from_secs(after));
-            assert_eq!(passed.map(|_| ()), result, "{first} after {after} s");
+            let consumed = limiter.consume(&frame(first, 1, true), start + Duration::from_secs(after));
+            assert_eq!(consumed.map(|_| ()), result, "{first} after {after} s");
         }
     }
 
     #[test]
-    fn a_frame_must_end_in_time_too() {
+    fn frame_must_be_complete_in_time() {
         let start = Instant::now();
-        let mut meter = FrameMeter::begin(start, TIMEOUT);
+        let mut limiter = FrameLimiter::new(start, TIMEOUT);
         let bytes = frame(PING, 100, true);
         let mut after = 0;
         let end = bytes.iter().find_map(|byte| {
             after += 1;
-            meter.follow(&[*byte], start + Duration::from_secs(after)).err()
+            limiter.consume(&[*byte], start + Duration::from_secs(after)).err()
         });
-        assert_eq!((end, after), (Some(Broken::Unfinished), 62));
+        assert_eq!((end, after), (Some(FrameError::MessageTimeout), 62));
     }
 
     #[test]
-    fn a_flood_of_frames_is_stopped_and_a_steady_hundred_a_second_is_not() {
+    fn burst_is_limited_and_hundred_frames_per_second_are_allowed() {
         let start = Instant::now();
         let ping = frame(PING, 0, true);
         let count = |every: Duration| {
-            let mut meter = FrameMeter::begin(start, TIMEOUT);
-            let passes = |at: &u32| meter.follow(&ping, start + every * *at).is_ok();
+            let mut limiter = FrameLimiter::new(start, TIMEOUT);
+            let passes = |at: &u32| limiter.consume(&ping, start + every * *at).is_ok();
             (0..100_000).take_while(passes).count()
         };
         assert_eq!(count(Duration::ZERO), 1_000);
@@ -234,21 +246,21 @@ mod tests {
 
     proptest! {
         #[test]
-        fn allowed_frames_pass_one_by_one_however_the_bytes_are_cut(
+        fn allowed_frames_pass_one_by_one_however_the_bytes_are_split(
             frames in prop::collection::vec((0..MAX_MESSAGE_BYTES, prop::bool::ANY), 1..6),
             cut in 1_usize..5_000,
         ) {
             let now = Instant::now();
             let bytes: Vec<u8> = frames.iter().flat_map(|(length, masked)| frame(TEXT, *length, *masked)).collect();
-            let mut meter = FrameMeter::begin(now, TIMEOUT);
+            let mut limiter = FrameLimiter::new(now, TIMEOUT);
             let mut ended = 0;
             for mut piece in bytes.chunks(cut) {
-                while let Passed::Frame(length) = meter.follow(piece, now).unwrap() {
+                while let Consumed::Frame(length) = limiter.consume(piece, now).unwrap() {
                     ended += 1;
                     piece = &piece[length..];
                 }
             }
-            prop_assert_eq!((ended, meter.began_at), (frames.len(), None));
+            prop_assert_eq!((ended, limiter.started_at), (frames.len(), None));
         }
     }
 }

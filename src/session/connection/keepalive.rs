@@ -1,158 +1,160 @@
-//! Whether the other side is still there: when it is pinged, warned and given up. A plain value.
+//! Detects dead and idle connections: when to ping, warn and close. A plain value.
 
-use std::time::Duration;
-
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::protocol::close_codes::CloseReason;
 use crate::session::SessionTimes;
-use crate::session::connection::slow_consumer::Reader;
+use crate::session::connection::slow_consumer::ConsumerState;
 
-/// The longest time between the warning and the close of an idle connection; otherwise it is a tenth of the idle time.
-const LONGEST_WARNING: Duration = Duration::from_secs(60);
+/// The maximum time between the warning and the close of an idle connection. Otherwise it is a
+/// tenth of the idle timeout.
+const MAX_WARNING: Duration = Duration::from_secs(60);
 
-/// What is to be done about a connection now.
+/// What to do with a connection now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Nothing yet.
+pub enum Action {
+    /// Nothing.
     Wait,
-    /// See whether somebody answers.
+    /// Send a ping.
     Ping,
-    /// Say that the connection will be closed for want of a question.
+    /// Warn that the connection will be closed unless a question is asked.
     WarnIdle,
-    /// Give it up.
+    /// Close the connection.
     Close(CloseReason),
 }
 
-/// What else is known of the connection when it is looked at.
+/// The state of a connection beside its keepalive.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Sight {
-    /// An answer is being given.
-    pub answering: bool,
-    /// How it keeps up with what it is sent.
-    pub reader: Reader,
+pub struct ConnectionStatus {
+    /// Whether an answer is being forwarded.
+    pub is_answering: bool,
+    pub consumer: ConsumerState,
 }
 
-/// The signs of life of one connection, and when to look at it next.
+/// Tracks the activity of one connection, and when to check it next.
 ///
-/// Whatever comes is a sign of life, so a connection in use is not pinged. The times between pings differ from
-/// connection to connection and from ping to ping, so that those who came together do not beat together.
+/// Every frame counts as activity, so a busy connection is not pinged. The intervals between pings
+/// differ between connections and between pings, so that clients which connected at the same time
+/// are not pinged at the same time.
 #[derive(Debug)]
-pub struct Presence {
-    heard_at: Instant,
-    asked_at: Instant,
-    look_at: Instant,
-    /// Draws the lengths of the beats.
-    draw: u32,
-    /// Something has come since the handshake.
-    has_spoken: bool,
-    /// A ping is out, and nothing has come since; until when something must.
-    answer_by: Option<Instant>,
-    warned: bool,
+pub struct Keepalive {
+    last_frame_at: Instant,
+    last_question_at: Instant,
+    next_check: Instant,
+    /// Determines the length of the ping intervals.
+    random: u32,
+    /// Whether a frame has arrived since the handshake.
+    has_received: bool,
+    /// When the response to the last ping is due; `None` if no ping is outstanding.
+    pong_due: Option<Instant>,
+    is_warned: bool,
 }
 
-impl Presence {
-    /// Of a connection that was made now. `seed` is a number of its own.
+impl Keepalive {
+    /// Returns the keepalive of a new connection. `seed` differs between connections.
     #[must_use]
-    pub fn begin(now: Instant, seed: u64, times: &SessionTimes) -> Self {
+    pub fn new(now: Instant, seed: u64, times: &SessionTimes) -> Self {
         let [low, high] = [seed & 0xffff_ffff, seed >> 32].map(|half| u32::try_from(half).unwrap_or(0));
-        let mut presence = Self {
-            heard_at: now,
-            asked_at: now,
-            look_at: now,
-            draw: low ^ high.rotate_left(16),
-            has_spoken: false,
-            answer_by: None,
-            warned: false,
+        let mut keepalive = Self {
+            last_frame_at: now,
+            last_question_at: now,
+            next_check: now,
+            random: low ^ high.rotate_left(16),
+            has_received: false,
+            pong_due: None,
+            is_warned: false,
         };
-        presence.look_at = presence.next(times);
-        presence
+        keepalive.next_check = keepalive.schedule(times);
+        keepalive
     }
 
-    /// When to look at it next.
+    /// Returns when to call [`Self::poll`] next.
     #[must_use]
-    pub fn look_at(&self) -> Instant {
-        self.look_at
+    pub fn next_check(&self) -> Instant {
+        self.next_check
     }
 
-    /// A frame came.
-    pub fn hear(&mut self, now: Instant) {
-        self.heard_at = now;
-        self.has_spoken = true;
-        self.answer_by = None;
+    /// Records that a frame arrived.
+    pub fn on_frame(&mut self, now: Instant) {
+        self.last_frame_at = now;
+        self.has_received = true;
+        self.pong_due = None;
     }
 
-    /// A question came.
-    pub fn ask(&mut self, now: Instant) {
-        self.asked_at = now;
-        self.warned = false;
+    /// Records that a question arrived.
+    pub fn on_question(&mut self, now: Instant) {
+        self.last_question_at = now;
+        self.is_warned = false;
     }
 
-    /// Looks at the connection; [`Self::look_at`] then says when to do so again.
-    pub fn look(&mut self, now: Instant, sight: Sight, times: &SessionTimes) -> Step {
-        if sight.reader == Reader::Behind
-            && let Some(by) = &mut self.answer_by
+    /// Checks the connection and returns what to do. [`Self::next_check`] returns the time of the
+    /// next check then.
+    pub fn poll(&mut self, now: Instant, status: ConnectionStatus, times: &SessionTimes) -> Action {
+        if status.consumer == ConsumerState::Behind
+            && let Some(due) = &mut self.pong_due
         {
-            // The ping waits with the rest for being read.
-            *by = (*by).max(now + times.heartbeat_interval / 2);
+            // The client has not read the ping yet: it waits behind other frames.
+            *due = (*due).max(now + times.heartbeat_interval / 2);
         }
-        if sight.answering {
-            // Whoever waits for an answer is not idle, and has the whole time after it.
-            self.ask(now);
+        if status.is_answering {
+            // A client that waits for an answer is not idle. The idle timeout starts after the
+            // answer.
+            self.on_question(now);
         }
-        let step = self.step(now, sight, times);
-        match step {
-            Step::Ping => {
-                self.draw = self.draw.wrapping_add(1);
-                self.answer_by = Some(now + self.beat(times));
+        let action = self.next_action(now, status, times);
+        match action {
+            Action::Ping => {
+                self.random = self.random.wrapping_add(1);
+                self.pong_due = Some(now + self.interval(times));
             }
-            Step::WarnIdle => self.warned = true,
-            Step::Wait | Step::Close(_) => {}
+            Action::WarnIdle => self.is_warned = true,
+            Action::Wait | Action::Close(_) => {}
         }
-        self.look_at = self.next(times);
-        step
+        self.next_check = self.schedule(times);
+        action
     }
 
-    fn step(&self, now: Instant, sight: Sight, times: &SessionTimes) -> Step {
-        let beat = self.beat(times);
-        // A connection that was not read from in between could not be heard: it is asked again.
-        let overslept = now.saturating_duration_since(self.look_at) > times.heartbeat_interval / 2;
-        let unanswered = self.answer_by.is_some_and(|by| by <= now);
-        // A beat that is nearly due is taken now, for each look costs a timer.
-        let due = self.answer_by.is_none() && now + beat / 8 >= self.heard_at + beat;
-        if sight.reader == Reader::TooSlow {
-            Step::Close(CloseReason::CannotKeepUp)
-        } else if (self.warned && now >= self.idle_at(times)) || (unanswered && !overslept) {
-            Step::Close(CloseReason::IdleTooLong)
-        } else if !self.warned && now >= self.warn_at(times) {
-            Step::WarnIdle
-        } else if unanswered || due {
-            Step::Ping
+    fn next_action(&self, now: Instant, status: ConnectionStatus, times: &SessionTimes) -> Action {
+        let interval = self.interval(times);
+        // If the connection was not read meanwhile, a pong can be waiting unread: ping again.
+        let is_late = now.saturating_duration_since(self.next_check) > times.heartbeat_interval / 2;
+        let is_pong_missing = self.pong_due.is_some_and(|due| due <= now);
+        // A ping that is almost due is sent now, because each check costs a timer.
+        let is_ping_due = self.pong_due.is_none() && now + interval / 8 >= self.last_frame_at + interval;
+        if status.consumer == ConsumerState::TooSlow {
+            Action::Close(CloseReason::CannotKeepUp)
+        } else if (self.is_warned && now >= self.idle_deadline(times)) || (is_pong_missing && !is_late) {
+            Action::Close(CloseReason::IdleTooLong)
+        } else if !self.is_warned && now >= self.warning_time(times) {
+            Action::WarnIdle
+        } else if is_pong_missing || is_ping_due {
+            Action::Ping
         } else {
-            Step::Wait
+            Action::Wait
         }
     }
 
-    fn next(&self, times: &SessionTimes) -> Instant {
-        let beat_at = self.answer_by.unwrap_or_else(|| self.heard_at + self.beat(times));
-        beat_at.min(if self.warned { self.idle_at(times) } else { self.warn_at(times) })
+    fn schedule(&self, times: &SessionTimes) -> Instant {
+        let ping_at = self.pong_due.unwrap_or_else(|| self.last_frame_at + self.interval(times));
+        ping_at.min(if self.is_warned { self.idle_deadline(times) } else { self.warning_time(times) })
     }
 
-    fn idle_at(&self, times: &SessionTimes) -> Instant {
-        self.asked_at + times.idle_timeout
+    fn idle_deadline(&self, times: &SessionTimes) -> Instant {
+        self.last_question_at + times.idle_timeout
     }
 
-    fn warn_at(&self, times: &SessionTimes) -> Instant {
-        self.asked_at + (times.idle_timeout - LONGEST_WARNING.min(times.idle_timeout / 10))
+    fn warning_time(&self, times: &SessionTimes) -> Instant {
+        self.last_question_at + (times.idle_timeout - MAX_WARNING.min(times.idle_timeout / 10))
     }
 
-    /// Three quarters of the interval to the whole of it; for one that has said nothing yet, half of its patience.
-    fn beat(&self, times: &SessionTimes) -> Duration {
-        let whole = times.heartbeat_interval;
-        // Multiples of the golden ratio fall far from each other, however many there are.
-        let part = self.draw.wrapping_mul(0x9e37_79b9);
-        let beat = whole - whole.mul_f64(f64::from(part) / f64::from(u32::MAX) / 4.0);
-        if self.has_spoken { beat } else { beat.min(times.first_frame_timeout / 2) }
+    /// Returns the ping interval: between three quarters of the heartbeat interval and all of it,
+    /// or at most half of the first-frame timeout until the first frame arrives.
+    fn interval(&self, times: &SessionTimes) -> Duration {
+        let max = times.heartbeat_interval;
+        // Multiples of the golden ratio are spread evenly, however many there are.
+        let fraction = self.random.wrapping_mul(0x9e37_79b9);
+        let interval = max - max.mul_f64(f64::from(fraction) / f64::from(u32::MAX) / 4.0);
+        if self.has_received { interval } else { interval.min(times.first_frame_timeout / 2) }
     }
 }
 
@@ -174,153 +176,157 @@ mod tests {
         message_timeout: seconds(60),
     };
 
-    /// Looks whenever it says so until something other than a ping is to be done, answering pings or not.
-    fn live(presence: &mut Presence, answers: bool) -> (Step, Instant) {
+    /// Checks at every scheduled time until an action other than a ping is due. `responds` says
+    /// whether the client responds to pings.
+    fn run(keepalive: &mut Keepalive, responds: bool) -> (Action, Instant) {
         loop {
-            let now = presence.look_at();
-            match presence.look(now, Sight::default(), &TIMES) {
-                Step::Wait => {}
-                Step::Ping if answers => presence.hear(now + Duration::from_millis(40)),
-                Step::Ping => {}
-                step => return (step, now),
+            let now = keepalive.next_check();
+            match keepalive.poll(now, ConnectionStatus::default(), &TIMES) {
+                Action::Wait => {}
+                Action::Ping if responds => keepalive.on_frame(now + Duration::from_millis(40)),
+                Action::Ping => {}
+                action => return (action, now),
             }
         }
     }
 
-    fn first_ping(presence: &mut Presence) -> Instant {
+    fn first_ping(keepalive: &mut Keepalive) -> Instant {
         loop {
-            let now = presence.look_at();
-            if presence.look(now, Sight::default(), &TIMES) == Step::Ping {
+            let now = keepalive.next_check();
+            if keepalive.poll(now, ConnectionStatus::default(), &TIMES) == Action::Ping {
                 return now;
             }
         }
     }
 
     #[test]
-    fn one_that_never_says_anything_is_given_up_after_the_first_frame_timeout() {
+    fn silent_client_is_closed_after_the_first_frame_timeout() {
         let start = Instant::now();
-        let (step, at) = live(&mut Presence::begin(start, 7, &TIMES), false);
-        assert_eq!((step, at - start), (Step::Close(CloseReason::IdleTooLong), seconds(10)));
+        let (action, at) = run(&mut Keepalive::new(start, 7, &TIMES), false);
+        assert_eq!((action, at - start), (Action::Close(CloseReason::IdleTooLong), seconds(10)));
     }
 
     #[test]
-    fn one_that_falls_silent_is_given_up_within_two_heartbeats() {
+    fn client_that_stops_responding_is_closed_within_two_heartbeats() {
         let start = Instant::now();
-        let mut presence = Presence::begin(start, 7, &TIMES);
-        presence.hear(start);
-        let (step, at) = live(&mut presence, false);
-        assert_eq!(step, Step::Close(CloseReason::IdleTooLong));
+        let mut keepalive = Keepalive::new(start, 7, &TIMES);
+        keepalive.on_frame(start);
+        let (action, at) = run(&mut keepalive, false);
+        assert_eq!(action, Action::Close(CloseReason::IdleTooLong));
         assert!((seconds(36)..=seconds(50)).contains(&(at - start)), "{:?}", at - start);
     }
 
     #[test]
-    fn one_that_asks_nothing_is_warned_and_then_closed() {
+    fn idle_client_is_warned_and_then_closed() {
         let start = Instant::now();
-        let mut presence = Presence::begin(start, 7, &TIMES);
-        let (step, warned) = live(&mut presence, true);
-        assert_eq!((step, warned - start), (Step::WarnIdle, seconds(1_740)));
-        let (step, closed) = live(&mut presence, true);
-        assert_eq!((step, closed - start), (Step::Close(CloseReason::IdleTooLong), seconds(1_800)));
+        let mut keepalive = Keepalive::new(start, 7, &TIMES);
+        let (action, warned) = run(&mut keepalive, true);
+        assert_eq!((action, warned - start), (Action::WarnIdle, seconds(1_740)));
+        let (action, closed) = run(&mut keepalive, true);
+        assert_eq!((action, closed - start), (Action::Close(CloseReason::IdleTooLong), seconds(1_800)));
     }
 
     #[test]
-    fn a_question_after_the_warning_takes_it_back() {
+    fn question_after_the_warning_resets_the_idle_timeout() {
         let start = Instant::now();
-        let mut presence = Presence::begin(start, 7, &TIMES);
-        let (_, warned) = live(&mut presence, true);
-        presence.ask(warned + seconds(1));
-        let (step, again) = live(&mut presence, true);
-        assert_eq!((step, again - warned), (Step::WarnIdle, seconds(1_741)));
+        let mut keepalive = Keepalive::new(start, 7, &TIMES);
+        let (_, warned) = run(&mut keepalive, true);
+        keepalive.on_question(warned + seconds(1));
+        let (action, warned_again) = run(&mut keepalive, true);
+        assert_eq!((action, warned_again - warned), (Action::WarnIdle, seconds(1_741)));
     }
 
     #[test]
-    fn whoever_waits_for_an_answer_is_not_idle() {
+    fn client_that_waits_for_an_answer_is_not_idle() {
         let start = Instant::now();
-        let mut presence = Presence::begin(start, 7, &TIMES);
-        presence.hear(start);
+        let mut keepalive = Keepalive::new(start, 7, &TIMES);
+        keepalive.on_frame(start);
         let later = start + seconds(3_000);
-        presence.hear(later);
-        let sight = Sight { answering: true, ..Sight::default() };
-        assert_eq!(presence.look(later, sight, &TIMES), Step::Wait);
-        assert_eq!(live(&mut presence, true).1 - later, seconds(1_740));
+        keepalive.on_frame(later);
+        let status = ConnectionStatus { is_answering: true, ..ConnectionStatus::default() };
+        assert_eq!(keepalive.poll(later, status, &TIMES), Action::Wait);
+        assert_eq!(run(&mut keepalive, true).1 - later, seconds(1_740));
     }
 
     #[test]
-    fn one_that_could_not_be_heard_is_asked_again() {
+    fn client_is_pinged_again_after_a_late_check() {
         let start = Instant::now();
-        let mut presence = Presence::begin(start, 7, &TIMES);
-        presence.hear(start);
-        let pinged = first_ping(&mut presence);
-        let thawed = pinged + seconds(300);
-        assert_eq!(presence.look(thawed, Sight::default(), &TIMES), Step::Ping);
-        assert!(matches!(live(&mut presence, false), (Step::Close(_), at) if at > thawed));
+        let mut keepalive = Keepalive::new(start, 7, &TIMES);
+        keepalive.on_frame(start);
+        let pinged = first_ping(&mut keepalive);
+        let resumed = pinged + seconds(300);
+        assert_eq!(keepalive.poll(resumed, ConnectionStatus::default(), &TIMES), Action::Ping);
+        assert!(matches!(run(&mut keepalive, false), (Action::Close(_), at) if at > resumed));
     }
 
     #[test]
-    fn a_ping_that_may_not_have_been_read_needs_no_answer_yet() {
+    fn pong_is_not_due_while_the_client_is_behind() {
         let start = Instant::now();
-        let mut presence = Presence::begin(start, 7, &TIMES);
-        presence.hear(start);
-        first_ping(&mut presence);
-        let sight = Sight { reader: Reader::Behind, ..Sight::default() };
+        let mut keepalive = Keepalive::new(start, 7, &TIMES);
+        keepalive.on_frame(start);
+        first_ping(&mut keepalive);
+        let status = ConnectionStatus { consumer: ConsumerState::Behind, ..ConnectionStatus::default() };
         for _ in 0..20 {
-            let now = presence.look_at();
-            assert_eq!(presence.look(now, sight, &TIMES), Step::Wait);
-            assert!(presence.look_at() > now);
+            let now = keepalive.next_check();
+            assert_eq!(keepalive.poll(now, status, &TIMES), Action::Wait);
+            assert!(keepalive.next_check() > now);
         }
-        let caught_up = presence.look_at();
-        assert!(matches!(live(&mut presence, false), (Step::Close(_), at) if at - caught_up <= seconds(50)));
+        let caught_up = keepalive.next_check();
+        assert!(
+            matches!(run(&mut keepalive, false), (Action::Close(_), at) if at - caught_up <= seconds(50))
+        );
     }
 
     #[test]
-    fn a_reader_that_never_catches_up_is_told_so() {
+    fn slow_consumer_is_closed() {
         let start = Instant::now();
-        let mut presence = Presence::begin(start, 7, &TIMES);
-        let sight = Sight { answering: true, reader: Reader::TooSlow };
-        assert_eq!(presence.look(start, sight, &TIMES), Step::Close(CloseReason::CannotKeepUp));
+        let mut keepalive = Keepalive::new(start, 7, &TIMES);
+        let status = ConnectionStatus { is_answering: true, consumer: ConsumerState::TooSlow };
+        assert_eq!(keepalive.poll(start, status, &TIMES), Action::Close(CloseReason::CannotKeepUp));
     }
 
     #[test]
-    fn those_who_came_together_do_not_beat_together() {
+    fn pings_of_simultaneous_connections_are_spread() {
         const CONNECTIONS: u64 = 10_000;
         let start = Instant::now();
-        let mut beats = vec![0; 25_000];
+        let mut pings = vec![0; 25_000];
         for seed in 0..CONNECTIONS {
-            let mut presence = Presence::begin(start, seed, &TIMES);
-            presence.hear(start);
-            let at = usize::try_from((first_ping(&mut presence) - start).as_millis()).unwrap();
-            beats[at.min(24_999)] += 1;
+            let mut keepalive = Keepalive::new(start, seed, &TIMES);
+            keepalive.on_frame(start);
+            let at = usize::try_from((first_ping(&mut keepalive) - start).as_millis()).unwrap();
+            pings[at.min(24_999)] += 1;
         }
-        let busiest_second = beats.chunks(1_000).map(|second| second.iter().sum::<u64>()).max();
+        let busiest_second = pings.chunks(1_000).map(|second| second.iter().sum::<u64>()).max();
         // A quarter of the interval is 6.25 s, which makes 1,600 a second.
-        assert!(busiest_second.is_some_and(|most| most < 1_700), "{busiest_second:?}");
+        assert!(busiest_second.is_some_and(|count| count < 1_700), "{busiest_second:?}");
     }
 
     proptest! {
-        /// Whatever comes and whenever one looks: the next look is ahead unless something was done now, a client that
-        /// answers is never taken for gone, and one that does not is.
+        /// Whatever arrives and whenever the connection is checked: the next check is in the future
+        /// unless there was an action, a client that responds is never closed, and one that does
+        /// not respond is.
         #[test]
-        fn no_look_spins_and_nobody_who_answers_is_given_up(
+        fn checks_do_not_spin_and_responding_clients_stay_connected(
             seed in any::<u64>(),
             waits in prop::collection::vec((0_u64..40_000, any::<bool>()), 1..60),
         ) {
             let start = Instant::now();
-            let mut presence = Presence::begin(start, seed, &TIMES);
+            let mut keepalive = Keepalive::new(start, seed, &TIMES);
             let mut now = start;
-            for (wait, asks) in waits {
+            for (wait, is_question) in waits {
                 now += Duration::from_millis(wait);
-                presence.hear(now);
-                if asks {
-                    presence.ask(now);
+                keepalive.on_frame(now);
+                if is_question {
+                    keepalive.on_question(now);
                 }
-                let step = presence.look(now, Sight::default(), &TIMES);
-                prop_assert!(!matches!(step, Step::Close(_)) || now - start >= seconds(1_800));
-                prop_assert!(presence.look_at() > now || step == Step::WarnIdle || matches!(step, Step::Close(_)));
-                prop_assert!(presence.look_at() <= now + seconds(25));
+                let action = keepalive.poll(now, ConnectionStatus::default(), &TIMES);
+                prop_assert!(!matches!(action, Action::Close(_)) || now - start >= seconds(1_800));
+                prop_assert!(keepalive.next_check() > now || action == Action::WarnIdle || matches!(action, Action::Close(_)));
+                prop_assert!(keepalive.next_check() <= now + seconds(25));
             }
-            presence.ask(now);
-            let (step, at) = live(&mut presence, false);
-            prop_assert_eq!(step, Step::Close(CloseReason::IdleTooLong));
+            keepalive.on_question(now);
+            let (action, at) = run(&mut keepalive, false);
+            prop_assert_eq!(action, Action::Close(CloseReason::IdleTooLong));
             prop_assert!(at - now <= seconds(50));
         }
     }

@@ -1,5 +1,9 @@
-//! The WebSocket connection of a session: frames in and out, keepalive, slow consumers.
+//! The WebSocket connection of a session: frames in and out, keepalive, slow consumers, panics.
+//!
+//! Incoming bytes pass `frame_guard` (with `frame_limiter`), the codec of actix, `socket` and
+//! `reassembly`. Outgoing bytes pass `panic_guard` and `slow_consumer`.
 
+pub mod connection_log;
 pub mod frame_guard;
 pub mod frame_limiter;
 pub mod keepalive;

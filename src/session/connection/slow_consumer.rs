@@ -1,10 +1,12 @@
-//! Ends connections whose reader has stopped.
+//! Detects and closes connections of slow consumers.
 //!
-//! The server polls a WebSocket actor only while its socket takes more, so a reader that stops freezes the actor with
-//! its timers: it cannot notice by itself. Every connection therefore leaves a mark when it hands bytes to its socket
-//! and clears it when it is polled again with nothing to say. A mark that stays is a reader that has stopped. A second mark
-//! is left with the first bytes only: when that one stays, the reader reads but does not catch up, and its session can still
-//! tell it so.
+//! The server polls a WebSocket actor only while its socket accepts more bytes, so a client that
+//! stops reading freezes the actor together with its timers: the actor cannot notice this itself.
+//! Therefore each connection records when it passes bytes to its socket, and clears the record when
+//! it is polled again and has nothing to send. If the record stays, the client has stopped reading
+//! and the watchdog aborts the connection. A second record is set only by the first bytes: if it
+//! stays, the client reads but does not catch up, and its session can still close the connection
+//! with a reason.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -21,154 +23,159 @@ use crate::system::failpoints;
 use crate::system::failpoints::Failpoint;
 use crate::telemetry::metrics::Metrics;
 
-/// How often the marks are looked at. Their time is counted in these ticks, so leaving one reads no clock.
+/// How often the watchdog examines the connections. Connections measure time in these ticks, so
+/// that they need not read a clock.
 const TICK: Duration = Duration::from_millis(500);
 
-/// A reader that reads is given this many times the patience to catch up: what it has yet to read comes in fewer and larger
-/// frames than what is new, so whoever can follow at all does so long before.
-const CATCH_UP_TIMES: u32 = 4;
+/// The time in which a client that reads must catch up, as a multiple of the timeout of a client
+/// that does not read. Pending text is sent in fewer and larger frames than new text, so a client
+/// that can keep up at all catches up much sooner.
+const CATCH_UP_FACTOR: u32 = 4;
 
-/// What a connection lives by: it can be cut from outside, which ends the connection as if its peer had gone.
+/// Aborts a connection from another thread, as if its peer had gone.
 #[derive(Debug, Default)]
-pub struct Lifeline {
-    is_cut: AtomicBool,
-    waiting: AtomicWaker,
+pub struct AbortHandle {
+    is_aborted: AtomicBool,
+    waker: AtomicWaker,
 }
 
-impl Lifeline {
-    /// Ends the connection.
-    pub fn cut(&self) {
-        self.is_cut.store(true, Ordering::Release);
-        self.waiting.wake();
+impl AbortHandle {
+    /// Aborts the connection.
+    pub fn abort(&self) {
+        self.is_aborted.store(true, Ordering::Release);
+        self.waker.wake();
     }
 
-    /// Whether it was ended.
     #[must_use]
-    pub fn is_cut(&self) -> bool {
-        self.is_cut.load(Ordering::Acquire)
+    pub fn is_aborted(&self) -> bool {
+        self.is_aborted.load(Ordering::Acquire)
     }
 
-    /// The same, for a connection that cannot go on and is woken when it is.
-    pub fn is_cut_while_waiting(&self, cx: &Context<'_>) -> bool {
-        self.waiting.register(cx.waker());
-        self.is_cut()
+    /// Returns whether the connection is aborted. If not, the task is woken when it is.
+    pub fn poll_aborted(&self, cx: &Context<'_>) -> bool {
+        self.waker.register(cx.waker());
+        self.is_aborted()
     }
 }
 
-/// The mark of one connection.
+/// Records how a connection gets on with sending.
 #[derive(Debug)]
-pub struct Pulse {
-    /// The tick in which bytes were handed out that the socket has not asked beyond; 0 when there are none.
-    handed_out_at: AtomicU32,
-    /// The tick since which there has always been something to say; 0 when there is nothing.
+pub struct ConnectionProgress {
+    /// The tick in which bytes were passed to the socket that it has not finished to send; 0 if
+    /// there are none.
+    blocked_since: AtomicU32,
+    /// The tick since which there have always been bytes to send; 0 if there are none.
     behind_since: AtomicU32,
-    lifeline: Option<Arc<Lifeline>>,
+    abort_handle: Option<Arc<AbortHandle>>,
     tick: Arc<AtomicU32>,
-    patience: u32,
+    /// In ticks.
+    timeout: u32,
 }
 
-/// How a reader that has not stopped keeps up.
+/// How a client that reads keeps up with what it is sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Reader {
-    /// Nothing waits for it.
+pub enum ConsumerState {
+    /// Nothing is pending.
     #[default]
-    KeepsUp,
-    /// Something does.
+    KeepingUp,
+    /// Something is pending.
     Behind,
-    /// Something has for too long.
+    /// Something has been pending for too long.
     TooSlow,
 }
 
-impl Pulse {
-    /// How the reader keeps up, for its session, which is asked nothing while the reader does not read.
+impl ConnectionProgress {
+    /// Returns how the client keeps up. Only a session whose client reads can call this.
     #[must_use]
-    pub fn reader(&self) -> Reader {
+    pub fn consumer_state(&self) -> ConsumerState {
         let since = self.behind_since.load(Ordering::Relaxed);
         let behind = self.tick.load(Ordering::Relaxed).wrapping_sub(since);
         match since {
-            0 => Reader::KeepsUp,
-            _ if behind <= self.patience.saturating_mul(CATCH_UP_TIMES) => Reader::Behind,
-            _ => Reader::TooSlow,
+            0 => ConsumerState::KeepingUp,
+            _ if behind <= self.timeout.saturating_mul(CATCH_UP_FACTOR) => ConsumerState::Behind,
+            _ => ConsumerState::TooSlow,
         }
     }
 
-    /// Wraps the output of the connection, so that it leaves marks.
-    pub fn watch<S>(self: Arc<Self>, output: S) -> Watched<S> {
-        Watched { output, pulse: self }
+    /// Wraps the output of the connection to record its progress.
+    pub fn track<S>(self: Arc<Self>, output: S) -> TrackedStream<S> {
+        TrackedStream { output, progress: self }
     }
 }
 
-/// Looks at the marks of all connections.
+/// Aborts connections whose client has stopped reading.
 #[derive(Debug)]
 pub struct Watchdog {
-    pulses: Mutex<Vec<Weak<Pulse>>>,
+    connections: Mutex<Vec<Weak<ConnectionProgress>>>,
     tick: Arc<AtomicU32>,
-    patience: u32,
+    /// In ticks.
+    timeout: u32,
 }
 
 impl Watchdog {
-    /// A watchdog that ends connections which have not taken what they were given for `patience`.
+    /// Returns a watchdog that aborts connections which have not accepted any bytes for `timeout`.
     #[must_use]
-    pub fn new(patience: Duration) -> Arc<Self> {
-        let ticks = patience.as_millis().div_ceil(TICK.as_millis());
-        let patience = u32::try_from(ticks).unwrap_or(u32::MAX).max(1);
-        Arc::new(Self { pulses: Mutex::default(), tick: Arc::new(AtomicU32::new(1)), patience })
+    pub fn new(timeout: Duration) -> Arc<Self> {
+        let ticks = timeout.as_millis().div_ceil(TICK.as_millis());
+        let timeout = u32::try_from(ticks).unwrap_or(u32::MAX).max(1);
+        Arc::new(Self { connections: Mutex::default(), tick: Arc::new(AtomicU32::new(1)), timeout })
     }
 
-    /// Begins to watch a connection, whose lifeline is cut if it must be.
-    pub fn pulse(&self, lifeline: Option<Arc<Lifeline>>) -> Arc<Pulse> {
-        let pulse = Arc::new(Pulse {
-            handed_out_at: AtomicU32::new(0),
+    /// Begins to watch a connection.
+    pub fn register(&self, abort_handle: Option<Arc<AbortHandle>>) -> Arc<ConnectionProgress> {
+        let progress = Arc::new(ConnectionProgress {
+            blocked_since: AtomicU32::new(0),
             behind_since: AtomicU32::new(0),
-            lifeline,
+            abort_handle,
             tick: Arc::clone(&self.tick),
-            patience: self.patience,
+            timeout: self.timeout,
         });
-        self.pulses.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&pulse));
-        pulse
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&progress));
+        progress
     }
 
-    /// Looks for ever.
+    /// Examines the connections at every tick, forever.
     pub async fn run(self: Arc<Self>, metrics: Arc<Metrics>, log: Logger) {
         let mut ticks = tokio::time::interval(TICK);
         loop {
             ticks.tick().await;
-            let ended = self.look();
-            if ended > 0 {
-                metrics.session.slow_readers.inc_by(u64::try_from(ended).unwrap_or(0));
-                info!(log, "connections ended because their reader stopped"; "count" => ended);
+            let aborted = self.abort_stalled();
+            if aborted > 0 {
+                metrics.session.slow_readers.inc_by(u64::try_from(aborted).unwrap_or(0));
+                info!(log, "closed slow connections"; "count" => aborted);
             }
         }
     }
 
-    fn look(&self) -> usize {
-        failpoints::hit(Failpoint::WatchdogLook, "");
+    /// Aborts the connections that have stalled, and returns how many there were.
+    fn abort_stalled(&self) -> usize {
+        failpoints::hit(Failpoint::WatchdogTick, "");
         let now = self.tick.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
-        let mut ended = 0;
-        self.pulses.lock().unwrap_or_else(PoisonError::into_inner).retain(|pulse| {
-            let Some(pulse) = pulse.upgrade() else { return false };
-            let since = pulse.handed_out_at.load(Ordering::Relaxed);
-            if since == 0 || now.wrapping_sub(since) <= self.patience {
+        let mut aborted = 0;
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner).retain(|progress| {
+            let Some(progress) = progress.upgrade() else { return false };
+            let since = progress.blocked_since.load(Ordering::Relaxed);
+            if since == 0 || now.wrapping_sub(since) <= self.timeout {
                 return true;
             }
-            ended += 1;
-            if let Some(lifeline) = &pulse.lifeline {
-                lifeline.cut();
+            aborted += 1;
+            if let Some(handle) = &progress.abort_handle {
+                handle.abort();
             }
             false
         });
-        ended
+        aborted
     }
 }
 
-/// The output of a connection, leaving marks.
+/// The output of a connection, which records its progress.
 #[derive(Debug)]
-pub struct Watched<S> {
+pub struct TrackedStream<S> {
     output: S,
-    pulse: Arc<Pulse>,
+    progress: Arc<ConnectionProgress>,
 }
 
-impl<S, E> Stream for Watched<S>
+impl<S, E> Stream for TrackedStream<S>
 where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
 {
@@ -176,16 +183,16 @@ where
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
         let polled = Pin::new(&mut self.output).poll_next(cx);
-        let pulse = &self.pulse;
+        let progress = &self.progress;
         if matches!(polled, Poll::Ready(Some(_))) {
-            let now = pulse.tick.load(Ordering::Relaxed);
-            pulse.handed_out_at.store(now, Ordering::Relaxed);
-            if pulse.behind_since.load(Ordering::Relaxed) == 0 {
-                pulse.behind_since.store(now, Ordering::Relaxed);
+            let now = progress.tick.load(Ordering::Relaxed);
+            progress.blocked_since.store(now, Ordering::Relaxed);
+            if progress.behind_since.load(Ordering::Relaxed) == 0 {
+                progress.behind_since.store(now, Ordering::Relaxed);
             }
         } else {
-            pulse.handed_out_at.store(0, Ordering::Relaxed);
-            pulse.behind_since.store(0, Ordering::Relaxed);
+            progress.blocked_since.store(0, Ordering::Relaxed);
+            progress.behind_since.store(0, Ordering::Relaxed);
         }
         polled
     }

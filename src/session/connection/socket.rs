@@ -1,7 +1,7 @@
-//! The session's socket: the only file that knows actix-web-actors.
+//! The socket of a session. The only file that uses actix-web-actors.
 //!
-//! The crate is deprecated upstream. A move to its successor must touch nothing else, so what the rest of the session
-//! needs of it are a context type and a few functions.
+//! That crate is deprecated. To make its replacement possible without touching other files, the
+//! rest of the session uses only a context type and a few functions of this file.
 
 use std::cell::Cell;
 use std::io;
@@ -22,37 +22,36 @@ use crate::protocol::close_codes::CloseReason;
 use crate::protocol::server::ServerFrame;
 use crate::protocol::{MAX_MESSAGE_BYTES, SUBPROTOCOL};
 use crate::session::SessionActor;
-use crate::session::connection::frame_guard::{Broken, BrokenCell, FrameGuard};
-use crate::session::connection::panic_guard::Contained;
+use crate::session::connection::frame_guard::{FrameError, FrameErrorCell, FrameGuard};
+use crate::session::connection::panic_guard::CatchPanic;
 use crate::session::connection::reassembly::Fragment;
-use crate::session::connection::slow_consumer::{Lifeline, Pulse, Watchdog};
+use crate::session::connection::slow_consumer::{AbortHandle, ConnectionProgress, Watchdog};
 
-/// The context a session runs in.
+/// The context that a session runs in.
 pub type SocketContext = WebsocketContext<SessionActor>;
 
-/// What a session is told of its connection besides the frames.
-pub struct Line {
-    /// Why the stream of frames ended, if it was not the client's wish.
-    pub broken: BrokenCell,
-    /// How far behind its reader is.
-    pub pulse: Arc<Pulse>,
+/// The state of the socket that the session reads.
+pub struct SocketState {
+    /// The error that ended the stream of frames, if the frame guard ended it.
+    pub frame_error: FrameErrorCell,
+    pub progress: Arc<ConnectionProgress>,
 }
 
-/// A request that is no WebSocket handshake. The client is told over HTTP.
+/// A request that is not a valid WebSocket handshake. The client gets an HTTP response.
 #[derive(Debug, Error)]
-pub enum NotAHandshake {
-    /// Another method than GET.
+pub enum UpgradeError {
+    /// The method is not GET.
     #[error("{0}")]
     Method(String),
-    /// The key is missing or not as it must be.
+    /// The key is missing or invalid.
     #[error("{0}")]
     Key(String),
-    /// It does not ask for this protocol in this version.
+    /// The request does not ask for WebSocket version 13.
     #[error("{0}")]
     Protocol(String),
 }
 
-impl From<HandshakeError> for NotAHandshake {
+impl From<HandshakeError> for UpgradeError {
     fn from(error: HandshakeError) -> Self {
         let problem = error.to_string();
         match error {
@@ -63,34 +62,37 @@ impl From<HandshakeError> for NotAHandshake {
     }
 }
 
-/// Answers a handshake and starts the session that `make` returns.
+/// Accepts a handshake and starts the session that `create` returns.
 ///
 /// # Errors
-/// [`NotAHandshake`].
+/// [`UpgradeError`] if the request is not a valid handshake.
 pub fn upgrade<S>(
     request: &HttpRequest,
     payload: S,
     watchdog: &Watchdog,
     message_timeout: Duration,
-    make: impl FnOnce(Line) -> SessionActor,
-) -> Result<HttpResponse, NotAHandshake>
+    create: impl FnOnce(SocketState) -> SessionActor,
+) -> Result<HttpResponse, UpgradeError>
 where
     S: Stream<Item = Result<Bytes, PayloadError>> + Unpin + 'static,
 {
     let mut response = ws::handshake_with_protocols(request, &[SUBPROTOCOL])?;
-    let broken: BrokenCell = Rc::new(Cell::new(None));
-    let payload = FrameGuard::new(payload, message_timeout, Rc::clone(&broken));
+    let frame_error: FrameErrorCell = Rc::new(Cell::new(None));
+    let payload = FrameGuard::new(payload, message_timeout, Rc::clone(&frame_error));
     let codec = Codec::new().max_size(MAX_MESSAGE_BYTES);
-    let pulse = watchdog.pulse(request.conn_data::<Arc<Lifeline>>().cloned());
-    let session = make(Line { broken, pulse: Arc::clone(&pulse) });
-    let (surroundings, request_id) = (Arc::clone(&session.surroundings), Arc::clone(&session.request_id));
-    let log = session.log_cell();
+    let progress = watchdog.register(request.conn_data::<Arc<AbortHandle>>().cloned());
+    let session = create(SocketState { frame_error, progress: Arc::clone(&progress) });
+    let (context, request_id) = (Arc::clone(&session.context), Arc::clone(&session.request_id));
+    let log = session.log.shared();
     let output = Box::pin(WebsocketContext::with_codec(session, payload, codec));
-    let output = Contained::new(output, surroundings, request_id, log);
-    Ok(response.streaming(pulse.watch(output)))
+    let output = CatchPanic::new(output, context, request_id, log);
+    Ok(response.streaming(progress.track(output)))
 }
 
 /// Sends a frame.
+///
+/// # Errors
+/// The frame cannot be serialized.
 pub fn send(ctx: &mut SocketContext, frame: &ServerFrame) -> Result<(), serde_json::Error> {
     ctx.text(serde_json::to_string(frame)?);
     Ok(())
@@ -101,29 +103,29 @@ pub fn ping(ctx: &mut SocketContext) {
     ctx.ping(b"");
 }
 
-/// Sends a close frame and ends the session.
+/// Sends a close frame and stops the session.
 pub fn close(ctx: &mut SocketContext, reason: CloseReason) {
-    ctx.close(Some(told(reason)));
+    ctx.close(Some(close_frame(reason)));
     ctx.stop();
 }
 
-/// A frame and a close frame as bytes, for a session that cannot speak for itself any more.
-pub(crate) fn last_words(frame: &ServerFrame, reason: CloseReason) -> Bytes {
+/// Returns the bytes of a frame and a close frame, for a session that has panicked.
+pub(crate) fn final_frames(frame: &ServerFrame, reason: CloseReason) -> Bytes {
     let mut bytes = BytesMut::new();
     if let Ok(text) = serde_json::to_string(frame) {
         Parser::write_message(&mut bytes, text, OpCode::Text, true, false);
     }
-    Parser::write_close(&mut bytes, Some(told(reason)), false);
+    Parser::write_close(&mut bytes, Some(close_frame(reason)), false);
     bytes.freeze()
 }
 
-fn told(reason: CloseReason) -> ws::CloseReason {
+fn close_frame(reason: CloseReason) -> ws::CloseReason {
     ws::CloseReason { code: reason.code().into(), description: Some(reason.description().into()) }
 }
 
-/// Answers a close frame with the code that it has, as is the custom, and ends the session.
-fn answer_close(ctx: &mut SocketContext, said: Option<ws::CloseReason>) {
-    match said {
+/// Responds to a close frame with the same code, as is customary, and stops the session.
+fn echo_close(ctx: &mut SocketContext, received: Option<ws::CloseReason>) {
+    match received {
         Some(ws::CloseReason { code, .. }) => ctx.close(Some(code.into())),
         None => return close(ctx, CloseReason::Normal),
     }
@@ -132,7 +134,7 @@ fn answer_close(ctx: &mut SocketContext, said: Option<ws::CloseReason>) {
 
 impl StreamHandler<Result<Message, ProtocolError>> for SessionActor {
     fn handle(&mut self, item: Result<Message, ProtocolError>, ctx: &mut SocketContext) {
-        self.client_is_there();
+        self.note_activity();
         match item {
             Ok(Message::Text(text)) => self.on_text(&text, ctx),
             Ok(Message::Continuation(item)) => {
@@ -144,13 +146,13 @@ impl StreamHandler<Result<Message, ProtocolError>> for SessionActor {
                 };
                 self.on_fragment(fragment, ctx);
             }
-            Ok(Message::Binary(_)) => self.leave(CloseReason::BinaryMessage, ctx),
+            Ok(Message::Binary(_)) => self.close(CloseReason::BinaryMessage, ctx),
             Ok(Message::Ping(data)) => ctx.pong(&data),
             Ok(Message::Pong(_) | Message::Nop) => {}
-            Ok(Message::Close(said)) => answer_close(ctx, said),
-            // The stream would yield the same error for ever; nothing but an end will do.
-            Err(error) => match self.why_broken(&error) {
-                Some(reason) => self.leave(reason, ctx),
+            Ok(Message::Close(received)) => echo_close(ctx, received),
+            // The stream would yield the same error forever, so the session must stop.
+            Err(error) => match close_reason(self.socket.frame_error.get(), &error) {
+                Some(reason) => self.close(reason, ctx),
                 None => ctx.stop(),
             },
         }
@@ -162,27 +164,26 @@ impl StreamHandler<Result<Message, ProtocolError>> for SessionActor {
     }
 }
 
-impl SessionActor {
-    /// The reason to give for a broken stream; `None` when there is nobody to give it to.
-    fn why_broken(&self, error: &ProtocolError) -> Option<CloseReason> {
-        match (self.broken(), error) {
-            (Some(Broken::TooBig), _) | (None, ProtocolError::Overflow) => Some(CloseReason::TooBig),
-            (Some(Broken::Unfinished), _) => Some(CloseReason::IdleTooLong),
-            (Some(Broken::Flooded), _) => Some(CloseReason::TooManyFrames),
-            (Some(Broken::Lost), _) => None,
-            // A frame with reserved bits comes as an I/O error too, and is told apart by its kind alone.
-            (None, ProtocolError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
-                Some(CloseReason::ProtocolViolation)
-            }
-            // The guard was content with the bytes, so what failed is the text in them.
-            (None, ProtocolError::Io(_)) => Some(CloseReason::InvalidUtf8),
-            (None, _) => Some(CloseReason::ProtocolViolation),
+/// Returns the reason to close the connection with after an error of its stream; `None` if the
+/// connection is lost.
+fn close_reason(frame_error: Option<FrameError>, error: &ProtocolError) -> Option<CloseReason> {
+    match (frame_error, error) {
+        (Some(FrameError::TooBig), _) | (None, ProtocolError::Overflow) => Some(CloseReason::TooBig),
+        (Some(FrameError::MessageTimeout), _) => Some(CloseReason::IdleTooLong),
+        (Some(FrameError::RateExceeded), _) => Some(CloseReason::TooManyFrames),
+        (Some(FrameError::Disconnected), _) => None,
+        // The codec reports reserved bits as an I/O error, distinguished only by its kind.
+        (None, ProtocolError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
+            Some(CloseReason::ProtocolViolation)
         }
+        // The frame guard accepted the bytes, so the text in them is not UTF-8.
+        (None, ProtocolError::Io(_)) => Some(CloseReason::InvalidUtf8),
+        (None, _) => Some(CloseReason::ProtocolViolation),
     }
 }
 
-/// Follows a stream within the session; its items come to the session's handler.
-pub fn follow<I: 'static>(
+/// Adds a stream to the session, whose handler receives the items.
+pub fn add_stream<I: 'static>(
     ctx: &mut SocketContext,
     stream: impl Stream<Item = I> + 'static,
 ) -> actix::SpawnHandle

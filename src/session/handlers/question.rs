@@ -1,126 +1,141 @@
-//! Taking turns: a question is put to the model, and its answer told as it comes.
+//! `question` and `regenerate`: validates a question and submits it to the LLM actor.
 
 use std::sync::Arc;
 
-use actix::{ActorFutureExt, AsyncContext, StreamHandler, WrapFuture};
-use slog::{info, o};
-use tokio::time::Instant;
+use slog::info;
 
 use crate::domain::clock::Timestamp;
-use crate::domain::component::Component;
 use crate::domain::error_code::ErrorCode;
-use crate::domain::turn::AnswerMode;
 use crate::llm::messages::GenerateAnswer;
-use crate::llm::stream::outcome::Outcome;
-use crate::llm::stream::subscription::{Delta, Progress, Subscription};
-use crate::mailbox::AskError;
+use crate::llm::stream::subscription::Subscription;
 use crate::persistence::PATIENCE;
 use crate::persistence::messages::LoadSpending;
-use crate::protocol::close_codes::CloseReason;
-use crate::protocol::server::{DeltaFrame, DoneFrame, NoticeCode, ServerFrame};
+use crate::protocol::server::ServerFrame;
 use crate::session::SessionActor;
 use crate::session::connection::socket;
 use crate::session::connection::socket::SocketContext;
-use crate::session::state::conversation::{Asked, Known, Refusal, Wanted};
+use crate::session::state::conversation::{Dedup, PreparedTurn, QuestionRequest};
+use crate::session::state::open_session::ActiveAnswer;
 use crate::session::state::question_validator::Question;
-use crate::system::failpoints;
-use crate::system::failpoints::Failpoint;
+use crate::session::state::refusal::Refusal;
 
 impl SessionActor {
-    /// Takes a question in; without a session yet, it opens one.
+    /// Handles a question. Starts a session if there is none.
     pub(crate) fn question(&mut self, raw: &str, client_id: Option<String>, ctx: &mut SocketContext) {
-        match self.take_in(raw) {
+        match self.validate(raw) {
             Err(refusal) => self.refuse(&refusal, client_id, ctx),
             Ok(question) => {
-                let wanted = Wanted { question, client_id, regenerates: None };
-                if self.open.is_none() { self.start(Some(wanted), ctx) } else { self.ask(wanted, ctx) }
+                let request = QuestionRequest { question, client_id, regenerates: None };
+                if self.session.is_none() {
+                    self.start(Some(request), ctx);
+                } else {
+                    self.submit(request, ctx);
+                }
             }
         }
     }
 
-    /// Makes a question fit, and notes when it is suspicious.
-    pub(crate) fn take_in(&self, raw: &str) -> Result<Question, Refusal> {
-        self.surroundings.intake.take(raw, |suspicion| {
-            let families: Vec<&str> = suspicion.families.iter().map(|family| family.as_str()).collect();
-            info!(self.log, "a question looks like an attempt to take over the model";
-                "score" => suspicion.score, "families" => families.join(","));
-            self.surroundings.metrics.limits.suspicious(&suspicion.families);
+    /// Submits the last question again, to replace its answer.
+    pub(crate) fn regenerate(&mut self, client_id: Option<String>, ctx: &mut SocketContext) {
+        let last = self.session.as_ref().and_then(|session| session.conversation.last_question());
+        let Some((last_turn, question)) = last else {
+            return self.refuse_code(ErrorCode::NoSuchTurn, client_id, ctx);
+        };
+        // Validated again, because the owner can have changed the policy.
+        match self.validate(&question) {
+            Ok(question) => {
+                self.submit(QuestionRequest { question, client_id, regenerates: Some(last_turn) }, ctx);
+            }
+            Err(refusal) => self.refuse(&refusal, client_id, ctx),
+        }
+    }
+
+    /// Validates a question, and logs and counts it if it is suspicious.
+    fn validate(&self, raw: &str) -> Result<Question, Refusal> {
+        self.context.question_validator.validate(raw, |assessment| {
+            let categories: Vec<&str> =
+                assessment.categories.iter().map(|category| category.as_str()).collect();
+            info!(self.log.connection(), "possible prompt injection";
+                "score" => assessment.score, "categories" => categories.join(","));
+            self.context.metrics.limits.suspicious(&assessment.categories);
         })
     }
 
-    pub(crate) fn ask(&mut self, wanted: Wanted, ctx: &mut SocketContext) {
-        let Some(open) = &mut self.open else { return };
-        self.presence.ask(Instant::now());
-        match open.conversation.recognise(&wanted) {
-            Err(refusal) => self.refuse(&refusal, wanted.client_id, ctx),
-            Ok(Known::No) => self.ask_anew(wanted, ctx),
-            Ok(Known::Current(turn_id)) => {
-                let id = wanted.client_id;
-                let remaining = open.conversation.remaining(Timestamp::now());
-                let durable = open.generation.as_ref().is_some_and(|it| it.is_question_durable());
-                self.tell(&ServerFrame::Accepted { id, turn_id, remaining, durable, duplicate: true }, ctx);
+    /// Submits a question, unless it is a duplicate.
+    pub(crate) fn submit(&mut self, request: QuestionRequest, ctx: &mut SocketContext) {
+        self.note_question();
+        let Some(session) = &mut self.session else { return };
+        match session.conversation.check_duplicate(&request) {
+            Err(refusal) => self.refuse(&refusal, request.client_id, ctx),
+            Ok(Dedup::New) => self.load_budget_then_submit(request, ctx),
+            Ok(Dedup::InProgress(turn_id)) => {
+                let id = request.client_id;
+                let remaining = session.remaining(Timestamp::now());
+                let durable =
+                    session.answer().is_some_and(|answer| answer.generation().is_question_durable());
+                self.send(&ServerFrame::Accepted { id, turn_id, remaining, durable, duplicate: true }, ctx);
             }
-            Ok(Known::Earlier) => self.answer_again(wanted, Self::not_stored_yet, ctx),
-            Ok(Known::Perhaps) => self.answer_again(wanted, Self::ask_anew, ctx),
+            Ok(Dedup::UsedBefore) => self.replay_duplicate(request, Self::refuse_unstored, ctx),
+            Ok(Dedup::Unknown) => self.replay_duplicate(request, Self::load_budget_then_submit, ctx),
         }
     }
 
-    /// Its turn is known, and not to the store: it waits to be written.
-    fn not_stored_yet(&mut self, wanted: Wanted, ctx: &mut SocketContext) {
-        self.refuse(&Refusal::new(ErrorCode::StorageUnavailable), wanted.client_id, ctx);
+    /// Refuses a question that was asked before, but is not in the store yet.
+    fn refuse_unstored(&mut self, request: QuestionRequest, ctx: &mut SocketContext) {
+        self.refuse_code(ErrorCode::StorageUnavailable, request.client_id, ctx);
     }
 
-    /// Asks, once it is known what the visitor's accounts have taken.
-    fn ask_anew(&mut self, wanted: Wanted, ctx: &mut SocketContext) {
-        let Some(open) = &self.open else { return };
-        let Some(spending) = self.surroundings.sources.budget() else { return self.put(wanted, ctx) };
-        let asker = spending.asker(open.id, self.visitor.address());
-        let unknown = spending.unknown(Timestamp::now(), asker);
-        if unknown.is_empty() {
-            return self.put(wanted, ctx);
+    /// Loads the budget usage of the visitor's accounts if it is not in memory, and submits the
+    /// question.
+    fn load_budget_then_submit(&mut self, request: QuestionRequest, ctx: &mut SocketContext) {
+        let Some(session) = &self.session else { return };
+        let Some(budget) = self.context.router.budget() else {
+            return self.submit_to_model(request, ctx);
+        };
+        let payer = budget.asker(session.id(), self.address_guard.address());
+        let missing = budget.unknown(Timestamp::now(), payer);
+        if missing.is_empty() {
+            return self.submit_to_model(request, ctx);
         }
-        let spending = Arc::clone(spending);
-        let loaded =
-            self.surroundings.neighbours.load_spending.ask(LoadSpending { accounts: unknown }, PATIENCE);
-        ctx.wait(loaded.into_actor(self).map(move |loaded, actor, ctx| match loaded {
-            Ok(Ok(stored)) => {
-                stored.into_iter().for_each(|(account, amount)| spending.learn(account, amount));
-                actor.put(wanted, ctx);
+        let budget = Arc::clone(budget);
+        let load = LoadSpending { accounts: missing };
+        let loaded = self.context.actors.load_budget_usage.ask(load, PATIENCE);
+        self.wait_for_store(loaded, ctx, move |actor, loaded, ctx| match loaded {
+            Ok(usage) => {
+                usage.into_iter().for_each(|(account, amount)| budget.learn(account, amount));
+                actor.submit_to_model(request, ctx);
             }
-            Ok(Err(error)) => actor.storage_failed(&error, wanted.client_id, ctx),
-            Err(AskError::Timeout) => {
-                actor.refuse(&Refusal::new(ErrorCode::StorageUnavailable), wanted.client_id, ctx);
-            }
-            Err(AskError::Closed) => actor.actor_failed(Component::Persistence, wanted.client_id, ctx),
-        }));
+            Err(error) => actor.refuse_store_error(&error, request.client_id, ctx),
+        });
     }
 
-    fn put(&mut self, wanted: Wanted, ctx: &mut SocketContext) {
-        let Some(open) = &mut self.open else { return };
+    fn submit_to_model(&mut self, request: QuestionRequest, ctx: &mut SocketContext) {
+        let Some(session) = &mut self.session else { return };
         let now = Timestamp::now();
-        let (client_id, regenerates) = (wanted.client_id.clone(), wanted.regenerates);
-        let question_tokens = wanted.question.tokens;
-        let asked = match open.conversation.ask(now, wanted, &self.surroundings) {
-            Ok(asked) => asked,
+        let (client_id, regenerates) = (request.client_id.clone(), request.regenerates);
+        let question_tokens = request.question.tokens;
+        let system_prompt = &self.context.system_prompt.text;
+        let turn = match session.conversation.prepare_turn(now, request, system_prompt) {
+            Ok(turn) => turn,
             Err(refusal) => return self.refuse(&refusal, client_id, ctx),
         };
-        // Asked last, because it cannot be given back.
-        if let Err(exceeded) = self.visitor.ask(now) {
+        let (session_id, epoch) = (session.id(), session.epoch());
+        // Checked last, because it cannot be given back.
+        if let Err(exceeded) = self.address_guard.take_question(now) {
             let refusal = Refusal::new(ErrorCode::RateLimitExceeded)
-                .after(exceeded.retry_after)
-                .saying("Too many questions come from your address. Please wait a moment.");
-            return self.withdraw(&refusal, ctx);
+                .with_retry_after(exceeded.retry_after)
+                .with_message("Too many questions come from your address. Please wait a moment.");
+            self.withdraw(&refusal, ctx);
+            return;
         }
-        let Asked { turn_id, prompt, newly_pruned } = asked;
-        open.newly_pruned = newly_pruned;
-        let log = self.log.new(o!("turn_id" => turn_id.to_string()));
-        self.in_turn(Some(&log));
-        let Some(open) = &self.open else { return };
+        let PreparedTurn { turn_id, prompt, context_pruned } = turn;
+        let log = self.log.for_turn(turn_id);
+        self.log.enter_turn(&log);
         let ask = GenerateAnswer {
             turn_id,
-            visitor: self.visitor.address(),
-            session_id: open.id,
-            epoch: open.conversation.epoch(),
+            visitor: self.address_guard.address(),
+            session_id,
+            epoch,
             client_id,
             question_tokens,
             prompt,
@@ -128,151 +143,20 @@ impl SessionActor {
             regenerates,
             log,
         };
-        let reply = self.surroundings.neighbours.ask.ask(ask, PATIENCE);
-        ctx.wait(reply.into_actor(self).map(|reply, actor, ctx| match reply {
-            Ok(Ok(generation)) => {
-                socket::follow(ctx, Subscription::new(&generation, 0));
-                if let Some(open) = &mut actor.open {
-                    open.generation = Some(generation);
-                }
-            }
-            Ok(Err(failure)) => actor.withdraw(&failure.into(), ctx),
-            Err(AskError::Timeout) => actor.withdraw(&Refusal::new(ErrorCode::Overloaded), ctx),
-            Err(AskError::Closed) => {
-                actor.note_failed(Component::Llm);
-                actor.withdraw(&Refusal::new(ErrorCode::InternalError), ctx);
-            }
-        }));
-    }
-
-    /// The question was not taken after all.
-    fn withdraw(&mut self, refusal: &Refusal, ctx: &mut SocketContext) {
-        self.in_turn(None);
-        let turn = self.open.as_mut().and_then(|open| {
-            open.generation = None;
-            open.conversation.withdraw()
-        });
-        self.refuse(refusal, turn.and_then(|turn| turn.client_id), ctx);
-    }
-
-    /// The answer has ended.
-    fn conclude(&mut self, outcome: &Outcome, ctx: &mut SocketContext) {
-        let remaining = self.remaining();
-        let Some(open) = &mut self.open else { return };
-        let Some(generation) = open.generation.take() else { return };
-        open.conversation.end(generation.text(), outcome.answer_tokens, outcome.usage);
-        let turn_id = generation.turn_id;
-        if let Some(failure) = outcome.failure {
-            let frame = self.error_frame(&failure.into(), None, Some(turn_id));
-            self.tell(&frame, ctx);
-        }
-        let done = DoneFrame {
-            turn_id,
-            status: outcome.status,
-            mode: generation.mode(),
-            model: outcome.model.clone(),
-            usage: outcome.usage,
-            citations: outcome.citations.clone(),
-            durable: outcome.durable,
-            remaining,
-        };
-        self.tell(&ServerFrame::Done(Box::new(done)), ctx);
-        self.in_turn(None);
-    }
-
-    pub(crate) fn is_between_turns(&self) -> bool {
-        self.open.as_ref().is_some_and(|open| open.generation.is_none())
-    }
-
-    /// Tells who answers from now on, when that is not who did before.
-    fn tell_mode(&mut self, ctx: &mut SocketContext) {
-        let Some(open) = &mut self.open else { return };
-        let Some(mode) = open.generation.as_ref().map(|generation| generation.mode()) else { return };
-        if std::mem::replace(&mut open.told_mode, mode) == mode {
-            return;
-        }
-        let (code, message) = match mode {
-            AnswerMode::Excerpts => (
-                NoticeCode::Degraded,
-                "The language model cannot answer at the moment. What follows is quoted from the resume.",
-            ),
-            AnswerMode::Live => (NoticeCode::Recovered, "The language model answers again."),
-        };
-        self.tell(&ServerFrame::Notice { code, message: message.to_owned() }, ctx);
-    }
-
-    /// Whether the answer has ended and its visitor was not told so yet.
-    pub(crate) fn has_end_to_tell(&self) -> bool {
-        let generation = self.open.as_ref().and_then(|open| open.generation.as_ref());
-        generation.is_some_and(|generation| generation.is_over())
-    }
-}
-
-impl StreamHandler<Progress> for SessionActor {
-    fn handle(&mut self, progress: Progress, ctx: &mut SocketContext) {
-        failpoints::hit(Failpoint::SessionProgress, "");
-        match progress {
-            Progress::Delta(delta) => {
-                if !delta.replay {
-                    self.tell_mode(ctx);
-                }
-                let turn_id =
-                    self.open.as_ref().and_then(|open| open.generation.as_ref()).map(|it| it.turn_id);
-                if let Some(turn_id) = turn_id {
-                    let Delta { seq, text, replay } = delta;
-                    self.tell(&ServerFrame::Delta(DeltaFrame { turn_id, seq, text, replay }), ctx);
-                }
-            }
-            Progress::Queued(position) => {
-                let Some(turn_id) =
-                    self.open.as_ref().and_then(|open| open.generation.as_ref()).map(|it| it.turn_id)
-                else {
+        let reply = self.context.actors.generate_answer.ask(ask, PATIENCE);
+        self.wait_for(reply, ctx, move |actor, reply, ctx| {
+            let refusal = match reply {
+                Ok(Ok(generation)) => {
+                    socket::add_stream(ctx, Subscription::new(&generation, 0));
+                    if let Some(session) = &mut actor.session {
+                        session.set_answer(ActiveAnswer::new(generation).with_context_pruned(context_pruned));
+                    }
                     return;
-                };
-                self.tell(&ServerFrame::Queued { turn_id, position }, ctx);
-            }
-            Progress::Reset => {
-                let generation = self.open.as_ref().and_then(|open| open.generation.as_ref());
-                if let Some(turn_id) = generation.map(|generation| generation.turn_id) {
-                    self.tell(&ServerFrame::Reset { turn_id }, ctx);
                 }
-            }
-            Progress::Accepted(acceptance) => {
-                let remaining = self.remaining();
-                let Some(open) = &mut self.open else { return };
-                let Some(turn) = open.conversation.turn() else { return };
-                let frame = ServerFrame::Accepted {
-                    id: turn.client_id.clone(),
-                    turn_id: turn.turn_id,
-                    remaining,
-                    durable: acceptance.durable,
-                    duplicate: false,
-                };
-                let newly_pruned = std::mem::take(&mut open.newly_pruned);
-                self.tell(&frame, ctx);
-                if newly_pruned {
-                    let message =
-                        "The oldest messages of this conversation are no longer taken into account.";
-                    let code = NoticeCode::ContextPruned;
-                    self.tell(&ServerFrame::Notice { code, message: message.to_owned() }, ctx);
-                }
-            }
-            Progress::Refused(failure) => {
-                self.withdraw(&failure.into(), ctx);
-                if failure.code == ErrorCode::SessionNotFound {
-                    self.look_whether_succeeded(ctx);
-                }
-            }
-            Progress::Ended(outcome) => self.conclude(&outcome, ctx),
-        }
-        if self.forgetting && self.is_between_turns() {
-            return self.forget_now(ctx);
-        }
-        if self.leaving && !self.has_end_to_tell() {
-            self.leave(CloseReason::Restarting, ctx);
-        }
+                Ok(Err(failure)) => Refusal::from(failure),
+                Err(error) => actor.llm_refusal(error),
+            };
+            actor.withdraw(&refusal, ctx);
+        });
     }
-
-    /// An answer that has ended does not end the session.
-    fn finished(&mut self, _: &mut SocketContext) {}
 }

@@ -1,12 +1,8 @@
-//! Bringing a session back to a new connection, with what its client missed.
+//! `resume`: restores a session on a new connection, and replays what its client has missed.
 
 use std::sync::Arc;
 
-use actix::{ActorFutureExt, AsyncContext, WrapFuture};
-use slog::o;
-
 use crate::domain::clock::Timestamp;
-use crate::domain::component::Component;
 use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::{SessionId, TokenHash};
 use crate::domain::turn::{Role, TurnStatus};
@@ -14,175 +10,182 @@ use crate::llm::messages::{FindGeneration, FollowRemoteTurn};
 use crate::llm::stream::cursor::StreamPosition;
 use crate::llm::stream::generation::Generation;
 use crate::llm::stream::subscription::Subscription;
-use crate::mailbox::AskError;
 use crate::persistence::PATIENCE;
 use crate::persistence::messages::{MarkInterrupted, ResumeSession, Resumption};
 use crate::persistence::records::{StoredSession, StoredTurn};
 use crate::protocol::client::Cursor;
 use crate::protocol::server::{HistoryMessage, ServerFrame};
 use crate::session::SessionActor;
-use crate::session::actor::OpenSession;
 use crate::session::connection::socket;
 use crate::session::connection::socket::SocketContext;
-use crate::session::handlers::history::transcript;
-use crate::session::state::conversation::{Conversation, Refusal};
+use crate::session::handlers::history::transcript_messages;
+use crate::session::state::conversation::Conversation;
+use crate::session::state::open_session::{ActiveAnswer, OpenSession};
 
-/// Longest resume token that is looked at; ours have 64 characters.
+/// The maximum length of a resume token that is checked. Valid ones have 64 characters.
 const MAX_TOKEN_BYTES: usize = 256;
 
-/// What the client brought.
-struct Ticket {
+/// A `resume` frame.
+pub(crate) struct ResumeRequest {
     session_id: SessionId,
     resume_token: String,
+    /// The last delta that the client has received.
     cursor: Option<Cursor>,
-    at: Timestamp,
+    received_at: Timestamp,
+}
+
+impl ResumeRequest {
+    pub(crate) fn new(session_id: SessionId, resume_token: String, cursor: Option<Cursor>) -> Self {
+        Self { session_id, resume_token, cursor, received_at: Timestamp::now() }
+    }
 }
 
 impl SessionActor {
-    pub(crate) fn resume(
-        &mut self,
-        session_id: SessionId,
-        resume_token: String,
-        cursor: Option<Cursor>,
-        ctx: &mut SocketContext,
-    ) {
-        if resume_token.len() > MAX_TOKEN_BYTES {
-            return self.refuse(&Refusal::new(ErrorCode::SessionNotFound), None, ctx);
+    pub(crate) fn resume(&mut self, request: ResumeRequest, ctx: &mut SocketContext) {
+        if request.resume_token.len() > MAX_TOKEN_BYTES {
+            return self.refuse_code(ErrorCode::SessionNotFound, None, ctx);
         }
-        let ticket = Ticket { session_id, resume_token, cursor, at: Timestamp::now() };
         let resume = ResumeSession {
-            session_id,
-            token_hash: TokenHash::from_token(&ticket.resume_token),
-            at: ticket.at,
-            ttl: self.surroundings.times.ttl,
+            session_id: request.session_id,
+            token_hash: TokenHash::from_token(&request.resume_token),
+            at: request.received_at,
+            ttl: self.context.times.ttl,
         };
-        let resumed = self.surroundings.neighbours.resume.ask(resume, PATIENCE);
-        ctx.wait(resumed.into_actor(self).map(move |resumed, actor, ctx| match resumed {
-            Ok(Ok(Resumption::Resumed(stored))) => actor.look_for_answer(ticket, stored, ctx),
-            Ok(Ok(Resumption::NotFound)) => {
-                actor.refuse(&Refusal::new(ErrorCode::SessionNotFound), None, ctx)
-            }
-            Ok(Ok(Resumption::Expired)) => actor.refuse(&Refusal::new(ErrorCode::SessionExpired), None, ctx),
-            Ok(Err(error)) => actor.storage_failed(&error, None, ctx),
-            Err(AskError::Timeout) => {
-                actor.refuse(&Refusal::new(ErrorCode::StorageUnavailable), None, ctx);
-            }
-            Err(AskError::Closed) => actor.actor_failed(Component::Persistence, None, ctx),
-        }));
+        let resumed = self.context.actors.resume_session.ask(resume, PATIENCE);
+        self.wait_for_store(resumed, ctx, move |actor, resumed, ctx| match resumed {
+            Ok(Resumption::Resumed(stored)) => actor.find_local_answer(request, stored, ctx),
+            Ok(Resumption::NotFound) => actor.refuse_code(ErrorCode::SessionNotFound, None, ctx),
+            Ok(Resumption::Expired) => actor.refuse_code(ErrorCode::SessionExpired, None, ctx),
+            Err(error) => actor.refuse_store_error(&error, None, ctx),
+        });
     }
 
-    /// The newest turn may still be answered, here or elsewhere.
-    fn look_for_answer(&mut self, ticket: Ticket, stored: StoredSession, ctx: &mut SocketContext) {
+    /// Looks for the answer of the newest turn at this instance.
+    fn find_local_answer(&mut self, request: ResumeRequest, stored: StoredSession, ctx: &mut SocketContext) {
         let Some(newest) = stored.turns.last().map(|turn| turn.turn_id) else {
-            return self.come_back(ticket, stored, None, ctx);
+            return self.complete_resume(request, &stored, None, ctx);
         };
-        let find = FindGeneration { session_id: ticket.session_id, turn_id: newest };
-        let found = self.surroundings.neighbours.find_generation.ask(find, PATIENCE);
-        ctx.wait(found.into_actor(self).map(move |found, actor, ctx| match found {
-            // One that was refused gives no answer, whatever the store has of its question.
-            Ok(generation) if generation.as_ref().is_none_or(|it| it.is_refused()) => {
-                actor.look_elsewhere(ticket, stored, ctx);
+        let find = FindGeneration { session_id: request.session_id, turn_id: newest };
+        let found = self.context.actors.find_generation.ask(find, PATIENCE);
+        self.wait_for(found, ctx, move |actor, found, ctx| match found {
+            // A refused question has no answer here, whatever the store has.
+            Ok(generation) if generation.as_ref().is_none_or(|generation| generation.is_refused()) => {
+                actor.find_remote_answer(request, stored, ctx);
             }
-            Ok(generation) => actor.come_back(ticket, stored, generation, ctx),
-            // Nobody knows whether it is still being given, so nothing is said of it.
-            Err(AskError::Timeout) => actor.refuse(&Refusal::new(ErrorCode::Overloaded), None, ctx),
-            Err(AskError::Closed) => actor.actor_failed(Component::Llm, None, ctx),
-        }));
+            Ok(generation) => actor.complete_resume(request, &stored, generation, ctx),
+            // Whether the answer is being generated is unknown, so the client must try again.
+            Err(error) => actor.refuse(&actor.llm_refusal(error), None, ctx),
+        });
     }
 
-    /// Nobody answers the newest turn here. Unless it has ended, another server does, or it was cut off by a crash.
-    fn look_elsewhere(&mut self, ticket: Ticket, stored: StoredSession, ctx: &mut SocketContext) {
+    /// Handles a newest turn that is not being answered at this instance. If it has not ended,
+    /// another instance is answering it, or it was interrupted by a crash.
+    fn find_remote_answer(&mut self, request: ResumeRequest, stored: StoredSession, ctx: &mut SocketContext) {
         let Some(newest) = stored.turns.last().filter(|turn| turn.status == TurnStatus::Answering) else {
-            return self.come_back(ticket, stored, None, ctx);
+            return self.complete_resume(request, &stored, None, ctx);
         };
         let answered_by = newest.answered_by.as_deref();
-        if answered_by.is_none_or(|name| self.surroundings.incarnation.knows_to_be_gone(name)) {
-            return self.mark_cut_off(ticket, stored, ctx);
+        if answered_by.is_none_or(|name| self.context.instance_id.knows_to_be_gone(name)) {
+            return self.mark_interrupted(request, stored, ctx);
         }
-        let log = self.log.new(o!("turn_id" => newest.turn_id.to_string()));
-        let follow = FollowRemoteTurn { session_id: ticket.session_id, turn: newest.clone(), log };
-        let followed = self.surroundings.neighbours.follow_elsewhere.ask(follow, PATIENCE);
-        ctx.wait(followed.into_actor(self).map(move |followed, actor, ctx| match followed {
-            Ok(generation) => actor.come_back(ticket, stored, Some(generation), ctx),
-            Err(AskError::Timeout) => actor.refuse(&Refusal::new(ErrorCode::Overloaded), None, ctx),
-            Err(AskError::Closed) => actor.actor_failed(Component::Llm, None, ctx),
-        }));
+        let log = self.log.for_turn(newest.turn_id);
+        let follow = FollowRemoteTurn { session_id: request.session_id, turn: newest.clone(), log };
+        let followed = self.context.actors.follow_remote_turn.ask(follow, PATIENCE);
+        self.wait_for(followed, ctx, move |actor, followed, ctx| match followed {
+            Ok(generation) => actor.complete_resume(request, &stored, Some(generation), ctx),
+            Err(error) => actor.refuse(&actor.llm_refusal(error), None, ctx),
+        });
     }
 
-    /// The turn is marked before the client is told of it, so that whatever it asks for next finds the same.
-    fn mark_cut_off(&mut self, ticket: Ticket, mut stored: StoredSession, ctx: &mut SocketContext) {
+    /// Marks the newest turn as interrupted before the client is informed of it, so that its
+    /// further requests see the same state.
+    fn mark_interrupted(
+        &mut self,
+        request: ResumeRequest,
+        mut stored: StoredSession,
+        ctx: &mut SocketContext,
+    ) {
         let Some(newest) = stored.turns.last_mut() else { return };
         newest.status = TurnStatus::Interrupted;
-        let mark = MarkInterrupted { turn_id: newest.turn_id, at: ticket.at, last_sign: newest.last_sign() };
-        let marked = self.surroundings.neighbours.mark_interrupted.ask(mark, PATIENCE);
-        // A store that does not take it leaves it to the next resumption.
-        ctx.wait(marked.into_actor(self).map(move |_, actor, ctx| {
-            actor.come_back(ticket, stored, None, ctx);
-        }));
+        let mark = MarkInterrupted {
+            turn_id: newest.turn_id,
+            at: request.received_at,
+            last_sign: newest.last_sign(),
+        };
+        let marked = self.context.actors.mark_interrupted.ask(mark, PATIENCE);
+        // If the write fails, the next resume repeats it.
+        self.wait_for(marked, ctx, move |actor, _, ctx| {
+            actor.complete_resume(request, &stored, None, ctx);
+        });
     }
 
-    fn come_back(
+    /// Opens the session and sends its transcript. Then follows the answer of the newest turn from
+    /// where the client was, unless the transcript contains all of it.
+    fn complete_resume(
         &mut self,
-        ticket: Ticket,
-        stored: StoredSession,
+        request: ResumeRequest,
+        stored: &StoredSession,
         generation: Option<Arc<Generation>>,
         ctx: &mut SocketContext,
     ) {
-        let generation = generation.or_else(|| {
-            stored.turns.last().and_then(|turn| log_again(ticket.session_id, ticket.cursor?, turn))
-        });
-        let shown = generation.as_ref().and_then(|generation| place_of(ticket.cursor, generation));
-        // The store may not have its end yet, while the database is away: then the log alone tells it.
-        let is_stored = stored.turns.last().is_none_or(|turn| turn.status != TurnStatus::Answering);
-        let live = generation.filter(|generation| shown.is_some() || !generation.is_over() || !is_stored);
-        let surroundings = &self.surroundings;
-        let (limits, system_tokens) = (surroundings.limits, surroundings.instructions.tokens());
-        let mut conversation = Conversation::restored(limits, system_tokens, &stored, &surroundings.intake);
-        let history = history_without(&stored, live.as_deref());
-        if let (Some(_), Some(newest)) = (&live, stored.turns.last()) {
-            conversation.reopen(newest, &surroundings.intake);
+        let ResumeRequest { session_id, resume_token, cursor, received_at } = request;
+        let newest = stored.turns.last();
+        let generation =
+            generation.or_else(|| newest.and_then(|turn| rebuild_generation(session_id, cursor?, turn)));
+        let position = generation.as_ref().and_then(|generation| client_position(cursor, generation));
+        // While the database is unavailable, only the LLM actor has the end of the answer.
+        let is_end_stored = newest.is_none_or(|turn| turn.status != TurnStatus::Answering);
+        let live =
+            generation.filter(|generation| position.is_some() || !generation.is_over() || !is_end_stored);
+        let context = &self.context;
+        let (limits, system_tokens) = (context.limits, context.system_prompt.tokens());
+        let mut conversation =
+            Conversation::from_stored(limits, system_tokens, stored, &context.question_validator);
+        if let (Some(_), Some(newest)) = (&live, newest) {
+            conversation.reopen_turn(newest, &context.question_validator);
         }
-        self.surroundings.metrics.session.resumed_sessions.inc();
-        self.open_session(OpenSession::new(ticket.session_id, conversation), ctx);
-        let mut frame = self.session_frame(ticket.session_id, ticket.resume_token, ticket.at);
+        context.metrics.session.resumed_sessions.inc();
+        self.open_session(OpenSession::new(session_id, conversation));
+        let mut frame = self.session_frame(session_id, resume_token, received_at);
         frame.resumed = true;
-        frame.recovered = shown.is_some();
-        frame.history = history;
+        frame.recovered = position.is_some();
+        frame.history = transcript_without(stored, live.as_deref());
         frame.more = stored.more;
-        self.tell(&ServerFrame::Session(Box::new(frame)), ctx);
+        self.send(&ServerFrame::Session(Box::new(frame)), ctx);
         if let Some(generation) = live {
-            let missed = match shown {
-                Some(place) => Subscription::from_position(&generation, place),
+            let missed = match position {
+                Some(position) => Subscription::from_position(&generation, position),
                 None => Subscription::new(&generation, 0),
             };
-            let missed = missed.with_replay().without_acceptance();
-            socket::follow(ctx, missed);
-            if let Some(open) = &mut self.open {
-                open.generation = Some(generation);
+            socket::add_stream(ctx, missed.with_replay().without_acceptance());
+            if let Some(session) = &mut self.session {
+                session.set_answer(ActiveAnswer::new(generation));
             }
         }
     }
 }
 
-/// The log of a turn that has ended and that a cursor is about, made again of what is stored; `None` if that does not say where
-/// its deltas end.
-fn log_again(session_id: SessionId, cursor: Cursor, turn: &StoredTurn) -> Option<Arc<Generation>> {
+/// Rebuilds the answer of a stored turn that the cursor refers to. Returns `None` if the store does
+/// not have the boundaries of its deltas.
+fn rebuild_generation(session_id: SessionId, cursor: Cursor, turn: &StoredTurn) -> Option<Arc<Generation>> {
     let ends = turn.delta_ends().filter(|_| cursor.turn_id == turn.turn_id)?;
     Some(Generation::from_stored(session_id, turn, Some(ends)))
 }
 
-/// The delta after which the client goes on, if its cursor is in this log.
-fn place_of(cursor: Option<Cursor>, generation: &Generation) -> Option<StreamPosition> {
+/// Returns the position after the last delta that the client has received, if the cursor refers to
+/// this answer.
+fn client_position(cursor: Option<Cursor>, generation: &Generation) -> Option<StreamPosition> {
     cursor
         .filter(|cursor| cursor.turn_id == generation.turn_id)
         .and_then(|cursor| generation.position_after(cursor.seq))
 }
 
-/// The transcript, without the answer that follows delta by delta.
-fn history_without(stored: &StoredSession, live: Option<&Generation>) -> Vec<HistoryMessage> {
-    let messages = stored.turns.iter().flat_map(transcript);
-    let follows = |it: &HistoryMessage| {
-        it.role == Role::Assistant && live.is_some_and(|generation| generation.turn_id == it.turn_id)
+/// Returns the transcript without the answer that follows as deltas.
+fn transcript_without(stored: &StoredSession, live: Option<&Generation>) -> Vec<HistoryMessage> {
+    let messages = stored.turns.iter().flat_map(transcript_messages);
+    let is_live = |message: &HistoryMessage| {
+        message.role == Role::Assistant
+            && live.is_some_and(|generation| generation.turn_id == message.turn_id)
     };
-    messages.filter(|message| !follows(message)).collect()
+    messages.filter(|message| !is_live(message)).collect()
 }

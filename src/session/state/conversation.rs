@@ -1,352 +1,320 @@
-//! What a session decides: who may ask what, when, and what the model is shown of it. A plain value.
+//! The conversation of a session: who may ask what and when, and what the prompt contains.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::domain::clock::Timestamp;
 use crate::domain::error_code::ErrorCode;
-use crate::domain::failure::Failure;
 use crate::domain::ids::TurnId;
-use crate::domain::limits::MAX_EXCHANGES;
+use crate::domain::limits::{MAX_EXCHANGES, RATE_WINDOW};
 use crate::domain::turn::{TurnStatus, Usage};
+use crate::limits::{SlidingWindow, WindowLimit};
 use crate::llm::prompt::{Prompt, PromptMessage, Speaker};
 use crate::persistence::records::{StoredSession, StoredTurn};
-use crate::session::state::history::{Exchange, History};
-use crate::session::state::question_validator::{Intake, Question};
-use crate::session::state::rate_window::{RateExceeded, RateWindow};
+use crate::session::SessionLimits;
+use crate::session::state::history::{Exchange, History, Selection};
+use crate::session::state::question_validator::{Question, QuestionValidator};
+use crate::session::state::refusal::Refusal;
 use crate::session::state::token_budget::{QuestionTooLarge, TokenBudget};
-use crate::session::{SessionLimits, SessionSurroundings};
 
-/// A refusal of a request, with what the visitor is told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// Why.
-    pub code: ErrorCode,
-    /// After how long it may succeed.
-    pub retry_after: Option<Duration>,
-    /// Whether it may succeed later.
-    pub retryable: bool,
-    detail: Option<Cow<'static, str>>,
-}
-
-impl Refusal {
-    /// A refusal with the code's own sentence.
-    #[must_use]
-    pub fn new(code: ErrorCode) -> Self {
-        Self { code, retry_after: None, retryable: code.is_retryable(), detail: None }
-    }
-
-    /// The same with another sentence.
-    #[must_use]
-    pub fn saying(self, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { detail: Some(detail.into()), ..self }
-    }
-
-    /// The same with the time after which it may succeed.
-    #[must_use]
-    pub fn after(self, retry_after: Duration) -> Self {
-        Self { retry_after: Some(retry_after), ..self }
-    }
-
-    /// What the visitor is told.
-    #[must_use]
-    pub fn message(&self) -> &str {
-        self.detail.as_deref().unwrap_or(self.code.entry().message)
-    }
-}
-
-impl From<Failure> for Refusal {
-    fn from(failure: Failure) -> Self {
-        let Failure { code, retry_after, retryable, message } = failure;
-        Self { code, retry_after, retryable, detail: message.map(Cow::Borrowed) }
-    }
-}
-
-/// The part of a session that decides.
+/// The history, the limits and the open turn of a session.
 #[derive(Debug)]
 pub struct Conversation {
-    /// This connection's place in the succession of the session's connections.
     epoch: i64,
     history: History,
     budget: TokenBudget,
-    window: RateWindow,
-    turn: Option<OpenTurn>,
-    /// The clients' own ids of the newest questions.
-    asked: VecDeque<(String, TurnId)>,
-    /// There are older questions, whose ids only the store knows.
-    asked_before: bool,
-    /// The newest question that was accepted, with its turn.
-    last: Option<(TurnId, Arc<str>)>,
-    /// The visitor was told that the oldest messages are out of the prompt.
-    pruned: bool,
+    rate_limit: WindowLimit,
+    questions: SlidingWindow,
+    open_turn: Option<OpenTurn>,
+    /// The ids that the client gave to the newest questions, oldest first.
+    client_ids: VecDeque<(String, TurnId)>,
+    /// Whether there are older questions, whose ids are only in the store.
+    has_older_ids: bool,
+    /// The newest question that was answered, with its turn.
+    last_question: Option<(TurnId, Arc<str>)>,
+    /// Whether a prompt has lacked the oldest messages.
+    context_pruned: bool,
 }
 
 /// The question that is being answered.
 #[derive(Clone, Debug)]
 pub struct OpenTurn {
-    /// Its turn.
     pub turn_id: TurnId,
-    /// The client's own id.
+    /// The id that the client gave to the question.
     pub client_id: Option<String>,
-    /// The question.
     pub question: Arc<str>,
-    /// What the model is shown of it.
-    shown: Arc<str>,
-    /// The length of that in tokens.
-    shown_tokens: u32,
-    /// The turn whose answer this one takes the place of.
+    /// The question as the prompt contains it.
+    prompt_text: Arc<str>,
+    /// Tokens of `prompt_text`.
+    prompt_tokens: u32,
+    /// The turn whose answer this one replaces.
     regenerates: Option<TurnId>,
-    /// It is in the history already: only its end is told again.
-    told_again: bool,
+    /// Whether the turn ended earlier, so that the history contains it already.
+    is_replay: bool,
 }
 
-/// What a client wants answered, under an id of its own or none.
+/// A question that a client wants to be answered.
 #[derive(Clone, Debug)]
-pub struct Wanted {
-    /// The question.
+pub struct QuestionRequest {
     pub question: Question,
-    /// The client's own id.
+    /// The id that the client gave to the question.
     pub client_id: Option<String>,
-    /// The turn whose answer the new one is to take the place of: the question is that one's.
+    /// The turn whose answer is to be replaced; the question is the same.
     pub regenerates: Option<TurnId>,
 }
 
-impl Wanted {
-    /// Whether the same was wanted of a turn with this question, which may be answered anew itself.
+impl QuestionRequest {
+    /// Returns whether a turn with this question, which can be a regeneration itself, results from
+    /// the same request.
     #[must_use]
-    pub fn is_of(&self, question: &str, regenerates: Option<TurnId>) -> bool {
+    pub fn matches(&self, question: &str, regenerates: Option<TurnId>) -> bool {
         match self.regenerates {
-            // Which question was the last one then, only the turn knows.
+            // The request does not contain the question, so any regeneration matches.
             Some(_) => regenerates.is_some(),
             None => regenerates.is_none() && *self.question.text == *question,
         }
     }
 }
 
-/// Whether a question is known by the client's own id.
+/// Whether a question was asked before under the same client id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Known {
-    /// It is new.
-    No,
-    /// It is the one being answered, sent again.
-    Current(TurnId),
-    /// Its id was used before: look in the store whether it is the same question.
-    Earlier,
-    /// Only the store knows whether its id was used before.
-    Perhaps,
+pub enum Dedup {
+    /// The question is new.
+    New,
+    /// It is the question that is being answered.
+    InProgress(TurnId),
+    /// The id was used before. The store knows whether for the same question.
+    UsedBefore,
+    /// Only the store knows whether the id was used before.
+    Unknown,
 }
 
-/// What is to be put to the model.
+/// A new turn with its prompt.
 #[derive(Debug)]
-pub struct Asked {
-    /// The new turn.
+pub struct PreparedTurn {
     pub turn_id: TurnId,
-    /// The whole prompt.
     pub prompt: Prompt,
-    /// Older messages left the prompt for the first time.
-    pub newly_pruned: bool,
+    /// Whether this is the first prompt that lacks the oldest messages.
+    pub context_pruned: bool,
 }
 
 impl Conversation {
-    /// A session that begins.
+    /// Returns the conversation of a new session.
     #[must_use]
-    pub fn begin(limits: SessionLimits, system_tokens: u32, intake: &Intake) -> Self {
-        let nothing = StoredSession { epoch: 0, turns: Vec::new(), more: false, asked: Vec::new() };
-        Self::restored(limits, system_tokens, &nothing, intake)
+    pub fn new(limits: SessionLimits, system_tokens: u32, validator: &QuestionValidator) -> Self {
+        let empty = StoredSession { epoch: 0, turns: Vec::new(), more: false, asked: Vec::new() };
+        Self::from_stored(limits, system_tokens, &empty, validator)
     }
 
-    /// A session that comes back with its newest turns; `intake` shows the model what it was shown.
+    /// Returns the conversation of a stored session with its newest turns.
     #[must_use]
-    pub fn restored(
+    pub fn from_stored(
         limits: SessionLimits,
         system_tokens: u32,
         stored: &StoredSession,
-        intake: &Intake,
+        validator: &QuestionValidator,
     ) -> Self {
         let turns = &stored.turns;
         let budget = TokenBudget::new(limits.max_context_tokens, limits.max_response_tokens, system_tokens);
-        let mut history = History::new(budget.window());
-        let over = |turn: &&StoredTurn| turn.status != TurnStatus::Answering && turn.superseded_by.is_none();
-        for turn in turns.iter().filter(over) {
-            let Some(answer) = &turn.answer else { continue };
-            let (question, question_tokens) = intake.again(&turn.question);
-            history.push(Exchange {
-                turn_id: turn.turn_id,
-                question,
-                question_tokens,
-                answer: Arc::clone(&answer.content),
-                answer_tokens: answer.tokens,
-            });
-        }
-        let asked = turns.iter().filter_map(|turn| Some((turn.client_id.clone()?, turn.turn_id)));
+        let rate_limit = WindowLimit::exact(limits.requests_per_minute, RATE_WINDOW);
+        let client_ids = turns.iter().filter_map(|turn| Some((turn.client_id.clone()?, turn.turn_id)));
         Self {
             epoch: stored.epoch,
-            window: RateWindow::restored(limits.requests_per_minute, stored.asked.iter().copied()),
-            asked: asked.collect(),
-            asked_before: stored.more,
-            last: turns.last().map(|turn| (turn.turn_id, Arc::clone(&turn.question.content))),
-            history,
+            history: stored_history(turns, budget.window(), validator),
             budget,
-            turn: None,
-            pruned: false,
+            questions: SlidingWindow::from_events(&rate_limit, stored.asked.iter().copied()),
+            rate_limit,
+            open_turn: None,
+            client_ids: client_ids.collect(),
+            has_older_ids: stored.more,
+            last_question: turns.last().map(|turn| (turn.turn_id, Arc::clone(&turn.question.content))),
+            context_pruned: false,
         }
     }
 
-    /// Whether a question is new.
+    /// Checks whether a question was asked before.
     ///
     /// # Errors
-    /// [`Refusal`] when another one is being answered.
-    pub fn recognise(&self, wanted: &Wanted) -> Result<Known, Refusal> {
-        if let Some(turn) = &self.turn {
-            if wanted.client_id.is_some() && turn.client_id == wanted.client_id {
-                let same = wanted.is_of(&turn.question, turn.regenerates);
-                return if same { Ok(Known::Current(turn.turn_id)) } else { Err(duplicate()) };
+    /// [`Refusal`] if another question is being answered.
+    pub fn check_duplicate(&self, request: &QuestionRequest) -> Result<Dedup, Refusal> {
+        if let Some(turn) = &self.open_turn {
+            if request.client_id.is_some() && turn.client_id == request.client_id {
+                let is_same = request.matches(&turn.question, turn.regenerates);
+                return if is_same {
+                    Ok(Dedup::InProgress(turn.turn_id))
+                } else {
+                    Err(ErrorCode::DuplicateId.into())
+                };
             }
-            return Err(Refusal::new(ErrorCode::TurnInProgress));
+            return Err(ErrorCode::TurnInProgress.into());
         }
-        Ok(match &wanted.client_id {
-            Some(id) if self.asked.iter().any(|(used, _)| used == id) => Known::Earlier,
-            Some(_) if self.asked_before => Known::Perhaps,
-            Some(_) | None => Known::No,
+        Ok(match &request.client_id {
+            Some(id) if self.client_ids.iter().any(|(used, _)| used == id) => Dedup::UsedBefore,
+            Some(_) if self.has_older_ids => Dedup::Unknown,
+            Some(_) | None => Dedup::New,
         })
     }
 
-    /// Takes a question that is new; its turn is open from now on.
+    /// Opens a turn for a new question and builds its prompt.
     ///
     /// # Errors
-    /// [`Refusal`]; nothing has changed then.
-    pub fn ask(
+    /// [`Refusal`] if the question does not fit or a limit is reached. No turn is open then.
+    pub fn prepare_turn(
         &mut self,
         now: Timestamp,
-        wanted: Wanted,
-        surroundings: &SessionSurroundings,
-    ) -> Result<Asked, Refusal> {
-        if self.turn.is_some() {
-            return Err(Refusal::new(ErrorCode::TurnInProgress));
+        request: QuestionRequest,
+        system_prompt: &Arc<str>,
+    ) -> Result<PreparedTurn, Refusal> {
+        if self.open_turn.is_some() {
+            return Err(ErrorCode::TurnInProgress.into());
         }
-        let Wanted { question, client_id, regenerates } = wanted;
-        let room = self.budget.room_beside(question.shown_tokens).map_err(|QuestionTooLarge { limit }| {
-            Refusal::new(ErrorCode::MessageTooLong).saying(format!(
-                "The question has {} tokens; at most {limit} fit beside the resume.",
-                question.shown_tokens,
-            ))
+        let QuestionRequest { question, client_id, regenerates } = request;
+        let room =
+            self.budget.history_room(question.prompt_tokens).map_err(|QuestionTooLarge { limit }| {
+                Refusal::new(ErrorCode::MessageTooLong).with_message(format!(
+                    "The question has {} tokens; at most {limit} fit beside the resume.",
+                    question.prompt_tokens,
+                ))
+            })?;
+        self.questions.take(&self.rate_limit, now).map_err(|retry_after| {
+            Refusal::new(ErrorCode::RateLimitExceeded).with_retry_after(retry_after)
         })?;
-        self.window.take(now).map_err(|RateExceeded { retry_after }| {
-            Refusal::new(ErrorCode::RateLimitExceeded).after(retry_after)
-        })?;
-        let fitting = self.history.fitting(room, regenerates);
-        let said = fitting.exchanges().flat_map(|exchange| {
-            [message(Speaker::User, &exchange.question), message(Speaker::Assistant, &exchange.answer)]
-        });
-        let prompt = Prompt {
-            messages: std::iter::once(message(Speaker::System, &surroundings.instructions.text))
-                .chain(said)
-                .chain([message(Speaker::User, &question.shown)])
-                .collect(),
-            question: Arc::clone(&question.text),
-            tokens: self.budget.prompt_tokens(question.shown_tokens, fitting.tokens),
-            max_response_tokens: self.budget.response(),
-        };
-        let newly_pruned = fitting.pruned && !std::mem::replace(&mut self.pruned, fitting.pruned);
-        let turn_id = self.last.as_ref().map_or_else(TurnId::generate, |(last, _)| last.next());
+        let selection = self.history.select(room, regenerates);
+        let prompt = self.build_prompt(system_prompt, &selection, &question);
+        let context_pruned =
+            selection.is_pruned && !std::mem::replace(&mut self.context_pruned, selection.is_pruned);
+        let turn_id = self.last_question.as_ref().map_or_else(TurnId::generate, |(last, _)| last.next());
         if let Some(id) = &client_id {
-            self.asked.push_back((id.clone(), turn_id));
-            let excess = self.asked.len().saturating_sub(MAX_EXCHANGES);
-            self.asked.drain(..excess);
-            self.asked_before |= excess > 0;
+            self.remember_client_id(id.clone(), turn_id);
         }
-        let Question { text, shown, shown_tokens, .. } = question;
-        self.turn = Some(OpenTurn {
+        let Question { text, prompt_text, prompt_tokens, .. } = question;
+        self.open_turn = Some(OpenTurn {
             turn_id,
             client_id,
             question: text,
-            shown,
-            shown_tokens,
+            prompt_text,
+            prompt_tokens,
             regenerates,
-            told_again: false,
+            is_replay: false,
         });
-        Ok(Asked { turn_id, prompt, newly_pruned })
+        Ok(PreparedTurn { turn_id, prompt, context_pruned })
     }
 
-    /// The open turn was not taken, for a reason that is not the visitor's: it never was.
-    pub fn withdraw(&mut self) -> Option<OpenTurn> {
-        let turn = self.turn.take()?;
-        self.window.give_back();
-        self.asked.retain(|(_, turn_id)| *turn_id != turn.turn_id);
+    fn build_prompt(
+        &self,
+        system_prompt: &Arc<str>,
+        selection: &Selection<'_>,
+        question: &Question,
+    ) -> Prompt {
+        let history = selection.exchanges().flat_map(|exchange| {
+            [message(Speaker::User, &exchange.question), message(Speaker::Assistant, &exchange.answer)]
+        });
+        Prompt {
+            messages: std::iter::once(message(Speaker::System, system_prompt))
+                .chain(history)
+                .chain([message(Speaker::User, &question.prompt_text)])
+                .collect(),
+            question: Arc::clone(&question.text),
+            tokens: self.budget.prompt_tokens(question.prompt_tokens, selection.tokens),
+            max_response_tokens: self.budget.response(),
+        }
+    }
+
+    fn remember_client_id(&mut self, id: String, turn_id: TurnId) {
+        self.client_ids.push_back((id, turn_id));
+        let excess = self.client_ids.len().saturating_sub(MAX_EXCHANGES);
+        self.client_ids.drain(..excess);
+        self.has_older_ids |= excess > 0;
+    }
+
+    /// Removes the open turn, which was not accepted for a reason that the visitor did not cause.
+    /// It does not count for the rate limit.
+    pub fn withdraw_turn(&mut self) -> Option<OpenTurn> {
+        let turn = self.open_turn.take()?;
+        self.questions.give_back(&self.rate_limit);
+        self.client_ids.retain(|(_, turn_id)| *turn_id != turn.turn_id);
         Some(turn)
     }
 
-    /// A turn that was open when the session was last seen goes on here.
-    pub fn reopen(&mut self, turn: &StoredTurn, intake: &Intake) {
-        let (shown, shown_tokens) = intake.again(&turn.question);
-        self.turn = Some(OpenTurn {
+    /// Opens a stored turn, whose answer is being generated or is replayed.
+    pub fn reopen_turn(&mut self, turn: &StoredTurn, validator: &QuestionValidator) {
+        let (prompt_text, prompt_tokens) = validator.prompt_text(&turn.question);
+        self.open_turn = Some(OpenTurn {
             turn_id: turn.turn_id,
             client_id: turn.client_id.clone(),
             question: Arc::clone(&turn.question.content),
-            shown,
-            shown_tokens,
+            prompt_text,
+            prompt_tokens,
             regenerates: turn.regenerates,
-            told_again: turn.status != TurnStatus::Answering,
+            is_replay: turn.status != TurnStatus::Answering,
         });
     }
 
-    /// The open turn has ended.
-    pub fn end(&mut self, answer: Arc<str>, answer_tokens: u32, usage: Usage) -> Option<OpenTurn> {
-        let turn = self.turn.take()?;
-        if !turn.told_again {
-            self.budget.spend(usage);
-            if let Some(earlier) = turn.regenerates {
-                self.history.take_back(earlier);
-            }
-            self.last = Some((turn.turn_id, Arc::clone(&turn.question)));
-            self.history.push(Exchange {
-                turn_id: turn.turn_id,
-                question: Arc::clone(&turn.shown),
-                question_tokens: turn.shown_tokens,
-                answer,
-                answer_tokens,
-            });
+    /// Closes the open turn and adds it to the history, unless its answer was replayed.
+    pub fn finish_turn(&mut self, answer: Arc<str>, answer_tokens: u32, usage: Usage) {
+        let Some(turn) = self.open_turn.take().filter(|turn| !turn.is_replay) else { return };
+        self.budget.record_usage(usage);
+        if let Some(replaced) = turn.regenerates {
+            self.history.remove_newest(replaced);
         }
-        Some(turn)
+        self.last_question = Some((turn.turn_id, turn.question));
+        self.history.push(Exchange {
+            turn_id: turn.turn_id,
+            question: turn.prompt_text,
+            question_tokens: turn.prompt_tokens,
+            answer,
+            answer_tokens,
+        });
     }
 
-    /// The open turn.
+    /// Returns the question that is being answered.
     #[must_use]
-    pub fn turn(&self) -> Option<&OpenTurn> {
-        self.turn.as_ref()
+    pub fn open_turn(&self) -> Option<&OpenTurn> {
+        self.open_turn.as_ref()
     }
 
-    /// The newest question, being answered or answered, with its turn.
+    /// Returns the newest question with its turn, whether it is answered or not.
     #[must_use]
-    pub fn last(&self) -> Option<(TurnId, Arc<str>)> {
-        let open = self.turn.as_ref().map(|turn| (turn.turn_id, Arc::clone(&turn.question)));
-        open.or_else(|| self.last.clone())
+    pub fn last_question(&self) -> Option<(TurnId, Arc<str>)> {
+        let open = self.open_turn.as_ref().map(|turn| (turn.turn_id, Arc::clone(&turn.question)));
+        open.or_else(|| self.last_question.clone())
     }
 
-    /// This connection's place in the succession of the session's connections.
+    /// Returns the epoch of this connection. Each connection that resumes the session gets a higher
+    /// one, and the store accepts writes only from the connection with the highest.
     #[must_use]
     pub fn epoch(&self) -> i64 {
         self.epoch
     }
 
-    /// Questions left at `now`.
+    /// Returns how many more questions are allowed at `now`.
     pub fn remaining(&mut self, now: Timestamp) -> u32 {
-        self.window.remaining(now)
+        self.questions.remaining(&self.rate_limit, now)
     }
 
-    /// Tokens this connection's answers took.
+    /// Returns the tokens that the answers of this connection have used.
     #[must_use]
-    pub fn spent(&self) -> u64 {
-        self.budget.spent()
+    pub fn used_tokens(&self) -> u64 {
+        self.budget.used()
     }
 }
 
-/// The same id with another text.
-#[must_use]
-pub fn duplicate() -> Refusal {
-    Refusal::new(ErrorCode::DuplicateId)
+/// Returns the history of the turns that have ended and were not replaced.
+fn stored_history(turns: &[StoredTurn], window: u32, validator: &QuestionValidator) -> History {
+    let mut history = History::new(window);
+    let is_part = |turn: &&StoredTurn| turn.status != TurnStatus::Answering && turn.superseded_by.is_none();
+    for turn in turns.iter().filter(is_part) {
+        let Some(answer) = &turn.answer else { continue };
+        let (question, question_tokens) = validator.prompt_text(&turn.question);
+        history.push(Exchange {
+            turn_id: turn.turn_id,
+            question,
+            question_tokens,
+            answer: Arc::clone(&answer.content),
+            answer_tokens: answer.tokens,
+        });
+    }
+    history
 }
 
 fn message(role: Speaker, content: &Arc<str>) -> PromptMessage {

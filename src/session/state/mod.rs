@@ -1,7 +1,8 @@
-//! The state of a session as plain values.
+//! The state of a session as plain values: decisions without actors, clocks or I/O.
 
 pub mod conversation;
 pub mod history;
+pub mod open_session;
 pub mod question_validator;
-pub mod rate_window;
+pub mod refusal;
 pub mod token_budget;

@@ -1,32 +1,34 @@
-//! The token budget of one session: what a prompt may hold, and what was spent.
+//! The token budget of one session: how much history a prompt can contain.
 
 use crate::domain::turn::Usage;
 use crate::tokens::{MESSAGE_OVERHEAD, PROMPT_OVERHEAD};
 
-/// Divides the model's window between the resume, the conversation, the question and the answer.
+/// Divides the context window of the model between system prompt, history, question and answer.
+/// All numbers are tokens.
 #[derive(Clone, Copy, Debug)]
 pub struct TokenBudget {
     context: u32,
     response: u32,
     system: u32,
-    spent: u64,
+    used: u64,
 }
 
-/// The question leaves no room even without any history.
+/// The question does not fit even without any history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QuestionTooLarge {
-    /// Tokens a question may have at most.
+    /// The maximum tokens of a question.
     pub limit: u32,
 }
 
 impl TokenBudget {
-    /// A budget of `context` tokens of which `response` are the answer's and `system` the system prompt's.
+    /// Returns a budget of `context` tokens, of which `response` are reserved for the answer and
+    /// `system` for the system prompt.
     #[must_use]
     pub fn new(context: u32, response: u32, system: u32) -> Self {
-        Self { context, response, system, spent: 0 }
+        Self { context, response, system, used: 0 }
     }
 
-    /// Tokens left for history and question together.
+    /// Returns the tokens that history and question can have together.
     #[must_use]
     pub fn window(&self) -> u32 {
         self.context
@@ -36,17 +38,17 @@ impl TokenBudget {
             .saturating_sub(PROMPT_OVERHEAD)
     }
 
-    /// Tokens left for history beside a question of so many tokens.
+    /// Returns the tokens that the history can have in a prompt with this question.
     ///
     /// # Errors
-    /// [`QuestionTooLarge`] when the question alone does not fit.
-    pub fn room_beside(&self, question_tokens: u32) -> Result<u32, QuestionTooLarge> {
+    /// [`QuestionTooLarge`] if the question alone does not fit.
+    pub fn history_room(&self, question_tokens: u32) -> Result<u32, QuestionTooLarge> {
         self.window()
             .checked_sub(question_tokens.saturating_add(MESSAGE_OVERHEAD))
             .ok_or(QuestionTooLarge { limit: self.window().saturating_sub(MESSAGE_OVERHEAD) })
     }
 
-    /// Tokens of a prompt with this question and this much history.
+    /// Returns the tokens of a whole prompt.
     #[must_use]
     pub fn prompt_tokens(&self, question_tokens: u32, history_tokens: u32) -> u32 {
         self.system
@@ -56,21 +58,21 @@ impl TokenBudget {
             .saturating_add(PROMPT_OVERHEAD)
     }
 
-    /// Tokens an answer may have.
+    /// Returns the maximum tokens of an answer.
     #[must_use]
     pub fn response(&self) -> u32 {
         self.response
     }
 
-    /// Notes what an answer took.
-    pub fn spend(&mut self, usage: Usage) {
-        self.spent += u64::from(usage.prompt_tokens) + u64::from(usage.completion_tokens);
+    /// Adds the usage of an answer to the total of this connection.
+    pub fn record_usage(&mut self, usage: Usage) {
+        self.used += u64::from(usage.prompt_tokens) + u64::from(usage.completion_tokens);
     }
 
-    /// Tokens this connection's answers took so far.
+    /// Returns the tokens that the answers of this connection have used.
     #[must_use]
-    pub fn spent(&self) -> u64 {
-        self.spent
+    pub fn used(&self) -> u64 {
+        self.used
     }
 }
 
@@ -82,28 +84,28 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_prompt_and_its_answer_never_exceed_the_window(
+        fn prompt_and_answer_never_exceed_the_window(
             context in 512_u32..200_000,
             response in 16_u32..4_000,
             system in 0_u32..6_000,
             question in 0_u32..4_000,
         ) {
             let budget = TokenBudget::new(context, response, system);
-            if let Ok(room) = budget.room_beside(question) {
+            if let Ok(room) = budget.history_room(question) {
                 prop_assert!(budget.prompt_tokens(question, room) + response <= context);
             }
         }
 
         #[test]
-        fn the_stated_limit_is_the_largest_question_that_fits(
+        fn reported_limit_is_the_largest_question_that_fits(
             context in 512_u32..20_000,
             response in 16_u32..400,
             system in 0_u32..30_000,
         ) {
             let budget = TokenBudget::new(context, response, system);
-            if let Err(refused) = budget.room_beside(u32::MAX) {
-                prop_assert!(refused.limit == 0 || budget.room_beside(refused.limit).is_ok());
-                prop_assert!(budget.room_beside(refused.limit + 1).is_err());
+            if let Err(too_large) = budget.history_room(u32::MAX) {
+                prop_assert!(too_large.limit == 0 || budget.history_room(too_large.limit).is_ok());
+                prop_assert!(budget.history_room(too_large.limit + 1).is_err());
             }
         }
     }

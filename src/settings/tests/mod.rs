@@ -1,12 +1,12 @@
-//! What the settings promise, one file per promise; nothing here reads the real environment.
+//! Tests of the settings. They do not read the environment of the process.
 
-mod catalogue;
 mod conflicts;
-mod database;
-mod faults;
-mod layers;
+mod database_url;
+mod declarations;
+mod errors;
 mod purposes;
-mod secrets;
+mod redaction;
+mod sources;
 mod values;
 
 use std::ffi::OsString;
@@ -14,15 +14,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::{Fault, Loaded, Purpose, Settings, SettingsError};
+use super::{LoadedSettings, Purpose, SettingError, Settings, SettingsError};
 
-/// What a test returns, so that `?` ends it.
+/// The result of a test, so that it can use `?`.
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
-/// A key no placeholder check may refuse.
+/// A key that is not a placeholder.
 const KEY: &str = "sk-or-v1-0123456789abcdef0123456789abcdef0123456789abcdefWXYZ";
 
-/// A folder of its own for a test, with a resume in it; removed when dropped.
+/// A temporary folder with a resume. It is removed when dropped.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -46,8 +46,12 @@ impl Folder {
         self.0.join(name).display().to_string()
     }
 
-    /// Loads to serve, with a good resume and key, and `environment` over them.
-    fn serve(&self, file: Option<&Path>, environment: &[(&str, &str)]) -> Result<Loaded, SettingsError> {
+    /// Loads the settings for `serve` with a valid resume and key, overridden by `environment`.
+    fn serve(
+        &self,
+        file: Option<&Path>,
+        environment: &[(&str, &str)],
+    ) -> Result<LoadedSettings, SettingsError> {
         let resume = self.path("resume.md");
         let mut all = vec![("RESUME_PATH", resume.as_str()), ("OPENROUTER_API_KEY", KEY)];
         all.extend_from_slice(environment);
@@ -65,28 +69,28 @@ fn variables(environment: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
     environment.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))).collect()
 }
 
-/// The faults of a load that must not succeed.
-fn faults_of(result: Result<Loaded, SettingsError>) -> Result<Vec<Fault>, String> {
+/// Returns the errors of a load that must fail.
+fn errors_of(result: Result<LoadedSettings, SettingsError>) -> Result<Vec<SettingError>, String> {
     match result {
         Ok(_) => Err("the settings were accepted".to_owned()),
-        Err(error) => Ok(error.faults),
+        Err(error) => Ok(error.errors),
     }
 }
 
-/// The only fault of a load that must have one.
-fn only_fault_of(result: Result<Loaded, SettingsError>) -> Result<Fault, String> {
-    let mut faults = faults_of(result)?;
-    match (faults.pop(), faults.len()) {
-        (Some(fault), 0) => Ok(fault),
-        (_, others) => Err(format!("{} faults instead of one", others + 1)),
+/// Returns the error of a load that must fail with one error.
+fn only_error_of(result: Result<LoadedSettings, SettingsError>) -> Result<SettingError, String> {
+    let mut errors = errors_of(result)?;
+    match (errors.pop(), errors.len()) {
+        (Some(error), 0) => Ok(error),
+        (_, others) => Err(format!("{} errors instead of one", others + 1)),
     }
 }
 
-fn names(faults: &[Fault]) -> Vec<&str> {
-    faults.iter().map(|fault| fault.name.as_str()).collect()
+fn names(errors: &[SettingError]) -> Vec<&str> {
+    errors.iter().map(|error| error.name.as_str()).collect()
 }
 
-/// The effective value of a setting.
+/// Returns the effective value of a setting.
 fn effective(settings: &Settings, name: &str) -> String {
     settings
         .effective()

@@ -1,12 +1,14 @@
-//! Each kind of value: what is accepted and what is not.
+//! The kinds of value: what each accepts.
 
 use std::time::Duration;
 
-use super::super::{LogFormat, LogLevel, Tokenizer, address, base_url, duration, origins};
-use super::{Folder, Outcome, only_fault_of};
+use super::super::groups::llm;
+use super::super::values::{address, duration, web_origin};
+use super::super::{BaseUrl, LogFormat, LogLevel, Tokenizer};
+use super::{Folder, Outcome, only_error_of};
 
 #[test]
-fn durations_are_a_number_and_a_unit() -> Outcome {
+fn durations_consist_of_a_number_and_a_unit() -> Outcome {
     for (text, milliseconds) in [
         ("500ms", 500),
         ("0", 0),
@@ -43,7 +45,7 @@ fn durations_are_a_number_and_a_unit() -> Outcome {
 }
 
 #[test]
-fn durations_are_written_so_that_they_read_the_same() -> Outcome {
+fn formatted_durations_can_be_parsed_again() -> Outcome {
     for (milliseconds, text) in [
         (0, "0s"),
         (1, "1ms"),
@@ -55,17 +57,17 @@ fn durations_are_written_so_that_they_read_the_same() -> Outcome {
         (3_600_000, "1h"),
         (86_400_000, "24h"),
     ] {
-        assert_eq!(duration::written(Duration::from_millis(milliseconds)), text);
+        assert_eq!(duration::format(Duration::from_millis(milliseconds)), text);
     }
     for milliseconds in (0..100_000).step_by(37).chain((0..u64::from(u32::MAX)).step_by(1_000_003)) {
         let duration = Duration::from_millis(milliseconds);
-        assert_eq!(duration::parse(&duration::written(duration))?, duration);
+        assert_eq!(duration::parse(&duration::format(duration))?, duration);
     }
     Ok(())
 }
 
 #[test]
-fn switches_have_many_words() -> Outcome {
+fn switches_accept_synonyms() -> Outcome {
     let folder = Folder::new()?;
     for (text, expected) in [
         ("true", true),
@@ -87,7 +89,7 @@ fn switches_have_many_words() -> Outcome {
 }
 
 #[test]
-fn numbers_keep_to_their_bounds() -> Outcome {
+fn integers_outside_their_bounds_are_rejected() -> Outcome {
     let folder = Folder::new()?;
     for (name, least, most) in [
         ("PORT", 0_u64, 65_535_u64),
@@ -102,13 +104,13 @@ fn numbers_keep_to_their_bounds() -> Outcome {
         }
         let low = i128::from(least) - 1;
         for bad in [low, i128::from(most) + 1, i128::from(u64::MAX) + 1] {
-            let fault = only_fault_of(folder.serve(None, &[(name, &bad.to_string())]))?;
-            assert!(fault.problem.starts_with("is too "), "{}", fault.problem);
-            assert!(fault.accepted.contains(&format!("from {least} to {most}")), "{}", fault.accepted);
+            let error = only_error_of(folder.serve(None, &[(name, &bad.to_string())]))?;
+            assert!(error.problem.starts_with("is too "), "{}", error.problem);
+            assert!(error.accepted.contains(&format!("from {least} to {most}")), "{}", error.accepted);
         }
         for bad in ["1.0", "1e3", "ten", "0x10", "1 0", "1_0"] {
-            let fault = only_fault_of(folder.serve(None, &[(name, bad)]))?;
-            assert_eq!(fault.problem, "is not a whole number");
+            let error = only_error_of(folder.serve(None, &[(name, bad)]))?;
+            assert_eq!(error.problem, "is not a whole number");
         }
     }
     assert!(folder.serve(None, &[("MAX_CONTEXT_TOKENS", "2000000"), ("MAX_RESPONSE_TOKENS", "16")]).is_ok());
@@ -118,7 +120,7 @@ fn numbers_keep_to_their_bounds() -> Outcome {
 }
 
 #[test]
-fn words_are_read_in_any_case_and_by_their_synonyms() -> Outcome {
+fn keywords_are_accepted_in_any_case() -> Outcome {
     let folder = Folder::new()?;
     for (text, level) in [
         ("trace", LogLevel::Trace),
@@ -128,7 +130,7 @@ fn words_are_read_in_any_case_and_by_their_synonyms() -> Outcome {
         ("Warning", LogLevel::Warning),
         ("error", LogLevel::Error),
     ] {
-        assert_eq!(folder.serve(None, &[("LOG_LEVEL", text)])?.settings.log.level, level);
+        assert_eq!(folder.serve(None, &[("LOG_LEVEL", text)])?.settings.log.levels.level, level);
     }
     for (text, format) in [("auto", LogFormat::Auto), ("human", LogFormat::Human), ("json", LogFormat::Json)]
     {
@@ -136,8 +138,8 @@ fn words_are_read_in_any_case_and_by_their_synonyms() -> Outcome {
     }
     let settings = folder.serve(None, &[("TOKENIZER", "o200k_base")])?.settings;
     assert_eq!(settings.tokens.tokenizer, Tokenizer::O200kBase);
-    let fault = only_fault_of(folder.serve(None, &[("LOG_FORMAT", "xml")]))?;
-    assert_eq!(fault.accepted, "one of auto, human, json");
+    let error = only_error_of(folder.serve(None, &[("LOG_FORMAT", "xml")]))?;
+    assert_eq!(error.accepted, "one of auto, human, json");
     Ok(())
 }
 
@@ -160,7 +162,7 @@ fn hosts_are_addresses_or_localhost() -> Outcome {
 }
 
 #[test]
-fn origins_are_written_as_browsers_send_them() -> Outcome {
+fn origins_are_normalized_as_browsers_send_them() -> Outcome {
     for (text, expected) in [
         ("https://example.com", "https://example.com"),
         ("HTTPS://Example.COM/", "https://example.com"),
@@ -171,7 +173,7 @@ fn origins_are_written_as_browsers_send_them() -> Outcome {
         ("https://bücher.example", "https://xn--bcher-kva.example"),
         ("capacitor://LocalHost", "capacitor://localhost"),
     ] {
-        assert_eq!(origins::parse(text)?, expected);
+        assert_eq!(web_origin::parse(text)?, expected);
     }
     for (text, expected) in [
         ("*", "wildcard"),
@@ -186,17 +188,17 @@ fn origins_are_written_as_browsers_send_them() -> Outcome {
         ("https://example.com#", "more after"),
         ("https://ada@example.com", "a user"),
     ] {
-        let problem = origins::parse(text).err().unwrap_or_default();
+        let problem = web_origin::parse(text).err().unwrap_or_default();
         assert!(problem.contains(expected), "{text}: {problem:?}");
     }
     Ok(())
 }
 
 #[test]
-fn base_urls_are_http_and_end_before_the_endpoint() -> Outcome {
-    let written = |text: &str| base_url::parse(text).map(|url| base_url::written(&url));
-    assert_eq!(written("https://openrouter.ai/api/v1/")?, "https://openrouter.ai/api/v1");
-    assert_eq!(written("http://LOCALHOST:11434")?, "http://localhost:11434");
+fn base_urls_are_http_urls_without_the_endpoint() -> Outcome {
+    let formatted = |text: &str| BaseUrl::parse(text).map(|url| url.to_string());
+    assert_eq!(formatted("https://openrouter.ai/api/v1/")?, "https://openrouter.ai/api/v1");
+    assert_eq!(formatted("http://LOCALHOST:11434")?, "http://localhost:11434");
     for (text, expected) in [
         ("openrouter.ai/api/v1", "not a URL"),
         ("localhost:11434/v1", "neither http"),
@@ -205,15 +207,15 @@ fn base_urls_are_http_and_end_before_the_endpoint() -> Outcome {
         ("https://host/v1?api-version=1", "query"),
         ("https://host/v1/chat/completions/", "ends in /chat/completions"),
     ] {
-        let problem = written(text).err().unwrap_or_default();
+        let problem = formatted(text).err().unwrap_or_default();
         assert!(problem.contains(expected), "{text}: {problem:?}");
     }
     Ok(())
 }
 
 #[test]
-fn plain_http_to_a_public_host_is_warned_of() -> Outcome {
-    for (url, warned) in [
+fn plain_http_to_a_public_host_causes_a_warning() -> Outcome {
+    for (url, is_warned) in [
         ("http://api.example.com/v1", true),
         ("http://8.8.8.8/v1", true),
         ("http://[2001:db8::1]/v1", true),
@@ -228,7 +230,7 @@ fn plain_http_to_a_public_host_is_warned_of() -> Outcome {
         ("http://ollama:11434/v1", false),
         ("http://host.docker.internal:11434/v1", false),
     ] {
-        assert_eq!(base_url::warning(&base_url::parse(url)?).is_some(), warned, "{url}");
+        assert_eq!(BaseUrl::parse(url)?.warning().is_some(), is_warned, "{url}");
     }
     let folder = Folder::new()?;
     let loaded = folder.serve(None, &[("LLM_BASE_URL", "http://api.example.com/v1")])?;
@@ -237,13 +239,13 @@ fn plain_http_to_a_public_host_is_warned_of() -> Outcome {
 }
 
 #[test]
-fn what_is_said_of_the_owners_site_fits_into_a_header() {
-    assert_eq!(base_url::site("https://Ada.example/chat/"), Ok("https://ada.example/chat".to_owned()));
+fn app_url_and_title_are_valid_header_values() {
+    assert_eq!(llm::parse_app_url("https://Ada.example/chat/"), Ok("https://ada.example/chat".to_owned()));
     for text in ["ada.example", "ftp://ada.example", "https://ada:secret@ada.example", ""] {
-        assert!(base_url::site(text).is_err(), "{text}");
+        assert!(llm::parse_app_url(text).is_err(), "{text}");
     }
-    assert_eq!(base_url::title("Ask Ada (beta)"), Ok("Ask Ada (beta)".to_owned()));
+    assert_eq!(llm::parse_app_title("Ask Ada (beta)"), Ok("Ask Ada (beta)".to_owned()));
     for text in ["Frag Ädä", "a\nb", "a\u{7f}"] {
-        assert!(base_url::title(text).is_err(), "{text:?}");
+        assert!(llm::parse_app_title(text).is_err(), "{text:?}");
     }
 }

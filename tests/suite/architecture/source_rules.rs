@@ -27,7 +27,7 @@ fn is_pure(path: &str) -> bool {
     const PURE: [&str; 17] = [
         "src/session/state/conversation.rs",
         "src/session/state/history.rs",
-        "src/session/state/rate_window.rs",
+        "src/limits/sliding_window.rs",
         "src/session/state/token_budget.rs",
         "src/session/connection/reassembly.rs",
         "src/session/state/question_validator.rs",

@@ -84,7 +84,7 @@ async fn all_configuration_errors_are_reported_at_once_without_secrets() {
     let errors = deployment.configuration_errors().await;
     assert_contains(
         &errors,
-        &["8 settings are at fault", "OPENROUTER_API_KEY", "DATABASE_URL", "RESUME_PATH", "PORT"],
+        &["8 settings are invalid", "OPENROUTER_API_KEY", "DATABASE_URL", "RESUME_PATH", "PORT"],
     );
     assert_contains(
         &errors,
@@ -106,7 +106,7 @@ async fn placeholder_api_keys_are_rejected() {
         let errors = Deployment::new().with("OPENROUTER_API_KEY", placeholder).configuration_errors().await;
         assert_contains(
             &errors,
-            &["one setting is at fault", "OPENROUTER_API_KEY", "https://openrouter.ai/keys"],
+            &["one setting is invalid", "OPENROUTER_API_KEY", "https://openrouter.ai/keys"],
         );
     }
 

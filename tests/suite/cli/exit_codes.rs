@@ -35,7 +35,7 @@ async fn every_exit_code_occurs_and_is_documented() {
     seen.extend(run_command(&["demo"], &[("PORT", "eighty")]).await.code);
 
     let mut panicking = Server::start(ServerConfig::demo()).await;
-    panic_at(&panicking, "WatchdogLook", 6).await;
+    panic_at(&panicking, "WatchdogTick", 6).await;
     seen.extend(panicking.wait_for_exit().await.code());
 
     let upstream = FakeOpenRouter::start().await;

@@ -60,7 +60,7 @@ async fn connections_beyond_the_open_file_limit_are_rejected_and_counted() {
     }
 
     let during = Scrape::fetch(&server).await;
-    assert_eq!(during.value("limits_refusals_total{limit=\"connections_in_all\"}"), 20.0);
+    assert_eq!(during.value("limits_refusals_total{limit=\"total_connections\"}"), 20.0);
     assert!(during.value("process_open_fds") < f64::from(OPEN_FILES), "{}", during.text);
 }
 

@@ -47,7 +47,7 @@ fn answer_by_question(upstream: &FakeOpenRouter) {
 /// the longest time to an answer.
 async fn ask_until_slow_consumer_is_closed(server: &Server, visitor: &mut ChatClient) -> (Value, Duration) {
     let closed = server.wait_for_log("the closed slow connection", |line| {
-        line["msg"].as_str().is_some_and(|msg| msg.contains("their reader stopped"))
+        line["msg"].as_str().is_some_and(|msg| msg.contains("closed slow connections"))
     });
     let mut closed = std::pin::pin!(closed);
     let mut slowest = Duration::ZERO;

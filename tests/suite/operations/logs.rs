@@ -168,7 +168,7 @@ on_both_stores! {
 
         visitor.expect_error("VALIDATION_ERROR").await;
 
-        server.wait_for_log("a debug line", |line| line["msg"] == "refused").await;
+        server.wait_for_log("a debug line", |line| line["msg"] == "request refused").await;
         server.terminate().await;
         server.wait_for_exit().await;
 
@@ -191,7 +191,7 @@ on_both_stores! {
             visitor.expect_error("VALIDATION_ERROR").await;
         };
         rejected(&server).await;
-        server.wait_for_log("a debug line", |line| line["msg"] == "refused").await;
+        server.wait_for_log("a debug line", |line| line["msg"] == "request refused").await;
         server.set("LOG_LEVEL", "warning");
         server.restart().await;
         rejected(&server).await;
@@ -210,7 +210,7 @@ async fn human_log_format_is_not_json() {
     assert_eq!(migrated.code, Some(0), "{migrated:?}");
 
     let line = migrated.stderr.lines().next().unwrap_or_default();
-    assert!(line.contains("INFO") && line.contains("the database is up to date"), "{line}");
+    assert!(line.contains("INFO") && line.contains("database is up to date"), "{line}");
     assert!(serde_json::from_str::<Value>(line).is_err(), "{line}");
 
     let migrated = run_command(&["migrate"], &settings[..1]).await;

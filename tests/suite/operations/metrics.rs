@@ -38,7 +38,7 @@ const EXPECTED_VALUES: [(&str, f64); 23] = [
     ("mailbox_enqueued_messages_total{actor=\"llm\",message=\"GenerateAnswer\"}", 2.0),
     ("mailbox_wait_seconds_count{actor=\"llm\",message=\"GenerateAnswer\"}", 2.0),
     ("mailbox_service_seconds_count{actor=\"persistence\",message=\"SaveQuestion\"}", 2.0),
-    ("mailbox_enqueued_messages_total{actor=\"session\",message=\"SessionOrder\"}", 1.0),
+    ("mailbox_enqueued_messages_total{actor=\"session\",message=\"SessionCommand\"}", 1.0),
     ("mailbox_depth_messages{actor=\"llm\",message=\"GenerateAnswer\"}", 0.0),
     ("mailbox_capacity_messages{actor=\"llm\"}", 4096.0),
     ("store_away", 0.0),
@@ -171,8 +171,8 @@ async fn every_metric_is_well_named_and_documented() {
         for (label, value) in labels.split("\",").filter_map(|pair| pair.split_once("=\"")) {
             let value = value.trim_end_matches('"');
             let known = [
-                "actor", "message", "reason", "status", "mode", "code", "kind", "outcome", "limit", "family",
-                "when", "le", "version",
+                "actor", "message", "reason", "status", "mode", "code", "kind", "outcome", "limit",
+                "category", "when", "le", "version",
             ];
             assert!(known.contains(&label), "{series}");
             let is_number = ["le", "version"].contains(&label);

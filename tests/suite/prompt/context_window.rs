@@ -1,9 +1,7 @@
 //! The context window: the oldest exchanges are pruned from the prompt, the transcript keeps them.
 
 use resume_chatbot::settings::Tokenizer;
-use resume_chatbot::tokens::MESSAGE_OVERHEAD;
-use resume_chatbot::tokens::PROMPT_OVERHEAD;
-use resume_chatbot::tokens::TokenCounter;
+use resume_chatbot::tokens::{MESSAGE_OVERHEAD, PROMPT_OVERHEAD, TokenCounter};
 use serde_json::{Value, json};
 
 use crate::on_both_stores;

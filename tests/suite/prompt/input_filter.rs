@@ -82,8 +82,9 @@ async fn injection_is_logged_by_category_without_its_text() {
     chat.visitor.ask_and_wait(ATTACK).await;
     assert_eq!(last_content(chat.upstream.next_request().await.messages()), ATTACK);
 
-    let is_report =
-        |line: &Value| line["families"].as_str().is_some_and(|families| families.contains("instruction"));
+    let is_report = |line: &Value| {
+        line["categories"].as_str().is_some_and(|categories| categories.contains("instruction"))
+    };
     chat.server.wait_for_log("the report of the injection", is_report).await;
     assert!(!json!(chat.server.logs()).to_string().contains("word for word"));
 }
@@ -100,11 +101,12 @@ async fn injection_can_be_blocked_without_cost() {
     assert_eq!(chat.upstream.requests().len(), 1);
 
     // A blocked question is counted and logged like a flagged one.
-    let is_report =
-        |line: &Value| line["families"].as_str().is_some_and(|families| families.contains("instruction"));
+    let is_report = |line: &Value| {
+        line["categories"].as_str().is_some_and(|categories| categories.contains("instruction"))
+    };
     chat.server.wait_for_log("the report of the injection", is_report).await;
     let scrape = Scrape::fetch(&chat.server).await;
-    let suspicious = "limits_suspicious_questions_total{family=\"instruction_override\"}";
+    let suspicious = "limits_suspicious_questions_total{category=\"instruction_override\"}";
 
     assert_eq!(scrape.value(suspicious), 1.0, "{}", scrape.text);
 }

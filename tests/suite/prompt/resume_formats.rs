@@ -10,10 +10,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use resume_chatbot::resume::Document;
-use resume_chatbot::resume::MAX_FILE_BYTES;
-use resume_chatbot::resume::ResumeError;
-use resume_chatbot::resume::load;
+use resume_chatbot::resume::{Document, MAX_FILE_BYTES, ResumeError, load};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/resumes").join(name)

@@ -62,15 +62,15 @@ on_both_stores! {
 
         chat.visitor.ask("Count, please.").await;
         receive_text(&mut chat.visitor, "One ").await;
-        pause_at(&chat.server, "PersistenceHasRead").await;
+        pause_at(&chat.server, "PersistenceAfterRead").await;
         chat.visitor.send(json!({"type": "history"})).await;
-        wait_until_paused(&chat.server, "PersistenceHasRead").await;
+        wait_until_paused(&chat.server, "PersistenceAfterRead").await;
         gate.open();
         let end = chat.visitor.receive_rest().await;
 
         assert_eq!((end.status(), &end.done["durable"]), ("complete", &json!(true)));
 
-        unpause(&chat.server, "PersistenceHasRead").await;
+        unpause(&chat.server, "PersistenceAfterRead").await;
         let history = chat.visitor.expect_frame("history").await;
         assert_eq!(contents(&history["messages"]), ["Count, please.", "One two."]);
         assert_eq!(history["messages"][1]["status"], "complete");

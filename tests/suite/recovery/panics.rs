@@ -91,7 +91,7 @@ on_both_stores! {
 
         let mut visitor = chat.connect().await;
         visitor.resume(&session, json!(null)).await;
-        panic_at(&chat.server, "SessionOrder", 1).await;
+        panic_at(&chat.server, "SessionCommand", 1).await;
         // A takeover sends the order.
         let mut back = chat.connect().await;
         back.resume(&session, json!(null)).await;
@@ -223,7 +223,7 @@ on_both_stores! {
 
         let mut turns = 0;
         // Before the batch, before the commit, and after the commit but before the reply.
-        for point in ["WriterGroup", "WriterCommit", "WriterCommitted"] {
+        for point in ["WriterBatch", "WriterCommit", "WriterCommitted"] {
             for times in [1, 2] {
                 panic_at(&chat.server, point, times).await;
                 let answer = chat.visitor.ask_and_wait("Where?").await;
@@ -341,7 +341,7 @@ async fn health_checks_survive_panics_in_their_handlers() {
 async fn watchdog_restarts_after_a_panic() {
     let server = Server::start(ServerConfig::demo()).await;
 
-    panic_at(&server, "WatchdogLook", 1).await;
+    panic_at(&server, "WatchdogTick", 1).await;
     wait_for_metric(&server, "actor_restarts_total{actor=\"watchdog\"}", 1.0).await;
 
     assert_eq!(get(&server, "/health?deep=true").await.status, 200);
@@ -391,7 +391,7 @@ async fn repeated_actor_panics_shut_the_server_down_gracefully() {
 async fn actor_that_always_panics_ends_the_process() {
     let mut server = Server::start(ServerConfig::demo()).await;
 
-    panic_at(&server, "WatchdogLook", u32::MAX).await;
+    panic_at(&server, "WatchdogTick", u32::MAX).await;
     assert_eq!(server.wait_for_exit().await.code(), Some(70));
 
     let panics = server.logs().iter().filter(|line| line["msg"] == "panicked").count();

@@ -178,14 +178,14 @@ async fn idle_connections_that_fell_silent_are_replaced_without_loss() {
     let server = Server::start(config_through(&proxy, &store, &upstream)).await;
 
     let mut connect_visitors = connect_visitors(&server, AT_ONCE).await;
-    pause_at(&server, "PersistenceHasRead").await;
+    pause_at(&server, "PersistenceAfterRead").await;
     for visitor in &mut connect_visitors {
         visitor.send(json!({"type": "history"})).await;
     }
     let open = "SELECT (count(*) >= 6)::int::bigint FROM pg_stat_activity
         WHERE application_name = 'resume-chatbot' AND datname = current_database()";
     wait_until_stored(&store, open, 1).await;
-    unpause(&server, "PersistenceHasRead").await;
+    unpause(&server, "PersistenceAfterRead").await;
     for visitor in &mut connect_visitors {
         visitor.expect_frame("history").await;
     }
@@ -209,13 +209,13 @@ async fn slow_database_stores_all_waiting_writes() {
     let server = Server::start(config_through(&proxy, &store, &upstream)).await;
 
     let mut connect_visitors = connect_visitors(&server, VISITORS).await;
-    pause_at(&server, "WriterGroup").await;
+    pause_at(&server, "WriterBatch").await;
     for answer in join_all(connect_visitors.iter_mut().map(|visitor| visitor.ask_and_wait("Where?"))).await {
         assert_eq!((answer.status(), &answer.done["durable"]), ("complete", &json!(false)));
     }
 
     proxy.set_latency(LATENCY);
-    unpause(&server, "WriterGroup").await;
+    unpause(&server, "WriterBatch").await;
     let stored = async {
         while store.query_number("SELECT count(*) FROM turns WHERE status = 'complete'").await < 50 {
             tokio::time::sleep(Duration::from_millis(100)).await;

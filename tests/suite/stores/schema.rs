@@ -151,13 +151,13 @@ on_both_stores! {
         };
         let mut visitors = join_all((0..VISITORS).map(|_| visit())).await;
         let before = if store.kind() == StoreKind::Sqlite { commits_in_wal(&store) } else { 0 };
-        pause_at(&server, "WriterGroup").await;
+        pause_at(&server, "WriterBatch").await;
         for visitor in &mut visitors {
             visitor.ask("Where does she live?").await;
         }
         let received_count = "mailbox_wait_seconds_count{actor=\"persistence\",message=\"SaveQuestion\"}";
         wait_for_metric(&server, received_count, 50.0).await;
-        unpause(&server, "WriterGroup").await;
+        unpause(&server, "WriterBatch").await;
         wait_until_stored(&store, "SELECT count(*) FROM messages WHERE role = 'user'", 50).await;
         let commits = match store.kind() {
             StoreKind::Sqlite => commits_in_wal(&store) - before,

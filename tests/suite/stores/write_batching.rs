@@ -44,9 +44,9 @@ async fn use_up_budget(store: &FreshStore, session_id: &str) {
 /// Pauses the writer while it commits a batch with the question of `current`, so that later writes
 /// wait for the next batch.
 async fn pause_writer_with_current_batch(chat: &Chat, current: &mut ChatClient) {
-    pause_at(&chat.server, "WriterGroup").await;
+    pause_at(&chat.server, "WriterBatch").await;
     current.ask_with_id("q1", "In hand?").await;
-    wait_until_paused(&chat.server, "WriterGroup").await;
+    wait_until_paused(&chat.server, "WriterBatch").await;
 }
 
 /// Returns SQL that makes inserts of the message `Never!` fail, and SQL that undoes this.
@@ -92,7 +92,7 @@ on_both_stores! {
             visitor.ask_with_id("q1", "And now?").await;
         }
         wait_for_metric(&chat.server, RECEIVED_QUESTIONS, 6.0 + 6.0).await;
-        unpause(&chat.server, "WriterGroup").await;
+        unpause(&chat.server, "WriterBatch").await;
 
         for visitor in [&mut current, &mut good, &mut second] {
             let answer = visitor.receive_answer().await;
@@ -134,7 +134,7 @@ on_both_stores! {
             visitor.ask_with_id("q1", question).await;
             wait_for_metric(&chat.server, RECEIVED_QUESTIONS, received).await;
         }
-        unpause(&chat.server, "WriterGroup").await;
+        unpause(&chat.server, "WriterBatch").await;
         chat.server
             .wait_for_log("the individual retries", |line| {
                 line["msg"] == "a group of writes was refused, trying one by one"

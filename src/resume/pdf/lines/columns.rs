@@ -1,91 +1,122 @@
-//! Finds columns that are read one after the other, such as a sidebar, and leaves alone those that are read across, such as
-//! dates at the margin.
+//! Finds columns that are read one after the other, such as a sidebar.
+//!
+//! Does not split text that is read across, such as entries with dates at the margin.
 
-use super::{Fragment, Row};
+use super::{Fragment, Row, build_rows};
 
-/// Fewer rows than this are a table or chance.
+/// Columns have at least this many rows. Fewer are a table or chance.
 const MIN_ROWS: usize = 8;
-const MIN_ROWS_A_SIDE: usize = 5;
+const MIN_ROWS_PER_SIDE: usize = 5;
 
-/// Half of the empty strip between two columns, in points.
+/// Half the width of the empty strip between two columns, in points.
 const HALF_GUTTER: f64 = 4.0;
 
-/// The columns of the page in reading order, each from top to end; `depth` is how often a column may be split again.
-pub(super) fn split(rows: Vec<Row>, depth: u8) -> Vec<Vec<Row>> {
-    let Some((start, end, x)) = best_gutter(&rows).filter(|_| depth > 0) else { return vec![rows] };
-    let (mut above, mut left, mut right, mut below) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for (index, row) in rows.into_iter().enumerate() {
-        if index < start {
-            above.push(row);
-        } else if index >= end {
-            below.push(row);
-        } else {
-            let (l, r): (Vec<_>, Vec<_>) = row.fragments.into_iter().partition(|fragment| fragment.x < x);
-            left.extend(l);
-            right.extend(r);
-        }
-    }
-    let mut out = vec![above];
-    // The two sides may have lines that do not stand at the same height, so their rows are made anew.
-    for side in [left, right] {
-        out.extend(split(super::rows(side), depth - 1));
-    }
-    out.extend(split(below, depth - 1));
-    out.retain(|rows| !rows.is_empty());
-    out
+/// Page widths, in points, for which columns are searched. A page has about 600 points.
+const PLAUSIBLE_WIDTHS: std::ops::Range<f64> = 50.0..5000.0;
+
+/// The empty strip between two columns.
+#[derive(Clone, Copy)]
+struct Gutter {
+    /// The first row beside the gutter.
+    start: usize,
+    /// The first row below it.
+    end: usize,
+    /// The horizontal centre, in points.
+    x: f64,
 }
 
-/// The rows (from, to) and the place of the emptiest vertical strip that has two columns beside it.
-fn best_gutter(rows: &[Row]) -> Option<(usize, usize, f64)> {
+/// Splits a page into columns in reading order, each from top to bottom. Splits the columns again,
+/// at most `max_depth` levels deep.
+pub(super) fn split_columns(rows: Vec<Row>, max_depth: u8) -> Vec<Vec<Row>> {
+    let Some(gutter) = find_gutter(&rows).filter(|_| max_depth > 0) else { return vec![rows] };
+    let (mut above, mut left, mut right, mut below) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (index, row) in rows.into_iter().enumerate() {
+        if index < gutter.start {
+            above.push(row);
+        } else if index >= gutter.end {
+            below.push(row);
+        } else {
+            let (row_left, row_right): (Vec<_>, Vec<_>) =
+                row.fragments.into_iter().partition(|fragment| fragment.left < gutter.x);
+            left.extend(row_left);
+            right.extend(row_right);
+        }
+    }
+    let mut columns = vec![above];
+    // The baselines of the two sides can differ, so each side gets rows of its own.
+    for side in [left, right] {
+        columns.extend(split_columns(build_rows(side), max_depth - 1));
+    }
+    columns.extend(split_columns(below, max_depth - 1));
+    columns.retain(|rows| !rows.is_empty());
+    columns
+}
+
+/// Returns the longest gutter with a column on both sides.
+fn find_gutter(rows: &[Row]) -> Option<Gutter> {
     let fragments = || rows.iter().flat_map(|row| &row.fragments);
-    let left = fragments().map(|fragment| fragment.x).fold(f64::MAX, f64::min);
-    let right = fragments().map(|fragment| fragment.end).fold(f64::MIN, f64::max);
+    let left = fragments().map(|fragment| fragment.left).fold(f64::MAX, f64::min);
+    let right = fragments().map(|fragment| fragment.right).fold(f64::MIN, f64::max);
     let width = right - left;
-    // A page has some 600 points; anything else is nonsense and not worth a search.
-    if !(50.0..5000.0).contains(&width) {
+    if !PLAUSIBLE_WIDTHS.contains(&width) {
         return None;
     }
-    let mut best: Option<(usize, usize, usize, f64)> = None;
+    let mut longest: Option<Gutter> = None;
     for step in 0..=100 {
         let x = left + width * (0.15 + 0.7 * f64::from(step) / 100.0);
-        let crossed =
-            |row: &Row| row.fragments.iter().any(|it| it.x < x + HALF_GUTTER && it.end > x - HALF_GUTTER);
+        let crosses_gutter = |row: &Row| {
+            let mut fragments = row.fragments.iter();
+            fragments.any(|fragment| fragment.left < x + HALF_GUTTER && fragment.right > x - HALF_GUTTER)
+        };
         let mut start = 0;
         for end in 0..=rows.len() {
-            if rows.get(end).is_some_and(|row| !crossed(row)) {
+            if rows.get(end).is_some_and(|row| !crosses_gutter(row)) {
                 continue;
             }
-            let run = rows.get(start..end).unwrap_or_default();
-            if run.len() >= MIN_ROWS
-                && best.is_none_or(|(_, _, weight, _)| weight < run.len())
-                && are_columns(run, x)
+            let beside_gutter = rows.get(start..end).unwrap_or_default();
+            if beside_gutter.len() >= MIN_ROWS
+                && longest.is_none_or(|longest| longest.end - longest.start < beside_gutter.len())
+                && are_columns(beside_gutter, x)
             {
-                best = Some((start, end, run.len(), x));
+                longest = Some(Gutter { start, end, x });
             }
             start = end + 1;
         }
     }
-    best.map(|(start, end, _, x)| (start, end, x))
+    longest
 }
 
-/// Both sides have text of their own; where the smaller side is small, its lines must not stand level with the other's, or
-/// they are labels or dates of these.
+/// The text on one side of a gutter.
+#[derive(Default)]
+struct Side {
+    glyph_count: usize,
+    row_count: usize,
+}
+
+/// Returns true if both sides have enough text to be columns.
+///
+/// A small side whose baselines match those of the other side is not a column: it has labels or
+/// dates of the other side's lines.
 fn are_columns(rows: &[Row], x: f64) -> bool {
-    let (mut sides, mut lines, mut level) = ([0_usize; 2], [0_usize; 2], 0_usize);
+    let (mut left, mut right, mut level_rows) = (Side::default(), Side::default(), 0_usize);
     for row in rows {
-        let (left, right): (Vec<&Fragment>, Vec<&Fragment>) =
-            row.fragments.iter().partition(|fragment| fragment.x < x);
-        for ((chars, lines), fragments) in sides.iter_mut().zip(&mut lines).zip([&left, &right]) {
-            *chars += fragments.iter().map(|fragment| fragment.glyphs.len()).sum::<usize>();
-            *lines += usize::from(!fragments.is_empty());
+        let (left_fragments, right_fragments): (Vec<&Fragment>, Vec<&Fragment>) =
+            row.fragments.iter().partition(|fragment| fragment.left < x);
+        for (side, fragments) in [(&mut left, &left_fragments), (&mut right, &right_fragments)] {
+            side.glyph_count += fragments.iter().map(|fragment| fragment.glyphs.len()).sum::<usize>();
+            side.row_count += usize::from(!fragments.is_empty());
         }
-        level += usize::from(left.iter().any(|l| right.iter().any(|r| (l.y - r.y).abs() < 0.7)));
+        let is_level = left_fragments
+            .iter()
+            .any(|l| right_fragments.iter().any(|r| (l.baseline - r.baseline).abs() < 0.7));
+        level_rows += usize::from(is_level);
     }
-    let ([l, r], [left_lines, right_lines]) = (sides, lines);
-    let (smaller, all, fewer) = (l.min(r), l + r, left_lines.min(right_lines));
-    if fewer < MIN_ROWS_A_SIDE {
+    let fewer_rows = left.row_count.min(right.row_count);
+    if fewer_rows < MIN_ROWS_PER_SIDE {
         return false;
     }
-    let mostly_level = level * 10 >= fewer * 6;
-    smaller * 100 >= all * if mostly_level { 40 } else { 12 }
+    let is_mostly_level = level_rows * 10 >= fewer_rows * 6;
+    let min_percent = if is_mostly_level { 40 } else { 12 };
+    let smaller = left.glyph_count.min(right.glyph_count);
+    smaller * 100 >= (left.glyph_count + right.glyph_count) * min_percent
 }

@@ -1,103 +1,115 @@
-//! Joins the lines a page was broken into back to paragraphs and bullets.
+//! Joins wrapped lines to paragraphs and bullets.
 
 use std::collections::HashSet;
 
-use crate::resume::headings::after_bullet;
-use crate::resume::outline::Outline;
+use crate::resume::document_builder::DocumentBuilder;
+use crate::resume::headings::strip_bullet;
 use crate::resume::pdf::lines::Line;
 
-/// The document's words in lower case, to tell whether a hyphen at the end of a line belongs to the word.
+/// The words of the document in lower case. They tell whether a hyphen at the end of a line is part
+/// of the word.
 pub(super) struct Words(HashSet<String>);
 
 impl Words {
-    pub(super) fn of(lines: &[&Line]) -> Self {
-        let split = |line: &&Line| line.text.split(is_between).map(str::to_lowercase).collect::<Vec<_>>();
-        Self(lines.iter().flat_map(split).filter(|word| word.len() > 2).collect())
+    pub(super) fn from_lines(lines: &[&Line]) -> Self {
+        let words = |line: &&Line| line.text.split(is_separator).map(str::to_lowercase).collect::<Vec<_>>();
+        Self(lines.iter().flat_map(words).filter(|word| word.len() > 2).collect())
     }
 
-    /// The two halves with or without their hyphen.
-    fn join(&self, first: &str, second: &str) -> String {
-        /// Where the document does not have the word a second time, these starts usually keep it.
-        const PREFIXES: &[&str] = &[
+    /// Joins two lines, the first of which ends with a hyphen, and removes the hyphen unless it is
+    /// part of the word.
+    fn join_hyphenated(&self, first: &str, second: &str) -> String {
+        /// Prefixes that usually keep their hyphen.
+        const HYPHENATED_PREFIXES: &[&str] = &[
             "multi", "self", "cross", "non", "high", "low", "long", "short", "open", "end", "real", "co",
             "on", "in", "well", "full", "part", "data", "cloud", "pre",
         ];
-        let head = first.rsplit(is_between).next().unwrap_or_default().trim_end_matches('-').to_lowercase();
-        let tail = second.split(is_between).next().unwrap_or_default().to_lowercase();
-        let without_tail = tail.split('-').next().unwrap_or_default();
-        let known = |word: String| self.0.contains(&word);
-        let keep = !tail.chars().next().is_some_and(char::is_lowercase)
+        let head = first.rsplit(is_separator).next().unwrap_or_default().trim_end_matches('-').to_lowercase();
+        let tail = second.split(is_separator).next().unwrap_or_default().to_lowercase();
+        let tail_start = tail.split('-').next().unwrap_or_default();
+        let occurs = |word: String| self.0.contains(&word);
+        let is_compound = !tail.chars().next().is_some_and(char::is_lowercase)
             || head.contains('-')
             || second.chars().next().is_some_and(char::is_uppercase);
-        let keep = keep
-            || (!known(format!("{head}{without_tail}"))
-                && (known(format!("{head}-{tail}")) || PREFIXES.contains(&head.as_str())));
-        if keep { format!("{first}{second}") } else { format!("{}{second}", first.trim_end_matches('-')) }
+        let keeps_hyphen = is_compound
+            || (!occurs(format!("{head}{tail_start}"))
+                && (occurs(format!("{head}-{tail}")) || HYPHENATED_PREFIXES.contains(&head.as_str())));
+        if keeps_hyphen {
+            format!("{first}{second}")
+        } else {
+            format!("{}{second}", first.trim_end_matches('-'))
+        }
     }
 }
 
-fn is_between(character: char) -> bool {
+/// Returns true for a character between words. A hyphen is part of a word.
+fn is_separator(character: char) -> bool {
     !character.is_alphanumeric() && character != '-'
 }
 
-/// A paragraph or bullet that may go on in the next line.
-pub(super) struct Paragraph {
+/// A paragraph or bullet that the next line may continue.
+pub(super) struct OpenParagraph {
     text: String,
-    bullet: bool,
+    is_bullet: bool,
     /// The left edge of the first line.
-    x: f64,
-    last: Line,
+    left: f64,
+    last_line: Line,
 }
 
-impl Paragraph {
-    pub(super) fn start(line: &Line) -> Self {
-        let rest = after_bullet(&line.text);
-        let text = rest.unwrap_or(&line.text).to_owned();
-        Self { text, bullet: rest.is_some(), x: line.x, last: line.clone() }
+impl OpenParagraph {
+    pub(super) fn from_line(line: &Line) -> Self {
+        let bullet_text = strip_bullet(&line.text);
+        let text = bullet_text.unwrap_or(&line.text).to_owned();
+        Self { text, is_bullet: bullet_text.is_some(), left: line.left, last_line: line.clone() }
     }
 
-    /// Whether the line goes on with it: it starts nothing new, and the line before was broken for want of room.
-    pub(super) fn takes(&self, line: &Line) -> bool {
-        let last = &self.last;
-        if after_bullet(&line.text).is_some() || (last.size - line.size).abs() > 0.6 {
+    /// Returns true if the line continues the paragraph, that is if the line before was wrapped and
+    /// this line starts nothing new.
+    pub(super) fn is_continued_by(&self, line: &Line) -> bool {
+        let last = &self.last_line;
+        if strip_bullet(&line.text).is_some() || (last.size - line.size).abs() > 0.6 {
             return false;
         }
-        // A bullet can stand on a line of its own, its text a little off.
-        if self.bullet && self.text.is_empty() {
+        // The bullet character can be a line of its own, at a slightly different height.
+        if self.is_bullet && self.text.is_empty() {
             return true;
         }
-        // Labels in bold, and lines with pieces, begin and end by themselves.
-        if (line.bold && !last.bold) || line.pieces > 1 && !self.bullet || last.pieces > 1 && !self.bullet {
+        // A label in bold starts a paragraph, and a line of several pieces is one.
+        let has_pieces = line.piece_count > 1 || last.piece_count > 1;
+        if (line.is_bold && !last.is_bold) || (has_pieces && !self.is_bullet) {
             return false;
         }
-        let step = last.y - line.y;
-        let next_page = step < 0.0;
-        let close = step > 0.0 && step < line.size * 1.75;
-        let full = last.column.1 - last.end < (last.column.1 - last.column.0) * 0.15;
-        let indented = line.x > self.x + 1.0;
-        let small_start = line.text.chars().next().is_some_and(char::is_lowercase);
-        if self.bullet {
-            return (indented && (close || (next_page && full))) || (next_page && full && small_start);
+        let distance = last.baseline - line.baseline;
+        let is_on_next_page = distance < 0.0;
+        let is_close = distance > 0.0 && distance < line.size * 1.75;
+        let column_width = last.column.right - last.column.left;
+        let is_last_full = last.column.right - last.right < column_width * 0.15;
+        let starts_lowercase = line.text.chars().next().is_some_and(char::is_lowercase);
+        if self.is_bullet {
+            let is_indented = line.left > self.left + 1.0;
+            return (is_indented && (is_close || (is_on_next_page && is_last_full)))
+                || (is_on_next_page && is_last_full && starts_lowercase);
         }
-        full && ((close && (line.x - last.x).abs() < line.size * 3.0) || (next_page && small_start))
+        let is_aligned = (line.left - last.left).abs() < line.size * 3.0;
+        is_last_full && ((is_close && is_aligned) || (is_on_next_page && starts_lowercase))
     }
 
-    pub(super) fn push(&mut self, line: &Line, words: &Words) {
-        let hyphenated = self.text.ends_with('-') && !self.text.ends_with(" -");
-        if hyphenated {
-            self.text = words.join(&self.text, &line.text);
+    pub(super) fn push_line(&mut self, line: &Line, words: &Words) {
+        if self.text.ends_with('-') && !self.text.ends_with(" -") {
+            self.text = words.join_hyphenated(&self.text, &line.text);
         } else {
             self.text.push(' ');
             self.text.push_str(&line.text);
         }
-        self.last = line.clone();
+        self.last_line = line.clone();
     }
 
-    pub(super) fn close(paragraph: Option<Self>, out: &mut Outline) {
-        match paragraph {
-            Some(Self { text, bullet: true, .. }) => out.bullet(&text),
-            Some(Self { text, bullet: false, .. }) => out.paragraph(&text),
-            None => {}
+    /// Writes the paragraph to the document.
+    pub(super) fn finish(self, builder: &mut DocumentBuilder) {
+        if self.is_bullet {
+            builder.push_bullet(&self.text);
+        } else {
+            builder.push_paragraph(&self.text);
         }
     }
 }
@@ -107,12 +119,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hyphen_at_the_end_of_a_line_stays_where_the_word_has_one() {
+    fn hyphens_at_line_ends_are_kept_only_in_compound_words() {
         let words = Words(["consul", "multi-account"].map(str::to_owned).into());
-        assert_eq!(words.join("uses Con-", "sul and"), "uses Consul and");
-        assert_eq!(words.join("in multi-", "account setups"), "in multi-account setups");
-        assert_eq!(words.join("an oper-", "ation"), "an operation");
-        assert_eq!(words.join("real-", "time"), "real-time");
-        assert_eq!(words.join("Anglo-", "Saxon"), "Anglo-Saxon");
+        assert_eq!(words.join_hyphenated("uses Con-", "sul and"), "uses Consul and");
+        assert_eq!(words.join_hyphenated("in multi-", "account setups"), "in multi-account setups");
+        assert_eq!(words.join_hyphenated("an oper-", "ation"), "an operation");
+        assert_eq!(words.join_hyphenated("real-", "time"), "real-time");
+        assert_eq!(words.join_hyphenated("Anglo-", "Saxon"), "Anglo-Saxon");
     }
 }

@@ -1,0 +1,247 @@
+//! The limits of all client addresses: questions a minute, sessions an hour, open connections.
+
+use std::time::Duration;
+
+use strum::VariantArray;
+
+use super::AddressKey;
+use super::connection_counter::{ConnectionCounter, ConnectionLimit};
+use super::keyed_limiter::KeyedLimiter;
+use crate::domain::clock::Timestamp;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+/// The addresses that each window counts one by one. A table takes 8 MB while each address was seen
+/// once, and 35 MB when each has used a limit of 60.
+const MAX_TRACKED_ADDRESSES: usize = 100_000;
+
+/// The suggested wait when there are too many connections. When one of them ends is not known.
+const CONNECTION_RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// The limits of one address, and the limit of all connections, which bounds how many addresses can
+/// be connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IpLimits {
+    /// Questions in any 60 seconds (`QUESTIONS_PER_MINUTE_PER_ADDRESS`).
+    pub questions_per_minute: u32,
+    /// New sessions in any 60 minutes (`SESSIONS_PER_HOUR_PER_ADDRESS`).
+    pub sessions_per_hour: u32,
+    /// Open connections (`MAX_CONNECTIONS_PER_ADDRESS`).
+    pub connections: u32,
+    /// Open connections of all addresses together (`MAX_CONNECTIONS`).
+    pub total_connections: u32,
+}
+
+/// A limit is reached. Nothing was counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{limit}")]
+pub struct IpLimitExceeded {
+    /// The limit that is reached.
+    pub limit: Limit,
+    /// The time after which to try again. For questions and sessions it is exact: one more is
+    /// allowed then, unless another client of the same address takes it. For connections it is a
+    /// suggestion.
+    pub retry_after: Duration,
+}
+
+/// A limit that can be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, VariantArray, thiserror::Error)]
+pub enum Limit {
+    /// The client sees `RATE_LIMIT_EXCEEDED`.
+    #[error("too many questions from this address in a minute")]
+    Questions,
+    /// The client sees `RATE_LIMIT_EXCEEDED`, or 429 at the handshake.
+    #[error("too many sessions from this address in an hour")]
+    Sessions,
+    /// The client sees 429 at the handshake.
+    #[error("too many connections from this address")]
+    Connections,
+    /// The client sees 503 at the handshake.
+    #[error("too many connections")]
+    TotalConnections,
+}
+
+impl Limit {
+    /// Returns the label value in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Questions => "questions",
+            Self::Sessions => "sessions",
+            Self::Connections => "connections",
+            Self::TotalConnections => "total_connections",
+        }
+    }
+}
+
+/// The use of the tables, for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Occupancy {
+    /// Addresses whose questions are counted one by one; at most 100,000.
+    pub question_addresses: usize,
+    /// Addresses whose sessions are counted one by one; at most 100,000.
+    pub session_addresses: usize,
+    /// Open connections.
+    pub connections: u32,
+    /// Decisions since start that were made by counters which addresses share. While this grows,
+    /// visitors can be refused because of requests of others: there is a flood of addresses.
+    pub sketch_decisions: u64,
+}
+
+/// Enforces the limits of every address in bounded memory. The unshared part of an
+/// [`IpLimiter`](super::IpLimiter).
+///
+/// Up to 100,000 addresses are counted one by one in each window. With a limit of up to 64 the
+/// sliding window is exact; above that it can allow 1/64 of the limit less, never more. Beyond
+/// 100,000 addresses with events in their window (or 50,000 IPv6 networks), new addresses share
+/// 16,384 counters: no address ever exceeds the limit, but it can be refused too early. Connections
+/// are always counted exactly.
+///
+/// An event cannot be given back, so check these limits last.
+#[derive(Debug)]
+pub(super) struct LimiterState {
+    questions: KeyedLimiter,
+    sessions: KeyedLimiter,
+    connections: ConnectionCounter,
+}
+
+impl LimiterState {
+    /// Returns the state without any events. A limit of zero allows nothing, `u32::MAX` everything.
+    pub(super) fn new(limits: IpLimits) -> Self {
+        Self {
+            questions: KeyedLimiter::new(limits.questions_per_minute, MINUTE, MAX_TRACKED_ADDRESSES),
+            sessions: KeyedLimiter::new(limits.sessions_per_hour, HOUR, MAX_TRACKED_ADDRESSES),
+            connections: ConnectionCounter::new(limits.connections, limits.total_connections),
+        }
+    }
+
+    /// Counts one question.
+    ///
+    /// # Errors
+    /// [`IpLimitExceeded`] if the limit of the minute is reached.
+    pub(super) fn take_question(
+        &mut self,
+        now: Timestamp,
+        address: AddressKey,
+    ) -> Result<(), IpLimitExceeded> {
+        let exceeded = |retry_after| IpLimitExceeded { limit: Limit::Questions, retry_after };
+        self.questions.take(now, address).map_err(exceeded)
+    }
+
+    /// Counts one new session. A resumed session is not new.
+    ///
+    /// # Errors
+    /// [`IpLimitExceeded`] if the limit of the hour is reached.
+    pub(super) fn take_session(
+        &mut self,
+        now: Timestamp,
+        address: AddressKey,
+    ) -> Result<(), IpLimitExceeded> {
+        let exceeded = |retry_after| IpLimitExceeded { limit: Limit::Sessions, retry_after };
+        self.sessions.take(now, address).map_err(exceeded)
+    }
+
+    /// Counts one open connection, until [`disconnect`](Self::disconnect) is called for it.
+    ///
+    /// # Errors
+    /// [`IpLimitExceeded`] if the limit of the address or of the server is reached.
+    pub(super) fn connect(&mut self, address: AddressKey) -> Result<(), IpLimitExceeded> {
+        self.connections.connect(address).map_err(|limit| IpLimitExceeded {
+            limit: match limit {
+                ConnectionLimit::Address => Limit::Connections,
+                ConnectionLimit::Total => Limit::TotalConnections,
+            },
+            retry_after: CONNECTION_RETRY_AFTER,
+        })
+    }
+
+    /// Counts one open connection less.
+    pub(super) fn disconnect(&mut self, address: AddressKey) {
+        self.connections.disconnect(address);
+    }
+
+    /// Examines at most `max` entries of each window, removes the idle ones, and returns how many
+    /// were removed.
+    ///
+    /// New addresses remove idle entries too, so this only frees memory sooner after a flood.
+    pub(super) fn sweep(&mut self, now: Timestamp, max: usize) -> usize {
+        self.questions.sweep(now, max) + self.sessions.sweep(now, max)
+    }
+
+    pub(super) fn occupancy(&self) -> Occupancy {
+        Occupancy {
+            question_addresses: self.questions.tracked(),
+            session_addresses: self.sessions.tracked(),
+            connections: self.connections.total(),
+            sketch_decisions: self
+                .questions
+                .sketch_decisions()
+                .saturating_add(self.sessions.sketch_decisions()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: IpLimits =
+        IpLimits { questions_per_minute: 2, sessions_per_hour: 1, connections: 2, total_connections: 3 };
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp((1_700_000_000 + seconds) * 1_000)
+    }
+
+    fn key(text: &str) -> AddressKey {
+        AddressKey::from_ip(text.parse().unwrap())
+    }
+
+    fn exceeded(limit: Limit, seconds: u64) -> Result<(), IpLimitExceeded> {
+        Err(IpLimitExceeded { limit, retry_after: Duration::from_secs(seconds) })
+    }
+
+    #[test]
+    fn each_limit_is_counted_separately_and_named_when_reached() {
+        let (mut limits, visitor) = (LimiterState::new(LIMITS), key("2001:db8::1"));
+        assert_eq!(limits.take_session(at(0), visitor), Ok(()));
+        assert_eq!(limits.take_question(at(0), visitor), Ok(()));
+        assert_eq!(limits.take_question(at(10), visitor), Ok(()));
+        assert_eq!(limits.take_question(at(20), key("2001:db8::2")), exceeded(Limit::Questions, 40));
+        assert_eq!(limits.take_session(at(20), visitor), exceeded(Limit::Sessions, 3_580));
+        assert_eq!(limits.take_question(at(60), visitor), Ok(()));
+        assert_eq!(limits.take_session(at(3_600), visitor), Ok(()));
+        assert_eq!(limits.take_question(at(60), key("2001:db8:0:1::1")), Ok(()));
+    }
+
+    #[test]
+    fn connections_are_limited_per_address_and_in_total() {
+        let (mut limits, first, second) = (LimiterState::new(LIMITS), key("192.0.2.1"), key("192.0.2.2"));
+        assert_eq!(limits.connect(first), Ok(()));
+        assert_eq!(limits.connect(first), Ok(()));
+        assert_eq!(limits.connect(first), exceeded(Limit::Connections, 5));
+        assert_eq!(limits.connect(second), Ok(()));
+        assert_eq!(limits.connect(second), exceeded(Limit::TotalConnections, 5));
+        limits.disconnect(first);
+        assert_eq!(limits.connect(second), Ok(()));
+        assert_eq!(limits.occupancy().connections, 3);
+        assert_eq!(limits.connect(first), exceeded(Limit::TotalConnections, 5), "it has one of two");
+        assert_eq!(limits.connect(second), exceeded(Limit::Connections, 5), "it has two of two");
+    }
+
+    #[test]
+    fn sweep_removes_idle_addresses() {
+        let (mut limits, visitor) = (LimiterState::new(LIMITS), key("192.0.2.1"));
+        assert_eq!(limits.take_session(at(0), visitor), Ok(()));
+        assert_eq!(limits.take_question(at(0), visitor), Ok(()));
+        assert_eq!(limits.sweep(at(60), 10), 1);
+        assert_eq!(limits.sweep(at(3_600), 10), 1);
+        assert_eq!(limits.occupancy(), Occupancy::default());
+    }
+
+    #[test]
+    fn exceeded_limit_is_displayed_by_its_text() {
+        let refused = IpLimitExceeded { limit: Limit::Questions, retry_after: Duration::ZERO };
+        assert_eq!(refused.to_string(), "too many questions from this address in a minute");
+    }
+}

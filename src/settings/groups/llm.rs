@@ -1,0 +1,219 @@
+//! Settings of the language model and of the requests to its server.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+use strum::{EnumString, IntoStaticStr, VariantNames};
+use url::Url;
+
+use crate::settings::declaration::settings_group;
+use crate::settings::kind::{Kind, Redaction, duration_up_to, integer, keyword, list};
+use crate::settings::load::Purpose;
+use crate::settings::reader::SettingsReader;
+use crate::settings::values::api_key;
+use crate::settings::values::base_url::BaseUrl;
+
+const FIVE_MINUTES: Duration = Duration::from_secs(5 * 60);
+const HALF_AN_HOUR: Duration = Duration::from_secs(30 * 60);
+
+settings_group! {
+    /// The language model and the requests to its server.
+    pub struct LlmSettings {
+        /// API key for the model server. Required if `LLM_BASE_URL` is OpenRouter; any other server
+        /// receives it too if it is set. Prefer the environment to a file for it.
+        pub api_key: Option<SecretString> = Setting {
+            name: OPENROUTER_API_KEY,
+            default: "",
+            kind: Kind::new(
+                "a key from https://openrouter.ai/keys: visible ASCII characters, without quotes or spaces",
+                api_key::parse,
+                api_key::redacted,
+            )
+            .with_redaction(Redaction::Secret)
+            .optional(),
+        },
+
+        /// Base URL of an OpenAI-compatible server, without `/chat/completions`.
+        pub base_url: BaseUrl = Setting {
+            name: LLM_BASE_URL,
+            default: "https://openrouter.ai/api/v1",
+            kind: Kind::new(
+                "an http:// or https:// URL such as https://openrouter.ai/api/v1, without user, query or \
+                 fragment",
+                BaseUrl::parse,
+                BaseUrl::to_string,
+            )
+            .with_redaction(Redaction::Url),
+        },
+
+        /// Model that answers, by its name on the model server.
+        pub model: String = Setting {
+            name: LLM_MODEL,
+            default: "openai/gpt-4o-mini",
+            kind: Kind::new(
+                "a model's name without spaces, such as openai/gpt-4o-mini",
+                parse_model,
+                String::clone,
+            ),
+        },
+
+        /// Models to try, in this order, if the first one fails. OpenRouter receives them as
+        /// `models` and tries them itself.
+        pub fallback_models: Vec<String> = Setting {
+            name: LLM_FALLBACK_MODELS,
+            default: "",
+            kind: list("a list of models' names, each without spaces", parse_model),
+        },
+
+        /// Maximum time to connect to the model server.
+        pub connect_timeout: Duration = Setting {
+            name: LLM_CONNECT_TIMEOUT,
+            default: "5s",
+            kind: duration_up_to(FIVE_MINUTES),
+        },
+
+        /// Maximum time to the first word of an answer, including all retries.
+        pub first_word_timeout: Duration = Setting {
+            name: LLM_FIRST_WORD_TIMEOUT,
+            default: "30s",
+            kind: duration_up_to(HALF_AN_HOUR),
+        },
+
+        /// Maximum time between two words of an answer. Keep-alive comments do not count as words.
+        pub idle_timeout: Duration = Setting {
+            name: LLM_IDLE_TIMEOUT,
+            default: "20s",
+            kind: duration_up_to(HALF_AN_HOUR),
+        },
+
+        /// Maximum number of retries after transient failures. All attempts together must produce
+        /// the first word within `LLM_FIRST_WORD_TIMEOUT`. Words shown before a retry are replaced.
+        pub max_retries: u32 = Setting {
+            name: LLM_MAX_RETRIES,
+            default: "2",
+            kind: integer(0..=10),
+        },
+
+        /// Site that OpenRouter shows as the source of the requests (`HTTP-Referer`). Empty for none.
+        pub app_url: Option<String> = Setting {
+            name: LLM_APP_URL,
+            default: "",
+            kind: Kind::new(
+                "an http:// or https:// URL such as https://example.com",
+                parse_app_url,
+                String::clone,
+            )
+            .with_redaction(Redaction::Url)
+            .optional(),
+        },
+
+        /// Name that OpenRouter shows as the source of the requests (`X-OpenRouter-Title`). Empty
+        /// for none.
+        pub app_title: Option<String> = Setting {
+            name: LLM_APP_TITLE,
+            default: "",
+            kind: Kind::new("a name of visible ASCII characters and spaces", parse_app_title, String::clone)
+                .optional(),
+        },
+
+        /// Reply to questions while the model server does not answer: `excerpts` quotes passages of
+        /// the resume, labelled as such; `off` reports an error.
+        pub degraded_mode: DegradedMode = Setting {
+            name: DEGRADED_MODE,
+            default: "excerpts",
+            kind: keyword(),
+        },
+
+        /// Number of consecutive failed requests that opens the circuit breaker, which suspends
+        /// requests to the model server. Failures that the question itself causes, such as refused
+        /// content, do not count.
+        pub breaker_failures: u32 = Setting {
+            name: LLM_BREAKER_FAILURES,
+            default: "5",
+            kind: integer(0..=1_000).with_note(" (0 disables the circuit breaker)"),
+        },
+
+        /// Time after which an open circuit breaker lets a trial request through. It doubles with
+        /// each failed trial, up to 5 minutes.
+        pub breaker_pause: Duration = Setting {
+            name: LLM_BREAKER_PAUSE,
+            default: "15s",
+            kind: duration_up_to(FIVE_MINUTES),
+        },
+
+        /// Maximum number of answers that are generated at the same time.
+        pub max_concurrency: usize = Setting {
+            name: LLM_MAX_CONCURRENCY,
+            default: "256",
+            kind: integer(1..=10_000),
+        },
+
+        /// Maximum number of questions that wait while `LLM_MAX_CONCURRENCY` answers are generated.
+        /// Further questions are rejected with `OVERLOADED`. Client addresses take turns.
+        pub max_queue: usize = Setting {
+            name: LLM_MAX_QUEUE,
+            default: "1024",
+            kind: integer(0..=100_000).with_note(" (0 disables the queue)"),
+        },
+
+        /// Maximum time in the queue. A question whose estimated wait exceeds it is rejected
+        /// immediately.
+        pub queue_timeout: Duration = Setting {
+            name: LLM_QUEUE_TIMEOUT,
+            default: "30s",
+            kind: duration_up_to(HALF_AN_HOUR),
+        },
+    }
+}
+
+/// The reply to questions while the model server does not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "lowercase", ascii_case_insensitive)]
+pub enum DegradedMode {
+    /// Passages quoted from the resume.
+    Excerpts,
+    /// An error.
+    Off,
+}
+
+impl LlmSettings {
+    pub(in crate::settings) fn check(&self, purpose: &Purpose, reader: &mut SettingsReader) {
+        let needs_key = self.base_url.is_openrouter() && reader.is_valid(LLM_BASE_URL);
+        if *purpose == Purpose::Serve && needs_key && self.api_key.is_none() {
+            reader.missing(OPENROUTER_API_KEY, "is required by openrouter.ai");
+        }
+        if let Some(warning) = self.base_url.warning() {
+            reader.warn(LLM_BASE_URL, &warning);
+        }
+    }
+}
+
+fn parse_model(text: &str) -> Result<String, String> {
+    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err("contains white space".to_owned());
+    }
+    if text.starts_with("sk-") {
+        return Err("looks like an API key, which belongs into OPENROUTER_API_KEY".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// Parses the URL of the owner's site, which is sent in a header.
+pub(in crate::settings) fn parse_app_url(text: &str) -> Result<String, String> {
+    let url = Url::parse(text).map_err(|error| format!("is not a URL: {error}"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err("is neither http:// nor https://".to_owned());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("contains a user, which would be sent to the model server".to_owned());
+    }
+    Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+/// Parses the name of the owner's site, which is sent in a header.
+pub(in crate::settings) fn parse_app_title(text: &str) -> Result<String, String> {
+    if text.chars().any(|c| !c.is_ascii_graphic() && c != ' ') {
+        return Err("contains characters that are not allowed in a header".to_owned());
+    }
+    Ok(text.to_owned())
+}

@@ -1,0 +1,11 @@
+//! Parsers for single values. Their errors complete a sentence that begins with the setting's name.
+
+pub(super) mod address;
+pub(super) mod api_key;
+pub(super) mod base_url;
+pub(super) mod database_url;
+pub(super) mod dollars;
+pub(super) mod duration;
+pub(super) mod log_levels;
+pub(super) mod resume_path;
+pub(super) mod web_origin;

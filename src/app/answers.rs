@@ -6,6 +6,7 @@ use actix::{Addr, Arbiter};
 use secrecy::ExposeSecret;
 use slog::o;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::app::context::BuildContext;
 use crate::app::startup::{AnswerSource, StartupError};
@@ -13,12 +14,13 @@ use crate::budget::{AddressHasher, BudgetLimits, BudgetPolicy, BudgetTracker, Pr
 use crate::domain::clock::Timestamp;
 use crate::domain::component::Component;
 use crate::llm::LlmActor;
-use crate::llm::actor::LlmParts;
-use crate::llm::billing::cost_reconciler::CostCollector;
+use crate::llm::billing::cost_reconciler::CostReconciler;
 use crate::llm::excerpts::Excerpts;
 use crate::llm::resilience::circuit_breaker::BreakerPolicy;
-use crate::llm::resilience::concurrency_limit::Admission;
-use crate::llm::router::Sources;
+use crate::llm::resilience::concurrency_limit::ConcurrencyLimiter;
+use crate::llm::router::{ModelBackend, Router};
+use crate::llm::turn::context::{LatestDuration, TurnContext, TurnLimits};
+use crate::llm::turn::store::TurnStore;
 use crate::llm::upstream::client::UpstreamClient;
 use crate::persistence::PersistenceActor;
 use crate::settings::{BudgetSettings, DegradedMode, Settings};
@@ -26,7 +28,7 @@ use crate::supervision::supervisor;
 
 pub(super) struct Answers {
     pub(super) llm: Addr<LlmActor>,
-    pub(super) router: Arc<Sources>,
+    pub(super) router: Arc<Router>,
     pub(super) budget: Arc<BudgetTracker>,
 }
 
@@ -40,62 +42,82 @@ impl Answers {
         let router = Arc::new(match source {
             AnswerSource::Model => model_router(context, &budget)?,
             AnswerSource::Excerpts => {
-                Sources::resume(Excerpts::new(context.resume), Arc::clone(&context.metrics))
+                Router::with_excerpts_only(Excerpts::new(context.resume), Arc::clone(&context.metrics))
             }
         });
-        let cost_owed = Arc::new(Notify::new());
-        start_cost_reconciler(context, &router, &cost_owed, persistence);
-        let parts = LlmParts {
-            sources: Arc::clone(&router),
-            max_retries: context.settings.llm.max_retries,
-            first_word_timeout: context.settings.llm.first_word_timeout,
-            save_question: context.address_of(persistence),
-            save_answer: context.address_of(persistence),
-            load_spending: context.address_of(persistence),
-            spending: Arc::clone(&budget),
-            cost_owed,
-            log: context.log.new(o!("actor" => "llm")),
-            find_turn: context.address_of(persistence),
-            mark_interrupted: context.address_of(persistence),
-            incarnation: context.instance.clone(),
-            metrics: Arc::clone(&context.metrics),
-            counter: context.counter,
-            reconnect_grace: context.settings.session.reconnect_grace,
-        };
+        let pending_cost_added = Arc::new(Notify::new());
+        start_cost_reconciler(context, &router, &pending_cost_added, persistence);
+        let turn_context = Arc::new(turn_context(context, &router, &budget, pending_cost_added, persistence));
+        let load_budget = context.address_of(persistence);
+        let log = context.log.new(o!("actor" => "llm"));
         let arbiter = Arbiter::new().handle();
-        let llm = supervisor::start_in_arbiter(&arbiter, &context.supervision, || LlmActor::new(parts));
+        let llm = supervisor::start_in_arbiter(&arbiter, &context.supervision, || {
+            LlmActor::new(turn_context, load_budget, log)
+        });
         Ok(Self { llm, router, budget })
     }
 }
 
-fn model_router(context: &BuildContext<'_>, budget: &Arc<BudgetTracker>) -> Result<Sources, StartupError> {
+fn turn_context(
+    context: &BuildContext<'_>,
+    router: &Arc<Router>,
+    budget: &Arc<BudgetTracker>,
+    pending_cost_added: Arc<Notify>,
+    persistence: &Addr<PersistenceActor>,
+) -> TurnContext {
+    TurnContext {
+        router: Arc::clone(router),
+        budget: Arc::clone(budget),
+        store: TurnStore {
+            save_question: context.address_of(persistence),
+            save_answer: context.address_of(persistence),
+            find_turn: context.address_of(persistence),
+            mark_interrupted: context.address_of(persistence),
+        },
+        limits: TurnLimits {
+            max_retries: context.settings.llm.max_retries,
+            first_text_timeout: context.settings.llm.first_word_timeout,
+            reconnect_grace: context.settings.session.reconnect_grace,
+        },
+        counter: context.counter,
+        metrics: Arc::clone(&context.metrics),
+        instance_id: context.instance.clone(),
+        pending_cost_added,
+        time_to_first_text: LatestDuration::default(),
+        shutdown: CancellationToken::new(),
+    }
+}
+
+fn model_router(context: &BuildContext<'_>, budget: &Arc<BudgetTracker>) -> Result<Router, StartupError> {
     let settings = &context.settings.llm;
     let BudgetSettings { prompt_price, completion_price, .. } = context.settings.budget;
     let max_prices = prompt_price.zip(completion_price);
     let max_prices = max_prices.map(|(prompt, completion)| Prices { prompt, completion });
-    let client = UpstreamClient::new(settings).map_err(StartupError::system)?.paying_at_most(max_prices);
-    let breaker = BreakerPolicy { failures: settings.breaker_failures, pause: settings.breaker_pause };
+    let client = UpstreamClient::new(settings).map_err(StartupError::system)?.with_max_price(max_prices);
+    let breaker =
+        BreakerPolicy { failure_threshold: settings.breaker_failures, initial_pause: settings.breaker_pause };
     let has_fallback = settings.degraded_mode == DegradedMode::Excerpts;
     let excerpts = has_fallback.then(|| Excerpts::new(context.resume));
-    let admission = Admission::new(settings.max_concurrency, settings.max_queue, settings.queue_timeout);
-    let (budget, metrics) = (Arc::clone(budget), Arc::clone(&context.metrics));
-    Ok(Sources::model(client, breaker, budget, admission, excerpts, metrics))
+    let limiter =
+        ConcurrencyLimiter::new(settings.max_concurrency, settings.max_queue, settings.queue_timeout);
+    let backend = ModelBackend { client, breaker, limiter, budget: Arc::clone(budget) };
+    Ok(Router::with_model(backend, excerpts, Arc::clone(&context.metrics)))
 }
 
 fn start_cost_reconciler(
     context: &BuildContext<'_>,
-    router: &Arc<Sources>,
-    cost_owed: &Arc<Notify>,
+    router: &Arc<Router>,
+    pending_cost_added: &Arc<Notify>,
     persistence: &Addr<PersistenceActor>,
 ) {
-    let reconciler = CostCollector {
-        sources: Arc::clone(router),
+    let reconciler = CostReconciler {
+        router: Arc::clone(router),
         find: context.address_of(persistence),
         change: context.address_of(persistence),
-        cost_owed: Arc::clone(cost_owed),
+        pending_cost_added: Arc::clone(pending_cost_added),
         metrics: Arc::clone(&context.metrics),
-        incarnation: context.instance.name(),
-        began_at: Timestamp::now(),
+        instance_id: context.instance.name(),
+        started_at: Timestamp::now(),
         log: context.log.new(o!("actor" => "cost_reconciler")),
     };
     let run = async move || reconciler.run().await;

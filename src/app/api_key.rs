@@ -23,7 +23,7 @@ impl Application {
     /// Returns [`StartupError::KeyRejected`] if the server rejects the key. A server that cannot be
     /// reached, or does not answer within a second, only causes a warning.
     pub async fn check_key(&self) -> Result<(), StartupError> {
-        match timeout(FIRST_CHECK_TIMEOUT, self.router.look_at_key()).await {
+        match timeout(FIRST_CHECK_TIMEOUT, self.router.refresh_key_report()).await {
             Ok(None) => return Ok(()),
             Ok(Some(Err(KeyError::Refused))) => return Err(StartupError::KeyRejected),
             Ok(Some(Ok(report))) => {
@@ -36,7 +36,7 @@ impl Application {
         actix::spawn(async move {
             loop {
                 tokio::time::sleep(CHECK_INTERVAL).await;
-                if let Some(Err(error)) = router.look_at_key().await {
+                if let Some(Err(error)) = router.refresh_key_report().await {
                     warn!(log, "the key could not be checked"; "cause" => %error);
                 }
             }

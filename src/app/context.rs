@@ -7,7 +7,7 @@ use actix::{Addr, Handler, Message};
 use slog::Logger;
 
 use crate::app::startup::BuildInput;
-use crate::llm::prompt::system_prompt::Instructions;
+use crate::llm::prompt::system_prompt::SystemPrompt;
 use crate::mailbox::{Address, Envelope, Handle};
 use crate::resume::Document;
 use crate::session::registry::Registry;
@@ -20,7 +20,7 @@ use crate::tokens::TokenCounter;
 pub(super) struct BuildContext<'a> {
     pub(super) settings: &'a Settings,
     pub(super) resume: &'a Document,
-    pub(super) system_prompt: Arc<Instructions>,
+    pub(super) system_prompt: Arc<SystemPrompt>,
     pub(super) counter: TokenCounter,
     pub(super) instance: InstanceId,
     pub(super) registry: Arc<Registry>,

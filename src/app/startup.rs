@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use actix_web::dev::{Server, ServerHandle};
 use slog::Logger;
+use strum::VariantArray;
 use thiserror::Error;
 
 use crate::app::answers::Answers;
@@ -13,9 +14,10 @@ use crate::app::listeners::{self, Listeners};
 use crate::app::signals::Signals;
 use crate::app::{sessions, store};
 use crate::http::BindError;
+use crate::input_filter::injection::Category;
 use crate::llm::messages::FinishAnswers;
-use crate::llm::prompt::system_prompt::Instructions;
-use crate::llm::router::Sources;
+use crate::llm::prompt::system_prompt::SystemPrompt;
+use crate::llm::router::Router;
 use crate::mailbox::Address;
 use crate::persistence::messages::FlushStorage;
 use crate::resume::Document;
@@ -64,7 +66,7 @@ pub struct BuildInput<'a> {
     /// The resume that visitors ask about.
     pub resume: &'a Document,
     /// The system prompt made from the resume.
-    pub system_prompt: Instructions,
+    pub system_prompt: SystemPrompt,
     /// What produces the answers.
     pub source: AnswerSource,
     /// The metrics of the process.
@@ -84,7 +86,7 @@ pub struct Application {
     pub(crate) finish_answers: Address<FinishAnswers>,
     pub(crate) flush_storage: Address<FlushStorage>,
     pub(crate) supervision: Arc<Supervision>,
-    pub(crate) router: Arc<Sources>,
+    pub(crate) router: Arc<Router>,
     pub(crate) log: Logger,
     pub(crate) signals: Signals,
 }
@@ -101,6 +103,10 @@ impl Application {
         let address = listeners.visitor_address()?;
         let connections = fd_limit::raise_nofile_limit(settings, log)?;
         input.metrics.session.connections_max.set(connections.chats.into());
+        input
+            .metrics
+            .limits
+            .declare_injection_categories(Category::VARIANTS.iter().map(|category| category.as_str()));
         let source = input.source;
         let context = BuildContext::new(input);
         context.supervision.install_panic_hook();

@@ -59,8 +59,8 @@ fn describe_resume(resume: &Document, settings: &Settings) -> String {
 /// Asks the model server about the API key. Returns an empty text if the server cannot tell.
 fn check_key(settings: &Settings) -> CliResult<String> {
     let report = build_runtime()?.block_on(async {
-        let client = UpstreamClient::new(&settings.llm).ok().filter(UpstreamClient::knows_keys)?;
-        Some(client.key().await)
+        let client = UpstreamClient::new(&settings.llm).ok().filter(UpstreamClient::reports_costs)?;
+        Some(client.key_report().await)
     });
     match report {
         None => Ok(String::new()),

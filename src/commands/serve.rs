@@ -6,7 +6,7 @@ use std::sync::Arc;
 use resume_chatbot::app::shutdown::ExitReason;
 use resume_chatbot::app::startup::{AnswerSource, Application, BuildInput};
 use resume_chatbot::domain::component::Component;
-use resume_chatbot::llm::prompt::system_prompt::Instructions;
+use resume_chatbot::llm::prompt::system_prompt::SystemPrompt;
 use resume_chatbot::resume;
 use resume_chatbot::resume::Document;
 use resume_chatbot::settings::{LoadedSettings, Purpose, Settings};
@@ -55,9 +55,9 @@ pub(super) fn read_resume(settings: &Settings) -> CliResult<Document> {
 }
 
 /// Builds the instructions for the model. Fails with a settings error if the resume is too long.
-pub(super) fn build_instructions(resume: &Document, settings: &Settings) -> CliResult<Instructions> {
+pub(super) fn build_instructions(resume: &Document, settings: &Settings) -> CliResult<SystemPrompt> {
     let counter = TokenCounter::new(settings.tokens.tokenizer);
-    Instructions::new(resume, &settings.tokens, counter).map_err(CliError::config)
+    SystemPrompt::new(resume, &settings.tokens, counter).map_err(CliError::config)
 }
 
 fn run_server(

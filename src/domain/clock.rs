@@ -1,55 +1,56 @@
-//! The time of day, read in this one place and handed on as an argument.
+//! The wall clock. It is read only here; other code receives the time as an argument.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
-/// A point in time in milliseconds since 1970 (UTC), as the store and the rate windows keep it.
+/// A point in time in milliseconds since the Unix epoch (UTC).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
 #[schema(value_type = String, format = DateTime, description = "A time: RFC 3339 in UTC, with milliseconds.")]
 pub struct Timestamp(pub i64);
 
-/// A day in UTC, which has no leap seconds here.
+/// The length of a day, without leap seconds.
 pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The year 10000, which RFC 3339 cannot write.
+/// The start of the year 10000, which RFC 3339 cannot represent.
 const END_OF_CALENDAR: Timestamp = Timestamp(253_402_300_800_000);
 
 impl Timestamp {
-    /// The time now.
-    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+    /// Returns the current time.
+    #[expect(clippy::disallowed_methods, reason = "this is the only place that reads the wall clock")]
     #[must_use]
     pub fn now() -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
 
-    /// This time and `span` more.
+    /// Returns the time that is `span` later, saturating at the largest timestamp.
     #[must_use]
     pub fn plus(self, span: Duration) -> Self {
         Self(self.0.saturating_add(signed_millis(span)))
     }
 
-    /// This time less `span`.
+    /// Returns the time that is `span` earlier, saturating at the smallest timestamp.
     #[must_use]
     pub fn minus(self, span: Duration) -> Self {
         Self(self.0.saturating_sub(signed_millis(span)))
     }
 
-    /// How long ago `earlier` was; zero when it was not.
+    /// Returns the time elapsed since `earlier`, or zero if `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
-    /// How much of the day has passed, in UTC.
+    /// Returns the time elapsed since midnight (UTC).
     #[must_use]
     pub fn time_of_day(self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.rem_euclid(signed_millis(DAY))).unwrap_or(0))
     }
 
-    /// RFC 3339 in UTC, to the second; empty for a time that no calendar has.
+    /// Formats the time as RFC 3339 in UTC, to the second. Returns an empty string for years
+    /// after 9999.
     #[must_use]
     pub fn to_rfc3339(self) -> String {
         let since = Duration::from_millis(u64::try_from(self.0).unwrap_or(0));
@@ -68,7 +69,7 @@ fn signed_millis(duration: Duration) -> i64 {
     i64::try_from(millis(duration)).unwrap_or(i64::MAX)
 }
 
-/// On the wire a time is RFC 3339 with milliseconds, in UTC.
+/// Serializes the time as RFC 3339 in UTC, with milliseconds.
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let since = Duration::from_millis(u64::try_from(self.0).unwrap_or(0));
@@ -85,14 +86,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_day_begins_at_midnight_in_utc() {
+    fn time_of_day_counts_from_midnight_in_utc() {
         let past_midnight = Duration::from_millis(80_692_999);
         assert_eq!(Timestamp(1_795_472_692_999).time_of_day(), past_midnight);
         assert_eq!(Timestamp(-1).time_of_day(), DAY - Duration::from_millis(1));
     }
 
     #[test]
-    fn a_time_for_people_is_in_utc_and_to_the_second() {
+    fn rfc3339_is_in_utc_and_to_the_second() {
         assert_eq!(Timestamp(1_795_472_692_999).to_rfc3339(), "2026-11-23T22:24:52Z");
         assert_eq!(Timestamp(-1).to_rfc3339(), "1970-01-01T00:00:00Z");
         assert_eq!(Timestamp(END_OF_CALENDAR.0 - 1).to_rfc3339(), "9999-12-31T23:59:59Z");

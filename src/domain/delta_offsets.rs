@@ -1,50 +1,52 @@
-//! Where the deltas of an answer end, as it is stored beside its text. A plain value.
+//! The offsets at which the deltas of an answer end, stored beside its text. A plain value.
 //!
-//! A client's cursor is a number of deltas, so an answer can be gone on with after its log is lost only if the store knows
-//! where each of them ended. It keeps the length of each in bytes, in groups of seven bits with the lowest first and the
-//! highest bit set on all but the last. No delta is empty, so the whole is never longer than the text.
+//! A client's cursor counts deltas. After a restart an answer can therefore be resumed from a
+//! cursor only if the store knows where each delta ends. The offsets are encoded as the byte length
+//! of each delta, in groups of seven bits, lowest group first, with the highest bit set on all but
+//! the last (LEB128). No delta is empty, so the encoding is never longer than the text.
 
-/// Bytes of the longest length that is read: enough for an answer of any size we take.
+/// The maximum number of bytes of one encoded length; enough for the largest answer.
 const MAX_LENGTH_BYTES: u32 = 4;
 
-/// The lengths of an answer's deltas.
+/// The offsets at which an answer's deltas end, in encoded form.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Boundaries(Vec<u8>);
+pub struct DeltaOffsets(Vec<u8>);
 
-impl Boundaries {
-    /// The lengths of deltas that end at these offsets of their text, in order.
+impl DeltaOffsets {
+    /// Encodes the end offsets of deltas, given in order.
     #[must_use]
-    pub fn of(ends: &[usize]) -> Self {
+    pub fn from_ends(ends: &[usize]) -> Self {
         let mut bytes = Vec::with_capacity(ends.len());
         let mut start = 0;
         for end in ends {
             let mut length = end.saturating_sub(start);
             start = *end;
             while length > 0x7f {
-                bytes.push(low_bits(length) | 0x80);
+                bytes.push(low_seven_bits(length) | 0x80);
                 length >>= 7;
             }
-            bytes.push(low_bits(length));
+            bytes.push(low_seven_bits(length));
         }
         Self(bytes)
     }
 
-    /// What was stored, whatever it is.
+    /// Wraps encoded offsets as read from the store. [`Self::decode`] validates them.
     #[must_use]
     pub fn from_bytes(bytes: Vec<u8>) -> Self {
         Self(bytes)
     }
 
-    /// What to store.
+    /// Returns the encoded offsets, for the store.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// The end of each delta in `text`; `None` when these are not the lengths of its deltas: they do not add up to it, one is
-    /// empty, or one would cut a character.
+    /// Returns the end offset of each delta in `text`. Returns `None` if the encoding does not
+    /// belong to `text`: the lengths do not add up to it, a delta is empty, or a character would be
+    /// split.
     #[must_use]
-    pub fn ends_in(&self, text: &str) -> Option<Vec<usize>> {
+    pub fn decode(&self, text: &str) -> Option<Vec<usize>> {
         let mut ends = Vec::new();
         let (mut end, mut length, mut shift) = (0_usize, 0_usize, 0_u32);
         for byte in &self.0 {
@@ -64,7 +66,7 @@ impl Boundaries {
     }
 }
 
-fn low_bits(length: usize) -> u8 {
+fn low_seven_bits(length: usize) -> u8 {
     u8::try_from(length & 0x7f).unwrap_or_default()
 }
 
@@ -74,7 +76,7 @@ mod tests {
 
     use super::*;
 
-    fn ends_of(deltas: &[String]) -> Vec<usize> {
+    fn end_offsets(deltas: &[String]) -> Vec<usize> {
         deltas
             .iter()
             .scan(0, |end, delta| {
@@ -87,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_that_are_not_those_of_the_text_are_no_boundaries() {
+    fn lengths_that_do_not_match_the_text_are_rejected() {
         for (bytes, text) in [
             (&[3][..], "four"),
             (&[5], "four"),
@@ -99,28 +101,28 @@ mod tests {
             (&[], "four"),
             (&[1], ""),
         ] {
-            assert_eq!(Boundaries::from_bytes(bytes.to_vec()).ends_in(text), None, "{bytes:?} {text:?}");
+            assert_eq!(DeltaOffsets::from_bytes(bytes.to_vec()).decode(text), None, "{bytes:?} {text:?}");
         }
-        assert_eq!(Boundaries::default().ends_in(""), Some(Vec::new()), "nothing was said yet");
+        assert_eq!(DeltaOffsets::default().decode(""), Some(Vec::new()), "an empty answer has no deltas");
     }
 
     proptest! {
         #[test]
-        fn the_ends_of_deltas_are_found_again_and_take_no_more_bytes_than_the_text(
+        fn encoding_round_trips_and_is_not_longer_than_the_text(
             deltas in prop::collection::vec("\\PC{1,300}", 0..60),
         ) {
-            let (text, ends) = (deltas.concat(), ends_of(&deltas));
-            let stored = Boundaries::of(&ends);
+            let (text, ends) = (deltas.concat(), end_offsets(&deltas));
+            let stored = DeltaOffsets::from_ends(&ends);
             prop_assert!(stored.as_bytes().len() <= text.len());
-            prop_assert_eq!(stored.ends_in(&text), Some(ends));
+            prop_assert_eq!(stored.decode(&text), Some(ends));
         }
 
         #[test]
-        fn any_bytes_give_the_ends_of_whole_characters_up_to_the_end_or_nothing(
+        fn arbitrary_bytes_decode_to_valid_offsets_or_to_nothing(
             bytes in prop::collection::vec(0_u8..=255, 0..40),
             text in "\\PC{0,40}",
         ) {
-            if let Some(ends) = Boundaries::from_bytes(bytes).ends_in(&text) {
+            if let Some(ends) = DeltaOffsets::from_bytes(bytes).decode(&text) {
                 prop_assert!(ends.is_sorted_by(|a, b| a < b));
                 prop_assert!(ends.iter().all(|end| *end > 0 && text.is_char_boundary(*end)));
                 prop_assert_eq!(ends.last().copied().unwrap_or(0), text.len());
@@ -128,12 +130,12 @@ mod tests {
         }
 
         #[test]
-        fn an_answer_that_grew_is_an_answer_whose_boundaries_grew(
+        fn encoding_of_a_prefix_is_a_prefix_of_the_encoding(
             deltas in prop::collection::vec("\\PC{1,9}", 1..40), kept in 0_usize..40,
         ) {
-            let ends = ends_of(&deltas);
+            let ends = end_offsets(&deltas);
             let earlier = ends.get(..kept.min(ends.len())).unwrap_or_default();
-            let (whole, part) = (Boundaries::of(&ends), Boundaries::of(earlier));
+            let (whole, part) = (DeltaOffsets::from_ends(&ends), DeltaOffsets::from_ends(earlier));
             prop_assert!(whole.as_bytes().starts_with(part.as_bytes()));
         }
     }

@@ -1,4 +1,4 @@
-//! The ids of sessions and turns, and the token that lets a visitor come back.
+//! The ids of sessions and turns, and the token that resumes a session.
 
 use std::fmt;
 
@@ -8,19 +8,20 @@ use subtle::{Choice, ConstantTimeEq};
 use utoipa::ToSchema;
 use uuid::{Builder, Uuid};
 
-/// A conversation of one visitor; a UUIDv7, so ids sort by creation.
+/// The id of a visitor's conversation: a UUIDv7, so that ids sort by creation time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
 pub struct SessionId(pub Uuid);
 
-/// One question and its answer; a UUIDv7, so the turns of a session sort in the order they were asked, also where that was at servers
-/// whose clocks differ or before a clock was set back: each is made greater than the one before it.
+/// The id of one question and its answer: a UUIDv7. The turns of a session sort in the order in
+/// which they were asked, even if the clocks of two instances differ or a clock is set back,
+/// because each id is generated to be greater than the one before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
 pub struct TurnId(pub Uuid);
 
 impl SessionId {
-    /// A new id.
+    /// Generates a new id.
     #[must_use]
     pub fn generate() -> Self {
         Self(Uuid::now_v7())
@@ -28,13 +29,14 @@ impl SessionId {
 }
 
 impl TurnId {
-    /// A new id, greater than every one made before by this process.
+    /// Generates a new id, greater than all ids that this process generated before.
     #[must_use]
     pub fn generate() -> Self {
         Self(Uuid::now_v7())
     }
 
-    /// A new id, greater than this one too. When the clock is behind this one's time, its time is one millisecond after that.
+    /// Generates a new id that is also greater than `self`. If the clock is behind the time of
+    /// `self`, the new id is one millisecond later than `self`.
     #[must_use]
     pub fn next(self) -> Self {
         let new = Self::generate();
@@ -61,25 +63,26 @@ impl fmt::Display for TurnId {
     }
 }
 
-/// What proves that a visitor owns a session: 256 random bits, told to the client once and kept only hashed.
+/// The secret that proves that a visitor owns a session: 256 random bits. The client receives it
+/// once; the store keeps only its hash.
 pub struct ResumeToken([u8; 32]);
 
-/// The SHA-256 of a [`ResumeToken`]'s text; all that the store knows of it.
+/// The SHA-256 hash of a [`ResumeToken`]'s text.
 #[derive(Clone, Copy)]
 pub struct TokenHash(pub [u8; 32]);
 
 impl ResumeToken {
-    /// A new token from the system's random source.
+    /// Generates a new token.
     ///
     /// # Errors
-    /// When the system has no randomness to give.
+    /// Returns an error if the system's random number generator fails.
     pub fn generate() -> Result<Self, getrandom::Error> {
         let mut bits = [0; 32];
         getrandom::fill(&mut bits)?;
         Ok(Self(bits))
     }
 
-    /// The token as the client gets it: 64 hexadecimal digits.
+    /// Returns the token as the client receives it: 64 hexadecimal digits.
     #[must_use]
     pub fn reveal(&self) -> String {
         use fmt::Write;
@@ -89,26 +92,27 @@ impl ResumeToken {
         })
     }
 
-    /// What to store of it.
+    /// Returns the hash to store.
     #[must_use]
     pub fn hash(&self) -> TokenHash {
-        TokenHash::of(&self.reveal())
+        TokenHash::from_token(&self.reveal())
     }
 }
 
 impl TokenHash {
-    /// The hash of a token as a client sent it, whatever it is.
+    /// Hashes a token as received from a client. Any text is accepted.
     #[must_use]
-    pub fn of(token: &str) -> Self {
+    pub fn from_token(token: &str) -> Self {
         Self(Sha256::digest(token.as_bytes()).into())
     }
 
-    /// Whether it is the one that is stored. Takes the same time wherever they differ, and as long when nothing is stored.
+    /// Returns whether this is the stored hash. The comparison takes constant time, also if
+    /// `stored` is empty.
     #[must_use]
-    pub fn is(&self, stored: &[u8]) -> bool {
-        let there: Option<&[u8; 32]> = stored.try_into().ok();
-        let same = self.0.ct_eq(there.unwrap_or(&[0; 32]));
-        (same & Choice::from(u8::from(there.is_some()))).into()
+    pub fn matches(&self, stored: &[u8]) -> bool {
+        let stored: Option<&[u8; 32]> = stored.try_into().ok();
+        let is_equal = self.0.ct_eq(stored.unwrap_or(&[0; 32]));
+        (is_equal & Choice::from(u8::from(stored.is_some()))).into()
     }
 }
 
@@ -129,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_next_turn_is_greater_whatever_the_clock_says() {
+    fn next_turn_id_is_greater_even_if_the_clock_is_behind() {
         let hour = Uuid::now_v7().get_timestamp().unwrap().to_unix().0 * 1000 + 3_600_000;
         let ahead = TurnId(Builder::from_unix_timestamp_millis(hour, &[0xff; 10]).into_uuid());
         let mut turns = vec![TurnId::generate()];
@@ -141,18 +145,18 @@ mod tests {
         assert!(turns.is_sorted_by(|earlier, later| earlier < later));
         assert!(turns.iter().all(|turn| turn.0.get_version_num() == 7));
         let other: Vec<TurnId> = (0..1000).map(|_| ahead.next()).collect();
-        assert!(other.iter().all(|turn| !turns.contains(turn)), "two servers may ask for the next one");
+        assert!(other.iter().all(|turn| !turns.contains(turn)), "two instances may generate the next id");
     }
 
     #[test]
-    fn a_token_is_known_by_its_hash_and_by_no_other() {
-        let hash = TokenHash::of("a token");
-        assert!(hash.is(&hash.0));
+    fn token_hash_matches_only_the_stored_hash() {
+        let hash = TokenHash::from_token("a token");
+        assert!(hash.matches(&hash.0));
         let mut other = hash.0;
         other[31] ^= 1;
         for stored in [&other[..], &hash.0[..31], &[], &[0; 32]] {
-            assert!(!hash.is(stored), "{stored:?}");
+            assert!(!hash.matches(stored), "{stored:?}");
         }
-        assert!(!TokenHash([0; 32]).is(&[]), "nothing stored is no hash of zeros");
+        assert!(!TokenHash([0; 32]).matches(&[]), "an empty value is not a hash of zeros");
     }
 }

@@ -71,6 +71,14 @@ pub struct Usage {
     pub cost: Option<f64>,
 }
 
+impl Usage {
+    /// Returns a usage without a reported cost.
+    #[must_use]
+    pub const fn from_tokens(prompt_tokens: u32, completion_tokens: u32) -> Self {
+        Self { prompt_tokens, completion_tokens, cost: None }
+    }
+}
+
 macro_rules! impl_as_str {
     ($($type:ty),+) => {$(
         impl $type {

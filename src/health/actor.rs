@@ -1,4 +1,4 @@
-//! The actor that asks the others how they are.
+//! The actor that runs the health checks.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,108 +8,112 @@ use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, Shared, join3};
 use tokio::time::Instant;
 
-use super::checks::{Finding, Newest, actors, answers, database};
-use super::{Check, CheckHealth, HealthParts, HealthReport, HealthStatus};
+use super::checks::{Finding, Findings, TimedReply, actors, database, llm};
+use super::{CheckHealth, HealthParts, HealthReport, HealthStatus};
 use crate::domain::component::Component;
 use crate::impl_mailbox;
 use crate::llm::messages::CheckModel;
-use crate::mailbox::{Handle, Mailbox, Reply};
+use crate::mailbox::{AskError, Handle, Mailbox, Reply};
 use crate::persistence::messages::{CheckStorage, CheckWriter};
 use crate::system::failpoints;
 use crate::system::failpoints::Failpoint;
 
-/// How often the checks are renewed without being asked.
-const PROBE_INTERVAL: Duration = Duration::from_secs(10);
+/// How often the checks run without a request.
+const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
-/// How long a check may take before it counts as failed. The checks run beside each other, so a report takes no longer
-/// than one of them, whatever hangs.
+/// The timeout of a check. The checks run concurrently, so that a report takes no longer than one
+/// of them.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How old checks under way may be for another asker to share them: a crowd of probes costs one query, and yet nobody
-/// is told of a time long before the question.
-const SHARED_FOR: Duration = Duration::from_millis(250);
+/// How old a run in progress may be for another request to share it. Many simultaneous probes then
+/// cost one query, and no report is based on a much older state.
+const MAX_SHARED_AGE: Duration = Duration::from_millis(250);
 
-/// Askers that may wait to be taken; each then gets the newest report or waits for the checks under way.
+/// The mailbox capacity. Each request receives the newest report or waits for the run in progress.
 const MAILBOX_CAPACITY: usize = 256;
 
-type Probe = Shared<LocalBoxFuture<'static, Arc<Newest>>>;
+type CheckRun = Shared<LocalBoxFuture<'static, Arc<Findings>>>;
 
-/// Knows how the server is.
+/// Runs the health checks and keeps their newest results.
 pub struct HealthActor {
-    about: Arc<About>,
-    newest: Option<Arc<Newest>>,
-    /// The checks that were begun last, and when.
-    begun: Option<(Instant, Probe)>,
+    checker: Arc<Checker>,
+    newest: Option<Arc<Findings>>,
+    last_run: Option<StartedRun>,
 }
 
-/// What checks need, and what a report says beside them.
-struct About {
+/// A run of the checks.
+struct StartedRun {
+    started_at: Instant,
+    run: CheckRun,
+}
+
+/// Runs the checks and reports their results.
+struct Checker {
     parts: HealthParts,
+    /// When the server started.
     started_at: Instant,
 }
 
 impl HealthActor {
-    /// An actor that has not looked yet.
+    /// Returns an actor without results.
     #[must_use]
     pub fn new(parts: HealthParts) -> Self {
-        let about = Arc::new(About { parts, started_at: Instant::now() });
-        Self { about, newest: None, begun: None }
+        let checker = Arc::new(Checker { parts, started_at: Instant::now() });
+        Self { checker, newest: None, last_run: None }
     }
 
-    /// Begins the checks, unless some were begun just now and are under way.
-    fn probe(&mut self, ctx: &mut Context<Self>) -> Probe {
-        if let Some((begun_at, probe)) = &self.begun
-            && begun_at.elapsed() < SHARED_FOR
-            && probe.peek().is_none()
+    /// Starts the checks, or shares a run that was started just now and is still in progress.
+    fn start_checks(&mut self, ctx: &mut Context<Self>) -> CheckRun {
+        if let Some(StartedRun { started_at, run }) = &self.last_run
+            && started_at.elapsed() < MAX_SHARED_AGE
+            && run.peek().is_none()
         {
-            return probe.clone();
+            return run.clone();
         }
-        let probe = Arc::clone(&self.about).check().boxed_local().shared();
-        self.begun = Some((Instant::now(), probe.clone()));
-        ctx.spawn(probe.clone().into_actor(self).map(|found, actor, _| {
-            if actor.newest.as_ref().is_none_or(|newest| newest.asked_at < found.asked_at) {
-                actor.newest = Some(found);
+        let run = Arc::clone(&self.checker).run().boxed_local().shared();
+        self.last_run = Some(StartedRun { started_at: Instant::now(), run: run.clone() });
+        ctx.spawn(run.clone().into_actor(self).map(|findings, actor, _| {
+            if actor.newest.as_ref().is_none_or(|newest| newest.started_at < findings.started_at) {
+                actor.newest = Some(findings);
             }
         }));
-        probe
+        run
     }
 }
 
-impl About {
-    async fn check(self: Arc<Self>) -> Arc<Newest> {
+impl Checker {
+    async fn run(self: Arc<Self>) -> Arc<Findings> {
         failpoints::hit(Failpoint::HealthCheck, "");
         let parts = &self.parts;
-        let asked_at = Instant::now();
-        let storage = parts.storage.ask(CheckStorage, CHECK_TIMEOUT).map(|reply| (reply, asked_at.elapsed()));
-        let writer = parts.writer.ask(CheckWriter, CHECK_TIMEOUT).map(|reply| (reply, asked_at.elapsed()));
-        let model = parts.model.ask(CheckModel, CHECK_TIMEOUT).map(|reply| (reply, asked_at.elapsed()));
+        let started_at = Instant::now();
+        let storage = timed(started_at, parts.storage.ask(CheckStorage, CHECK_TIMEOUT));
+        let writer = timed(started_at, parts.writer.ask(CheckWriter, CHECK_TIMEOUT));
+        let model = timed(started_at, parts.model.ask(CheckModel, CHECK_TIMEOUT));
         let (storage, writer, model) = join3(storage, writer, model).await;
-        Arc::new(Newest {
-            asked_at,
+        Arc::new(Findings {
+            started_at,
             actors: actors(&writer, &model),
             database: database(storage, &writer),
-            llm: answers(model),
+            llm: llm(model),
         })
     }
 
-    fn report(&self, newest: &Newest) -> HealthReport {
-        let age = newest.asked_at.elapsed();
-        let mut actors = told(&newest.actors, age);
+    fn report(&self, findings: &Findings) -> HealthReport {
+        let age = findings.started_at.elapsed();
+        let mut actors = findings.actors.to_check(age);
         let mailboxes = &self.parts.metrics.mailboxes;
-        let depths = mailboxes.actors().into_iter().filter(|actor| *actor != "session");
-        actors.mailboxes = Some(depths.map(|actor| (actor, mailboxes.depth_of(actor))).collect());
-        if let Some(part) = self.parts.supervision.restart_limit_exceeded() {
+        let shared_actors = mailboxes.actors().into_iter().filter(|actor| *actor != "session");
+        actors.mailboxes = Some(shared_actors.map(|actor| (actor, mailboxes.depth_of(actor))).collect());
+        if let Some(component) = self.parts.supervision.restart_limit_exceeded() {
             actors.status = HealthStatus::Unhealthy;
-            actors.detail = format!("{} panicked too often; the server leaves", part.as_str());
+            actors.detail = format!("{} panicked too often; the server is shutting down", component.as_str());
         }
-        let read = (HealthStatus::Healthy, self.parts.resume.clone(), Duration::ZERO);
         let checks = [
             ("actors", actors),
-            ("database", told(&newest.database, age)),
-            ("llm", told(&newest.llm, age)),
-            // It is read once, at start.
-            ("resume", told(&read, self.started_at.elapsed())),
-            ("sessions", told(&self.sessions(), Duration::ZERO)),
+            ("database", findings.database.to_check(age)),
+            ("llm", findings.llm.to_check(age)),
+            ("resume", self.resume().to_check(self.started_at.elapsed())),
+            ("sessions", self.sessions().to_check(Duration::ZERO)),
         ];
         let status = checks.iter().map(|(_, check)| check.status).max().unwrap_or(HealthStatus::Healthy);
         HealthReport {
@@ -120,16 +124,26 @@ impl About {
         }
     }
 
-    fn sessions(&self) -> Finding {
-        let asked_at = Instant::now();
-        let (status, detail) = match self.parts.registry.is_closed() {
-            true => (HealthStatus::Unhealthy, "the server is leaving".to_owned()),
-            false => {
-                (HealthStatus::Healthy, format!("{} connections", self.parts.registry.connection_count()))
-            }
-        };
-        (status, detail, asked_at.elapsed())
+    /// The resume is read only at start-up.
+    fn resume(&self) -> Finding {
+        Finding::new(HealthStatus::Healthy, self.parts.resume.as_str(), Duration::ZERO)
     }
+
+    fn sessions(&self) -> Finding {
+        let started_at = Instant::now();
+        let registry = &self.parts.registry;
+        let (status, detail) = match registry.is_closed() {
+            true => (HealthStatus::Unhealthy, "the server is shutting down".to_owned()),
+            false => (HealthStatus::Healthy, format!("{} connections", registry.connection_count())),
+        };
+        Finding::new(status, detail, started_at.elapsed())
+    }
+}
+
+/// Waits for a reply to a request that was sent at `started_at`.
+async fn timed<T>(started_at: Instant, request: impl Future<Output = Result<T, AskError>>) -> TimedReply<T> {
+    let reply = request.await;
+    TimedReply { reply, elapsed: started_at.elapsed() }
 }
 
 impl_mailbox!(HealthActor, Component::Health, MAILBOX_CAPACITY);
@@ -139,40 +153,29 @@ impl Actor for HealthActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(Self::CAPACITY);
-        // They run in the actor, whoever waits for them.
-        drop(self.probe(ctx));
-        ctx.run_interval(PROBE_INTERVAL, |actor, ctx| {
-            drop(actor.probe(ctx));
+        // The run continues in the actor when the returned handle is dropped.
+        drop(self.start_checks(ctx));
+        ctx.run_interval(CHECK_INTERVAL, |actor, ctx| {
+            drop(actor.start_checks(ctx));
         });
     }
 }
 
 impl Supervised for HealthActor {
-    /// Everything it knows is asked for again.
+    /// Drops all results; `started` runs the checks again.
     fn restarting(&mut self, _: &mut Self::Context) {
-        *self = Self { about: Arc::clone(&self.about), newest: None, begun: None };
+        *self = Self { checker: Arc::clone(&self.checker), newest: None, last_run: None };
     }
 }
 
 impl Handle<CheckHealth> for HealthActor {
-    fn handle(&mut self, ask: CheckHealth, ctx: &mut Self::Context) -> Reply<HealthReport> {
+    fn handle(&mut self, request: CheckHealth, ctx: &mut Self::Context) -> Reply<HealthReport> {
         failpoints::hit(Failpoint::HealthReceive, "");
-        if let (false, Some(newest)) = (ask.deep, &self.newest) {
-            return Reply::Now(self.about.report(newest));
+        if let (false, Some(newest)) = (request.deep, &self.newest) {
+            return Reply::Now(self.checker.report(newest));
         }
-        let probe = self.probe(ctx);
-        let about = Arc::clone(&self.about);
-        Reply::later(async move { about.report(&*probe.await) })
-    }
-}
-
-fn told((status, detail, latency): &Finding, age: Duration) -> Check {
-    let millis = |it: Duration| (it.as_secs_f64() * 1e6).round() / 1e3;
-    Check {
-        status: *status,
-        detail: detail.clone(),
-        latency_ms: millis(*latency),
-        age_ms: millis(age),
-        mailboxes: None,
+        let run = self.start_checks(ctx);
+        let checker = Arc::clone(&self.checker);
+        Reply::later(async move { checker.report(&*run.await) })
     }
 }

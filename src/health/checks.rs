@@ -1,112 +1,166 @@
-//! What the replies of the other actors say of their health.
+//! Evaluates the replies of the other actors.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::HealthStatus;
+use super::{Check, HealthStatus};
 use crate::domain::clock::Timestamp;
 use crate::domain::turn::AnswerMode;
-use crate::llm::messages::ModelCondition;
-use crate::llm::resilience::circuit_breaker::{BreakerState, MAX_PAUSE};
-use crate::llm::upstream::api_key::KeyError;
+use crate::llm::messages::ModelStatus;
+use crate::llm::resilience::circuit_breaker::{BreakerState, BreakerStatus, MAX_PAUSE};
+use crate::llm::upstream::api_key::{KeyError, KeyReport};
 use crate::mailbox::AskError;
 use crate::persistence::StorageError;
 use crate::persistence::messages::WriterReport;
 
-/// What a check found, and how long it took.
-pub(super) type Finding = (HealthStatus, String, Duration);
+/// The result of a check.
+pub(super) struct Finding {
+    pub(super) status: HealthStatus,
+    /// A sentence for the operator.
+    pub(super) detail: String,
+    /// How long the check took.
+    pub(super) latency: Duration,
+}
 
-/// A reply, and after how long it came or was given up.
-pub(super) type Timed<T> = (Result<T, AskError>, Duration);
+/// A reply, with the time from the request to the reply or to the timeout.
+pub(super) struct TimedReply<T> {
+    pub(super) reply: Result<T, AskError>,
+    pub(super) elapsed: Duration,
+}
 
 /// The newest results of the checks.
-pub(super) struct Newest {
-    pub(super) asked_at: Instant,
+pub(super) struct Findings {
+    pub(super) started_at: Instant,
     pub(super) database: Finding,
     pub(super) llm: Finding,
     pub(super) actors: Finding,
 }
 
-/// A file that another process has locked can be read all the while, so what the writer has to say counts as well.
+impl Finding {
+    pub(super) fn new(status: HealthStatus, detail: impl Into<String>, latency: Duration) -> Self {
+        Self { status, detail: detail.into(), latency }
+    }
+
+    fn healthy(detail: impl Into<String>, latency: Duration) -> Self {
+        Self::new(HealthStatus::Healthy, detail, latency)
+    }
+
+    fn unhealthy(detail: impl Into<String>, latency: Duration) -> Self {
+        Self::new(HealthStatus::Unhealthy, detail, latency)
+    }
+
+    /// Returns the finding as part of a report, for a check that started `age` ago.
+    pub(super) fn to_check(&self, age: Duration) -> Check {
+        let millis = |duration: Duration| (duration.as_secs_f64() * 1e6).round() / 1e3;
+        Check {
+            status: self.status,
+            detail: self.detail.clone(),
+            latency_ms: millis(self.latency),
+            age_ms: millis(age),
+            mailboxes: None,
+        }
+    }
+}
+
+/// Checks the database. A database file that another process has locked can still be read, so the
+/// status of the writer counts as well.
 pub(super) fn database(
-    (reply, took): Timed<Result<Duration, StorageError>>,
-    writer: &Timed<WriterReport>,
+    storage: TimedReply<Result<Duration, StorageError>>,
+    writer: &TimedReply<WriterReport>,
 ) -> Finding {
-    let unhealthy = |detail: &str| (HealthStatus::Unhealthy, detail.to_owned(), took);
-    match reply {
-        Ok(Ok(_)) if writer.0.as_ref().is_ok_and(|report| report.database_unavailable) => {
-            unhealthy("nothing can be written")
-        }
-        Ok(Ok(latency)) => (HealthStatus::Healthy, "a query was answered".to_owned(), latency),
-        // What failed is in the log; a health page may be public.
-        Ok(Err(_)) => unhealthy("no query is answered"),
-        Err(AskError::Timeout) => unhealthy("no answer in time"),
-        Err(AskError::Closed) => unhealthy("the persistence actor failed"),
+    let is_writer_blocked = writer.reply.as_ref().is_ok_and(|report| report.database_unavailable);
+    let elapsed = storage.elapsed;
+    match storage.reply {
+        Ok(Ok(_)) if is_writer_blocked => Finding::unhealthy("nothing can be written", elapsed),
+        Ok(Ok(latency)) => Finding::healthy("a query was answered", latency),
+        // The error is in the log; a health report may be public.
+        Ok(Err(_)) => Finding::unhealthy("no query is answered", elapsed),
+        Err(AskError::Timeout) => Finding::unhealthy("no answer in time", elapsed),
+        Err(AskError::Closed) => Finding::unhealthy("the persistence actor failed", elapsed),
     }
 }
 
-/// Whether every shared actor takes messages out of its mailbox, whatever it has to say.
-pub(super) fn actors(writer: &Timed<WriterReport>, model: &Timed<ModelCondition>) -> Finding {
-    let took = writer.1.max(model.1);
-    let silent: Vec<&str> = [("persistence", writer.0.is_err()), ("llm", model.0.is_err())]
-        .iter()
-        .filter(|it| it.1)
-        .map(|it| it.0)
-        .collect();
+/// Checks that every shared actor processes messages, whatever it replies.
+pub(super) fn actors(writer: &TimedReply<WriterReport>, model: &TimedReply<ModelStatus>) -> Finding {
+    let latency = writer.elapsed.max(model.elapsed);
+    let mut silent = Vec::new();
+    if writer.reply.is_err() {
+        silent.push("persistence");
+    }
+    if model.reply.is_err() {
+        silent.push("llm");
+    }
     match silent.as_slice() {
-        [] => (HealthStatus::Healthy, "every actor answered".to_owned(), took),
-        silent => (HealthStatus::Unhealthy, format!("no answer from {}", silent.join(", ")), took),
+        [] => Finding::healthy("every actor answered", latency),
+        silent => Finding::unhealthy(format!("no answer from {}", silent.join(", ")), latency),
     }
 }
 
-pub(super) fn answers((reply, took): Timed<ModelCondition>) -> Finding {
-    match reply {
-        Ok(condition) => {
-            let ModelCondition { answering, waiting, .. } = condition;
-            let (status, mode, breaker) = breaker(&condition);
-            let key = match &condition.key {
-                None => String::new(),
-                Some(Ok(report)) => format!("; key: {}", report.outlook(Timestamp::now())),
-                Some(Err(KeyError::Refused)) => "; key: refused".to_owned(),
-                // What kept it from answering is in the log; a health page may be public.
-                Some(Err(KeyError::Unknown(_))) => "; key: the server does not tell".to_owned(),
-            };
-            let detail = format!("{}: {answering} answering, {waiting} waiting{breaker}{key}", mode.as_str());
-            (status, detail, took)
-        }
-        Err(AskError::Timeout) => (HealthStatus::Unhealthy, "no answer in time".to_owned(), took),
-        Err(AskError::Closed) => (HealthStatus::Unhealthy, "the llm actor failed".to_owned(), took),
+/// Checks whether questions are answered. Nothing is sent upstream for it: the breaker knows the
+/// state of the server from the newest questions.
+pub(super) fn llm(model: TimedReply<ModelStatus>) -> Finding {
+    let latency = model.elapsed;
+    let status = match model.reply {
+        Ok(status) => status,
+        Err(AskError::Timeout) => return Finding::unhealthy("no answer in time", latency),
+        Err(AskError::Closed) => return Finding::unhealthy("the llm actor failed", latency),
+    };
+    let breaker = status.breaker.map(|breaker| {
+        let newest =
+            status.time_to_first_text.map(|time| format!("; newest first word after {}", seconds(time)));
+        format!("; breaker {}{}", describe_breaker(breaker), newest.unwrap_or_default())
+    });
+    let detail = format!(
+        "{}: {} answering, {} waiting{}{}",
+        status.mode.as_str(),
+        status.occupancy.in_use,
+        status.occupancy.waiting,
+        breaker.unwrap_or_default(),
+        status.key.as_ref().map(describe_key).unwrap_or_default()
+    );
+    Finding::new(llm_status(&status), detail, latency)
+}
+
+fn llm_status(status: &ModelStatus) -> HealthStatus {
+    let Some(BreakerStatus { state, .. }) = status.breaker else { return HealthStatus::Healthy };
+    match (state, status.mode) {
+        (BreakerState::Closed, _) => HealthStatus::Healthy,
+        // Excerpts are a degraded answer; without them no question is answered.
+        (BreakerState::Open { .. }, AnswerMode::Excerpts) => HealthStatus::Degraded,
+        (BreakerState::Open { .. }, AnswerMode::Live) => HealthStatus::Unhealthy,
+        // After a long time the instance counts as healthy: without visitors, and so without a
+        // probe, it would otherwise stay degraded forever.
+        (BreakerState::HalfOpen { age, .. }, _) if age < MAX_PAUSE => HealthStatus::Degraded,
+        (BreakerState::HalfOpen { .. }, _) => HealthStatus::Healthy,
     }
 }
 
-/// Who answers, and how the model's server is, as questions have found out: nothing is asked of it for a health check.
-fn breaker(condition: &ModelCondition) -> (HealthStatus, AnswerMode, String) {
-    let Some((breaker, failures)) = condition.breaker else {
-        return (HealthStatus::Healthy, condition.mode, String::new());
-    };
-    // Quotes are less than answers; without them nobody is there to answer.
-    let down = match condition.mode {
-        AnswerMode::Excerpts => HealthStatus::Degraded,
-        AnswerMode::Live => HealthStatus::Unhealthy,
-    };
-    let seconds = |span: Duration| format!("{:.1} s", span.as_secs_f64());
-    let (status, breaker) = match breaker {
-        BreakerState::Closed => {
-            let failed = if failures > 0 { format!(" after {failures} failures") } else { String::new() };
-            (HealthStatus::Healthy, format!("closed{failed}"))
-        }
+fn describe_breaker(breaker: BreakerStatus) -> String {
+    let failures = breaker.consecutive_failures;
+    match breaker.state {
+        BreakerState::Closed if failures > 0 => format!("closed after {failures} failures"),
+        BreakerState::Closed => "closed".to_owned(),
         BreakerState::Open { age, pause } => {
             let (age, pause) = (seconds(age), seconds(pause));
-            (down, format!("open for {age} after {failures} failures, next try in {pause}"))
+            format!("open for {age} after {failures} failures, next try in {pause}")
         }
-        // Once it is long ago somebody has to try: an instance that gets no visitors would stay unwell for ever.
         BreakerState::HalfOpen { age, probing } => {
-            let status = if age < MAX_PAUSE { HealthStatus::Degraded } else { HealthStatus::Healthy };
-            let next = if probing { "a question is finding out" } else { "the next question finds out" };
-            (status, format!("half open for {} after {failures} failures, {next}", seconds(age)))
+            let next = if probing { "a probe is in flight" } else { "the next question is the probe" };
+            format!("half open for {} after {failures} failures, {next}", seconds(age))
         }
-    };
-    let newest = condition.first_word.map(|after| format!("; newest first word after {}", seconds(after)));
-    (status, condition.mode, format!("; breaker {breaker}{}", newest.unwrap_or_default()))
+    }
+}
+
+fn describe_key(key: &Result<KeyReport, KeyError>) -> String {
+    match key {
+        Ok(report) => format!("; key: {}", report.outlook(Timestamp::now())),
+        Err(KeyError::Refused) => "; key: refused".to_owned(),
+        // The error is in the log; a health report may be public.
+        Err(KeyError::Unknown(_)) => "; key: unknown".to_owned(),
+    }
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{:.1} s", duration.as_secs_f64())
 }

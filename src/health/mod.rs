@@ -1,8 +1,9 @@
-//! Whether the server can do its work.
+//! Health checks.
 //!
-//! [`HealthActor`] receives [`CheckHealth`]; it sends `CheckStorage`, `CheckWriter` and `CheckModel`. It owns the newest result of
-//! each check, renewed every few seconds, so that a shallow check costs nothing and a deep one is never needed to
-//! notice that the database is gone. Deep checks asked for at the same time share one. It stops with the process.
+//! [`HealthActor`] receives [`CheckHealth`]; it sends `CheckStorage`, `CheckWriter` and
+//! `CheckModel`. It owns the newest result of each check. The checks run every few seconds, so that
+//! a shallow request is free and still notices when the database becomes unavailable. Concurrent
+//! deep requests share one run. The actor stops with the process.
 
 mod actor;
 mod checks;
@@ -23,20 +24,21 @@ use crate::session::registry::Registry;
 use crate::supervision::Supervision;
 use crate::telemetry::metrics::Metrics;
 
-/// Ask how the server is.
+/// Asks for a health report.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "HealthReport")]
 pub struct CheckHealth {
-    /// Run every check now, instead of telling the newest results. Never a request that costs money.
+    /// Whether to run every check now instead of reporting the newest results. No check costs
+    /// money.
     pub deep: bool,
 }
 
-/// How the server is.
+/// A health report.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct HealthReport {
-    /// The worst of the checks.
+    /// The worst status of the checks.
     pub status: HealthStatus,
-    /// Of this binary.
+    /// The version of this server.
     pub version: &'static str,
     /// Seconds since start.
     pub uptime_s: u64,
@@ -44,62 +46,59 @@ pub struct HealthReport {
     pub checks: BTreeMap<&'static str, Check>,
 }
 
-/// How one part is.
+/// The result of one check.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Check {
-    /// How it is.
+    /// The status of the checked part.
     pub status: HealthStatus,
     /// A sentence for the operator.
     pub detail: String,
-    /// How long the check took, in milliseconds, to its end or until it was given up.
+    /// How long the check took, in milliseconds, to its end or to its timeout.
     pub latency_ms: f64,
-    /// How long ago the check was begun, in milliseconds.
+    /// How long ago the check was started, in milliseconds.
     pub age_ms: f64,
-    /// Messages that wait for each shared actor, with the check of the actors.
+    /// The number of messages in the mailbox of each shared actor; only in the check `actors`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mailboxes: Option<BTreeMap<&'static str, u64>>,
 }
 
-/// From good to bad.
+/// The status of the server or of a part of it, from good to bad.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HealthStatus {
-    /// Does all it should.
+    /// Everything works.
     Healthy,
-    /// Does less than it should.
+    /// Works with restrictions.
     Degraded,
-    /// Cannot do its work.
+    /// Does not work.
     Unhealthy,
 }
 
 impl HealthReport {
-    /// Whether an orchestrator should be content.
+    /// Returns whether everything works.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
         self.status == HealthStatus::Healthy
     }
 
-    /// Whether visitors should be sent here: also while they get less than usual.
+    /// Returns whether the server should receive visitors, which includes degraded operation.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.status < HealthStatus::Unhealthy
     }
 }
 
-/// What the actor is made of.
+/// What the health actor checks.
 pub struct HealthParts {
-    /// The database's owner.
     pub storage: Address<CheckStorage>,
-    /// The same, asked how its writing goes.
     pub writer: Address<CheckWriter>,
-    /// The answers' owner.
     pub model: Address<CheckModel>,
-    /// How full the mailboxes are.
+    /// Knows the depth of the mailboxes.
     pub metrics: Arc<Metrics>,
-    /// Whether the process can go on.
+    /// Knows whether a part has exceeded its restart limit.
     pub supervision: Arc<Supervision>,
-    /// Who is connected, and whether the server is about to leave.
+    /// Knows the connections and whether the server is shutting down.
     pub registry: Arc<Registry>,
-    /// What is known of the resume.
+    /// A description of the resume.
     pub resume: String,
 }

@@ -1,50 +1,70 @@
-//! Answers without a model: the passages of the resume that match a question best, quoted.
+//! Answers without a model: quotes the resume passages that match a question best.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use bm25::{DefaultTokenizer, Document as Indexed, Language, SearchEngine, SearchEngineBuilder, Tokenizer};
 
-use crate::domain::turn::TurnStatus;
-use crate::llm::prompt::Prompt;
-use crate::llm::stream::generation::Generation;
-use crate::llm::upstream::completion::Finish;
 use crate::resume::{Document, Section};
 
-/// Passages longer than this are cut at a line, so that a quote stays a quote.
-const PASSAGE_CHARS: usize = 500;
+/// The maximum size of a passage. Longer sections are divided at line ends.
+const MAX_PASSAGE_BYTES: usize = 500;
 
-/// Most passages in one answer.
+/// The maximum number of passages in one answer.
 const MAX_QUOTES: usize = 3;
 
-/// A further passage is quoted only when it scores at least this share of the best one.
-const SCORE_SHARE: f32 = 0.55;
+/// A passage is quoted only if its score is at least this share of the best score.
+const MIN_SCORE_SHARE: f32 = 0.55;
 
-/// At least this share of a question's words must occur in a passage; less is a chance hit, not an answer.
-const WORD_SHARE: f32 = 0.34;
+/// A passage is quoted only if it contains at least this share of the question's words; fewer words
+/// match by chance.
+const MIN_WORD_SHARE: f32 = 0.34;
 
-/// Time between words, so that a quote can be read as it comes, like a model's answer.
-const WORD_PACE: Duration = Duration::from_millis(10);
+/// Words that visitors use for a section of a resume, as stems. A question that contains one of
+/// `words` also asks for the sections whose title contains one of `titles`.
+struct SectionSynonyms {
+    words: &'static [&'static str],
+    titles: &'static [&'static str],
+}
 
-/// What visitors call the usual sections of a resume, in the stems the words are compared by. A question with one of the
-/// words also asks for sections with one of the titles.
-const EVERYDAY_WORDS: [(&[&str], &[&str]); 6] = [
-    (&["job", "career", "employ", "employe", "compani", "posit", "role"], &["experi", "employ", "work"]),
-    (&["studi", "degre", "univers", "colleg", "school", "graduat"], &["educ"]),
-    (&["technolog", "tool", "framework", "stack", "know", "good"], &["skill"]),
-    (&["speak", "fluent"], &["languag"]),
-    (&["certif", "licens"], &["certif"]),
-    (&["reach", "email", "phone", "contact", "live", "base"], &["about", "contact"]),
+const SECTION_SYNONYMS: [SectionSynonyms; 6] = [
+    SectionSynonyms {
+        words: &["job", "career", "employ", "employe", "compani", "posit", "role"],
+        titles: &["experi", "employ", "work"],
+    },
+    SectionSynonyms {
+        words: &["studi", "degre", "univers", "colleg", "school", "graduat"],
+        titles: &["educ"],
+    },
+    SectionSynonyms {
+        words: &["technolog", "tool", "framework", "stack", "know", "good"],
+        titles: &["skill"],
+    },
+    SectionSynonyms { words: &["speak", "fluent"], titles: &["languag"] },
+    SectionSynonyms { words: &["certif", "licens"], titles: &["certif"] },
+    SectionSynonyms {
+        words: &["reach", "email", "phone", "contact", "live", "base"],
+        titles: &["about", "contact"],
+    },
 ];
 
-/// Finds and quotes passages.
+/// A full-text index of a resume.
 pub struct Excerpts {
     name: String,
+    /// The titles of the top-level sections.
     titles: Vec<String>,
     passages: Vec<Passage>,
-    words: DefaultTokenizer,
+    tokenizer: DefaultTokenizer,
     engine: SearchEngine<usize>,
-    subject: HashSet<String>,
+    /// The words of the person's name, which match every passage and so say nothing.
+    name_words: HashSet<String>,
+}
+
+/// An answer that quotes the resume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExcerptAnswer {
+    pub text: String,
+    /// The titles of the quoted sections.
+    pub citations: Vec<String>,
 }
 
 struct Passage {
@@ -63,14 +83,17 @@ impl Excerpts {
     /// Indexes a resume.
     #[must_use]
     pub fn new(resume: &Document) -> Self {
-        let words = DefaultTokenizer::new(Language::English);
-        let passages: Vec<Passage> = titled(&resume.sections)
+        let tokenizer = DefaultTokenizer::new(Language::English);
+        let passages: Vec<Passage> = with_full_titles(&resume.sections)
             .flat_map(|(title, section)| {
-                cut(&section.text).into_iter().map(move |text| (title.clone(), text)).collect::<Vec<_>>()
+                split_passages(&section.text)
+                    .into_iter()
+                    .map(move |text| (title.clone(), text))
+                    .collect::<Vec<_>>()
             })
             .map(|(title, text)| {
-                let found = words.tokenize(&format!("{title}\n{text}")).into_iter().collect();
-                Passage { title, text, words: found }
+                let words = tokenizer.tokenize(&format!("{title}\n{text}")).into_iter().collect();
+                Passage { title, text, words }
             })
             .collect();
         let indexed = passages
@@ -79,59 +102,59 @@ impl Excerpts {
             .map(|(number, passage)| Indexed::new(number, format!("{}\n{}", passage.title, passage.text)));
         let engine =
             SearchEngineBuilder::with_documents(Language::English, indexed.collect::<Vec<_>>()).build();
-        let titles = resume.sections.iter().filter(|it| it.level == 1).map(|it| it.title.clone()).collect();
-        // Every passage is about this person, so the name tells nothing about which one is asked for.
-        let subject = words.tokenize(&resume.name).into_iter().collect();
-        Self { name: resume.name.clone(), titles, passages, words, engine, subject }
+        let top_level = resume.sections.iter().filter(|section| section.level == 1);
+        let titles = top_level.map(|section| section.title.clone()).collect();
+        let name_words = tokenizer.tokenize(&resume.name).into_iter().collect();
+        Self { name: resume.name.clone(), titles, passages, tokenizer, engine, name_words }
     }
 
-    /// Appends the best passages to `generation`, word by word.
-    pub async fn answer(&self, prompt: &Prompt, generation: &Generation) -> Finish {
-        let quoted = self.find(&prompt.question);
-        let text = if quoted.is_empty() { self.nothing_found() } else { quote(&quoted) };
-        for word in text.split_inclusive(' ') {
-            generation.append(word);
-            tokio::time::sleep(WORD_PACE).await;
-        }
-        let mut citations: Vec<String> = quoted.iter().map(|passage| passage.title.clone()).collect();
+    /// Answers a question with the passages that match it best.
+    #[must_use]
+    pub fn answer(&self, question: &str) -> ExcerptAnswer {
+        let passages = self.find(question);
+        let text = if passages.is_empty() { self.topics_answer() } else { quote(&passages) };
+        let mut citations: Vec<String> = passages.iter().map(|passage| passage.title.clone()).collect();
         citations.dedup();
-        Finish { status: TurnStatus::Complete, usage: None, model: None, citations }
+        ExcerptAnswer { text, citations }
     }
 
     fn find(&self, question: &str) -> Vec<&Passage> {
-        let asked: HashSet<String> =
-            self.words.tokenize(question).into_iter().filter(|word| !self.subject.contains(word)).collect();
-        let found = self.matching(question, &asked);
-        if found.is_empty() { self.in_everyday_words(&asked) } else { found }
+        let words = self.tokenizer.tokenize(question).into_iter();
+        let words: HashSet<String> = words.filter(|word| !self.name_words.contains(word)).collect();
+        let passages = self.find_by_words(question, &words);
+        if passages.is_empty() { self.find_by_synonyms(&words) } else { passages }
     }
 
-    /// The sections a question means without naming anything in them, in the resume's order: the newest come first.
-    fn in_everyday_words(&self, asked: &HashSet<String>) -> Vec<&Passage> {
-        let meant: HashSet<&str> = EVERYDAY_WORDS
+    /// Finds the sections whose titles are synonyms of words of the question, in the resume's
+    /// order, which lists the newest first.
+    fn find_by_synonyms(&self, question_words: &HashSet<String>) -> Vec<&Passage> {
+        let title_words: HashSet<&str> = SECTION_SYNONYMS
             .iter()
-            .filter(|(words, _)| words.iter().any(|word| asked.contains(*word)))
-            .flat_map(|(_, titles)| titles.iter().copied())
+            .filter(|synonyms| synonyms.words.iter().any(|word| question_words.contains(*word)))
+            .flat_map(|synonyms| synonyms.titles.iter().copied())
             .collect();
-        let is_meant = |passage: &&Passage| {
-            self.words.tokenize(&passage.title).iter().any(|word| meant.contains(word.as_str()))
+        let has_title_word = |passage: &&Passage| {
+            self.tokenizer.tokenize(&passage.title).iter().any(|word| title_words.contains(word.as_str()))
         };
-        self.passages.iter().filter(is_meant).take(MAX_QUOTES).collect()
+        self.passages.iter().filter(has_title_word).take(MAX_QUOTES).collect()
     }
 
-    fn matching(&self, question: &str, asked: &HashSet<String>) -> Vec<&Passage> {
+    fn find_by_words(&self, question: &str, question_words: &HashSet<String>) -> Vec<&Passage> {
         let results = self.engine.search(question, MAX_QUOTES * 4);
         let relevant = results.iter().filter_map(|result| {
             let passage = self.passages.get(result.document.id)?;
-            let shared = count(asked.intersection(&passage.words).count());
-            (shared > 0.0 && shared >= WORD_SHARE * count(asked.len())).then_some((result.score, passage))
+            let shared = to_f32(question_words.intersection(&passage.words).count());
+            (shared > 0.0 && shared >= MIN_WORD_SHARE * to_f32(question_words.len()))
+                .then_some((result.score, passage))
         });
-        let mut found: Vec<(f32, &Passage)> = relevant.collect();
-        let best = found.first().map_or(0.0, |(score, _)| *score);
-        found.retain(|(score, _)| *score >= best * SCORE_SHARE);
-        found.into_iter().map(|(_, passage)| passage).take(MAX_QUOTES).collect()
+        let mut scored: Vec<(f32, &Passage)> = relevant.collect();
+        let best = scored.first().map_or(0.0, |(score, _)| *score);
+        scored.retain(|(score, _)| *score >= best * MIN_SCORE_SHARE);
+        scored.into_iter().map(|(_, passage)| passage).take(MAX_QUOTES).collect()
     }
 
-    fn nothing_found(&self) -> String {
+    /// Returns the answer to a question that no passage matches.
+    fn topics_answer(&self) -> String {
         let topics =
             self.titles.iter().take(8).map(|title| format!("- {title}")).collect::<Vec<_>>().join("\n");
         format!(
@@ -142,15 +165,15 @@ impl Excerpts {
 }
 
 fn quote(passages: &[&Passage]) -> String {
-    let quoted = passages.iter().map(|passage| {
+    let quotes = passages.iter().map(|passage| {
         let lines = passage.text.lines().map(|line| format!("> {line}")).collect::<Vec<_>>().join("\n");
         format!("**{}**\n\n{lines}", passage.title)
     });
-    quoted.collect::<Vec<_>>().join("\n\n")
+    quotes.collect::<Vec<_>>().join("\n\n")
 }
 
-/// Every section that has text, with the titles it stands under.
-fn titled(sections: &[Section]) -> impl Iterator<Item = (String, &Section)> {
+/// Returns each section that has text, with its title preceded by the titles of its parents.
+fn with_full_titles(sections: &[Section]) -> impl Iterator<Item = (String, &Section)> {
     let mut path: Vec<(u8, &str)> = Vec::new();
     sections.iter().filter_map(move |section| {
         path.retain(|(level, _)| *level < section.level);
@@ -160,12 +183,12 @@ fn titled(sections: &[Section]) -> impl Iterator<Item = (String, &Section)> {
     })
 }
 
-/// A section's text in passages of whole lines.
-fn cut(text: &str) -> Vec<String> {
+/// Divides a section's text into passages of whole lines.
+fn split_passages(text: &str) -> Vec<String> {
     let mut passages: Vec<String> = Vec::new();
     for line in text.lines().filter(|line| !line.trim().is_empty()) {
         match passages.last_mut() {
-            Some(last) if last.len() + line.len() < PASSAGE_CHARS => {
+            Some(last) if last.len() + line.len() < MAX_PASSAGE_BYTES => {
                 last.push('\n');
                 last.push_str(line);
             }
@@ -176,7 +199,7 @@ fn cut(text: &str) -> Vec<String> {
 }
 
 #[expect(clippy::cast_precision_loss, clippy::as_conversions, reason = "a question has few words")]
-fn count(words: usize) -> f32 {
+fn to_f32(words: usize) -> f32 {
     words as f32
 }
 
@@ -198,28 +221,28 @@ mod tests {
         })
     }
 
-    fn found(question: &str) -> Vec<String> {
+    fn titles(question: &str) -> Vec<String> {
         excerpts().find(question).iter().map(|passage| passage.title.clone()).collect()
     }
 
     #[test]
-    fn the_passage_that_is_asked_for_comes_first() {
-        assert_eq!(found("What did Ada do at Acme?"), ["Experience › Engineer at Acme (2019–2023)"]);
-        assert_eq!(found("Which languages does she speak?"), ["Languages"]);
+    fn best_matching_passage_comes_first() {
+        assert_eq!(titles("What did Ada do at Acme?"), ["Experience › Engineer at Acme (2019–2023)"]);
+        assert_eq!(titles("Which languages does she speak?"), ["Languages"]);
     }
 
     #[test]
-    fn a_question_in_everyday_words_finds_the_section_it_means() {
+    fn synonyms_find_the_section_they_stand_for() {
         let jobs = ["Experience › Engineer at Acme (2019–2023)", "Experience › Intern at Globex (2018)"];
-        assert_eq!(found("What was her last job?"), jobs);
-        assert_eq!(found("Which companies were her employers?"), jobs);
+        assert_eq!(titles("What was her last job?"), jobs);
+        assert_eq!(titles("Which companies were her employers?"), jobs);
     }
 
     #[test]
-    fn what_the_resume_does_not_say_is_not_made_up() {
-        assert!(found("What is the capital of Peru?").is_empty());
-        assert!(found("Ada?").is_empty());
-        assert!(found("").is_empty());
-        assert!(excerpts().nothing_found().contains("- Languages"));
+    fn question_without_a_match_quotes_nothing() {
+        assert!(titles("What is the capital of Peru?").is_empty());
+        assert!(titles("Ada?").is_empty());
+        assert!(titles("").is_empty());
+        assert!(excerpts().topics_answer().contains("- Languages"));
     }
 }

@@ -1,4 +1,4 @@
-//! What the [`LlmActor`](super::LlmActor) is asked.
+//! The messages of the [`LlmActor`](super::LlmActor).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,52 +12,51 @@ use crate::domain::ids::{SessionId, TurnId};
 use crate::domain::turn::AnswerMode;
 use crate::limits::AddressKey;
 use crate::llm::prompt::Prompt;
-use crate::llm::resilience::circuit_breaker::BreakerState;
+use crate::llm::resilience::circuit_breaker::BreakerStatus;
+use crate::llm::resilience::concurrency_limit::TableOccupancy;
 use crate::llm::stream::generation::Generation;
 use crate::llm::upstream::api_key::{KeyError, KeyReport};
 use crate::persistence::records::StoredTurn;
 
-/// Answer a question. The reply comes at once; acceptance, answer and end are read from the generation.
+/// Starts an answer to a question. The actor replies at once; acceptance, text and outcome are read
+/// from the generation.
 #[derive(Message)]
 #[rtype(result = "Result<Arc<Generation>, Failure>")]
-pub struct AskModel {
-    /// The new turn.
+pub struct GenerateAnswer {
+    /// The id of the new turn.
     pub turn_id: TurnId,
-    /// Whose turn it is in the line to the model.
+    /// The visitor's address, by which the queue is fair.
     pub visitor: AddressKey,
-    /// Who asks.
     pub session_id: SessionId,
-    /// The asking connection's place in the succession of the session's connections.
+    /// The epoch of the connection that asks. The store refuses questions of superseded
+    /// connections.
     pub epoch: i64,
     /// The client's own id of the question.
     pub client_id: Option<String>,
-    /// Tokens of the question.
     pub question_tokens: u32,
     /// The whole prompt, the question last.
     pub prompt: Prompt,
-    /// When it was asked.
     pub asked_at: Timestamp,
-    /// The turn whose answer the new one takes the place of.
+    /// The turn whose answer the new one replaces.
     pub regenerates: Option<TurnId>,
     /// The log of the turn.
     pub log: Logger,
 }
 
-/// Find the answer of a turn that is being given or has just ended.
+/// Finds the answer of a turn that is in progress or has just ended.
 #[derive(Message)]
 #[rtype(result = "Option<Arc<Generation>>")]
 pub struct FindGeneration {
-    /// Whose turn it must be.
+    /// The session that the turn must belong to.
     pub session_id: SessionId,
-    /// The turn.
     pub turn_id: TurnId,
 }
 
-/// Follow the answer to a turn that another server gives, as it appears in the store. The reply comes at once.
+/// Follows the answer of a turn that another instance generates, as it appears in the store. The
+/// actor replies at once.
 #[derive(Message)]
 #[rtype(result = "Arc<Generation>")]
-pub struct FollowElsewhere {
-    /// Whose turn it is.
+pub struct FollowRemoteTurn {
     pub session_id: SessionId,
     /// The turn as it is stored now.
     pub turn: StoredTurn,
@@ -65,30 +64,29 @@ pub struct FollowElsewhere {
     pub log: Logger,
 }
 
-/// Say how you are; the reply proves that the actor takes messages.
+/// Asks for the actor's status. The reply proves that the actor processes messages.
 #[derive(Message)]
-#[rtype(result = "ModelCondition")]
+#[rtype(result = "ModelStatus")]
 pub struct CheckModel;
 
-/// How the actor is.
+/// The status of the actor and of the model server.
 #[derive(Clone, Debug)]
-pub struct ModelCondition {
-    /// Answers being given.
-    pub answering: usize,
-    /// Questions waiting for their turn.
-    pub waiting: usize,
-    /// Who would answer now.
+pub struct ModelStatus {
+    /// How many questions are being answered and how many wait.
+    pub occupancy: TableOccupancy,
+    /// Who would answer a question now.
     pub mode: AnswerMode,
-    /// The breaker of the model's server, and the failures in a row; `None` where no model answers.
-    pub breaker: Option<(BreakerState, u32)>,
-    /// What the model's server last said of the key; `None` where it says nothing of keys.
+    /// The circuit breaker; `None` if there is no model.
+    pub breaker: Option<BreakerStatus>,
+    /// The newest report about the API key; `None` if upstream has no such report.
     pub key: Option<Result<KeyReport, KeyError>>,
-    /// How long the newest answer of the model took to its first word; `None` when there was none yet.
-    pub first_word: Option<Duration>,
+    /// How long the newest answer of the model took to its first text; `None` if there was none
+    /// yet.
+    pub time_to_first_text: Option<Duration>,
 }
 
-/// Take no more questions; let the answers end within `within`, then end them as interrupted. The reply comes when
-/// every answer is stored.
+/// Stops accepting questions, waits for the answers in progress, and ends those that take longer
+/// than `within` as interrupted. The actor replies when every answer is stored.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct FinishAnswers {

@@ -1,19 +1,26 @@
-//! Answers: who gives them, how they are kept while they are given, and the actor that owns them all.
+//! Answers: where they come from, how they are streamed, and the actor that owns them.
 //!
-//! [`LlmActor`] receives [`AskModel`](messages::AskModel), [`FindGeneration`](messages::FindGeneration),
-//! [`FollowElsewhere`](messages::FollowElsewhere), [`CheckModel`](messages::CheckModel) and [`FinishAnswers`](messages::FinishAnswers). It owns the admission of
-//! questions and every [`Generation`](generation::Generation), live or just ended. It sends `SaveQuestion` and
-//! `SaveAnswer` to the store, from one task per answer, and `FindTurn` and `MarkInterrupted` about answers that another server
-//! gives. It stops with the process.
+//! [`LlmActor`] receives [`GenerateAnswer`](messages::GenerateAnswer),
+//! [`FindGeneration`](messages::FindGeneration), [`FollowRemoteTurn`](messages::FollowRemoteTurn),
+//! [`CheckModel`](messages::CheckModel) and [`FinishAnswers`](messages::FinishAnswers). It owns
+//! every [`Generation`](stream::generation::Generation) that is in progress or has just ended. A
+//! task per turn sends `SaveQuestion` and `SaveAnswer` to the store, and `FindTurn` and
+//! `MarkInterrupted` for turns of other instances. The actor stops with the process.
 //!
-//! In reading order: [`prompt`] is what is asked ([`instructions`] how it begins), [`choice`] who answers, as its
-//! [`breaker`] lets it ([`upstream`] a model's server through [`sse`] and [`chunk`]; [`excerpts`] the resume itself;
-//! `asking` asks again where the table of [`fault`]s and [`retry`] say that it helps),
-//! [`admission`] the line in front of the model ([`fair_queue`] decides in it),
-//! [`source`] how an answer ends, [`generation`] the log an answer becomes ([`answer_log`] the value in it), [`boundaries`]
-//! its deltas as they are stored, [`subscription`] a reader's place in it, `turn` the task that carries one question
-//! through (`partials` saves what there is meanwhile, `owed` is what the model's server has to tell later, which
-//! [`cost_collector`] asks for), `elsewhere` the one that follows another server's, [`actor`] the thin shell.
+//! In reading order:
+//!
+//! | module | contents | uses |
+//! |---|---|---|
+//! | [`prompt`] | the prompt and the system prompt | |
+//! | [`upstream`] | the client of the model server | `prompt` |
+//! | [`excerpts`] | answers that quote the resume | |
+//! | [`resilience`] | circuit breaker, retries, queue, concurrency limit | errors of `upstream` |
+//! | [`router`] | which backend answers a question | all above |
+//! | [`stream`] | the answer as a buffer with subscribers | |
+//! | [`billing`] | costs that upstream reports later | `router`, `stream` |
+//! | [`messages`] | the messages of the actor | all above |
+//! | [`turn`] | the task that carries out one turn | all above |
+//! | [`actor`] | the actor itself | `turn`, `router`, `stream` |
 
 pub mod actor;
 pub mod billing;

@@ -1,7 +1,7 @@
-//! Who answers the next question: the model's server, the resume's own passages, or nobody.
+//! Routes each question to a backend: the model or resume excerpts.
 //!
-//! One value for every question, asked right before it is answered, so that whatever keeps the model from answering
-//! (its breaker, say) has one place to say so.
+//! The router is consulted twice for a question: when it arrives, and again right before each
+//! request, because the circuit breaker may have opened in between.
 
 use std::cell::Cell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,111 +17,125 @@ use crate::domain::turn::AnswerMode;
 use crate::limits::AddressKey;
 use crate::llm::excerpts::Excerpts;
 use crate::llm::prompt::Prompt;
-use crate::llm::resilience::circuit_breaker::{Asking, Breaker, BreakerPolicy, BreakerState};
-use crate::llm::resilience::concurrency_limit::{Admission, Admitted};
-use crate::llm::resilience::fair_queue::LineTooLong;
+use crate::llm::resilience::circuit_breaker::{
+    BreakerDecision, BreakerPolicy, BreakerStatus, CircuitBreaker, RequestKind,
+};
+use crate::llm::resilience::concurrency_limit::{ConcurrencyLimiter, QueuedPermit, TableOccupancy};
+use crate::llm::resilience::fair_queue::QueueFull;
 use crate::llm::upstream::api_key::{KeyError, KeyReport};
 use crate::llm::upstream::client::UpstreamClient;
-use crate::llm::upstream::completion::SourceError;
+use crate::llm::upstream::completion::CompletionError;
 use crate::llm::upstream::generation_cost::CostError;
 use crate::telemetry::metrics::{DegradedBy, Metrics, QueueRejection, UpstreamOutcome};
 
-/// When to ask again after the line was full; answers take seconds.
-const RETRY_WHEN_FULL: Duration = Duration::from_secs(2);
+/// The minimum time to retry after the queue was full. Answers take seconds.
+const MIN_RETRY_AFTER: Duration = Duration::from_secs(2);
 
-/// Everybody who can answer.
+/// The backends that can answer.
 #[derive(Debug)]
-pub struct Sources {
-    /// `None`: the resume alone answers.
+pub struct Router {
+    /// `None` if only resume excerpts answer.
     model: Option<Model>,
-    /// `None`: when the model does not answer, nobody does.
+    /// `None` if excerpts must not replace the model.
     excerpts: Option<Excerpts>,
     metrics: Arc<Metrics>,
+}
+
+/// What is needed to ask a model.
+#[derive(Debug)]
+pub struct ModelBackend {
+    pub client: UpstreamClient,
+    pub breaker: BreakerPolicy,
+    pub limiter: Arc<ConcurrencyLimiter>,
+    /// What the model may cost.
+    pub budget: Arc<BudgetTracker>,
 }
 
 #[derive(Debug)]
 struct Model {
     client: UpstreamClient,
-    breaker: Mutex<Breaker>,
-    spending: Arc<BudgetTracker>,
-    admission: Arc<Admission>,
-    /// What was last said of the key.
-    key: Mutex<Option<Result<KeyReport, KeyError>>>,
+    breaker: Mutex<CircuitBreaker>,
+    limiter: Arc<ConcurrencyLimiter>,
+    budget: Arc<BudgetTracker>,
+    /// The newest report about the API key.
+    key_report: Mutex<Option<Result<KeyReport, KeyError>>>,
 }
 
-/// How a question goes on from here.
+/// Where a question goes when it arrives.
 #[derive(Debug)]
 pub enum Route {
-    /// To the model, with what that takes.
-    Model(Fare),
-    /// To the resume, instead of the model for a reason, or because there is none.
-    Resume(Option<DegradedBy>),
+    /// To the model.
+    Model(ModelPermit),
+    /// To resume excerpts, because there is no model or because of the given reason.
+    Excerpts(Option<DegradedBy>),
 }
 
-/// What it takes to ask the model.
+/// What a question holds while the model answers it.
 #[derive(Debug)]
-pub struct Fare {
-    /// A place, or the wait for one.
-    pub admitted: Admitted,
-    /// What the answer may cost.
+pub struct ModelPermit {
+    pub permit: QueuedPermit,
+    /// The budget reserved for the answer.
     pub reservation: Reservation,
 }
 
-/// Who answers one question.
+/// Who receives the next request for an answer.
 #[derive(Debug)]
-pub enum Choice<'a> {
-    /// The model's server; how it went must be told to the trial.
-    Model(&'a UpstreamClient, Trial<'a>),
-    /// The resume; instead of the model for a reason, or because there is none.
-    Excerpts(&'a Excerpts, Option<DegradedBy>),
-    /// Nobody.
-    Neither(Failure),
+pub enum Backend<'a> {
+    /// The model. The result must be recorded in the guard.
+    Model(&'a UpstreamClient, BreakerGuard<'a>),
+    Fallback(Fallback<'a>),
 }
 
-impl Sources {
-    /// The resume alone.
+/// Who answers instead of the model.
+#[derive(Debug)]
+pub enum Fallback<'a> {
+    /// Resume excerpts, because there is no model or because of the given reason.
+    Excerpts(&'a Excerpts, Option<DegradedBy>),
+    /// Nothing; the question fails.
+    Unavailable(Failure),
+}
+
+impl Router {
+    /// Returns a router without a model.
     #[must_use]
-    pub fn resume(excerpts: Excerpts, metrics: Arc<Metrics>) -> Self {
+    pub fn with_excerpts_only(excerpts: Excerpts, metrics: Arc<Metrics>) -> Self {
         Self { model: None, excerpts: Some(excerpts), metrics }
     }
 
-    /// A model's server and, when it does not answer, the resume, if it may.
+    /// Returns a router with a model. `excerpts` answer while the model cannot; without them such
+    /// questions fail.
     #[must_use]
-    pub fn model(
-        client: UpstreamClient,
-        breaker: BreakerPolicy,
-        spending: Arc<BudgetTracker>,
-        admission: Arc<Admission>,
-        excerpts: Option<Excerpts>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        let breaker = Mutex::new(Breaker::new(breaker));
-        let key = Mutex::default();
-        Self { model: Some(Model { client, breaker, spending, admission, key }), excerpts, metrics }
+    pub fn with_model(backend: ModelBackend, excerpts: Option<Excerpts>, metrics: Arc<Metrics>) -> Self {
+        let ModelBackend { client, breaker, limiter, budget } = backend;
+        let breaker = Mutex::new(CircuitBreaker::new(breaker));
+        let model = Model { client, breaker, limiter, budget, key_report: Mutex::default() };
+        Self { model: Some(model), excerpts, metrics }
     }
 
-    /// Whether the model's server tells afterwards what a request cost that was broken off.
+    /// Returns whether upstream reports the cost of aborted requests afterwards.
     #[must_use]
-    pub fn tells_costs(&self) -> bool {
-        self.model.as_ref().is_some_and(|model| model.client.tells_costs())
+    pub fn reports_costs(&self) -> bool {
+        self.model.as_ref().is_some_and(|model| model.client.reports_costs())
     }
 
-    /// What a request cost that the model's server calls so; `None` where there is nobody to ask.
-    pub async fn cost(&self, source_id: &str) -> Option<Result<ReportedCost, CostError>> {
-        let model = self.model.as_ref().filter(|model| model.client.tells_costs())?;
-        Some(model.client.cost(source_id).await)
+    /// Reads the cost of the request whose response has this upstream id. Returns `None` if
+    /// upstream reports no costs.
+    pub async fn request_cost(&self, source_id: &str) -> Option<Result<ReportedCost, CostError>> {
+        let model = self.model.as_ref().filter(|model| model.client.reports_costs())?;
+        Some(model.client.request_cost(source_id).await)
     }
 
-    /// What the model may cost, when one answers.
+    /// Returns the budget of the model, if there is one.
     #[must_use]
-    pub fn spending(&self) -> Option<&Arc<BudgetTracker>> {
-        self.model.as_ref().map(|model| &model.spending)
+    pub fn budget(&self) -> Option<&Arc<BudgetTracker>> {
+        self.model.as_ref().map(|model| &model.budget)
     }
 
-    /// Where a question of so many tokens goes that comes `now`, which is `at` by the calendar.
+    /// Routes a question that arrives at `now`, which is `at` by the wall clock. A question for the
+    /// model joins the queue and reserves its budget.
     ///
     /// # Errors
-    /// What the visitor is told, when nobody may answer it or the line is too long.
+    /// Returns the failure to report if the queue is full or no backend may answer.
     pub fn route(
         &self,
         now: Instant,
@@ -130,182 +144,192 @@ impl Sources {
         visitor: AddressKey,
         prompt: &Prompt,
     ) -> Result<Route, Failure> {
-        let Some(model) = &self.model else { return Ok(Route::Resume(None)) };
-        let resume = |reason, failure| match &self.excerpts {
-            Some(_) => Ok(Route::Resume(Some(reason))),
+        let Some(model) = &self.model else { return Ok(Route::Excerpts(None)) };
+        let fall_back = |reason, failure| match &self.excerpts {
+            Some(_) => Ok(Route::Excerpts(Some(reason))),
             None => Err(failure),
         };
-        if let Asking::Refused(pause) = model.breaker().would_admit(now) {
-            return resume(DegradedBy::BreakerOpen, closed(pause));
+        if let BreakerDecision::Reject(pause) = model.breaker().peek(now) {
+            return fall_back(DegradedBy::BreakerOpen, breaker_failure(pause));
         }
-        let admitted = model.admission.join(visitor).map_err(|LineTooLong { retry_after }| {
+        let permit = model.limiter.acquire(visitor).map_err(|QueueFull { retry_after }| {
             self.metrics.upstream.count_queue_rejection(QueueRejection::Full);
-            Failure::after(ErrorCode::Overloaded, retry_after.unwrap_or_default().max(RETRY_WHEN_FULL))
+            let retry_after = retry_after.unwrap_or_default().max(MIN_RETRY_AFTER);
+            Failure::with_retry_after(ErrorCode::Overloaded, retry_after)
         })?;
-        let asker = model.spending.payer(session, visitor);
-        match model.spending.reserve(at, asker, prompt.tokens, prompt.max_response_tokens) {
-            Ok(reservation) => Ok(Route::Model(Fare { admitted, reservation })),
-            Err(reached) => {
-                self.metrics.budget.count_rejection(reached.scope);
-                resume(DegradedBy::BudgetSpent, over(reached))
+        let asker = model.budget.payer(session, visitor);
+        match model.budget.reserve(at, asker, prompt.tokens, prompt.max_response_tokens) {
+            Ok(reservation) => Ok(Route::Model(ModelPermit { permit, reservation })),
+            Err(exceeded) => {
+                self.metrics.budget.count_rejection(exceeded.scope);
+                fall_back(DegradedBy::BudgetSpent, budget_failure(exceeded))
             }
         }
     }
 
-    /// Who answers a question on its way to the model whose turn has come `now`.
-    pub fn choose(&self, now: Instant) -> Choice<'_> {
-        match &self.model {
-            None => self.instead(None, Failure::from(ErrorCode::InternalError)),
-            Some(model) => match model.breaker().admit(now) {
-                Asking::Refused(pause) => self.instead(Some(DegradedBy::BreakerOpen), closed(pause)),
-                asking => {
-                    let probe = Cell::new(asking == Asking::Probe);
-                    Choice::Model(&model.client, Trial { model, metrics: &self.metrics, probe, told: false })
-                }
-            },
-        }
+    /// Selects who receives a request that is sent `now`.
+    pub fn select_backend(&self, now: Instant) -> Backend<'_> {
+        let Some(model) = &self.model else {
+            return Backend::Fallback(self.fallback(None, ErrorCode::InternalError.into()));
+        };
+        let request = match model.breaker().admit(now) {
+            BreakerDecision::Reject(pause) => {
+                let reason = Some(DegradedBy::BreakerOpen);
+                return Backend::Fallback(self.fallback(reason, breaker_failure(pause)));
+            }
+            BreakerDecision::Allow => RequestKind::Normal,
+            BreakerDecision::Probe => RequestKind::Probe,
+        };
+        Backend::Model(&model.client, BreakerGuard::new(model, &self.metrics, request))
     }
 
-    /// The resume if it may answer, else the failure.
-    pub fn instead(&self, reason: Option<DegradedBy>, failure: Failure) -> Choice<'_> {
+    /// Returns who answers instead of the model: excerpts, or else nothing because of `failure`.
+    pub fn fallback(&self, reason: Option<DegradedBy>, failure: Failure) -> Fallback<'_> {
         match &self.excerpts {
-            Some(excerpts) => Choice::Excerpts(excerpts, reason),
-            None => Choice::Neither(failure),
+            Some(excerpts) => Fallback::Excerpts(excerpts, reason),
+            None => Fallback::Unavailable(failure),
         }
     }
 
-    /// Who would answer a question that comes `now`, which is `at` by the calendar, as visitors are told.
+    /// Returns who would answer a question that arrives at `now`, which is `at` by the wall clock.
     #[must_use]
     pub fn mode(&self, now: Instant, at: Timestamp) -> AnswerMode {
-        let rests = |model: &Model| self.is_shut(now) || model.spending.is_exhausted(at);
-        let quotes = self.excerpts.is_some() && self.model.as_ref().is_none_or(rests);
-        if quotes { AnswerMode::Excerpts } else { AnswerMode::Live }
+        let is_unavailable = |model: &Model| model.is_breaker_open(now) || model.budget.is_exhausted(at);
+        let excerpts_answer = self.excerpts.is_some() && self.model.as_ref().is_none_or(is_unavailable);
+        if excerpts_answer { AnswerMode::Excerpts } else { AnswerMode::Live }
     }
 
-    /// Whether the breaker lets nobody ask the model `now`.
+    /// Returns whether the breaker rejects requests at `now`.
     #[must_use]
-    pub fn is_shut(&self, now: Instant) -> bool {
-        let refused = |model: &Model| matches!(model.breaker().would_admit(now), Asking::Refused(_));
-        self.model.as_ref().is_some_and(refused)
+    pub fn is_breaker_open(&self, now: Instant) -> bool {
+        self.model.as_ref().is_some_and(|model| model.is_breaker_open(now))
     }
 
-    /// Asks what is known of the key, and remembers it. `None` where there is nothing to ask.
-    pub async fn look_at_key(&self) -> Option<Result<KeyReport, KeyError>> {
-        let model = self.model.as_ref().filter(|model| model.client.knows_keys())?;
-        let said = model.client.key().await;
-        *model.key() = Some(said.clone());
-        Some(said)
+    /// Reads the report about the API key and keeps it. Returns `None` if upstream has no such
+    /// report.
+    pub async fn refresh_key_report(&self) -> Option<Result<KeyReport, KeyError>> {
+        let model = self.model.as_ref().filter(|model| model.client.reports_costs())?;
+        let report = model.client.key_report().await;
+        *model.key_report() = Some(report.clone());
+        Some(report)
     }
 
-    /// What was last said of the key.
+    /// Returns the newest report about the API key.
     #[must_use]
-    pub fn key(&self) -> Option<Result<KeyReport, KeyError>> {
-        self.model.as_ref()?.key().clone()
+    pub fn key_report(&self) -> Option<Result<KeyReport, KeyError>> {
+        self.model.as_ref()?.key_report().clone()
     }
 
-    /// How many questions the model answers, and how many wait for it.
+    /// Returns how many questions the model answers and how many wait for it.
     #[must_use]
-    pub fn occupancy(&self) -> (usize, usize) {
-        self.model.as_ref().map_or((0, 0), |model| model.admission.occupancy())
+    pub fn occupancy(&self) -> TableOccupancy {
+        self.model.as_ref().map_or_else(TableOccupancy::default, |model| model.limiter.occupancy())
     }
 
-    /// The breaker's state and the failures in a row, when a model answers.
+    /// Returns the status of the breaker, if there is a model.
     #[must_use]
-    pub fn breaker(&self, now: Instant) -> Option<(BreakerState, u32)> {
-        let breaker = self.model.as_ref()?.breaker();
-        Some((breaker.state(now), breaker.failures()))
+    pub fn breaker_status(&self, now: Instant) -> Option<BreakerStatus> {
+        Some(self.model.as_ref()?.breaker().status(now))
     }
 }
 
 impl Model {
-    fn breaker(&self) -> MutexGuard<'_, Breaker> {
-        // A panic elsewhere leaves it whole: every change is one step.
+    fn breaker(&self) -> MutexGuard<'_, CircuitBreaker> {
+        // A panic while the lock is held leaves the breaker consistent: every change is one step.
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn key(&self) -> MutexGuard<'_, Option<Result<KeyReport, KeyError>>> {
-        self.key.lock().unwrap_or_else(PoisonError::into_inner)
+    fn is_breaker_open(&self, now: Instant) -> bool {
+        matches!(self.breaker().peek(now), BreakerDecision::Reject(_))
+    }
+
+    fn key_report(&self) -> MutexGuard<'_, Option<Result<KeyReport, KeyError>>> {
+        self.key_report.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// One request to the model's server. Dropped untold, it was stopped for a reason that is not the server's.
+/// Records the result of one request in the breaker and in the metrics. If it is dropped without a
+/// result, the request was stopped for a reason that says nothing about the server.
 #[derive(Debug)]
-pub struct Trial<'a> {
+pub struct BreakerGuard<'a> {
     model: &'a Model,
     metrics: &'a Metrics,
-    /// Nobody else is asking meanwhile; over with the first word.
-    probe: Cell<bool>,
-    told: bool,
+    /// A probe becomes a normal request with its first text.
+    request: Cell<RequestKind>,
+    is_recorded: bool,
 }
 
-impl Trial<'_> {
-    /// The first word is there: the server is back, however long the rest takes.
-    pub fn first_word(&self) {
-        if self.probe.replace(false) {
-            self.model.breaker().succeeded();
+impl<'a> BreakerGuard<'a> {
+    fn new(model: &'a Model, metrics: &'a Metrics, request: RequestKind) -> Self {
+        Self { model, metrics, request: Cell::new(request), is_recorded: false }
+    }
+
+    /// Records the first text: the server has recovered, however long the rest takes.
+    pub fn record_first_text(&self) {
+        if self.request.replace(RequestKind::Normal) == RequestKind::Probe {
+            self.model.breaker().record_success();
         }
     }
 
-    /// The server answered.
-    pub fn succeeded(mut self) {
-        self.told = true;
-        self.model.breaker().succeeded();
+    /// Records that the server answered.
+    pub fn record_success(mut self) {
+        self.is_recorded = true;
+        self.model.breaker().record_success();
         self.metrics.upstream.count_request(UpstreamOutcome::Answered);
     }
 
-    /// The server failed. Returns whether nobody will ask it from now on.
-    pub fn failed(mut self, error: &SourceError, now: Instant) -> bool {
-        self.told = true;
+    /// Records that the request failed. Returns whether that opened the breaker.
+    pub fn record_failure(mut self, error: &CompletionError, now: Instant) -> bool {
+        self.is_recorded = true;
         self.metrics.upstream.count_request(error.failure.code.into());
-        let mut breaker = self.model.breaker();
-        if !error.fault.consequences().counts {
-            // It answered, in its way; whether it answers other questions, the next one finds out.
-            if self.probe.get() {
-                breaker.withdrawn();
-            }
+        if !error.kind.policy().trips_breaker {
+            // The server responded. Whether it answers other questions is left to the next probe.
+            self.cancel_probe();
             return false;
         }
-        let opened = breaker.failed(now, self.probe.get(), error.failure.retry_after);
-        if opened {
+        let retry_after = error.failure.retry_after;
+        let has_opened = self.model.breaker().record_failure(now, self.request.get(), retry_after);
+        if has_opened {
             self.metrics.upstream.breaker_openings.inc();
         }
-        opened
+        has_opened
+    }
+
+    fn cancel_probe(&self) {
+        if self.request.get() == RequestKind::Probe {
+            self.model.breaker().cancel_probe();
+        }
     }
 }
 
-impl Drop for Trial<'_> {
+impl Drop for BreakerGuard<'_> {
     fn drop(&mut self) {
-        if self.told {
+        if self.is_recorded {
             return;
         }
         self.metrics.upstream.count_request(UpstreamOutcome::Stopped);
-        if self.probe.get() {
-            self.model.breaker().withdrawn();
-        }
+        self.cancel_probe();
     }
 }
 
-/// What a visitor is told while the breaker is open and nobody else may answer.
-/// What a visitor is told whose question is over a ceiling.
-pub(crate) fn over(reached: LimitExceeded) -> Failure {
-    let LimitExceeded { scope, retry_after } = reached;
+fn breaker_failure(pause: Duration) -> Failure {
+    Failure::with_retry_after(ErrorCode::ApiError, pause)
+}
+
+/// Returns the failure of a question that exceeds a budget.
+pub(crate) fn budget_failure(exceeded: LimitExceeded) -> Failure {
+    let LimitExceeded { scope, retry_after } = exceeded;
     let failure = Failure { retry_after, ..Failure::from(ErrorCode::BudgetExceeded) };
     match scope {
         BudgetScope::Day => failure,
         BudgetScope::Address => Failure {
-            saying: Some(
-                "Your questions of today have used up what one visitor may have. Please come back tomorrow.",
-            ),
+            message: Some("Your budget for today is used up. Please come back tomorrow."),
             ..failure
         },
         BudgetScope::Session => Failure {
             retryable: false,
-            saying: Some("This conversation has become as long as it may. Please start a new one."),
+            message: Some("This conversation has reached its maximum length. Please start a new one."),
             ..failure
         },
     }
-}
-
-fn closed(pause: Duration) -> Failure {
-    Failure::after(ErrorCode::ApiError, pause)
 }

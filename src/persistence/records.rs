@@ -7,7 +7,7 @@ use strum::{EnumString, IntoStaticStr};
 use crate::budget::{Account, Amount, BudgetPolicy, ReportedCost};
 use crate::domain::budget_scope::BudgetScope;
 use crate::domain::clock::Timestamp;
-use crate::domain::delta_offsets::Boundaries;
+use crate::domain::delta_offsets::DeltaOffsets;
 use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::TurnId;
 use crate::domain::turn::{AnswerMode, Rating, TurnStatus, Usage};
@@ -68,7 +68,7 @@ impl StoredTurn {
     #[must_use]
     pub fn delta_ends(&self) -> Option<Vec<usize>> {
         match &self.answer {
-            Some(StoredMessage { content, delta_offsets: Some(offsets), .. }) => offsets.ends_in(content),
+            Some(StoredMessage { content, delta_offsets: Some(offsets), .. }) => offsets.decode(content),
             Some(answer) if !answer.content.is_empty() => None,
             Some(_) | None => Some(Vec::new()),
         }
@@ -91,7 +91,7 @@ pub struct StoredMessage {
     /// When the question was asked, or when the answer was last saved.
     pub at: Timestamp,
     /// The ends of the deltas of an answer; `None` for a question.
-    pub delta_offsets: Option<Boundaries>,
+    pub delta_offsets: Option<DeltaOffsets>,
     /// The resume sections that an answer quotes.
     pub citations: Vec<String>,
 }
@@ -123,7 +123,7 @@ pub struct AnswerRecord {
     pub turn_id: TurnId,
     pub answer: Arc<str>,
     /// The ends of the deltas of `answer`.
-    pub delta_offsets: Option<Boundaries>,
+    pub delta_offsets: Option<DeltaOffsets>,
     /// The length of `answer` in tokens.
     pub tokens: u32,
     /// `Answering` for a checkpoint.

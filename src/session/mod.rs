@@ -31,9 +31,9 @@ pub use actor::SessionActor;
 use registry::Registry;
 use state::question_validator::QuestionValidator;
 
-use crate::llm::messages::{AskModel, FindGeneration, FollowElsewhere};
-use crate::llm::prompt::system_prompt::Instructions;
-use crate::llm::router::Sources;
+use crate::llm::messages::{FindGeneration, FollowRemoteTurn, GenerateAnswer};
+use crate::llm::prompt::system_prompt::SystemPrompt;
+use crate::llm::router::Router;
 use crate::mailbox::Address;
 use crate::persistence::messages::{
     CreateSession, FindEpochs, FindTurn, ForgetSession, LoadBudgetUsage, LoadHistory, MarkInterrupted,
@@ -70,15 +70,15 @@ pub struct SessionContext {
     pub resume: ResumeInfo,
     /// Questions that the client can suggest to the visitor.
     pub suggestions: Arc<[String]>,
-    pub system_prompt: Arc<Instructions>,
-    pub router: Arc<Sources>,
+    pub system_prompt: Arc<SystemPrompt>,
+    pub router: Arc<Router>,
 }
 
 /// The addresses of the actors that a session sends requests to.
 pub struct ActorHandles {
-    pub generate_answer: Address<AskModel>,
+    pub generate_answer: Address<GenerateAnswer>,
     pub find_generation: Address<FindGeneration>,
-    pub follow_remote_turn: Address<FollowElsewhere>,
+    pub follow_remote_turn: Address<FollowRemoteTurn>,
     pub create_session: Address<CreateSession>,
     pub find_epochs: Address<FindEpochs>,
     pub load_budget_usage: Address<LoadBudgetUsage>,

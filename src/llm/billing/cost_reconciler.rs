@@ -1,4 +1,4 @@
-//! The task that asks the model's server for the costs it has still to tell, and corrects the accounts.
+//! The task that looks up pending costs at the upstream server and corrects the accounts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,74 +9,70 @@ use tokio::time::{sleep, timeout};
 
 use crate::budget::ReportedCost;
 use crate::domain::clock::Timestamp;
-use crate::llm::billing::pending_cost::wait_after;
-use crate::llm::router::Sources;
+use crate::llm::billing::pending_cost::lookup_delay;
+use crate::llm::router::Router;
 use crate::llm::upstream::generation_cost::CostError;
 use crate::mailbox::Address;
 use crate::persistence::STORE_TIMEOUT;
 use crate::persistence::messages::{FindPendingCosts, UpdatePendingCost};
 use crate::persistence::records::{PendingCost, PendingCostUpdate, PendingCosts};
+use crate::system::backoff::random_fraction;
 use crate::telemetry::metrics::{CostLookup, Metrics};
 
-/// Costs that are looked at by one query; they are asked for one after another.
-const BATCH: usize = 16;
+/// The maximum number of costs that one query returns. They are looked up one after another.
+const BATCH_SIZE: usize = 16;
 
-/// Costs that may be owed. When there are more, the oldest are given up.
-const MOST_OWED: u64 = 10_000;
+/// The maximum number of pending costs. The oldest ones beyond it are abandoned.
+const MAX_PENDING: u64 = 10_000;
 
-/// Between two requests: nobody waits for them.
+/// The pause between two lookups, which are not urgent.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// After a server that did not tell, unless it wishes for more.
+/// The minimum pause after a lookup that failed.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(2);
 
-/// How often the store is looked through, in case that another server has left something.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// The maximum time between two queries of the store, which another instance may have added to.
+const MAX_PAUSE: Duration = Duration::from_secs(60);
 
-/// Asks for what is owed.
-pub struct CostCollector {
-    /// Whom to ask.
-    pub sources: Arc<Sources>,
-    /// Where owed costs are found.
+/// Reconciles pending costs with the costs that upstream reports.
+pub struct CostReconciler {
+    pub router: Arc<Router>,
     pub find: Address<FindPendingCosts>,
-    /// Where they are corrected.
     pub change: Address<UpdatePendingCost>,
-    /// Told when there is a new one.
-    pub cost_owed: Arc<Notify>,
-    /// Counts what becomes of them.
+    /// Notified when a pending cost was stored.
+    pub pending_cost_added: Arc<Notify>,
     pub metrics: Arc<Metrics>,
-    /// Which process this is.
-    pub incarnation: Arc<str>,
-    /// When it began.
-    pub began_at: Timestamp,
-    /// The log.
+    /// The name of this instance.
+    pub instance_id: Arc<str>,
+    /// When this process started.
+    pub started_at: Timestamp,
     pub log: Logger,
 }
 
-impl CostCollector {
-    /// Goes on for ever; at once done where the model's server tells no costs.
+impl CostReconciler {
+    /// Runs forever, or returns at once if upstream reports no costs.
     pub async fn run(&self) {
-        if !self.sources.tells_costs() {
+        if !self.router.reports_costs() {
             return;
         }
         loop {
-            let pause = self.collect().await;
-            let _ = timeout(pause, self.cost_owed.notified()).await;
+            let pause = self.reconcile_due().await;
+            let _ = timeout(pause, self.pending_cost_added.notified()).await;
         }
     }
 
-    /// Asks for what is due; says how long to wait for what is not.
-    async fn collect(&self) -> Duration {
+    /// Looks up the costs that are due. Returns how long to wait for the next ones.
+    async fn reconcile_due(&self) -> Duration {
         let now = Timestamp::now();
-        let find = FindPendingCosts { now, max_due: BATCH, max_kept: MOST_OWED };
-        let Ok(Ok(found)) = self.find.ask(find, STORE_TIMEOUT).await else { return LONGEST_PAUSE };
+        let find = FindPendingCosts { now, max_due: BATCH_SIZE, max_kept: MAX_PENDING };
+        let Ok(Ok(found)) = self.find.ask(find, STORE_TIMEOUT).await else { return MAX_PAUSE };
         let PendingCosts { due, next_due, surplus, total } = found;
         self.metrics.budget.pending_costs.set(i64::try_from(total).unwrap_or(i64::MAX));
-        for owed in &surplus {
-            self.give_up(owed, "too many are owed").await;
+        for cost in &surplus {
+            self.abandon(cost, "too many costs are pending").await;
         }
-        for owed in &due {
-            if let Some(pause) = self.ask_for(owed).await {
+        for cost in &due {
+            if let Some(pause) = self.reconcile(cost).await {
                 sleep(pause).await;
                 return Duration::ZERO;
             }
@@ -84,83 +80,85 @@ impl CostCollector {
         }
         match next_due {
             _ if !due.is_empty() || !surplus.is_empty() => Duration::ZERO,
-            Some(next) => next.since(now).min(LONGEST_PAUSE),
-            None => LONGEST_PAUSE,
+            Some(next) => next.since(now).min(MAX_PAUSE),
+            None => MAX_PAUSE,
         }
     }
 
-    /// Says how long to leave the server alone, when it does not tell.
-    async fn ask_for(&self, owed: &PendingCost) -> Option<Duration> {
-        // Without randomness everybody waits the same.
-        let jitter = getrandom::u32().map_or(0.5, |it| f64::from(it) / f64::from(u32::MAX));
-        let tries = owed.attempts.saturating_add(1);
-        let next = wait_after(tries, jitter);
-        // Taken first: of several servers one asks, and one that ends meanwhile leaves it to the next.
-        let due_at = Timestamp::now().plus(next.unwrap_or(LONGEST_PAUSE));
+    /// Looks up one cost. Returns how long to pause if the server failed to report it.
+    async fn reconcile(&self, pending: &PendingCost) -> Option<Duration> {
+        let tries = pending.attempts.saturating_add(1);
+        let next_delay = lookup_delay(tries, random_fraction());
+        // Postponed before the lookup, so that only one instance looks it up, and the cost stays
+        // pending if this instance stops meanwhile.
+        let due_at = Timestamp::now().plus(next_delay.unwrap_or(MAX_PAUSE));
         if !self
-            .changed(
-                owed,
-                PendingCostUpdate::Reschedule { expected_attempts: owed.attempts, attempts: tries, due_at },
+            .update(
+                pending,
+                PendingCostUpdate::Reschedule {
+                    expected_attempts: pending.attempts,
+                    attempts: tries,
+                    due_at,
+                },
             )
             .await
         {
             return None;
         }
-        let error = match self.sources.cost(&owed.upstream_id).await? {
+        let error = match self.router.request_cost(&pending.upstream_id).await? {
             Ok(cost) => {
-                self.correct(owed, cost).await;
+                self.correct(pending, cost).await;
                 return None;
             }
             Err(error) => error,
         };
         let (outcome, pause) = match &error {
-            CostError::NotThere => (CostLookup::NotFound, None),
-            CostError::Untold { retry_after, .. } => {
+            CostError::NotFound => (CostLookup::NotFound, None),
+            CostError::Unavailable { retry_after, .. } => {
                 (CostLookup::Failed, Some(retry_after.unwrap_or_default().max(PAUSE_AFTER_FAILURE)))
             }
         };
-        if next.is_none() {
-            self.give_up(owed, &error.to_string()).await;
+        if next_delay.is_none() {
+            self.abandon(pending, &error.to_string()).await;
         } else {
             self.metrics.budget.count_cost_lookup(outcome);
         }
         pause
     }
 
-    async fn correct(&self, owed: &PendingCost, cost: ReportedCost) {
-        if !self.changed(owed, PendingCostUpdate::Resolve(cost)).await {
+    async fn correct(&self, pending: &PendingCost, cost: ReportedCost) {
+        if !self.update(pending, PendingCostUpdate::Resolve(cost)).await {
             return;
         }
-        let taken = cost.amount(owed.charged);
-        if let Some(spending) = self.sources.spending() {
-            // What another server has counted since this one read the accounts is not in them.
-            if *owed.charged_by == *self.incarnation || owed.charged_at < self.began_at {
-                spending.correct(&owed.accounts, owed.charged, taken);
+        let actual = cost.amount(pending.charged);
+        if let Some(budget) = self.router.budget() {
+            // This instance's cache lacks what another instance has counted since it was loaded.
+            if *pending.charged_by == *self.instance_id || pending.charged_at < self.started_at {
+                budget.correct(&pending.accounts, pending.charged, actual);
             } else {
-                spending.invalidate(&owed.accounts);
+                budget.invalidate(&pending.accounts);
             }
         }
         self.metrics.budget.count_cost_lookup(CostLookup::Corrected);
-        info!(self.log, "the cost of a request that was broken off is known";
-            "turn_id" => owed.turn_id.to_string(), "source_id" => &*owed.upstream_id, "tries" => owed.attempts + 1,
-            "counted_tokens" => owed.charged.tokens, "tokens" => taken.tokens, "dollars" => cost.dollars);
+        info!(self.log, "pending cost reconciled"; "turn_id" => pending.turn_id.to_string(),
+            "source_id" => &*pending.upstream_id, "tries" => pending.attempts + 1,
+            "counted_tokens" => pending.charged.tokens, "tokens" => actual.tokens, "dollars" => cost.dollars);
     }
 
-    async fn give_up(&self, owed: &PendingCost, why: &str) {
-        if self.changed(owed, PendingCostUpdate::Abandon).await {
+    /// Stops looking up a cost; the estimate remains counted.
+    async fn abandon(&self, pending: &PendingCost, reason: &str) {
+        if self.update(pending, PendingCostUpdate::Abandon).await {
             self.metrics.budget.count_cost_lookup(CostLookup::Abandoned);
-            warn!(self.log, "the cost of a request that was broken off stays as it was counted";
-                "turn_id" => owed.turn_id.to_string(), "source_id" => &*owed.upstream_id, "cause" => why,
-                "tries" => owed.attempts, "counted_tokens" => owed.charged.tokens);
+            warn!(self.log, "pending cost abandoned, keeping the estimate";
+                "turn_id" => pending.turn_id.to_string(), "source_id" => &*pending.upstream_id,
+                "cause" => reason, "tries" => pending.attempts, "counted_tokens" => pending.charged.tokens);
         }
     }
 
-    async fn changed(&self, owed: &PendingCost, change: PendingCostUpdate) -> bool {
-        let change = UpdatePendingCost {
-            turn_id: owed.turn_id,
-            upstream_id: Arc::clone(&owed.upstream_id),
-            update: change,
-        };
+    /// Changes a pending cost in the store. Returns whether it was still unchanged there.
+    async fn update(&self, pending: &PendingCost, change: PendingCostUpdate) -> bool {
+        let upstream_id = Arc::clone(&pending.upstream_id);
+        let change = UpdatePendingCost { turn_id: pending.turn_id, upstream_id, update: change };
         matches!(self.change.ask(change, STORE_TIMEOUT).await, Ok(Ok(true)))
     }
 }

@@ -1,62 +1,61 @@
-//! What the model's server has still to tell of an answer: what the requests cost that were broken off.
+//! The costs that upstream has not reported when an answer ends: those of aborted requests.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::budget::Account;
+use crate::budget::{Account, BudgetTracker};
 use crate::domain::clock::Timestamp;
 use crate::domain::turn::Usage;
 use crate::llm::stream::generation::Generation;
-use crate::llm::turn::task::Answering;
 use crate::persistence::records::{PendingCost, RequestOutcome};
+use crate::system::backoff::Backoff;
 
-/// How long after a request was broken off its cost is asked for; it is not known at once.
-pub(crate) const FIRST_WAIT: Duration = Duration::from_secs(2);
+/// When the cost of an aborted request is first looked up; upstream does not know it at once.
+const FIRST_DELAY: Duration = Duration::from_secs(2);
 
-/// The longest wait between two tries.
-const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60);
+/// The delays between two lookups of a cost.
+const BACKOFF: Backoff = Backoff::new(FIRST_DELAY, Duration::from_secs(60 * 60)).with_jitter(0.5);
 
-/// Times that a cost is asked for, in all about eleven hours.
-const MAX_TRIES: u32 = 20;
+/// The maximum number of lookups of a cost, within about eleven hours.
+const MAX_LOOKUPS: u32 = 20;
 
-/// How long to wait after so many tries, each wait twice the one before and shortened by up to half by `jitter`, from 0 to 1;
-/// `None` when it is no use any more.
-pub(crate) fn wait_after(tries: u32, jitter: f64) -> Option<Duration> {
-    let doubled = FIRST_WAIT.saturating_mul(1 << tries.min(16)).min(LONGEST_WAIT);
-    (tries < MAX_TRIES).then(|| doubled.mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 2.0))
+/// Returns how long to wait after `lookups` lookups, or `None` after the last one. `random`, from 0
+/// to 1, chooses the jitter.
+pub(crate) fn lookup_delay(lookups: u32, random: f64) -> Option<Duration> {
+    (lookups < MAX_LOOKUPS).then(|| BACKOFF.delay(lookups, random))
 }
 
-impl Answering {
-    /// The costs that are owed for an answer that has ended: those of void requests, and its own where the server did not tell its
-    /// usage, in place of which `unsaid` is counted.
-    pub(crate) fn owed_for(
-        &self,
-        generation: &Generation,
-        accounts: &[Account],
-        unsaid: Option<Usage>,
-    ) -> Vec<PendingCost> {
-        if !self.sources.tells_costs() {
-            return Vec::new();
-        }
+/// Where the costs of a turn are counted.
+pub(crate) struct CostAccounting<'a> {
+    pub(crate) budget: &'a BudgetTracker,
+    pub(crate) accounts: &'a [Account],
+    /// The name of this instance.
+    pub(crate) charged_by: Arc<str>,
+}
+
+impl CostAccounting<'_> {
+    /// Returns the pending costs of an answer that has ended: one for each voided request and, if
+    /// upstream reported no usage of the answer itself, one for the answer, for which `estimate`
+    /// was counted.
+    pub(crate) fn pending_costs(&self, generation: &Generation, estimate: Option<Usage>) -> Vec<PendingCost> {
         let now = Timestamp::now();
-        let owed = |upstream_id: Arc<str>, outcome, usage: &Usage| PendingCost {
+        let pending = |upstream_id: Arc<str>, outcome, usage: &Usage| PendingCost {
             turn_id: generation.turn_id,
             upstream_id,
             outcome,
-            accounts: accounts.to_vec(),
-            charged: self.spending.used_amount(usage),
-            charged_by: self.incarnation.name(),
+            accounts: self.accounts.to_vec(),
+            charged: self.budget.used_amount(usage),
+            charged_by: Arc::clone(&self.charged_by),
             charged_at: now,
             attempts: 0,
-            due_at: now.plus(FIRST_WAIT),
+            due_at: now.plus(FIRST_DELAY),
         };
-        let own =
-            generation.source_id().zip(unsaid).map(|(id, usage)| owed(id, RequestOutcome::Answered, &usage));
-        let void = generation.void_requests();
-        void.iter()
-            .map(|(id, usage)| owed(Arc::clone(id), RequestOutcome::Discarded, usage))
-            .chain(own)
-            .collect()
+        let voided = generation.voided_requests().into_iter();
+        let voided =
+            voided.map(|request| pending(request.source_id, RequestOutcome::Discarded, &request.usage));
+        let answer = generation.source_id().zip(estimate);
+        let answer = answer.map(|(source_id, usage)| pending(source_id, RequestOutcome::Answered, &usage));
+        voided.chain(answer).collect()
     }
 }
 
@@ -65,14 +64,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_double_up_to_an_hour_and_end() {
-        let seconds = |tries, jitter| wait_after(tries, jitter).map(|wait| wait.as_secs());
+    fn lookup_delays_double_up_to_an_hour_and_end() {
+        let seconds = |lookups, random| lookup_delay(lookups, random).map(|delay| delay.as_secs());
         assert_eq!(
-            [0, 1, 2, 10, 11, 19].map(|tries| seconds(tries, 0.0)),
+            [0, 1, 2, 10, 11, 19].map(|lookups| seconds(lookups, 1.0)),
             [2, 4, 8, 2048, 3600, 3600].map(Some)
         );
-        assert_eq!((seconds(2, 1.0), seconds(20, 0.0)), (Some(4), None));
-        let all: u64 = (0..MAX_TRIES).filter_map(|tries| seconds(tries, 0.0)).sum();
-        assert_eq!(all / 3600, 10, "hours");
+        assert_eq!((seconds(2, 0.0), seconds(20, 1.0)), (Some(4), None));
+        let total: u64 = (0..MAX_LOOKUPS).filter_map(|lookups| seconds(lookups, 1.0)).sum();
+        assert_eq!(total / 3600, 10, "hours");
     }
 }

@@ -1,4 +1,4 @@
-//! What the model is asked: the system prompt, the conversation so far, the question.
+//! The prompt: the system prompt, the conversation so far, the question.
 
 pub mod system_prompt;
 
@@ -6,49 +6,49 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
-/// Who speaks in a prompt.
+/// The author of a message in a prompt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Speaker {
-    /// The owner's instructions with the resume.
+    /// The system prompt, which contains the resume.
     System,
     /// The visitor.
     User,
-    /// The model.
+    /// The model, in an earlier answer.
     Assistant,
 }
 
-/// One message of a prompt, in the shape that OpenAI-compatible servers take.
+/// One message of a prompt, in the format of OpenAI-compatible servers.
 #[derive(Clone, Debug, Serialize)]
 pub struct PromptMessage {
-    /// Who speaks.
     pub role: Speaker,
-    /// What is said; shared with the history, never copied.
+    /// The text, shared with the history and never copied.
     pub content: Arc<str>,
 }
 
-/// A whole prompt.
+/// A prompt with its size.
 #[derive(Clone, Debug)]
 pub struct Prompt {
     /// The messages, the question last.
     pub messages: Vec<PromptMessage>,
-    /// The question as the visitor asked it; the last message may show it between marks.
+    /// The question as the visitor asked it. The last message may fence it in markers.
     pub question: Arc<str>,
-    /// What it costs in tokens, by our own count.
+    /// The length of the prompt in tokens, by our own count.
     pub tokens: u32,
-    /// Tokens the answer may have.
+    /// The maximum number of tokens of the answer.
     pub max_response_tokens: u32,
 }
 
 impl Prompt {
-    /// The same question with the newer half of its exchanges; `None` when there are none to leave out. `count` counts
-    /// the tokens of a text.
+    /// Returns the prompt without the older half of its exchanges, or `None` if it has no
+    /// exchanges. `count` returns the number of tokens of a text.
     #[must_use]
     pub fn without_older_half(&self, count: impl Fn(&str) -> u32) -> Option<Self> {
-        // The instructions come first, the question last, two messages an exchange between them.
+        // The system prompt comes first, the question last, two messages per exchange between them.
         let exchanges = self.messages.len().checked_sub(2)? / 2;
         let dropped = 1..1 + exchanges.div_ceil(2) * 2;
-        let tokens: u32 = self.messages.get(dropped.clone())?.iter().map(|it| count(&it.content)).sum();
+        let tokens: u32 =
+            self.messages.get(dropped.clone())?.iter().map(|message| count(&message.content)).sum();
         if dropped.is_empty() {
             return None;
         }
@@ -59,7 +59,7 @@ impl Prompt {
     }
 }
 
-/// Serialised as the list of its messages.
+/// Serializes the prompt as the list of its messages.
 impl Serialize for Prompt {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.messages.serialize(serializer)
@@ -72,7 +72,7 @@ mod tests {
 
     fn prompt(exchanges: usize) -> Prompt {
         let message = |role, content: String| PromptMessage { role, content: content.into() };
-        let mut messages = vec![message(Speaker::System, "instructions".into())];
+        let mut messages = vec![message(Speaker::System, "system prompt".into())];
         for number in 0..exchanges {
             messages.push(message(Speaker::User, format!("q{number}")));
             messages.push(message(Speaker::Assistant, format!("a{number}")));
@@ -82,14 +82,14 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_exchanges_go_first_and_never_the_instructions_or_the_question() {
+    fn shortened_prompt_keeps_the_system_prompt_the_newer_half_and_the_question() {
         for (exchanges, left) in [(1, 0), (2, 1), (3, 1), (4, 2)] {
             let shorter = prompt(exchanges).without_older_half(|_| 3).unwrap();
-            let said: Vec<&str> = shorter.messages.iter().map(|it| &*it.content).collect();
-            assert_eq!(said.len(), 2 + 2 * left);
-            assert_eq!((said[0], said[said.len() - 1]), ("instructions", "question"));
+            let texts: Vec<&str> = shorter.messages.iter().map(|message| &*message.content).collect();
+            assert_eq!(texts.len(), 2 + 2 * left);
+            assert_eq!((texts[0], texts[texts.len() - 1]), ("system prompt", "question"));
             if left > 0 {
-                assert_eq!(said[said.len() - 2], format!("a{}", exchanges - 1));
+                assert_eq!(texts[texts.len() - 2], format!("a{}", exchanges - 1));
             }
             assert_eq!(shorter.tokens, 100 - 3 * 2 * u32::try_from(exchanges - left).unwrap());
         }

@@ -1,4 +1,4 @@
-//! The system prompt: the model's task, its bounds, and the resume.
+//! The system prompt: the model's task, its rules and the resume.
 
 use std::sync::{Arc, OnceLock};
 
@@ -8,10 +8,10 @@ use crate::resume::Document;
 use crate::settings::TokenSettings;
 use crate::tokens::TokenCounter;
 
-/// ConnectionCaps for a question and at least a little history beside the resume, in tokens.
-const LEAST_WINDOW: u32 = 256;
+/// The minimum number of tokens that must remain for questions and history.
+const MIN_CONVERSATION_TOKENS: u32 = 256;
 
-/// The resume leaves no room in the model's window.
+/// The resume leaves too few tokens of the context window for a conversation.
 #[derive(Debug, Error)]
 #[error(
     "the resume has {resume} tokens with the instructions; of MAX_CONTEXT_TOKENS = {context}, {response} are kept for \
@@ -19,58 +19,57 @@ const LEAST_WINDOW: u32 = 256;
      MAX_CONTEXT_TOKENS."
 )]
 pub struct ResumeTooLong {
-    /// Tokens of the resume and the instructions.
+    /// Tokens of the system prompt, which contains the resume.
     pub resume: u32,
-    /// The window.
+    /// Tokens of the context window (`MAX_CONTEXT_TOKENS`).
     pub context: u32,
-    /// The answer's part of it.
+    /// Tokens reserved for the answer (`MAX_RESPONSE_TOKENS`).
     pub response: u32,
 }
 
-/// The prompt's fixed part, which fits into the window.
+/// The system prompt. It fits into the context window.
 #[derive(Debug)]
-pub struct Instructions {
-    /// The text.
+pub struct SystemPrompt {
     pub text: Arc<str>,
     counter: TokenCounter,
-    counted: OnceLock<u32>,
+    token_count: OnceLock<u32>,
 }
 
-impl Instructions {
-    /// Writes the instructions for a resume.
+impl SystemPrompt {
+    /// Creates the system prompt for a resume.
     ///
     /// # Errors
-    /// [`ResumeTooLong`].
+    /// Returns [`ResumeTooLong`] if too few tokens of the context window remain.
     pub fn new(
         resume: &Document,
         settings: &TokenSettings,
         counter: TokenCounter,
     ) -> Result<Self, ResumeTooLong> {
-        let text = system_prompt(resume);
-        let instructions = Self { text: text.into(), counter, counted: OnceLock::new() };
+        let prompt = Self { text: prompt_text(resume).into(), counter, token_count: OnceLock::new() };
         let (context, response) = (settings.max_context, settings.max_response);
-        let fits = |tokens: u32| tokens.saturating_add(response).saturating_add(LEAST_WINDOW) <= context;
-        // No text has more tokens than bytes, so a short one need not be counted before the server is ready.
-        let at_most = u32::try_from(instructions.text.len()).unwrap_or(u32::MAX);
-        if !fits(at_most) && !fits(instructions.tokens()) {
-            return Err(ResumeTooLong { resume: instructions.tokens(), context, response });
+        let fits =
+            |tokens: u32| tokens.saturating_add(response).saturating_add(MIN_CONVERSATION_TOKENS) <= context;
+        // No text has more tokens than bytes, so that a short one can be counted after start-up.
+        let max_tokens = u32::try_from(prompt.text.len()).unwrap_or(u32::MAX);
+        if !fits(max_tokens) && !fits(prompt.tokens()) {
+            return Err(ResumeTooLong { resume: prompt.tokens(), context, response });
         }
-        Ok(instructions)
+        Ok(prompt)
     }
 
-    /// The length of the text. Counted at the first call, which may take the time of reading the vocabulary.
+    /// Returns the length of the text in tokens. The first call counts them, which may have to load
+    /// the tokenizer's vocabulary.
     #[must_use]
     pub fn tokens(&self) -> u32 {
-        *self.counted.get_or_init(|| self.counter.count(&self.text))
+        *self.token_count.get_or_init(|| self.counter.count(&self.text))
     }
 }
 
-/// The text of the instructions.
+/// Returns the text of the system prompt.
 ///
-/// The resume stands between marks and comes last, so that its text cannot pass for instructions that follow it and a
-/// provider's prompt cache holds the whole of it.
-#[must_use]
-fn system_prompt(resume: &Document) -> String {
+/// The resume is fenced in markers and comes last, so that its text cannot be mistaken for
+/// instructions and a provider's prompt cache holds the whole text.
+fn prompt_text(resume: &Document) -> String {
     let name = &resume.name;
     let text = resume.to_markdown();
     format!(
@@ -90,7 +89,7 @@ fn system_prompt(resume: &Document) -> String {
     )
 }
 
-/// Questions to offer a visitor who has none.
+/// Returns questions to suggest to a visitor.
 #[must_use]
 pub fn suggestions(resume: &Document) -> Vec<String> {
     let name = resume.name.split_whitespace().next().unwrap_or(&resume.name);
@@ -100,11 +99,11 @@ pub fn suggestions(resume: &Document) -> Vec<String> {
             words.iter().any(|word| title.contains(word))
         })
     };
-    let offers: [(&[&str], String); 4] = [
+    let candidates: [(&[&str], String); 4] = [
         (&["experience", "employment", "work"], format!("What is {name}'s work experience?")),
         (&["project"], format!("Which projects has {name} done?")),
         (&["skill", "technolog"], format!("What are {name}'s skills?")),
         (&["education", "degree"], format!("What is {name}'s education?")),
     ];
-    offers.into_iter().filter(|(words, _)| has(words)).map(|(_, question)| question).collect()
+    candidates.into_iter().filter(|(words, _)| has(words)).map(|(_, question)| question).collect()
 }

@@ -1,148 +1,185 @@
-//! Whether the model's server is worth asking: a circuit breaker, as a plain value.
+//! A circuit breaker for the upstream server. A plain value.
 //!
-//! Closed, everybody asks. After enough failures in a row it is open, and nobody does. When its pause has passed, one
-//! question is a probe: its answer closes the breaker, its failure opens it again, for twice as long.
+//! While the breaker is closed, all requests pass. After a number of consecutive failures it opens
+//! and rejects requests. After a pause one request passes as a probe: its success closes the
+//! breaker, its failure opens it again, for twice as long.
 
 use std::time::{Duration, Instant};
 
-/// The longest pause. Whatever is wrong with a server, somebody should look a few times an hour.
+use crate::system::backoff::Backoff;
+
+/// The maximum pause, so that an outage is probed several times per hour.
 pub const MAX_PAUSE: Duration = Duration::from_secs(5 * 60);
 
-/// Failures further apart than this are not one outage.
-pub const WINDOW: Duration = Duration::from_secs(60);
+/// The maximum time between two failures of the same outage.
+pub const FAILURE_WINDOW: Duration = Duration::from_secs(60);
 
 /// When a breaker opens, and for how long.
 #[derive(Clone, Copy, Debug)]
 pub struct BreakerPolicy {
-    /// Failures in a row, each within [`WINDOW`] of the one before, that open it; 0: it never opens.
-    pub failures: u32,
-    /// The first pause; each failed probe doubles it, up to [`MAX_PAUSE`].
-    pub pause: Duration,
+    /// The number of consecutive failures, each within [`FAILURE_WINDOW`] of the one before, that
+    /// opens the breaker. If 0, the breaker never opens.
+    pub failure_threshold: u32,
+    /// The first pause. Each failed probe doubles it, up to [`MAX_PAUSE`].
+    pub initial_pause: Duration,
 }
 
-/// Keeps count of failures and says who may ask.
+/// A circuit breaker.
 #[derive(Debug)]
-pub struct Breaker {
+pub struct CircuitBreaker {
     policy: BreakerPolicy,
-    /// In a row, up to now.
-    failures: u32,
+    consecutive_failures: u32,
     last_failed_at: Option<Instant>,
-    open: Option<Opened>,
+    /// The outage, while the breaker is not closed.
+    outage: Option<Outage>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Opened {
-    /// When it opened first; a failed probe goes on with the same outage.
+struct Outage {
+    /// When the breaker opened first. A failed probe continues the same outage.
     since: Instant,
-    until: Instant,
+    paused_until: Instant,
     pause: Duration,
-    probing: bool,
+    is_probing: bool,
 }
 
-/// Whether one may ask.
+/// Whether a request may be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asking {
-    /// As everybody.
-    Pass,
-    /// As the only one, to see whether the server is back.
+pub enum BreakerDecision {
+    /// The breaker is closed.
+    Allow,
+    /// The request is the only one, to find out whether the server has recovered.
     Probe,
-    /// Not before this long.
-    Refused(Duration),
+    /// No request may be sent for this long.
+    Reject(Duration),
 }
 
-/// What a breaker is doing.
+/// Whether a request was a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestKind {
+    Normal,
+    Probe,
+}
+
+/// The state of a breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BreakerState {
-    /// Everybody asks.
+    /// All requests pass.
     Closed,
-    /// Nobody asks for another `pause`.
+    /// All requests are rejected.
     Open {
         /// How long the outage has lasted.
         age: Duration,
-        /// How long nobody will ask.
+        /// How long until the next probe.
         pause: Duration,
     },
-    /// The next question, or the one being asked, finds out.
+    /// The pause is over; the next request, or the one in flight, is the probe.
     HalfOpen {
         /// How long the outage has lasted.
         age: Duration,
-        /// Whether a probe is under way.
+        /// Whether a probe is in flight.
         probing: bool,
     },
 }
 
-impl Breaker {
-    /// A closed one.
+/// A breaker as health checks report it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BreakerStatus {
+    pub state: BreakerState,
+    pub consecutive_failures: u32,
+}
+
+impl CircuitBreaker {
+    /// Returns a closed breaker.
     #[must_use]
     pub fn new(policy: BreakerPolicy) -> Self {
-        Self { policy, failures: 0, last_failed_at: None, open: None }
+        Self { policy, consecutive_failures: 0, last_failed_at: None, outage: None }
     }
 
-    /// Whether a question that comes `now` may be asked. Whoever gets [`Asking::Probe`] must report how it went:
-    /// [`Self::succeeded`], [`Self::failed`] or [`Self::withdrawn`].
-    pub fn admit(&mut self, now: Instant) -> Asking {
-        let asking = self.would_admit(now);
-        if let (Asking::Probe, Some(opened)) = (asking, &mut self.open) {
-            opened.probing = true;
+    /// Decides whether a request may be sent at `now`. After [`BreakerDecision::Probe`] the caller
+    /// must report the result: [`Self::record_success`], [`Self::record_failure`] or
+    /// [`Self::cancel_probe`].
+    pub fn admit(&mut self, now: Instant) -> BreakerDecision {
+        let decision = self.peek(now);
+        if let (BreakerDecision::Probe, Some(outage)) = (decision, &mut self.outage) {
+            outage.is_probing = true;
         }
-        asking
+        decision
     }
 
-    /// What [`Self::admit`] would say.
+    /// Returns what [`Self::admit`] would decide, without starting a probe.
     #[must_use]
-    pub fn would_admit(&self, now: Instant) -> Asking {
-        match self.open {
-            None => Asking::Pass,
-            Some(Opened { until, .. }) if now < until => Asking::Refused(until.duration_since(now)),
-            Some(Opened { probing: true, .. }) => Asking::Refused(self.policy.pause),
-            Some(_) => Asking::Probe,
+    pub fn peek(&self, now: Instant) -> BreakerDecision {
+        match self.outage {
+            None => BreakerDecision::Allow,
+            Some(Outage { paused_until, .. }) if now < paused_until => {
+                BreakerDecision::Reject(paused_until.duration_since(now))
+            }
+            Some(Outage { is_probing: true, .. }) => BreakerDecision::Reject(self.policy.initial_pause),
+            Some(_) => BreakerDecision::Probe,
         }
     }
 
-    /// The server answered, whoever asked.
-    pub fn succeeded(&mut self) {
+    /// Records that the server answered, and closes the breaker.
+    pub fn record_success(&mut self) {
         *self = Self::new(self.policy);
     }
 
-    /// The server failed at `now`, which asked not to be asked for `spare`. Returns whether this opened it.
-    pub fn failed(&mut self, now: Instant, probe: bool, spare: Option<Duration>) -> bool {
-        let outage = self.last_failed_at.is_some_and(|last| now.saturating_duration_since(last) <= WINDOW);
-        self.failures = if outage { self.failures.saturating_add(1) } else { 1 };
-        self.last_failed_at = Some(now);
-        let (since, pause) = match self.open {
-            Some(Opened { since, pause, .. }) if probe => (since, pause.saturating_mul(2)),
-            // Asked before it opened: that they fail too says nothing new.
+    /// Records that a request failed at `now`. `retry_after` is how long the server asks clients to
+    /// wait. Returns whether the failure opened the breaker.
+    pub fn record_failure(
+        &mut self,
+        now: Instant,
+        request: RequestKind,
+        retry_after: Option<Duration>,
+    ) -> bool {
+        self.count_failure(now);
+        let backoff = Backoff::new(self.policy.initial_pause, MAX_PAUSE);
+        let threshold = self.policy.failure_threshold;
+        let (since, pause) = match self.outage {
+            Some(Outage { since, pause, .. }) if request == RequestKind::Probe => {
+                (since, backoff.delay_after(pause))
+            }
+            // The request was sent before the breaker opened; its failure says nothing new.
             Some(_) => return false,
-            None if self.policy.failures == 0 || self.failures < self.policy.failures => return false,
-            None => (now, self.policy.pause),
+            None if threshold == 0 || self.consecutive_failures < threshold => return false,
+            None => (now, self.policy.initial_pause),
         };
-        let pause = pause.max(spare.unwrap_or_default()).min(MAX_PAUSE);
-        self.open = Some(Opened { since, until: now + pause, pause, probing: false });
+        let pause = pause.max(retry_after.unwrap_or_default()).min(MAX_PAUSE);
+        self.outage = Some(Outage { since, paused_until: now + pause, pause, is_probing: false });
         true
     }
 
-    /// A probe ended without telling anything about the server.
-    pub fn withdrawn(&mut self) {
-        if let Some(opened) = &mut self.open {
-            opened.probing = false;
+    fn count_failure(&mut self, now: Instant) {
+        let is_recent = |last| now.saturating_duration_since(last) <= FAILURE_WINDOW;
+        let is_same_outage = self.last_failed_at.is_some_and(is_recent);
+        self.consecutive_failures =
+            if is_same_outage { self.consecutive_failures.saturating_add(1) } else { 1 };
+        self.last_failed_at = Some(now);
+    }
+
+    /// Records that a probe ended without a result. The next request becomes the probe.
+    pub fn cancel_probe(&mut self) {
+        if let Some(outage) = &mut self.outage {
+            outage.is_probing = false;
         }
     }
 
-    /// Failures in a row.
+    /// Returns the status at `now`.
     #[must_use]
-    pub fn failures(&self) -> u32 {
-        self.failures
+    pub fn status(&self, now: Instant) -> BreakerStatus {
+        BreakerStatus { state: self.state(now), consecutive_failures: self.consecutive_failures }
     }
 
-    /// What it does at `now`.
-    #[must_use]
-    pub fn state(&self, now: Instant) -> BreakerState {
-        let Some(Opened { since, until, probing, .. }) = self.open else { return BreakerState::Closed };
+    fn state(&self, now: Instant) -> BreakerState {
+        let Some(Outage { since, paused_until, is_probing, .. }) = self.outage else {
+            return BreakerState::Closed;
+        };
         let age = now.saturating_duration_since(since);
-        if now < until {
-            BreakerState::Open { age, pause: until.duration_since(now) }
+        if now < paused_until {
+            BreakerState::Open { age, pause: paused_until.duration_since(now) }
         } else {
-            BreakerState::HalfOpen { age, probing }
+            BreakerState::HalfOpen { age, probing: is_probing }
         }
     }
 }
@@ -151,125 +188,129 @@ impl Breaker {
 mod tests {
     use proptest::prelude::*;
 
+    use super::RequestKind::{Normal, Probe};
     use super::*;
 
     const PAUSE: Duration = Duration::from_secs(10);
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn breaker(failures: u32) -> Breaker {
-        Breaker::new(BreakerPolicy { failures, pause: PAUSE })
+    fn new_breaker(failure_threshold: u32) -> CircuitBreaker {
+        CircuitBreaker::new(BreakerPolicy { failure_threshold, initial_pause: PAUSE })
     }
 
-    fn opened(now: Instant) -> Breaker {
-        let mut breaker = breaker(1);
-        assert!(breaker.failed(now, false, None));
+    fn open_breaker(now: Instant) -> CircuitBreaker {
+        let mut breaker = new_breaker(1);
+        assert!(breaker.record_failure(now, Normal, None));
         breaker
     }
 
     #[test]
-    fn enough_failures_in_a_row_open_it_and_a_success_between_them_does_not() {
-        let (mut it, now) = (breaker(3), Instant::now());
-        assert!(!it.failed(now, false, None) && !it.failed(now, false, None));
-        it.succeeded();
-        assert!(!it.failed(now, false, None) && !it.failed(now, false, None));
-        assert_eq!(it.admit(now), Asking::Pass);
-        assert!(it.failed(now, false, None));
-        assert_eq!(it.admit(now + SECOND), Asking::Refused(PAUSE - SECOND));
+    fn consecutive_failures_open_the_breaker_and_a_success_resets_them() {
+        let (mut breaker, now) = (new_breaker(3), Instant::now());
+        assert!(!breaker.record_failure(now, Normal, None) && !breaker.record_failure(now, Normal, None));
+        breaker.record_success();
+        assert!(!breaker.record_failure(now, Normal, None) && !breaker.record_failure(now, Normal, None));
+        assert_eq!(breaker.admit(now), BreakerDecision::Allow);
+        assert!(breaker.record_failure(now, Normal, None));
+        assert_eq!(breaker.admit(now + SECOND), BreakerDecision::Reject(PAUSE - SECOND));
     }
 
     #[test]
-    fn failures_far_apart_are_no_outage_and_none_opens_one_that_is_turned_off() {
-        let (mut it, now) = (breaker(2), Instant::now());
-        assert!(!it.failed(now, false, None));
-        assert!(!it.failed(now + WINDOW + SECOND, false, None));
-        assert!(it.failed(now + WINDOW + WINDOW, false, None));
-        let mut off = breaker(0);
-        assert!((0..100).all(|_| !off.failed(now, false, None)));
+    fn failures_far_apart_do_not_open_the_breaker_nor_does_a_threshold_of_zero() {
+        let (mut breaker, now) = (new_breaker(2), Instant::now());
+        assert!(!breaker.record_failure(now, Normal, None));
+        assert!(!breaker.record_failure(now + FAILURE_WINDOW + SECOND, Normal, None));
+        assert!(breaker.record_failure(now + FAILURE_WINDOW + FAILURE_WINDOW, Normal, None));
+        let mut off = new_breaker(0);
+        assert!((0..100).all(|_| !off.record_failure(now, Normal, None)));
     }
 
     #[test]
-    fn after_the_pause_there_is_one_probe_and_its_success_closes() {
+    fn one_probe_passes_after_the_pause_and_its_success_closes_the_breaker() {
         let now = Instant::now();
-        let (mut it, later) = (opened(now), now + PAUSE);
-        assert_eq!(it.admit(later), Asking::Probe);
-        assert_eq!(it.admit(later), Asking::Refused(PAUSE));
-        assert_eq!(it.state(later), BreakerState::HalfOpen { age: PAUSE, probing: true });
-        it.succeeded();
-        assert_eq!((it.admit(later), it.state(later)), (Asking::Pass, BreakerState::Closed));
+        let (mut breaker, later) = (open_breaker(now), now + PAUSE);
+        assert_eq!(breaker.admit(later), BreakerDecision::Probe);
+        assert_eq!(breaker.admit(later), BreakerDecision::Reject(PAUSE));
+        assert_eq!(breaker.state(later), BreakerState::HalfOpen { age: PAUSE, probing: true });
+        breaker.record_success();
+        assert_eq!(
+            (breaker.admit(later), breaker.state(later)),
+            (BreakerDecision::Allow, BreakerState::Closed)
+        );
     }
 
     #[test]
-    fn a_failed_probe_doubles_the_pause_up_to_its_bound() {
+    fn failed_probe_doubles_the_pause_up_to_the_maximum() {
         let mut now = Instant::now();
-        let mut it = opened(now);
+        let mut breaker = open_breaker(now);
         for pause in [20, 40, 80, 160, 300, 300].map(Duration::from_secs) {
             now += MAX_PAUSE;
-            assert_eq!(it.admit(now), Asking::Probe);
-            assert!(it.failed(now, true, None));
-            assert_eq!(it.admit(now), Asking::Refused(pause));
+            assert_eq!(breaker.admit(now), BreakerDecision::Probe);
+            assert!(breaker.record_failure(now, Probe, None));
+            assert_eq!(breaker.admit(now), BreakerDecision::Reject(pause));
         }
     }
 
     #[test]
-    fn a_probe_that_was_stopped_leaves_the_next_question_to_find_out() {
+    fn cancelled_probe_makes_the_next_request_the_probe() {
         let now = Instant::now();
-        let (mut it, later) = (opened(now), now + PAUSE);
-        assert_eq!(it.admit(later), Asking::Probe);
-        it.withdrawn();
-        assert_eq!(it.admit(later), Asking::Probe);
+        let (mut breaker, later) = (open_breaker(now), now + PAUSE);
+        assert_eq!(breaker.admit(later), BreakerDecision::Probe);
+        breaker.cancel_probe();
+        assert_eq!(breaker.admit(later), BreakerDecision::Probe);
     }
 
     #[test]
-    fn stragglers_do_not_prolong_an_outage_and_a_server_that_asks_for_longer_gets_it() {
+    fn late_failures_do_not_extend_an_outage_and_retry_after_does() {
         let now = Instant::now();
-        let mut it = opened(now);
-        assert!(!it.failed(now + SECOND, false, None));
-        assert_eq!(it.admit(now + PAUSE), Asking::Probe);
-        let mut spared = breaker(1);
-        spared.failed(now, false, Some(PAUSE * 3));
-        assert_eq!(spared.admit(now), Asking::Refused(PAUSE * 3));
-        let mut for_a_day = breaker(1);
-        for_a_day.failed(now, false, Some(Duration::from_secs(86_400)));
-        assert_eq!(for_a_day.admit(now), Asking::Refused(MAX_PAUSE));
+        let mut breaker = open_breaker(now);
+        assert!(!breaker.record_failure(now + SECOND, Normal, None));
+        assert_eq!(breaker.admit(now + PAUSE), BreakerDecision::Probe);
+        let mut with_retry_after = new_breaker(1);
+        with_retry_after.record_failure(now, Normal, Some(PAUSE * 3));
+        assert_eq!(with_retry_after.admit(now), BreakerDecision::Reject(PAUSE * 3));
+        let mut with_long_retry_after = new_breaker(1);
+        with_long_retry_after.record_failure(now, Normal, Some(Duration::from_secs(86_400)));
+        assert_eq!(with_long_retry_after.admit(now), BreakerDecision::Reject(MAX_PAUSE));
     }
 
     proptest! {
-        /// Whatever happens in whatever order, there is never a second probe beside the first, and nobody is kept out
-        /// for longer than the longest pause.
+        /// In every order of events, at most one probe is in flight and no pause exceeds the
+        /// maximum.
         #[test]
-        fn there_is_one_probe_at_most_and_an_end_to_every_pause(
+        fn at_most_one_probe_is_in_flight_and_every_pause_ends(
             steps in prop::collection::vec((0_u8..4, 0_u64..40), 0..200)
         ) {
-            let (mut it, mut now) = (breaker(2), Instant::now());
-            let mut probing = false;
+            let (mut breaker, mut now) = (new_breaker(2), Instant::now());
+            let mut is_probing = false;
             for (step, seconds) in steps {
                 now += Duration::from_secs(seconds);
                 match step {
-                    0 => match it.admit(now) {
-                        Asking::Probe => {
-                            prop_assert!(!probing);
-                            probing = true;
+                    0 => match breaker.admit(now) {
+                        BreakerDecision::Probe => {
+                            prop_assert!(!is_probing);
+                            is_probing = true;
                         }
-                        Asking::Pass => prop_assert_eq!(it.state(now), BreakerState::Closed),
-                        Asking::Refused(pause) => prop_assert!(pause <= MAX_PAUSE),
+                        BreakerDecision::Allow => prop_assert_eq!(breaker.state(now), BreakerState::Closed),
+                        BreakerDecision::Reject(pause) => prop_assert!(pause <= MAX_PAUSE),
                     },
                     1 => {
-                        it.succeeded();
-                        probing = false;
+                        breaker.record_success();
+                        is_probing = false;
                     }
                     2 => {
-                        let opened = it.failed(now, probing, None);
-                        prop_assert!(opened || !probing);
-                        probing = false;
+                        let opened = breaker.record_failure(now, if is_probing { Probe } else { Normal }, None);
+                        prop_assert!(opened || !is_probing);
+                        is_probing = false;
                     }
                     _ => {
-                        it.withdrawn();
-                        probing = false;
+                        breaker.cancel_probe();
+                        is_probing = false;
                     }
                 }
             }
-            if !probing {
-                prop_assert!(!matches!(it.would_admit(now + MAX_PAUSE), Asking::Refused(_)));
+            if !is_probing {
+                prop_assert!(!matches!(breaker.peek(now + MAX_PAUSE), BreakerDecision::Reject(_)));
             }
         }
     }

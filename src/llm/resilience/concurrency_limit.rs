@@ -1,4 +1,5 @@
-//! The way to the model: a place at once, or a wait in a line that is fair and bounded.
+//! The limit on concurrent requests to the model: a permit at once, or a wait in a bounded fair
+//! queue.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -7,113 +8,123 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::limits::AddressKey;
-use crate::llm::resilience::fair_queue::{FairQueue, Joined, LineTooLong, Ticket};
+use crate::llm::resilience::fair_queue::{Admission, FairQueue, QueueFull, Ticket};
 
-/// Hands out the places at the model. Shared by all answers; every decision is short, so a lock serves.
+/// Limits how many questions are answered at the same time. Shared by all turns; each operation is
+/// short, so that a mutex is sufficient.
 #[derive(Debug)]
-pub struct Admission {
-    queue: Mutex<FairQueue<oneshot::Sender<Place>>>,
-    patience: Duration,
+pub struct ConcurrencyLimiter {
+    queue: Mutex<FairQueue<oneshot::Sender<Permit>>>,
+    max_wait: Duration,
 }
 
-/// A place at the model, given back when dropped.
+/// The permission to request an answer. Dropping it passes it to the next question in the queue.
 #[derive(Debug)]
-pub struct Place {
-    admission: Arc<Admission>,
-    since: Instant,
+pub struct Permit {
+    limiter: Arc<ConcurrencyLimiter>,
+    acquired_at: Instant,
 }
 
-/// A place, or the wait for one; left when dropped.
+/// A permit, or a place in the queue for one. Dropping it releases either.
 #[derive(Debug)]
-pub struct Admitted {
-    admission: Arc<Admission>,
+pub struct QueuedPermit {
+    limiter: Arc<ConcurrencyLimiter>,
     visitor: AddressKey,
-    stage: Stage,
+    state: PermitState,
 }
 
 #[derive(Debug)]
-enum Stage {
-    Holds { _place: Place },
-    Waits(Ticket, oneshot::Receiver<Place>),
+enum PermitState {
+    Acquired { _permit: Permit },
+    Waiting { ticket: Ticket, permit: oneshot::Receiver<Permit> },
 }
 
-impl Admission {
-    /// So many places, a line of at most so many, each of whom waits at most so long.
+/// How much of the limit is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TableOccupancy {
+    /// The number of permits in use.
+    pub in_use: usize,
+    /// The number of questions in the queue.
+    pub waiting: usize,
+}
+
+impl ConcurrencyLimiter {
+    /// Returns a limiter with `permits` permits and a queue of at most `max_waiting` questions,
+    /// each of which waits at most `max_wait`.
     #[must_use]
-    pub fn new(places: usize, most_waiting: usize, patience: Duration) -> Arc<Self> {
-        Arc::new(Self { queue: Mutex::new(FairQueue::new(places, most_waiting, patience)), patience })
+    pub fn new(permits: usize, max_waiting: usize, max_wait: Duration) -> Arc<Self> {
+        Arc::new(Self { queue: Mutex::new(FairQueue::new(permits, max_waiting, max_wait)), max_wait })
     }
 
-    /// Takes a place or joins the line.
+    /// Acquires a permit or joins the queue.
     ///
     /// # Errors
-    /// [`LineTooLong`].
-    pub fn join(self: &Arc<Self>, visitor: AddressKey) -> Result<Admitted, LineTooLong> {
-        let (tell, told) = oneshot::channel();
-        let stage = match self.lock().join(visitor, tell)? {
-            Joined::AtOnce => Stage::Holds { _place: self.place() },
-            Joined::Waits(ticket) => Stage::Waits(ticket, told),
+    /// Returns [`QueueFull`] if the queue is full or the expected wait is too long.
+    pub fn acquire(self: &Arc<Self>, visitor: AddressKey) -> Result<QueuedPermit, QueueFull> {
+        let (sender, receiver) = oneshot::channel();
+        let state = match self.lock().join(visitor, sender)? {
+            Admission::Admitted => PermitState::Acquired { _permit: self.permit() },
+            Admission::Queued(ticket) => PermitState::Waiting { ticket, permit: receiver },
         };
-        Ok(Admitted { admission: Arc::clone(self), visitor, stage })
+        Ok(QueuedPermit { limiter: Arc::clone(self), visitor, state })
     }
 
-    /// How many hold a place, and how many wait.
     #[must_use]
-    pub fn occupancy(&self) -> (usize, usize) {
+    pub fn occupancy(&self) -> TableOccupancy {
         let queue = self.lock();
-        (queue.taken(), queue.waiting())
+        TableOccupancy { in_use: queue.in_use(), waiting: queue.waiting() }
     }
 
-    fn place(self: &Arc<Self>) -> Place {
-        Place { admission: Arc::clone(self), since: Instant::now() }
+    fn permit(self: &Arc<Self>) -> Permit {
+        Permit { limiter: Arc::clone(self), acquired_at: Instant::now() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, FairQueue<oneshot::Sender<Place>>> {
+    fn lock(&self) -> MutexGuard<'_, FairQueue<oneshot::Sender<Permit>>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Admitted {
-    /// The position in the line, from 1; `None` when its turn has come.
+impl QueuedPermit {
+    /// Returns the position in the queue, counted from 1, or `None` once the permit is available.
     #[must_use]
     pub fn position(&self) -> Option<usize> {
-        match &self.stage {
-            Stage::Holds { .. } => None,
-            Stage::Waits(ticket, _) => self.admission.lock().position(self.visitor, *ticket),
+        match &self.state {
+            PermitState::Acquired { .. } => None,
+            PermitState::Waiting { ticket, .. } => self.limiter.lock().position(self.visitor, *ticket),
         }
     }
 
-    /// How long one should wait.
+    /// Returns how long to wait for the permit at most.
     #[must_use]
-    pub fn patience(&self) -> Duration {
-        self.admission.patience
+    pub fn max_wait(&self) -> Duration {
+        self.limiter.max_wait
     }
 
-    /// Resolves when its turn has come. May be dropped and called again.
-    pub async fn turn(&mut self) {
-        let Stage::Waits(_, told) = &mut self.stage else { return };
-        match told.await {
-            Ok(place) => self.stage = Stage::Holds { _place: place },
-            // Whoever is next is told before its sender is dropped.
+    /// Waits for the permit. The future may be dropped and the method called again.
+    pub async fn acquired(&mut self) {
+        let PermitState::Waiting { permit, .. } = &mut self.state else { return };
+        match permit.await {
+            Ok(permit) => self.state = PermitState::Acquired { _permit: permit },
+            // The queue sends a permit before it drops a sender.
             Err(_) => std::future::pending().await,
         }
     }
 }
 
-impl Drop for Admitted {
+impl Drop for QueuedPermit {
     fn drop(&mut self) {
-        if let Stage::Waits(ticket, _) = &self.stage {
-            self.admission.lock().leave(self.visitor, *ticket);
+        if let PermitState::Waiting { ticket, .. } = &self.state {
+            self.limiter.lock().leave(self.visitor, *ticket);
         }
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
-        let next = self.admission.lock().give_back(self.since.elapsed());
+        let next = self.limiter.lock().release(self.acquired_at.elapsed());
         if let Some(next) = next {
-            // One that has just left hands its place on: it is dropped here.
-            drop(next.send(self.admission.place()));
+            // If the next question has just left, its permit is dropped here and passed on again.
+            drop(next.send(self.limiter.permit()));
         }
     }
 }
@@ -129,24 +140,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_place_goes_on_to_who_still_waits_for_it() {
-        let admission = Admission::new(1, 10, Duration::from_secs(10));
-        let first = admission.join(visitor(0)).unwrap();
-        let gone = admission.join(visitor(1)).unwrap();
-        let told_and_gone = admission.join(visitor(2)).unwrap();
-        let mut waits = admission.join(visitor(3)).unwrap();
-        assert_eq!((first.position(), waits.position()), (None, Some(3)));
-        drop(gone);
-        assert_eq!(waits.position(), Some(2));
+    async fn permit_is_passed_to_the_next_question_that_still_waits() {
+        let limiter = ConcurrencyLimiter::new(1, 10, Duration::from_secs(10));
+        let first = limiter.acquire(visitor(0)).unwrap();
+        let left_early = limiter.acquire(visitor(1)).unwrap();
+        let left_after_its_turn = limiter.acquire(visitor(2)).unwrap();
+        let mut waiting = limiter.acquire(visitor(3)).unwrap();
+        assert_eq!((first.position(), waiting.position()), (None, Some(3)));
+        drop(left_early);
+        assert_eq!(waiting.position(), Some(2));
         drop(first);
-        // Its turn has come, and it leaves without having noticed.
-        assert_eq!(told_and_gone.position(), None);
-        let never = tokio::time::timeout(Duration::ZERO, waits.turn()).await;
-        assert!(never.is_err());
-        drop(told_and_gone);
-        waits.turn().await;
-        assert_eq!(admission.occupancy(), (1, 0));
-        drop(waits);
-        assert_eq!(admission.occupancy(), (0, 0));
+        // Its permit was sent, and it leaves without having received it.
+        assert_eq!(left_after_its_turn.position(), None);
+        let pending = tokio::time::timeout(Duration::ZERO, waiting.acquired()).await;
+        assert!(pending.is_err());
+        drop(left_after_its_turn);
+        waiting.acquired().await;
+        assert_eq!(limiter.occupancy(), TableOccupancy { in_use: 1, waiting: 0 });
+        drop(waiting);
+        assert_eq!(limiter.occupancy(), TableOccupancy { in_use: 0, waiting: 0 });
     }
 }

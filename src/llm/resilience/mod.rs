@@ -1,4 +1,11 @@
-//! Circuit breaker, retries, concurrency limit and the fair queue in front of the model server.
+//! Protection of the model server and of visitors from its failures.
+//!
+//! | module | contents |
+//! |---|---|
+//! | [`circuit_breaker`] | stops requests during an outage (a plain value) |
+//! | [`retry`] | whether and when to retry (a plain value) |
+//! | [`fair_queue`] | the order in which waiting questions get a permit (a plain value) |
+//! | [`concurrency_limit`] | permits for concurrent requests, handed out by the queue |
 
 pub mod circuit_breaker;
 pub mod concurrency_limit;

@@ -1,86 +1,86 @@
-//! Whether to ask again after a failure, whom, and when: a plain value.
+//! Whether, when and with which model to retry a failed request. A plain value.
 
 use std::time::{Duration, Instant};
 
-use crate::llm::upstream::error_class::Fault;
+use crate::llm::upstream::error_class::UpstreamErrorKind;
+use crate::system::backoff::Backoff;
 
-/// The first wait; each further one doubles.
-const FIRST_WAIT: Duration = Duration::from_millis(250);
+/// The delays between retries, unless upstream asks for longer ones.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(4)).with_jitter(0.5);
 
-/// The longest wait that is not the server's own wish.
-const LONGEST_WAIT: Duration = Duration::from_secs(4);
-
-/// How often an answer may be asked for.
+/// How often an answer may be requested.
 #[derive(Clone, Copy, Debug)]
 pub struct RetryPolicy {
-    /// Times to ask again when every model has failed.
-    pub retries: u32,
-    /// Models that are asked one after the other, at least 1.
-    pub models: usize,
+    /// The maximum number of retries after every model has failed.
+    pub max_retries: u32,
+    /// The number of models, at least 1, which are tried in order.
+    pub model_count: usize,
 }
 
-/// The tries at one answer.
+/// The attempts at one answer so far.
 #[derive(Debug)]
-pub struct Tries {
+pub struct RetryState {
     policy: RetryPolicy,
-    /// The model that was asked last.
+    /// The index of the model of the last attempt.
     model: usize,
-    /// Times that all of them were asked again.
+    /// How often all models were tried again.
     rounds: u32,
 }
 
-/// What a failed try tells about the next.
+/// A failed attempt, as far as it matters for a retry.
 #[derive(Clone, Copy, Debug)]
-pub struct Failed {
-    /// What went wrong.
-    pub fault: Fault,
-    /// Whether the server itself said that asking again helps.
-    pub says_again: Option<bool>,
-    /// How long the server wants to be left alone.
+pub struct FailedAttempt {
+    pub kind: UpstreamErrorKind,
+    /// Whether a retry helps, if upstream said so itself.
+    pub upstream_retryable: Option<bool>,
+    /// How long upstream asks clients to wait.
     pub retry_after: Option<Duration>,
 }
 
-/// What to do after a failure.
+/// What to do after a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// Ask the model of this number after a wait.
-    Ask {
-        /// 0 for the first.
+pub enum RetryDecision {
+    Retry {
+        /// The index of the model to use.
         model: usize,
-        /// How long to wait.
-        after: Duration,
+        delay: Duration,
     },
-    /// Asking again does not help, or not in time.
+    /// A retry does not help, or not in time.
     GiveUp,
 }
 
-impl Tries {
-    /// None yet; the first asks model 0.
+impl RetryState {
+    /// Returns the state after the first attempt, which used model 0.
     #[must_use]
     pub fn new(policy: RetryPolicy) -> Self {
         Self { policy, model: 0, rounds: 0 }
     }
 
-    /// What follows a try that failed at `now`. No try begins at `until` or later. `jitter`, from 0 to 1, spreads those
-    /// who failed together.
-    pub fn after(&mut self, failed: Failed, now: Instant, until: Instant, jitter: f64) -> Next {
-        let Failed { fault, says_again, retry_after } = failed;
-        let it = fault.consequences();
-        let next = if it.other_model && self.model + 1 < self.policy.models {
-            self.model += 1;
-            Next::Ask { model: self.model, after: Duration::ZERO }
-        } else if says_again.unwrap_or(it.again) && self.rounds < self.policy.retries {
-            let doubled = FIRST_WAIT.saturating_mul(1 << self.rounds.min(10)).min(LONGEST_WAIT);
-            let wait = doubled.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0);
+    /// Decides what follows an attempt that failed at `now`. No attempt starts at `deadline` or
+    /// later. `random`, from 0 to 1, chooses the jitter.
+    pub fn on_failure(
+        &mut self,
+        failed: FailedAttempt,
+        now: Instant,
+        deadline: Instant,
+        random: f64,
+    ) -> RetryDecision {
+        let policy = failed.kind.policy();
+        let (model, delay) = if policy.try_other_model && self.model + 1 < self.policy.model_count {
+            (self.model + 1, Duration::ZERO)
+        } else if failed.upstream_retryable.unwrap_or(policy.retry_upstream)
+            && self.rounds < self.policy.max_retries
+        {
+            let delay = BACKOFF.delay(self.rounds, random);
             self.rounds += 1;
-            self.model = 0;
-            Next::Ask { model: 0, after: wait.max(retry_after.unwrap_or_default()) }
+            (0, delay.max(failed.retry_after.unwrap_or_default()))
         } else {
-            Next::GiveUp
+            return RetryDecision::GiveUp;
         };
-        match next {
-            Next::Ask { after, .. } if until.saturating_duration_since(now) <= after => Next::GiveUp,
-            next => next,
+        self.model = model;
+        match deadline.saturating_duration_since(now) <= delay {
+            true => RetryDecision::GiveUp,
+            false => RetryDecision::Retry { model, delay },
         }
     }
 }
@@ -88,68 +88,85 @@ impl Tries {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use strum::VariantArray;
 
     use super::*;
 
-    const TIME: Duration = Duration::from_secs(30);
+    const TIMEOUT: Duration = Duration::from_secs(30);
 
-    fn failed(fault: Fault) -> Failed {
-        Failed { fault, says_again: None, retry_after: None }
+    fn failed(kind: UpstreamErrorKind) -> FailedAttempt {
+        FailedAttempt { kind, upstream_retryable: None, retry_after: None }
     }
 
-    fn tries(retries: u32, models: usize) -> Tries {
-        Tries::new(RetryPolicy { retries, models })
+    fn state(max_retries: u32, model_count: usize) -> RetryState {
+        RetryState::new(RetryPolicy { max_retries, model_count })
     }
 
     #[test]
-    fn every_model_is_asked_in_order_before_the_first_is_asked_again() {
-        let (mut it, now) = (tries(1, 3), Instant::now());
+    fn every_model_is_tried_in_order_before_the_first_is_retried() {
+        let (mut state, now) = (state(1, 3), Instant::now());
+        let failed = failed(UpstreamErrorKind::ServerError);
         let mut order = Vec::new();
-        while let Next::Ask { model, .. } = it.after(failed(Fault::Failed), now, now + TIME, 0.0) {
+        while let RetryDecision::Retry { model, .. } = state.on_failure(failed, now, now + TIMEOUT, 0.0) {
             order.push(model);
         }
         assert_eq!(order, [1, 2, 0, 1, 2]);
     }
 
     #[test]
-    fn waits_double_are_spread_and_are_as_long_as_the_server_wishes() {
+    fn delays_double_have_jitter_and_respect_retry_after() {
         let now = Instant::now();
-        for (jitter, waits) in [(0.0, [125, 250, 500]), (1.0, [250, 500, 1000])] {
-            let mut it = tries(3, 1);
-            for wait in waits {
-                let next = it.after(failed(Fault::Failed), now, now + TIME, jitter);
-                assert_eq!(next, Next::Ask { model: 0, after: Duration::from_millis(wait) });
+        let error = failed(UpstreamErrorKind::ServerError);
+        for (random, delays) in [(0.0, [125, 250, 500]), (1.0, [250, 500, 1000])] {
+            let mut state = state(3, 1);
+            for delay in delays {
+                let decision = state.on_failure(error, now, now + TIMEOUT, random);
+                let delay = Duration::from_millis(delay);
+                assert_eq!(decision, RetryDecision::Retry { model: 0, delay });
             }
-            assert_eq!(it.after(failed(Fault::Failed), now, now + TIME, jitter), Next::GiveUp);
+            let decision = state.on_failure(error, now, now + TIMEOUT, random);
+            assert_eq!(decision, RetryDecision::GiveUp);
         }
-        let wish = Failed { retry_after: Some(Duration::from_secs(7)), ..failed(Fault::RateLimited) };
-        let next = tries(1, 1).after(wish, now, now + TIME, 0.5);
-        assert_eq!(next, Next::Ask { model: 0, after: Duration::from_secs(7) });
-        let too_late = Failed { retry_after: Some(TIME), ..wish };
-        assert_eq!(tries(1, 1).after(too_late, now, now + TIME, 0.5), Next::GiveUp);
+        let delay = Duration::from_secs(7);
+        let advised = FailedAttempt { retry_after: Some(delay), ..failed(UpstreamErrorKind::RateLimited) };
+        let decision = state(1, 1).on_failure(advised, now, now + TIMEOUT, 0.5);
+        assert_eq!(decision, RetryDecision::Retry { model: 0, delay });
+        let too_late = FailedAttempt { retry_after: Some(TIMEOUT), ..advised };
+        let decision = state(1, 1).on_failure(too_late, now, now + TIMEOUT, 0.5);
+        assert_eq!(decision, RetryDecision::GiveUp);
     }
 
     #[test]
-    fn the_servers_own_word_counts_more_than_the_table() {
+    fn advice_of_the_upstream_overrides_the_policy() {
         let now = Instant::now();
-        let never = Failed { says_again: Some(false), ..failed(Fault::Overloaded) };
-        assert_eq!(tries(2, 1).after(never, now, now + TIME, 0.0), Next::GiveUp);
-        let again = Failed { says_again: Some(true), ..failed(Fault::Forbidden) };
-        assert!(matches!(tries(2, 1).after(again, now, now + TIME, 0.0), Next::Ask { .. }));
+        let permanent =
+            FailedAttempt { upstream_retryable: Some(false), ..failed(UpstreamErrorKind::Overloaded) };
+        assert_eq!(state(2, 1).on_failure(permanent, now, now + TIMEOUT, 0.0), RetryDecision::GiveUp);
+        let transient =
+            FailedAttempt { upstream_retryable: Some(true), ..failed(UpstreamErrorKind::Forbidden) };
+        let decision = state(2, 1).on_failure(transient, now, now + TIMEOUT, 0.0);
+        assert!(matches!(decision, RetryDecision::Retry { .. }));
     }
 
     proptest! {
         #[test]
-        fn tries_end_in_number_and_in_time(retries in 0_u32..4, models in 1_usize..4, fault in 0_usize..17, jitter in 0.0..1.0) {
-            let (mut it, mut now) = (tries(retries, models), Instant::now());
-            let until = now + TIME;
-            let mut asked = 1;
-            while let Next::Ask { model, after } = it.after(failed(Fault::ALL[fault]), now, until, jitter) {
-                prop_assert!(model < models && now + after < until);
-                now += after;
-                asked += 1;
+        fn attempts_are_bounded_in_number_and_time(
+            retries in 0_u32..4,
+            models in 1_usize..4,
+            kind in prop::sample::select(UpstreamErrorKind::VARIANTS),
+            random in 0.0..1.0,
+        ) {
+            let (mut state, mut now) = (state(retries, models), Instant::now());
+            let deadline = now + TIMEOUT;
+            let mut attempts = 1;
+            while let RetryDecision::Retry { model, delay } =
+                state.on_failure(failed(kind), now, deadline, random)
+            {
+                prop_assert!(model < models && now + delay < deadline);
+                now += delay;
+                attempts += 1;
             }
-            prop_assert!(asked <= models * (usize::try_from(retries).unwrap() + 1));
+            prop_assert!(attempts <= models * (usize::try_from(retries).unwrap() + 1));
         }
     }
 }

@@ -1,136 +1,179 @@
-//! The text of an answer in the making, delta by delta, and what a reader finds at its place in it.
+//! The text of an answer, delta by delta, and what a subscriber reads at its position. A plain
+//! value.
 
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
+use crate::domain::delta_offsets::DeltaOffsets;
 use crate::domain::failure::Failure;
 use crate::domain::turn::{AnswerMode, Usage};
-use crate::llm::stream::generation::{Acceptance, Outcome};
+use crate::llm::stream::cursor::{ReadCursor, ReadEvent, StreamPosition};
+use crate::llm::stream::outcome::{Acceptance, Outcome};
+use crate::llm::stream::snapshot::{AnswerSnapshot, ClosedAnswer};
+use crate::persistence::records::StoredTurn;
 use crate::tokens::pieces;
 
-/// Most bytes of one delta. Upstream pieces that are larger are split, so that no frame is large and the buffers of a
-/// connection, which never shrink, stay small.
+/// The maximum size of one delta. Larger pieces from upstream are split, so that no frame is large
+/// and the buffers of a connection, which never shrink, stay small.
 const MAX_DELTA_BYTES: usize = 2 * 1024;
 
-/// Most bytes handed to a subscriber at once.
-const MAX_PULL_BYTES: usize = 8 * 1024;
+/// The maximum size of the text that a subscriber reads at once.
+const MAX_READ_BYTES: usize = 8 * 1024;
 
-/// Most bytes of one answer. Servers that ignore the token limit are cut off here.
+/// The maximum size of an answer. Answers of upstream servers that ignore the token limit are cut
+/// off here.
 pub const MAX_ANSWER_BYTES: usize = 256 * 1024;
 
-/// The log itself. What is void is gone; what follows a void attempt is another.
+/// The buffer of one answer. It holds the text of the current attempt only; the text of voided
+/// attempts is discarded.
 #[derive(Debug)]
-pub(crate) struct Log {
-    pub(crate) mode: AnswerMode,
-    /// Counts the attempts at the answer of which a word was kept: what a reader has of an earlier one is void.
-    pub(crate) attempt: u32,
-    /// The next word begins another attempt.
-    pub(crate) starting_over: bool,
-    /// The most deltas that any void attempt had.
-    void_seq: u64,
-    /// What void attempts took, which may be charged.
-    pub(crate) void_usage: Usage,
-    /// The source's names of void attempts, each with its part of that.
-    pub(crate) void_requests: Vec<(Arc<str>, Usage)>,
-    /// What the source calls the answer.
-    pub(crate) source_id: Option<Arc<str>>,
-    pub(crate) acceptance: Option<Result<Acceptance, Failure>>,
-    pub(crate) text: String,
-    /// The end of each delta in `text`; delta `n` (from 1) ends at `ends[n - 1]`.
-    pub(crate) ends: Vec<usize>,
-    pub(crate) outcome: Option<Arc<Outcome>>,
-    /// Nothing more is taken: the visitor stopped the answer, or its writer has come to its end.
-    pub(crate) stopped: Option<Stopped>,
-    /// What was said, but not shown when the visitor stopped the answer.
-    pub(crate) unseen: String,
-    /// The position in the line to the model, while it waits there.
-    pub(crate) position: Option<usize>,
-    pub(crate) waiting: Vec<Waker>,
-    pub(crate) first_word_at: Option<Instant>,
-}
-
-/// Why nothing more is taken into a log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stopped {
-    ByVisitor,
-    AtItsEnd,
-}
-
-/// A reader's place in a log: after a delta of one attempt at the answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub(crate) struct StreamBuffer {
+    mode: AnswerMode,
+    acceptance: Option<Result<Acceptance, Failure>>,
+    /// The queue position, while the question waits for the model.
+    queue_position: Option<usize>,
+    /// The upstream's id of the response.
+    source_id: Option<Arc<str>>,
+    /// The number of attempts whose text was discarded. A position of an earlier attempt is void.
     attempt: u32,
-    seq: u64,
+    /// Whether the next text starts another attempt.
+    restart_pending: bool,
+    text: String,
+    /// The end of each delta in `text`; delta `n` (from 1) ends at `ends[n - 1]`.
+    ends: Vec<usize>,
+    first_text_at: Option<Instant>,
+    voided: VoidedAttempts,
+    /// Why no more text is accepted.
+    closed: Option<CloseCause>,
+    /// The text that was generated but not yet shown when the visitor cancelled the answer.
+    unseen: String,
+    outcome: Option<Arc<Outcome>>,
 }
 
-impl Place {
-    /// Before the first delta of an attempt.
-    pub(crate) fn new(attempt: u32, seq: u64) -> Self {
-        Self { attempt, seq }
-    }
-
-    /// The delta it is after; 0: before the first.
-    #[must_use]
-    pub fn seq(self) -> u64 {
-        self.seq
-    }
+/// A voided request that upstream may charge.
+#[derive(Clone, Debug)]
+pub struct VoidedRequest {
+    /// The upstream's id of the response.
+    pub source_id: Arc<str>,
+    /// The usage by our own count.
+    pub usage: Usage,
 }
 
-/// What a subscriber finds at its place in the log.
-#[derive(Debug)]
-pub enum Reading {
-    /// The question was taken, or not.
-    Acceptance(Result<Acceptance, Failure>),
-    /// So many are answered before it, and itself.
-    Position(usize),
-    /// Text after the place.
-    Text {
-        /// After the last delta in `text`.
-        place: Place,
-        /// One or more deltas.
-        text: String,
-        /// Whether there is more than was handed out.
-        more: bool,
-    },
-    /// What was read before is void; the answer begins again here.
-    Reset(Place),
-    /// There is no more.
-    Outcome(Arc<Outcome>),
+/// The attempts whose text was discarded.
+#[derive(Debug, Default)]
+struct VoidedAttempts {
+    /// The largest number of deltas of any of them.
+    max_seq: u64,
+    usage: Usage,
+    requests: Vec<VoidedRequest>,
 }
 
-impl Log {
+/// Why a buffer accepts no more text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum CloseCause {
+    /// The visitor cancelled the answer.
+    Cancelled,
+    /// The writer has finished.
+    Finished,
+}
+
+impl StreamBuffer {
     pub(crate) fn new(mode: AnswerMode) -> Self {
         Self {
             mode,
-            attempt: 0,
-            starting_over: false,
-            void_seq: 0,
-            void_usage: Usage::default(),
-            void_requests: Vec::new(),
-            source_id: None,
             acceptance: None,
+            queue_position: None,
+            source_id: None,
+            attempt: 0,
+            restart_pending: false,
             text: String::new(),
             ends: Vec::new(),
-            outcome: None,
-            stopped: None,
+            first_text_at: None,
+            voided: VoidedAttempts::default(),
+            closed: None,
             unseen: String::new(),
-            position: None,
-            waiting: Vec::new(),
-            first_word_at: None,
+            outcome: None,
         }
     }
 
-    /// Takes a piece, which is not empty, unless nothing more is taken; false when it does not fit any more.
+    /// Rebuilds the buffer of a stored turn. Without `ends` the text is divided into deltas of
+    /// arbitrary length.
+    pub(crate) fn from_stored(turn: &StoredTurn, ends: Option<Vec<usize>>) -> Self {
+        let text = turn.answer.as_ref().map_or("", |answer| &answer.content).to_owned();
+        let ends = ends.unwrap_or_else(|| piece_ends(&text));
+        let outcome = Outcome::from_stored(turn).map(Arc::new);
+        Self {
+            acceptance: Some(Ok(Acceptance { durable: true })),
+            text,
+            ends,
+            closed: outcome.as_ref().map(|_| CloseCause::Finished),
+            outcome,
+            ..Self::new(turn.mode.unwrap_or(AnswerMode::Live))
+        }
+    }
+
+    pub(crate) fn mode(&self) -> AnswerMode {
+        self.mode
+    }
+
+    pub(crate) fn set_mode(&mut self, mode: AnswerMode) {
+        if self.text.is_empty() {
+            self.mode = mode;
+        }
+    }
+
+    pub(crate) fn set_acceptance(&mut self, acceptance: Result<Acceptance, Failure>) {
+        self.acceptance.get_or_insert(acceptance);
+    }
+
+    pub(crate) fn is_question_durable(&self) -> bool {
+        matches!(self.acceptance, Some(Ok(Acceptance { durable: true })))
+    }
+
+    pub(crate) fn is_refused(&self) -> bool {
+        matches!(self.acceptance, Some(Err(_)))
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.outcome.is_some() || self.is_refused()
+    }
+
+    pub(crate) fn set_queue_position(&mut self, position: Option<usize>) {
+        self.queue_position = position;
+    }
+
+    pub(crate) fn source_id(&self) -> Option<Arc<str>> {
+        self.source_id.clone()
+    }
+
+    pub(crate) fn set_source_id(&mut self, id: Option<Arc<str>>) {
+        self.source_id = id;
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(crate) fn first_text_at(&self) -> Option<Instant> {
+        self.first_text_at
+    }
+
+    /// Returns the number of the last delta, or 0 if there is none.
+    pub(crate) fn last_seq(&self) -> u64 {
+        u64::try_from(self.ends.len()).unwrap_or(u64::MAX)
+    }
+
+    /// Appends non-empty text. Text that arrives after the buffer was closed is ignored. Returns
+    /// `false`, without taking the text, if the answer would exceed [`MAX_ANSWER_BYTES`].
     pub(crate) fn append(&mut self, text: &str) -> bool {
-        if self.stopped.is_some() {
+        if self.closed.is_some() {
             return true;
         }
-        self.void_if_starting_over();
+        self.discard_if_restarted();
         if self.text.len() + text.len() > MAX_ANSWER_BYTES {
             return false;
         }
-        self.first_word_at.get_or_insert_with(Instant::now);
+        self.first_text_at.get_or_insert_with(Instant::now);
         for piece in pieces(text, MAX_DELTA_BYTES) {
             self.text.push_str(piece);
             self.ends.push(self.text.len());
@@ -138,67 +181,120 @@ impl Log {
         true
     }
 
-    /// Where a client is that has shown delta `seq`, if that can be told.
-    pub(crate) fn place_after(&self, seq: u64) -> Option<Place> {
-        let is_there = seq == 0 || (seq > self.void_seq && seq <= self.last_seq());
-        is_there.then_some(Place { attempt: self.attempt, seq })
+    /// Starts another attempt with the next text.
+    pub(crate) fn restart(&mut self) {
+        self.restart_pending = true;
     }
 
-    pub(crate) fn is_over(&self) -> bool {
-        self.outcome.is_some() || matches!(self.acceptance, Some(Err(_)))
-    }
-
-    /// What there is after a place; `None` when there is nothing yet.
-    pub(crate) fn after(&self, place: Place) -> Option<Reading> {
-        if place.attempt == self.attempt {
-            return self.text_after(place.seq);
-        }
-        let beginning = Place { attempt: self.attempt, seq: 0 };
-        // Whoever has seen nothing has nothing to take back.
-        if place.seq > 0 { Some(Reading::Reset(beginning)) } else { self.text_after(0) }
-    }
-
-    /// The text after delta `seq`, at most [`MAX_PULL_BYTES`] of it but at least one delta, and where it ends.
-    fn text_after(&self, seq: u64) -> Option<Reading> {
-        let shown = usize::try_from(seq).ok()?;
-        let start = match shown.checked_sub(1) {
-            None => 0,
-            Some(last) => *self.ends.get(last)?,
-        };
-        let unseen = self.ends.get(shown..)?;
-        let first = *unseen.first()?;
-        let count = unseen.partition_point(|end| *end <= start + MAX_PULL_BYTES).max(1);
-        let end = unseen.get(count - 1).copied().unwrap_or(first);
-        let text = self.text.get(start..end)?.to_owned();
-        let seq = u64::try_from(shown + count).ok()?;
-        let place = Place { attempt: self.attempt, seq };
-        Some(Reading::Text { place, text, more: count < unseen.len() })
-    }
-
-    pub(crate) fn last_seq(&self) -> u64 {
-        u64::try_from(self.ends.len()).unwrap_or(u64::MAX)
-    }
-
-    fn void_if_starting_over(&mut self) {
-        if !std::mem::take(&mut self.starting_over) || self.text.is_empty() {
+    fn discard_if_restarted(&mut self) {
+        if !std::mem::take(&mut self.restart_pending) || self.text.is_empty() {
             return;
         }
-        self.void_seq = self.void_seq.max(self.last_seq());
+        self.voided.max_seq = self.voided.max_seq.max(self.last_seq());
         self.attempt += 1;
         self.text.clear();
         self.ends.clear();
     }
 
-    /// Whether a delta has the same number for everybody who ever read here: nothing was said that is void, or is about to be.
-    pub(crate) fn is_the_only_attempt(&self) -> bool {
-        self.attempt == 0 && !self.starting_over
+    /// Records the usage of the current attempt, which is about to be voided but may be charged.
+    pub(crate) fn add_voided_usage(&mut self, usage: Usage) {
+        let total = &mut self.voided.usage;
+        total.prompt_tokens = total.prompt_tokens.saturating_add(usage.prompt_tokens);
+        total.completion_tokens = total.completion_tokens.saturating_add(usage.completion_tokens);
+        if let Some(source_id) = self.source_id.take() {
+            self.voided.requests.push(VoidedRequest { source_id, usage });
+        }
     }
 
-    /// Takes out what follows delta `seq`. A reader beyond it finds nothing more. All is kept where the delta may be one of a
-    /// void attempt: nobody knows then what was seen.
-    pub(crate) fn cut_after(&mut self, seq: u64) {
+    pub(crate) fn voided_requests(&self) -> &[VoidedRequest] {
+        &self.voided.requests
+    }
+
+    pub(crate) fn voided_usage(&self) -> Usage {
+        self.voided.usage
+    }
+
+    /// Returns the position after delta `seq` as shown by a client, or `None` if `seq` may belong
+    /// to a voided attempt.
+    pub(crate) fn position_after(&self, seq: u64) -> Option<StreamPosition> {
+        let is_current = seq == 0 || (seq > self.voided.max_seq && seq <= self.last_seq());
+        is_current.then(|| self.position_at(seq))
+    }
+
+    /// Returns the position after delta `seq` of the current attempt.
+    pub(crate) fn position_at(&self, seq: u64) -> StreamPosition {
+        StreamPosition::new(self.attempt, seq)
+    }
+
+    /// Returns what follows `cursor`, or `None` if there is nothing yet.
+    pub(crate) fn read(&self, cursor: &ReadCursor) -> Option<ReadEvent> {
+        match (&self.acceptance, cursor.acceptance_known) {
+            // A refusal is reported even to subscribers that assumed the question was accepted.
+            (Some(acceptance @ Err(_)), _) | (Some(acceptance), false) => {
+                return Some(ReadEvent::Acceptance(*acceptance));
+            }
+            (Some(Ok(_)), true) => {}
+            (None, _) => return None,
+        }
+        if let Some(event) = self.read_text(cursor.position) {
+            return Some(event);
+        }
+        match (&self.outcome, self.queue_position) {
+            (Some(outcome), _) => Some(ReadEvent::Outcome(Arc::clone(outcome))),
+            (None, Some(position)) if cursor.queue_position != Some(position) => {
+                Some(ReadEvent::QueuePosition(position))
+            }
+            (None, _) => None,
+        }
+    }
+
+    fn read_text(&self, position: StreamPosition) -> Option<ReadEvent> {
+        if position.attempt() == self.attempt {
+            return self.text_after(position.seq());
+        }
+        // A subscriber that has read no text has nothing to take back.
+        if position.seq() > 0 { Some(ReadEvent::Reset(self.position_at(0))) } else { self.text_after(0) }
+    }
+
+    /// Returns the text after delta `seq`: at least one delta, and further ones up to
+    /// [`MAX_READ_BYTES`].
+    fn text_after(&self, seq: u64) -> Option<ReadEvent> {
+        let read = usize::try_from(seq).ok()?;
+        let start = match read.checked_sub(1) {
+            None => 0,
+            Some(last) => *self.ends.get(last)?,
+        };
+        let unread = self.ends.get(read..)?;
+        let first = *unread.first()?;
+        let count = unread.partition_point(|end| *end <= start + MAX_READ_BYTES).max(1);
+        let end = unread.get(count - 1).copied().unwrap_or(first);
+        let text = self.text.get(start..end)?.to_owned();
+        let position = self.position_at(u64::try_from(read + count).ok()?);
+        Some(ReadEvent::Text { position, text, has_more: count < unread.len() })
+    }
+
+    pub(crate) fn snapshot(&self) -> AnswerSnapshot {
+        // Once an attempt was voided, or is about to be, the number of a delta is ambiguous.
+        let is_only_attempt = self.attempt == 0 && !self.restart_pending;
+        let offsets = is_only_attempt.then(|| DeltaOffsets::from_ends(&self.ends));
+        AnswerSnapshot { text: self.text.as_str().into(), offsets }
+    }
+
+    /// Closes the buffer for the visitor and removes the text after delta `seen_seq`. All text is
+    /// kept without `seen_seq`, or if that delta may belong to a voided attempt.
+    pub(crate) fn cancel(&mut self, seen_seq: Option<u64>) {
+        if self.closed.is_some() {
+            return;
+        }
+        self.closed = Some(CloseCause::Cancelled);
+        if let Some(seq) = seen_seq {
+            self.truncate_after(seq);
+        }
+    }
+
+    fn truncate_after(&mut self, seq: u64) {
         let kept = usize::try_from(seq).unwrap_or(usize::MAX);
-        if kept >= self.ends.len() || (seq > 0 && seq <= self.void_seq) {
+        if kept >= self.ends.len() || (seq > 0 && seq <= self.voided.max_seq) {
             return;
         }
         self.ends.truncate(kept);
@@ -206,12 +302,46 @@ impl Log {
         self.unseen = self.text.split_off(end.min(self.text.len()));
     }
 
-    pub(crate) fn wait<T>(&mut self, cx: &Context<'_>) -> Poll<T> {
-        if !self.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
-            self.waiting.push(cx.waker().clone());
+    pub(crate) fn close(&mut self) -> ClosedAnswer {
+        let cause = *self.closed.get_or_insert(CloseCause::Finished);
+        ClosedAnswer {
+            snapshot: self.snapshot(),
+            is_cancelled: cause == CloseCause::Cancelled,
+            unseen: std::mem::take(&mut self.unseen),
         }
-        Poll::Pending
     }
+
+    pub(crate) fn finish(&mut self, outcome: Outcome) {
+        self.closed.get_or_insert(CloseCause::Finished);
+        self.outcome.get_or_insert_with(|| Arc::new(outcome));
+    }
+
+    /// Appends the text that a stored turn has beyond the buffer. Returns `false`, without taking
+    /// any text, if the stored answer is no continuation of it or its delta offsets are unknown.
+    pub(crate) fn catch_up(&mut self, turn: &StoredTurn) -> bool {
+        let Some(answer) = &turn.answer else { return self.text.is_empty() };
+        let Some(ends) = turn.delta_ends() else { return false };
+        if self.closed.is_some() {
+            return true;
+        }
+        let (Some(new_text), Some(new_ends)) =
+            (answer.content.strip_prefix(self.text.as_str()), ends.strip_prefix(self.ends.as_slice()))
+        else {
+            return false;
+        };
+        self.text.push_str(new_text);
+        self.ends.extend_from_slice(new_ends);
+        true
+    }
+}
+
+fn piece_ends(text: &str) -> Vec<usize> {
+    let mut end = 0;
+    let ends = pieces(text, MAX_DELTA_BYTES).map(|piece| {
+        end += piece.len();
+        end
+    });
+    ends.collect()
 }
 
 #[cfg(test)]
@@ -220,87 +350,88 @@ mod tests {
 
     use super::*;
 
-    /// A client with its connection: shows what it is told, and comes back with what it has shown.
+    /// A client: shows what it reads, and resumes after what it has shown.
     struct Client {
         shown: String,
-        cursor: u64,
-        place: Place,
+        seq: u64,
+        position: StreamPosition,
     }
 
     impl Client {
-        fn read(&mut self, log: &Log) -> bool {
-            match log.after(self.place) {
-                Some(Reading::Text { place, text, .. }) => {
+        fn read(&mut self, buffer: &StreamBuffer) -> bool {
+            match buffer.read_text(self.position) {
+                Some(ReadEvent::Text { position, text, .. }) => {
                     self.shown.push_str(&text);
-                    (self.place, self.cursor) = (place, place.seq());
+                    (self.position, self.seq) = (position, position.seq());
                     true
                 }
-                Some(Reading::Reset(place)) => {
+                Some(ReadEvent::Reset(position)) => {
                     self.shown.clear();
-                    (self.place, self.cursor) = (place, 0);
+                    (self.position, self.seq) = (position, 0);
                     true
                 }
-                Some(Reading::Acceptance(_) | Reading::Position(_) | Reading::Outcome(_)) | None => false,
+                Some(ReadEvent::Acceptance(_) | ReadEvent::QueuePosition(_) | ReadEvent::Outcome(_))
+                | None => false,
             }
         }
 
-        fn come_back(&mut self, log: &Log) {
-            match log.place_after(self.cursor) {
-                // `recovered: true`: it goes on from what it has.
-                Some(place) => self.place = place,
+        fn resume(&mut self, buffer: &StreamBuffer) {
+            match buffer.position_after(self.seq) {
+                // `recovered: true`: the client continues from what it has.
+                Some(position) => self.position = position,
                 None => {
                     self.shown.clear();
-                    (self.place, self.cursor) = (Place::new(log.attempt, 0), 0);
+                    (self.position, self.seq) = (buffer.position_at(0), 0);
                 }
             }
         }
     }
 
     #[test]
-    fn words_stay_until_there_are_better_ones() {
-        let mut log = Log::new(AnswerMode::Live);
-        log.append("old");
-        log.starting_over = true;
-        assert_eq!((log.text.as_str(), log.attempt), ("old", 0));
-        log.append("new");
-        log.append("er");
-        assert_eq!((log.text.as_str(), log.attempt), ("newer", 1));
+    fn text_is_kept_until_the_next_attempt_has_text() {
+        let mut buffer = StreamBuffer::new(AnswerMode::Live);
+        buffer.append("old");
+        buffer.restart();
+        assert_eq!((buffer.text(), buffer.attempt), ("old", 0));
+        buffer.append("new");
+        buffer.append("er");
+        assert_eq!((buffer.text(), buffer.attempt), ("newer", 1));
     }
 
     #[test]
-    fn a_cursor_that_may_be_of_a_void_attempt_is_void() {
-        let mut log = Log::new(AnswerMode::Live);
+    fn cursor_that_may_belong_to_a_voided_attempt_is_void() {
+        let mut buffer = StreamBuffer::new(AnswerMode::Live);
         for piece in ["a", "b"] {
-            log.append(piece);
+            buffer.append(piece);
         }
-        log.starting_over = true;
+        buffer.restart();
         for piece in ["c", "d", "e"] {
-            log.append(piece);
+            buffer.append(piece);
         }
-        let places: Vec<bool> = (0..5).map(|seq| log.place_after(seq).is_some()).collect();
-        assert_eq!(places, [true, false, false, true, false]);
+        let is_valid: Vec<bool> = (0..5).map(|seq| buffer.position_after(seq).is_some()).collect();
+        assert_eq!(is_valid, [true, false, false, true, false]);
     }
 
     proptest! {
-        /// Whatever comes in whatever order, a client that is up to date shows the answer and nothing else: no hole, no
-        /// word twice, no word of a void attempt.
+        /// In every order of events, a client that is up to date shows exactly the answer: no gap,
+        /// no duplicate, no text of a voided attempt.
         #[test]
-        fn a_client_that_is_up_to_date_shows_the_answer(steps in prop::collection::vec(0_u8..6, 0..80)) {
-            let mut log = Log::new(AnswerMode::Live);
-            let mut client = Client { shown: String::new(), cursor: 0, place: Place::new(0, 0) };
+        fn up_to_date_client_shows_exactly_the_answer(steps in prop::collection::vec(0_u8..6, 0..80)) {
+            let mut buffer = StreamBuffer::new(AnswerMode::Live);
+            let mut client = Client { shown: String::new(), seq: 0, position: StreamPosition::new(0, 0) };
             for (number, step) in steps.into_iter().enumerate() {
                 match step {
                     0 | 1 => {
                         let piece = format!("{number} ");
-                        prop_assert!(log.append(&piece));
+                        prop_assert!(buffer.append(&piece));
                     }
-                    2 => log.starting_over = true,
-                    3 | 4 => drop(client.read(&log)),
-                    _ => client.come_back(&log),
+                    2 => buffer.restart(),
+                    3 | 4 => drop(client.read(&buffer)),
+                    _ => client.resume(&buffer),
                 }
             }
-            while client.read(&log) {}
-            prop_assert_eq!(client.shown, log.text);
+            while client.read(&buffer) {}
+            prop_assert_eq!(client.shown.as_str(), buffer.text());
         }
     }
 }

@@ -1,12 +1,12 @@
-//! An answer as an append-only log that sessions subscribe to.
+//! The shared handle of an answer that is being generated or has ended.
 //!
-//! The task that reads upstream appends; every subscriber keeps its own place and pulls from there when its socket can
-//! take more. So no mailbox is crossed per token, a slow reader gets fewer and larger pieces, and coming back after a
-//! lost connection is the same subscription from an earlier place.
+//! The turn's task appends text. Each subscriber keeps its own position and reads from there when
+//! its socket can take more. No mailbox is crossed per token, a slow client reads fewer and larger
+//! pieces, and resuming after a lost connection is a subscription from an earlier position.
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -14,58 +14,48 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::failure::Failure;
 use crate::domain::ids::{SessionId, TurnId};
-use crate::domain::turn::{AnswerMode, TurnStatus, Usage};
-use crate::llm::stream::buffer::{Log, Stopped};
-pub use crate::llm::stream::buffer::{MAX_ANSWER_BYTES, Place, Reading};
-pub use crate::llm::stream::snapshot::Said;
-pub(in crate::llm) use crate::llm::stream::snapshot::outcome_of;
-use crate::llm::stream::subscription::Subscription;
+use crate::domain::turn::{AnswerMode, Usage};
+use crate::llm::stream::buffer::{StreamBuffer, VoidedRequest};
+use crate::llm::stream::cursor::{ReadCursor, ReadEvent, StreamPosition};
+use crate::llm::stream::outcome::{Acceptance, Outcome};
+use crate::llm::stream::snapshot::{AnswerSnapshot, ClosedAnswer};
+use crate::persistence::records::StoredTurn;
 
-/// Longest name of an answer that a source gives it, as it is logged.
+/// The maximum length of an upstream id, as it is kept for the log.
 const MAX_SOURCE_ID_CHARS: usize = 64;
 
-/// What became of the question when it was taken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Acceptance {
-    /// Whether the question is committed to the store.
-    pub durable: bool,
-}
-
-/// How the answer ended. Told to subscribers when it is stored, or when storing it must be waited for no longer.
-#[derive(Clone, Debug)]
-pub struct Outcome {
-    /// How the turn ended.
-    pub status: TurnStatus,
-    /// Why, when it failed.
-    pub failure: Option<Failure>,
-    /// What it took.
-    pub usage: Usage,
-    /// Tokens of the answer by our own count, as stored.
-    pub answer_tokens: u32,
-    /// The model that answered.
-    pub model: Option<Arc<str>>,
-    /// Sections that were quoted.
-    pub citations: Vec<String>,
-    /// Whether the answer is committed to the store.
-    pub durable: bool,
-}
-
-/// One answer in the making, or made. Shared between the task that writes it and the sessions that show it.
+/// An answer that is being generated or has ended, shared by the task that writes it and the
+/// sessions that show it.
 #[derive(Debug)]
 pub struct Generation {
-    /// The turn it answers.
     pub turn_id: TurnId,
-    /// The session that asked; no other may read it.
+    /// The session that asked; no other session may read the answer.
     pub session_id: SessionId,
     /// The client's own id of the question.
     pub client_id: Option<String>,
-    pub(super) log: Mutex<Log>,
-    pub(super) cancelled: CancellationToken,
-    pub(super) subscribers: watch::Sender<usize>,
+    state: Mutex<State>,
+    cancelled: CancellationToken,
+    subscribers: watch::Sender<usize>,
+}
+
+#[derive(Debug)]
+struct State {
+    buffer: StreamBuffer,
+    /// The tasks to wake at the next change.
+    wakers: Vec<Waker>,
+}
+
+impl State {
+    fn wait<T>(&mut self, cx: &Context<'_>) -> Poll<T> {
+        if !self.wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
+            self.wakers.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
 }
 
 impl Generation {
-    /// An empty log. `mode` is who will probably answer.
+    /// Returns a generation without text. `mode` says who is expected to answer.
     #[must_use]
     pub fn new(
         turn_id: TurnId,
@@ -73,257 +63,256 @@ impl Generation {
         client_id: Option<String>,
         mode: AnswerMode,
     ) -> Arc<Self> {
+        Self::with_buffer(turn_id, session_id, client_id, StreamBuffer::new(mode))
+    }
+
+    /// Rebuilds the generation of a stored turn whose deltas end at `ends`. Without `ends` the text
+    /// is divided into deltas of arbitrary length. The generation has ended unless the turn's
+    /// status is `Answering`.
+    #[must_use]
+    pub fn from_stored(session_id: SessionId, turn: &StoredTurn, ends: Option<Vec<usize>>) -> Arc<Self> {
+        let buffer = StreamBuffer::from_stored(turn, ends);
+        Self::with_buffer(turn.turn_id, session_id, turn.client_id.clone(), buffer)
+    }
+
+    fn with_buffer(
+        turn_id: TurnId,
+        session_id: SessionId,
+        client_id: Option<String>,
+        buffer: StreamBuffer,
+    ) -> Arc<Self> {
         Arc::new(Self {
             turn_id,
             session_id,
             client_id,
-            log: Mutex::new(Log::new(mode)),
+            state: Mutex::new(State { buffer, wakers: Vec::new() }),
             cancelled: CancellationToken::new(),
             subscribers: watch::Sender::new(0),
         })
     }
 
-    /// Notes that the question was taken or refused. Text is shown only after that. The first call counts.
-    pub fn settle_question(&self, acceptance: Result<Acceptance, Failure>) {
-        self.change(|log| {
-            log.acceptance.get_or_insert(acceptance);
-        });
+    /// Records whether the question was accepted. Text is shown only after that. Only the first
+    /// call has an effect.
+    pub fn set_acceptance(&self, acceptance: Result<Acceptance, Failure>) {
+        self.update(|buffer| buffer.set_acceptance(acceptance));
     }
 
-    /// Appends a piece of the answer. Returns false when the answer has reached [`MAX_ANSWER_BYTES`]; the piece is not
-    /// taken then. One that comes after the visitor has stopped the answer is not taken either. NUL characters are left out: PostgreSQL stores no text with one.
+    /// Appends text to the answer. Returns `false`, without taking the text, if the answer would
+    /// exceed [`MAX_ANSWER_BYTES`](super::buffer::MAX_ANSWER_BYTES). Text that arrives after the
+    /// visitor cancelled the answer is ignored. NUL characters are removed, because PostgreSQL
+    /// cannot store them.
     pub fn append(&self, text: &str) -> bool {
         let text = if text.contains('\0') { Cow::Owned(text.replace('\0', "")) } else { Cow::Borrowed(text) };
         if text.is_empty() {
             return true;
         }
-        self.change(|log| log.append(&text))
+        self.update(|buffer| buffer.append(&text))
     }
 
-    /// Begins another attempt: its first word makes void what there is. Until then that stays, in case none comes.
-    pub fn start_over(&self) {
-        self.lock().starting_over = true;
+    /// Starts another attempt at the answer. The text of the attempt before is kept until the first
+    /// text of the new one arrives.
+    pub fn restart(&self) {
+        self.lock().buffer.restart();
     }
 
-    /// Notes what the source calls the answer, for the log.
-    pub fn note_source_id(&self, id: &str) {
-        self.lock().source_id = Some(id.chars().take(MAX_SOURCE_ID_CHARS).collect::<String>().into());
+    /// Records the upstream's id of the response.
+    pub fn set_source_id(&self, id: &str) {
+        let id: String = id.chars().take(MAX_SOURCE_ID_CHARS).collect();
+        self.lock().buffer.set_source_id(Some(id.into()));
     }
 
-    /// What the source calls the answer.
+    /// Forgets the upstream's id of a response that is not charged.
+    pub fn clear_source_id(&self) {
+        self.lock().buffer.set_source_id(None);
+    }
+
+    /// Returns the upstream's id of the response, if known.
     #[must_use]
     pub fn source_id(&self) -> Option<Arc<str>> {
-        self.lock().source_id.clone()
+        self.lock().buffer.source_id()
     }
 
-    /// Notes what an attempt took that will be void: it may be charged all the same.
-    pub fn note_void(&self, usage: Usage) {
-        let mut log = self.lock();
-        let void = &mut log.void_usage;
-        void.prompt_tokens = void.prompt_tokens.saturating_add(usage.prompt_tokens);
-        void.completion_tokens = void.completion_tokens.saturating_add(usage.completion_tokens);
-        if let Some(source_id) = log.source_id.take() {
-            log.void_requests.push((source_id, usage));
-        }
+    /// Records the usage of an attempt that is about to be voided but may be charged.
+    pub fn add_voided_usage(&self, usage: Usage) {
+        self.lock().buffer.add_voided_usage(usage);
     }
 
-    /// Forgets what the source called an attempt that it does not charge.
-    pub fn forget_source_id(&self) {
-        self.lock().source_id = None;
-    }
-
-    /// What the source calls the attempts that are void, with what each took by our count; as many as there may be retries.
+    /// Returns the voided requests that may be charged, at most one per retry.
     #[must_use]
-    pub fn void_requests(&self) -> Vec<(Arc<str>, Usage)> {
-        self.lock().void_requests.clone()
+    pub fn voided_requests(&self) -> Vec<VoidedRequest> {
+        self.lock().buffer.voided_requests().to_vec()
     }
 
-    /// What void attempts took.
+    /// Returns the total usage of all voided attempts.
     #[must_use]
-    pub fn void_usage(&self) -> Usage {
-        self.lock().void_usage
+    pub fn voided_usage(&self) -> Usage {
+        self.lock().buffer.voided_usage()
     }
 
-    /// Where a client is that has shown delta `seq`, if that can be told: not when the delta may be one of a void attempt.
+    /// Returns the position after delta `seq` as shown by a client, or `None` if `seq` may belong
+    /// to a voided attempt.
     #[must_use]
-    pub fn place_after(&self, seq: u64) -> Option<Place> {
-        self.lock().place_after(seq)
+    pub fn position_after(&self, seq: u64) -> Option<StreamPosition> {
+        self.lock().buffer.position_after(seq)
     }
 
-    /// Who answers; settled when the first delta is there.
+    /// Returns the position after delta `seq` of the current attempt.
+    #[must_use]
+    pub fn position_at(&self, seq: u64) -> StreamPosition {
+        self.lock().buffer.position_at(seq)
+    }
+
+    /// Returns who answers. Final once there is text.
     #[must_use]
     pub fn mode(&self) -> AnswerMode {
-        self.lock().mode
+        self.lock().buffer.mode()
     }
 
-    /// Notes who answers after all. Without effect once there is text: that has been shown under the mode it has.
-    pub fn answer_as(&self, mode: AnswerMode) {
-        let mut log = self.lock();
-        if log.text.is_empty() {
-            log.mode = mode;
-        }
+    /// Sets who answers. Has no effect once there is text, which was shown under the mode it has.
+    pub fn set_mode(&self, mode: AnswerMode) {
+        self.lock().buffer.set_mode(mode);
     }
 
-    /// Notes the position in the line to the model; `None` when its turn has come.
-    pub fn wait_at(&self, position: Option<usize>) {
-        self.change(|log| log.position = position);
+    /// Sets the queue position, counted from 1; `None` once the question left the queue.
+    pub fn set_queue_position(&self, position: Option<usize>) {
+        self.update(|buffer| buffer.set_queue_position(position));
     }
 
-    /// Ends the log. The first call counts.
+    /// Ends the answer. Only the first call has an effect.
     pub fn finish(&self, outcome: Outcome) {
-        self.change(|log| {
-            log.stopped.get_or_insert(Stopped::AtItsEnd);
-            log.outcome.get_or_insert_with(|| Arc::new(outcome));
-        });
+        self.update(|buffer| buffer.finish(outcome));
     }
 
-    /// What was answered so far.
+    /// Closes the answer for more text. From then on it can no longer be cancelled.
+    #[must_use]
+    pub fn close(&self) -> ClosedAnswer {
+        self.update(StreamBuffer::close)
+    }
+
+    /// Appends the text that a stored turn has beyond this answer. Returns `false`, without taking
+    /// any text, if the stored answer is no continuation of this one or its delta offsets are
+    /// unknown.
+    pub fn catch_up(&self, turn: &StoredTurn) -> bool {
+        self.update(|buffer| buffer.catch_up(turn))
+    }
+
+    #[must_use]
+    pub fn snapshot(&self) -> AnswerSnapshot {
+        self.lock().buffer.snapshot()
+    }
+
     #[must_use]
     pub fn text(&self) -> Arc<str> {
-        self.lock().text.as_str().into()
+        self.lock().buffer.text().into()
     }
 
-    /// When the first word came.
+    /// Returns when the first text arrived.
     #[must_use]
-    pub fn first_word_at(&self) -> Option<Instant> {
-        self.lock().first_word_at
+    pub fn first_text_at(&self) -> Option<Instant> {
+        self.lock().buffer.first_text_at()
     }
 
-    /// Bytes answered so far.
+    /// Returns the length of the answer in bytes.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.lock().text.len()
+        self.lock().buffer.text().len()
     }
 
-    /// Whether nothing was answered so far.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Whether the question is committed to the store.
+    /// Returns whether the question is committed to the store.
     #[must_use]
     pub fn is_question_durable(&self) -> bool {
-        matches!(self.lock().acceptance, Some(Ok(Acceptance { durable: true })))
+        self.lock().buffer.is_question_durable()
     }
 
-    /// Whether the question was not taken.
+    /// Returns whether the question was refused.
     #[must_use]
     pub fn is_refused(&self) -> bool {
-        matches!(self.lock().acceptance, Some(Err(_)))
+        self.lock().buffer.is_refused()
     }
 
-    /// Whether nothing more will come: it has ended, or the question was not taken.
+    /// Returns whether the answer has ended or the question was refused.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.lock().is_over()
+        self.lock().buffer.is_over()
     }
 
-    /// Resolves when nothing more will come.
-    pub async fn over(&self) {
+    /// Waits until the answer has ended or the question is refused.
+    pub async fn wait_until_over(&self) {
         std::future::poll_fn(|cx| {
-            let mut log = self.lock();
-            if log.is_over() { Poll::Ready(()) } else { log.wait(cx) }
+            let mut state = self.lock();
+            if state.buffer.is_over() { Poll::Ready(()) } else { state.wait(cx) }
         })
         .await;
     }
 
-    /// The number of the last delta; 0 when there is none.
+    /// Returns the number of the last delta, or 0 if there is no text.
     #[must_use]
     pub fn last_seq(&self) -> u64 {
-        self.lock().last_seq()
+        self.lock().buffer.last_seq()
     }
 
-    /// Asks the task to stop upstream and end the answer as cancelled. What was said after delta `seen_seq`, the last that the
-    /// visitor was shown, is taken out again; without it all is kept. Does nothing when the answer has come to its end already.
+    /// Cancels the answer. Removes the text after delta `seen_seq`, the last one the visitor has
+    /// seen; without `seen_seq` all text is kept. Has no effect once the answer is closed.
     pub fn cancel(&self, seen_seq: Option<u64>) {
-        self.change(|log| {
-            if log.stopped.is_none() {
-                log.stopped = Some(Stopped::ByVisitor);
-                log.cut_after(seen_seq.unwrap_or(u64::MAX));
-            }
-        });
+        self.update(|buffer| buffer.cancel(seen_seq));
         self.cancelled.cancel();
     }
 
-    /// Resolves when [`Self::cancel`] was called.
+    /// Waits until [`Self::cancel`] is called.
     pub async fn cancelled(&self) {
         self.cancelled.cancelled().await;
     }
 
-    /// Resolves when nobody has listened for `grace`.
+    /// Waits until the answer has had no subscriber for `grace`.
     pub async fn abandoned(&self, grace: Duration) {
         let mut subscribers = self.subscribers.subscribe();
         loop {
             if subscribers.wait_for(|count| *count == 0).await.is_err() {
                 return std::future::pending().await;
             }
-            let came_back = subscribers.wait_for(|count| *count > 0);
-            if tokio::time::timeout(grace, came_back).await.is_err() {
+            let returned = subscribers.wait_for(|count| *count > 0);
+            if tokio::time::timeout(grace, returned).await.is_err() {
                 return;
             }
         }
     }
 
-    /// Follows the answer from after delta `seq`; 0 is the beginning.
-    #[must_use]
-    pub fn subscribe(self: &Arc<Self>, seq: u64) -> Subscription {
-        let attempt = self.lock().attempt;
-        self.subscribe_at(Place::new(attempt, seq))
-    }
-
-    /// Follows the answer from a place; should that have become void meanwhile, a reset comes first.
-    #[must_use]
-    pub fn subscribe_at(self: &Arc<Self>, place: Place) -> Subscription {
+    pub(super) fn add_subscriber(&self) {
         self.subscribers.send_modify(|count| *count += 1);
-        Subscription::new(Arc::clone(self), place)
     }
 
-    pub(crate) fn unsubscribe(&self) {
+    pub(super) fn remove_subscriber(&self) {
         self.subscribers.send_modify(|count| *count = count.saturating_sub(1));
     }
 
-    /// What follows a place. `knows_acceptance` says whether the subscriber was told of the acceptance, `position` of which
-    /// position it was told last.
-    pub(crate) fn poll_after(
-        &self,
-        place: Place,
-        knows_acceptance: bool,
-        position: Option<usize>,
-        cx: &Context<'_>,
-    ) -> Poll<Reading> {
-        let mut log = self.lock();
-        match (&log.acceptance, knows_acceptance) {
-            // Whoever took it for accepted must hear that there will be no answer, too.
-            (Some(acceptance @ Err(_)), _) | (Some(acceptance), false) => {
-                return Poll::Ready(Reading::Acceptance(acceptance.clone()));
-            }
-            (Some(Ok(_)), true) => {}
-            (None, _) => return log.wait(cx),
-        }
-        if let Some(reading) = log.after(place) {
-            return Poll::Ready(reading);
-        }
-        match (&log.outcome, log.position) {
-            (Some(outcome), _) => Poll::Ready(Reading::Outcome(Arc::clone(outcome))),
-            (None, Some(now)) if position != Some(now) => Poll::Ready(Reading::Position(now)),
-            (None, _) => log.wait(cx),
+    /// Reads what follows `cursor`, or registers the task to be woken at the next change.
+    pub(super) fn poll_read(&self, cursor: &ReadCursor, cx: &Context<'_>) -> Poll<ReadEvent> {
+        let mut state = self.lock();
+        match state.buffer.read(cursor) {
+            Some(event) => Poll::Ready(event),
+            None => state.wait(cx),
         }
     }
 
-    pub(super) fn change<R>(&self, change: impl FnOnce(&mut Log) -> R) -> R {
-        let (result, waiting) = {
-            let mut log = self.lock();
-            (change(&mut log), std::mem::take(&mut log.waiting))
+    /// Changes the buffer and wakes the waiting subscribers.
+    fn update<R>(&self, change: impl FnOnce(&mut StreamBuffer) -> R) -> R {
+        let (result, wakers) = {
+            let mut state = self.lock();
+            (change(&mut state.buffer), std::mem::take(&mut state.wakers))
         };
-        for waker in waiting {
+        for waker in wakers {
             waker.wake();
         }
         result
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Log> {
-        // A panic elsewhere leaves the log whole: every change is one step.
-        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic while the lock is held leaves the buffer consistent: every change is one step.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! One reader of a generation log: a stream that keeps its own place.
+//! One subscriber of an answer, as a stream that keeps its own position.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -7,66 +7,117 @@ use std::task::{Context, Poll, ready};
 use futures_util::Stream;
 
 use crate::domain::failure::Failure;
-use crate::llm::stream::generation::{Acceptance, Generation, Outcome, Place, Reading};
-use crate::protocol::server::DeltaFrame;
+use crate::llm::stream::cursor::{ReadCursor, ReadEvent, StreamPosition};
+use crate::llm::stream::generation::Generation;
+use crate::llm::stream::outcome::{Acceptance, Outcome};
 
-/// What a session is told of an answer, in order: one acceptance, positions while it waits, deltas and perhaps resets, one
-/// outcome. After a refusal nothing follows.
+/// What a session reads of an answer, in order: one acceptance, queue positions while the question
+/// waits, deltas and possibly resets, one outcome. Nothing follows a refusal.
 #[derive(Debug)]
 pub enum Progress {
-    /// The question was taken.
+    /// The question was accepted.
     Accepted(Acceptance),
-    /// The question was not taken; there will be no answer.
+    /// The question was refused; there is no answer.
     Refused(Failure),
-    /// It waits for the model: so many are answered before it, and itself.
+    /// The question waits at this position of the queue, counted from 1.
     Queued(usize),
-    /// More of the answer.
-    Delta(DeltaFrame),
-    /// What was said of the answer is void; it begins again.
+    /// More text of the answer.
+    Delta(Delta),
+    /// The text so far is void; the answer starts again.
     Reset,
     /// The answer has ended.
     Ended(Arc<Outcome>),
 }
 
-/// The stream of a generation's [`Progress`] from one place on. Counts as a listener until it is dropped.
+/// Text of an answer: one or more deltas of the buffer.
+#[derive(Debug)]
+pub struct Delta {
+    /// The number of the last delta in `text`.
+    pub seq: u64,
+    pub text: String,
+    /// Whether the text was in the buffer before the client resumed.
+    pub replay: bool,
+}
+
+/// The [`Progress`] of a generation from one position on. The generation counts it as a listener
+/// until it is dropped.
 #[derive(Debug)]
 pub struct Subscription {
     generation: Arc<Generation>,
-    place: Place,
-    /// Deltas up to this one were there before the subscription was: they are said again.
+    cursor: ReadCursor,
+    /// Deltas up to this number are marked as replay.
     replay_until: u64,
-    knows_acceptance: bool,
-    position: Option<usize>,
-    ended: bool,
-    /// There is more, but for the next poll: what a single one puts into the socket's buffer stays small.
-    paused: bool,
+    has_ended: bool,
+    /// There is more text, but it is left to the next poll, so that a single poll puts little into
+    /// the socket's buffer.
+    is_paused: bool,
 }
 
 impl Subscription {
-    pub(crate) fn new(generation: Arc<Generation>, place: Place) -> Self {
+    /// Subscribes to `generation` after delta `seq` of the current attempt; 0 is the start.
+    #[must_use]
+    pub fn new(generation: &Arc<Generation>, seq: u64) -> Self {
+        Self::from_position(generation, generation.position_at(seq))
+    }
+
+    /// Subscribes to `generation` after `position`. If that position has become void meanwhile, the
+    /// first text is preceded by a reset.
+    #[must_use]
+    pub fn from_position(generation: &Arc<Generation>, position: StreamPosition) -> Self {
+        generation.add_subscriber();
         Self {
-            generation,
-            place,
+            generation: Arc::clone(generation),
+            cursor: ReadCursor { position, acceptance_known: false, queue_position: None },
             replay_until: 0,
-            knows_acceptance: false,
-            position: None,
-            ended: false,
-            paused: false,
+            has_ended: false,
+            is_paused: false,
         }
     }
 
-    /// Marks what is in the log already as said again, for a client that comes back.
+    /// Marks the text that is already in the buffer as replay, for a client that resumes.
     #[must_use]
-    pub fn replaying(mut self) -> Self {
+    pub fn with_replay(mut self) -> Self {
         self.replay_until = self.generation.last_seq();
         self
     }
 
-    /// Skips the acceptance: the client knows that its question was taken.
+    /// Skips the acceptance, for a client that already knows it.
     #[must_use]
-    pub fn accepted_before(mut self) -> Self {
-        self.knows_acceptance = true;
+    pub fn without_acceptance(mut self) -> Self {
+        self.cursor.acceptance_known = true;
         self
+    }
+
+    fn on_event(&mut self, event: ReadEvent) -> Progress {
+        match event {
+            ReadEvent::Acceptance(Ok(acceptance)) => {
+                self.cursor.acceptance_known = true;
+                Progress::Accepted(acceptance)
+            }
+            ReadEvent::Acceptance(Err(failure)) => {
+                self.has_ended = true;
+                Progress::Refused(failure)
+            }
+            ReadEvent::QueuePosition(position) => {
+                self.cursor.queue_position = Some(position);
+                Progress::Queued(position)
+            }
+            ReadEvent::Text { position, text, has_more } => {
+                self.cursor.position = position;
+                self.is_paused = has_more;
+                let seq = position.seq();
+                Progress::Delta(Delta { seq, text, replay: seq <= self.replay_until })
+            }
+            ReadEvent::Reset(position) => {
+                self.cursor.position = position;
+                self.replay_until = 0;
+                Progress::Reset
+            }
+            ReadEvent::Outcome(outcome) => {
+                self.has_ended = true;
+                Progress::Ended(outcome)
+            }
+        }
     }
 }
 
@@ -74,50 +125,20 @@ impl Stream for Subscription {
     type Item = Progress;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Progress>> {
-        if self.ended {
+        if self.has_ended {
             return Poll::Ready(None);
         }
-        if std::mem::take(&mut self.paused) {
+        if std::mem::take(&mut self.is_paused) {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let progress =
-            match ready!(self.generation.poll_after(self.place, self.knows_acceptance, self.position, cx)) {
-                Reading::Acceptance(Ok(acceptance)) => {
-                    self.knows_acceptance = true;
-                    Progress::Accepted(acceptance)
-                }
-                Reading::Acceptance(Err(failure)) => {
-                    self.ended = true;
-                    Progress::Refused(failure)
-                }
-                Reading::Position(position) => {
-                    self.position = Some(position);
-                    Progress::Queued(position)
-                }
-                Reading::Text { place, text, more } => {
-                    self.place = place;
-                    self.paused = more;
-                    let seq = place.seq();
-                    let replay = seq <= self.replay_until;
-                    Progress::Delta(DeltaFrame { turn_id: self.generation.turn_id, seq, text, replay })
-                }
-                Reading::Reset(place) => {
-                    self.place = place;
-                    self.replay_until = 0;
-                    Progress::Reset
-                }
-                Reading::Outcome(outcome) => {
-                    self.ended = true;
-                    Progress::Ended(outcome)
-                }
-            };
-        Poll::Ready(Some(progress))
+        let event = ready!(self.generation.poll_read(&self.cursor, cx));
+        Poll::Ready(Some(self.on_event(event)))
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.generation.unsubscribe();
+        self.generation.remove_subscriber();
     }
 }

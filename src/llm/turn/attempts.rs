@@ -1,4 +1,5 @@
-//! Getting one answer: asks whom the sources choose, again or another where that helps, and quotes the resume else.
+//! Generates one answer: requests it from the model, retries or tries another model, and falls back
+//! to resume excerpts.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -8,220 +9,243 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::budget::Reservation;
 use crate::domain::clock::Timestamp;
-use crate::domain::error_code::ErrorCode;
-use crate::domain::turn::{AnswerMode, Usage};
-use crate::llm::excerpts::Excerpts;
-use crate::llm::messages::AskModel;
+use crate::domain::turn::Usage;
 use crate::llm::prompt::Prompt;
-use crate::llm::resilience::retry::{Next, RetryPolicy, Tries};
-use crate::llm::router::{Choice, Trial};
+use crate::llm::resilience::retry::{FailedAttempt, RetryDecision, RetryPolicy, RetryState};
+use crate::llm::router::{Backend, BreakerGuard, Fallback};
 use crate::llm::stream::generation::Generation;
-use crate::llm::turn::checkpoint::Saved;
-use crate::llm::turn::task::Answering;
-use crate::llm::upstream::client::{Ask, UpstreamClient};
-use crate::llm::upstream::completion::{Finish, SourceError};
-use crate::llm::upstream::error_class::Fault;
+use crate::llm::turn::checkpoint::{self, CheckpointResult};
+use crate::llm::turn::context::ActiveTurn;
+use crate::llm::turn::fallback;
+use crate::llm::upstream::client::{CompletionRequest, UpstreamClient};
+use crate::llm::upstream::completion::{Completion, CompletionError};
+use crate::llm::upstream::error_class::UpstreamErrorKind;
+use crate::llm::upstream::sink::AnswerSink;
 use crate::persistence::STORE_TIMEOUT;
+use crate::system::backoff::random_fraction;
 use crate::telemetry::metrics::{DegradedBy, GaugeGuard, RetryKind};
 
-/// Answers a question into `generation`. Dropping the future stops whoever is being asked.
-pub(crate) async fn answer(
-    answering: &Answering,
-    ask: &AskModel,
-    generation: &Generation,
-    reservation: Option<&Reservation>,
-) -> Result<Finish, SourceError> {
-    let mut asking = Asking {
-        answering,
-        ask,
-        generation,
-        reservation,
-        prompt: Cow::Borrowed(&ask.prompt),
-        model: 0,
-        first_word_by: Instant::now() + answering.first_word_timeout,
-        tries: None,
-    };
-    let mut failed = None;
-    loop {
-        let choice = answering.sources.choose(Instant::now().into_std());
-        match (choice, failed.take()) {
-            // Quotes do not go on where a model's words ended.
-            (Choice::Excerpts(..) | Choice::Neither(_), Some(error)) if !generation.is_empty() => {
-                return Err(error);
-            }
-            (Choice::Excerpts(excerpts, reason), _) => {
-                return Ok(quoted(answering, ask, generation, excerpts, reason).await);
-            }
-            (Choice::Neither(_), Some(error)) => return Err(error),
-            (Choice::Neither(failure), None) => return Err(SourceError::nobody(failure)),
-            (Choice::Model(client, trial), _) => {
-                let error = match asking.try_once(client, trial).await {
-                    Ok(finish) => return Ok(finish),
-                    Err(error) => error,
-                };
-                // With this failure it may have become one too many.
-                let shut = answering.sources.is_shut(Instant::now().into_std());
-                if shut || !asking.prepare_another(client, &error).await {
-                    return asking.give_up(error).await;
-                }
-                failed = Some(error);
-            }
-        }
-    }
-}
-
-/// Answers a question out of the resume, instead of the model for a reason or because there is none.
-pub(crate) async fn quote(
-    answering: &Answering,
-    ask: &AskModel,
-    generation: &Generation,
-    reason: Option<DegradedBy>,
-) -> Result<Finish, SourceError> {
-    match answering.sources.instead(reason, ErrorCode::InternalError.into()) {
-        Choice::Excerpts(excerpts, reason) => Ok(quoted(answering, ask, generation, excerpts, reason).await),
-        Choice::Neither(failure) => Err(SourceError::nobody(failure)),
-        Choice::Model(..) => Err(SourceError::nobody(ErrorCode::InternalError.into())),
-    }
-}
-
-async fn quoted(
-    answering: &Answering,
-    ask: &AskModel,
-    generation: &Generation,
-    excerpts: &Excerpts,
-    reason: Option<DegradedBy>,
-) -> Finish {
-    if let Some(reason) = reason {
-        answering.metrics.answer.count_fallback(reason);
-    }
-    generation.answer_as(AnswerMode::Excerpts);
-    excerpts.answer(&ask.prompt, generation).await
-}
-
-struct Asking<'a> {
-    answering: &'a Answering,
-    ask: &'a AskModel,
-    generation: &'a Generation,
-    /// What is set aside for the answer.
+/// The attempts at one answer. Dropping the future of [`Self::run`] aborts the request in flight.
+pub(crate) struct AttemptLoop<'a> {
+    turn: &'a ActiveTurn,
+    /// The budget reserved for the answer.
     reservation: Option<&'a Reservation>,
     /// Owned once it had to be shortened.
     prompt: Cow<'a, Prompt>,
+    /// The index of the model of the next attempt.
     model: usize,
-    first_word_by: Instant,
-    tries: Option<Tries>,
+    first_text_deadline: Instant,
+    /// `None` until an attempt has failed.
+    retries: Option<RetryState>,
 }
 
-impl Asking<'_> {
-    async fn try_once(&self, client: &UpstreamClient, trial: Trial<'_>) -> Result<Finish, SourceError> {
-        let _in_flight = GaugeGuard::new(&self.answering.metrics.upstream.requests_in_flight);
-        let ask = Ask {
+/// Appends the text of an attempt to the generation and reports the first text to the breaker.
+struct AttemptSink<'a> {
+    generation: &'a Generation,
+    guard: &'a BreakerGuard<'a>,
+}
+
+impl AnswerSink for AttemptSink<'_> {
+    fn set_source_id(&self, id: &str) {
+        self.generation.set_source_id(id);
+    }
+
+    fn append(&self, text: &str) -> bool {
+        self.generation.append(text)
+    }
+
+    fn on_first_text(&self) {
+        self.guard.record_first_text();
+    }
+}
+
+impl<'a> AttemptLoop<'a> {
+    pub(crate) fn new(turn: &'a ActiveTurn, reservation: Option<&'a Reservation>) -> Self {
+        Self {
+            turn,
+            reservation,
+            prompt: Cow::Borrowed(&turn.request.prompt),
+            model: 0,
+            first_text_deadline: Instant::now() + turn.context.limits.first_text_timeout,
+            retries: None,
+        }
+    }
+
+    /// Generates the answer.
+    pub(crate) async fn run(mut self) -> Result<Completion, CompletionError> {
+        let router = &self.turn.context.router;
+        let mut last_error = None;
+        loop {
+            let (client, guard) = match router.select_backend(Instant::now().into_std()) {
+                Backend::Model(client, guard) => (client, guard),
+                Backend::Fallback(fallback) => return self.without_model(fallback, last_error).await,
+            };
+            let error = match self.attempt(client, guard).await {
+                Ok(completion) => return Ok(completion),
+                Err(error) => error,
+            };
+            // This failure may have opened the breaker.
+            let is_breaker_open = router.is_breaker_open(Instant::now().into_std());
+            if is_breaker_open || !self.prepare_retry(client, &error).await {
+                return self.fall_back(error).await;
+            }
+            last_error = Some(error);
+        }
+    }
+
+    /// Sends one request.
+    async fn attempt(
+        &self,
+        client: &UpstreamClient,
+        guard: BreakerGuard<'_>,
+    ) -> Result<Completion, CompletionError> {
+        let _in_flight = GaugeGuard::new(&self.turn.context.metrics.upstream.requests_in_flight);
+        let request = CompletionRequest {
             prompt: &self.prompt,
-            session: self.ask.session_id,
+            session: self.turn.request.session_id,
             model: self.model,
-            first_word_by: self.first_word_by,
+            first_text_deadline: self.first_text_deadline,
         };
-        let answered = client.answer(ask, self.generation, &|| trial.first_word()).await;
-        match &answered {
-            Ok(_) => trial.succeeded(),
+        let sink = AttemptSink { generation: &self.turn.generation, guard: &guard };
+        let result = client.stream(request, &sink).await;
+        match &result {
+            Ok(_) => guard.record_success(),
             Err(error) => {
-                if trial.failed(error, Instant::now().into_std()) {
-                    warn!(self.ask.log, "the model's server is not asked for a while");
+                if guard.record_failure(error, Instant::now().into_std()) {
+                    warn!(self.turn.request.log, "circuit breaker opened");
                 }
             }
         }
-        answered
+        result
     }
 
-    /// Whether to ask once more: whom, with what, and after a wait, which is over when this returns.
-    async fn prepare_another(&mut self, client: &UpstreamClient, error: &SourceError) -> bool {
-        let (kind, after) = match self.shorter(error) {
+    /// Prepares the next attempt and waits for the delay before it. Returns `false` if there is
+    /// none.
+    async fn prepare_retry(&mut self, client: &UpstreamClient, error: &CompletionError) -> bool {
+        let (kind, delay) = match self.shorter_prompt(error) {
             Some(shorter) => {
                 self.prompt = Cow::Owned(shorter);
                 (RetryKind::ShorterPrompt, Duration::ZERO)
             }
-            None => match self.next(client, error) {
-                Next::GiveUp => return false,
-                Next::Ask { model, after } => {
+            None => match self.decide_retry(client, error) {
+                RetryDecision::GiveUp => return false,
+                RetryDecision::Retry { model, delay } => {
                     self.model = model;
-                    (if model == 0 { RetryKind::SameModel } else { RetryKind::OtherModel }, after)
+                    (if model == 0 { RetryKind::SameModel } else { RetryKind::OtherModel }, delay)
                 }
             },
         };
-        if error.may_be_charged && !self.can_pay_once_more() {
+        if error.may_be_charged && !self.extend_reservation() {
             return false;
         }
-        self.answering.metrics.upstream.count_retry(kind);
-        warn!(self.ask.log, "asking once more for the same answer"; "how" => kind.as_str(), "cause" => %error,
-            "void_bytes" => self.generation.len(), "may_be_charged_twice" => error.may_be_charged,
-            "source_id" => self.generation.source_id().as_deref());
-        if error.may_be_charged {
-            let completion_tokens = self.answering.counter.count(&self.generation.text());
-            self.generation.note_void(Usage {
-                prompt_tokens: self.prompt.tokens,
-                completion_tokens,
-                cost: None,
-            });
+        self.log_retry(kind, error);
+        if !self.void_attempt(error).await {
+            return false;
         }
-        self.generation.forget_source_id();
-        self.generation.start_over();
-        if !self.generation.is_empty() {
-            // After a crash nobody must look up the delta of one attempt in another, so what is stored forgets its numbers first.
-            // Without its word there is no other attempt. The write is made all the same.
-            let saved = timeout(STORE_TIMEOUT, self.answering.save_partial(self.ask, self.generation)).await;
-            if !matches!(saved, Ok(Saved::Kept)) {
-                return false;
-            }
-        }
-        sleep(after).await;
+        sleep(delay).await;
         true
     }
 
-    /// What was set aside may be used up by the request before; the next one needs as much again.
-    fn can_pay_once_more(&self) -> bool {
-        let Some(reservation) = self.reservation else { return true };
-        let extended =
-            reservation.extend(Timestamp::now(), self.prompt.tokens, self.prompt.max_response_tokens);
-        if let Err(reached) = &extended {
-            self.answering.metrics.budget.count_rejection(reached.scope);
-            warn!(self.ask.log, "there is no budget left to ask once more for the same answer";
-                "ceiling" => reached.scope.as_str());
-        }
-        extended.is_ok()
-    }
-
-    fn next(&mut self, client: &UpstreamClient, error: &SourceError) -> Next {
-        let now = Instant::now();
-        if !self.generation.is_empty() {
-            // The first word was in time; what replaces it gets the same time.
-            self.first_word_by = now + self.answering.first_word_timeout;
-        }
-        let policy = RetryPolicy { retries: self.answering.max_retries, models: client.models() };
-        let tries = self.tries.get_or_insert_with(|| Tries::new(policy));
-        // Without randomness everybody waits the same.
-        let jitter = getrandom::u32().map_or(0.5, |it| f64::from(it) / f64::from(u32::MAX));
-        tries.after(error.failed(), now.into_std(), self.first_word_by.into_std(), jitter)
-    }
-
-    /// A prompt for a model that counts more tokens than we do: without the older half of the conversation. Once.
-    fn shorter(&self, error: &SourceError) -> Option<Prompt> {
-        match (&self.prompt, error.fault) {
-            (Cow::Borrowed(prompt), Fault::PromptTooLong) => {
-                prompt.without_older_half(|text| self.answering.counter.count(text))
+    /// A model may count more tokens than this server. Returns the prompt without the older half of
+    /// the conversation, but only once.
+    fn shorter_prompt(&self, error: &CompletionError) -> Option<Prompt> {
+        match (&self.prompt, error.kind) {
+            (Cow::Borrowed(prompt), UpstreamErrorKind::PromptTooLong) => {
+                prompt.without_older_half(|text| self.turn.context.counter.count(text))
             }
             _ => None,
         }
     }
 
-    async fn give_up(&self, error: SourceError) -> Result<Finish, SourceError> {
-        if !error.fault.consequences().instead || !self.generation.is_empty() {
+    fn decide_retry(&mut self, client: &UpstreamClient, error: &CompletionError) -> RetryDecision {
+        let limits = &self.turn.context.limits;
+        let now = Instant::now();
+        if !self.turn.generation.is_empty() {
+            // The first text was in time. The text that replaces it gets the same time.
+            self.first_text_deadline = now + limits.first_text_timeout;
+        }
+        let policy = RetryPolicy { max_retries: limits.max_retries, model_count: client.model_count() };
+        let retries = self.retries.get_or_insert_with(|| RetryState::new(policy));
+        let failed = FailedAttempt {
+            kind: error.kind,
+            upstream_retryable: error.upstream_retryable,
+            retry_after: error.failure.retry_after,
+        };
+        let deadline = self.first_text_deadline.into_std();
+        retries.on_failure(failed, now.into_std(), deadline, random_fraction())
+    }
+
+    /// Reserves the budget of another request, because the failed one may have used up the first
+    /// reservation. Returns `false` if the budget is exhausted.
+    fn extend_reservation(&self) -> bool {
+        let Some(reservation) = self.reservation else { return true };
+        let extended =
+            reservation.extend(Timestamp::now(), self.prompt.tokens, self.prompt.max_response_tokens);
+        if let Err(exceeded) = &extended {
+            self.turn.context.metrics.budget.count_rejection(exceeded.scope);
+            warn!(self.turn.request.log, "retry skipped, budget exhausted";
+                "ceiling" => exceeded.scope.as_str());
+        }
+        extended.is_ok()
+    }
+
+    fn log_retry(&self, kind: RetryKind, error: &CompletionError) {
+        let generation = &self.turn.generation;
+        self.turn.context.metrics.upstream.count_retry(kind);
+        warn!(self.turn.request.log, "retrying upstream request"; "how" => kind.as_str(), "cause" => %error,
+            "void_bytes" => generation.len(), "may_be_charged_twice" => error.may_be_charged,
+            "source_id" => generation.source_id().as_deref());
+    }
+
+    /// Voids the failed attempt. Returns `false` if the store did not confirm this in time.
+    async fn void_attempt(&self, error: &CompletionError) -> bool {
+        let generation = &self.turn.generation;
+        if error.may_be_charged {
+            let completion_tokens = self.turn.context.counter.count(&generation.text());
+            generation.add_voided_usage(Usage::from_tokens(self.prompt.tokens, completion_tokens));
+        }
+        generation.clear_source_id();
+        generation.restart();
+        if generation.is_empty() {
+            return true;
+        }
+        // After a crash a cursor of this attempt must not be resolved in the next one. The stored
+        // answer therefore drops its delta offsets before the next attempt starts. The write is
+        // executed even if this stops waiting for it.
+        let saved = timeout(STORE_TIMEOUT, checkpoint::save(self.turn)).await;
+        matches!(saved, Ok(CheckpointResult::Saved))
+    }
+
+    /// Ends the answer after the breaker has opened, or before any request was sent.
+    async fn without_model(
+        &self,
+        fallback: Fallback<'_>,
+        last_error: Option<CompletionError>,
+    ) -> Result<Completion, CompletionError> {
+        match (fallback, last_error) {
+            // Excerpts cannot continue the text of a model.
+            (_, Some(error)) if !self.turn.generation.is_empty() => Err(error),
+            (Fallback::Excerpts(excerpts, reason), _) => {
+                Ok(fallback::answer_from(self.turn, excerpts, reason).await)
+            }
+            (Fallback::Unavailable(_), Some(error)) => Err(error),
+            (Fallback::Unavailable(failure), None) => Err(CompletionError::not_sent(failure)),
+        }
+    }
+
+    /// Ends the answer after the last attempt has failed.
+    async fn fall_back(&self, error: CompletionError) -> Result<Completion, CompletionError> {
+        if !error.kind.policy().allow_fallback || !self.turn.generation.is_empty() {
             return Err(error);
         }
-        match self.answering.sources.instead(Some(DegradedBy::ModelFailed), error.failure) {
-            Choice::Excerpts(excerpts, reason) => {
-                warn!(self.ask.log, "the resume answers instead of the model"; "cause" => %error);
-                Ok(quoted(self.answering, self.ask, self.generation, excerpts, reason).await)
+        let reason = Some(DegradedBy::ModelFailed);
+        match self.turn.context.router.fallback(reason, error.failure) {
+            Fallback::Excerpts(excerpts, reason) => {
+                warn!(self.turn.request.log, "upstream unavailable, falling back to resume excerpts";
+                    "cause" => %error);
+                Ok(fallback::answer_from(self.turn, excerpts, reason).await)
             }
-            _ => Err(error),
+            Fallback::Unavailable(_) => Err(error),
         }
     }
 }

@@ -1,79 +1,57 @@
-//! Saving an answer while it is being given.
+//! Saves unfinished answers.
 
 use std::time::Duration;
 
 use slog::warn;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use crate::domain::clock::Timestamp;
 use crate::domain::error_chain::ErrorChain;
-use crate::domain::turn::{TurnStatus, Usage};
-use crate::llm::messages::AskModel;
-use crate::llm::stream::generation::Generation;
-use crate::llm::turn::task::Answering;
-use crate::persistence::StorageError;
-use crate::persistence::messages::SaveAnswer;
-use crate::persistence::records::AnswerRecord;
+use crate::domain::turn::TurnStatus;
+use crate::llm::turn::context::ActiveTurn;
+use crate::llm::turn::store::{SaveError, answer_record};
 
-/// How often an unfinished answer is saved, so that a crash costs at most this much of it. Also the sign by which other servers
-/// know that it is still being given, so it is saved whether it has grown or not.
-pub(crate) const PARTIAL_INTERVAL: Duration = Duration::from_secs(3);
+/// How often an unfinished answer is saved. A crash loses at most the text of this interval. The
+/// saves are also the heartbeat by which other instances know that the turn is still in progress,
+/// so that an answer is saved even if it has not grown.
+pub(crate) const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(3);
 
-/// How long the saving of an unfinished answer is waited for before the next one. While the store is away no more than one
-/// waits in its buffer.
-const PARTIAL_PATIENCE: Duration = Duration::from_secs(600);
+/// How long to wait for a checkpoint before the next one. While the database is unavailable, at
+/// most one checkpoint per answer waits in the write buffer.
+const CHECKPOINT_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// What became of saving an unfinished answer.
+/// The result of saving an unfinished answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Saved {
-    /// It is stored.
-    Kept,
-    /// Its turn has ended, or is gone.
+pub(crate) enum CheckpointResult {
+    Saved,
+    /// The turn has ended or was deleted.
     Gone,
-    /// The store did not take it.
-    NotNow,
+    Failed,
 }
 
-impl Answering {
-    /// Saves what there is every few seconds, until the store says that the turn has ended or is gone.
-    pub(crate) async fn save_partials(&self, ask: &AskModel, generation: &Generation) {
-        let mut ticks = interval_at(Instant::now() + PARTIAL_INTERVAL, PARTIAL_INTERVAL);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            if matches!(self.save_partial(ask, generation).await, Saved::Gone) {
-                return;
-            }
+/// Saves an unfinished answer regularly, until the turn has ended elsewhere or was deleted.
+pub(crate) async fn save_regularly(turn: &ActiveTurn) {
+    let mut ticks = interval_at(Instant::now() + CHECKPOINT_INTERVAL, CHECKPOINT_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if save(turn).await == CheckpointResult::Gone {
+            return;
         }
     }
+}
 
-    /// Saves what there is of an answer. After a crash this is the answer, and takes its place in prompts by its length.
-    pub(crate) async fn save_partial(&self, ask: &AskModel, generation: &Generation) -> Saved {
-        let said = generation.said();
-        let tokens = self.counter.count(&said.text);
-        let record = AnswerRecord {
-            turn_id: generation.turn_id,
-            answer: said.text,
-            delta_offsets: said.boundaries,
-            tokens,
-            status: TurnStatus::Answering,
-            mode: generation.mode(),
-            model: None,
-            usage: Usage::default(),
-            citations: Vec::new(),
-            failure: None,
-            at: Timestamp::now(),
-            settlement: None,
-            pending_costs: Vec::new(),
-        };
-        match self.save_answer.ask(SaveAnswer(record), PARTIAL_PATIENCE).await {
-            Ok(Ok(())) => return Saved::Kept,
-            Ok(Err(StorageError::Gone)) => return Saved::Gone,
-            Ok(Err(error)) => {
-                warn!(ask.log, "an unfinished answer could not be saved"; "cause" => %ErrorChain(&error));
-            }
-            Err(error) => warn!(ask.log, "an unfinished answer could not be saved"; "cause" => %error),
+/// Saves an unfinished answer with its length in tokens, so that it can be part of later prompts
+/// after a crash.
+pub(crate) async fn save(turn: &ActiveTurn) -> CheckpointResult {
+    let snapshot = turn.generation.snapshot();
+    let tokens = turn.context.counter.count(&snapshot.text);
+    let record = answer_record(&turn.generation, snapshot, tokens, TurnStatus::Answering);
+    match turn.context.store.save_answer(record, CHECKPOINT_TIMEOUT).await {
+        Ok(()) => CheckpointResult::Saved,
+        Err(SaveError::Gone) => CheckpointResult::Gone,
+        Err(error) => {
+            warn!(turn.request.log, "checkpoint failed"; "cause" => %ErrorChain(&error));
+            CheckpointResult::Failed
         }
-        Saved::NotNow
     }
 }

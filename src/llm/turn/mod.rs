@@ -1,6 +1,22 @@
-//! The task that carries out one turn.
+//! The task that carries out one turn: stores the question, generates the answer, stores the
+//! answer.
+//!
+//! | module | contents |
+//! |---|---|
+//! | [`context`] | what every turn needs, and the state of one turn |
+//! | [`store`] | the store, as turns use it |
+//! | [`checkpoint`] | saves unfinished answers |
+//! | [`fallback`] | answers from resume excerpts |
+//! | [`attempts`] | requests to the model, with retries |
+//! | [`finalize`] | settles, stores and reports an answer that has ended |
+//! | [`task`] | the task itself |
+//! | [`remote`] | follows a turn of another instance |
 
 pub mod attempts;
 pub mod checkpoint;
+pub mod context;
+pub mod fallback;
+pub mod finalize;
 pub mod remote;
+pub mod store;
 pub mod task;

@@ -1,9 +1,10 @@
-//! Following an answer that another server gives: what it saves is read from the store and appended to a log here, so that a
-//! visitor who comes back at this server hears it out.
+//! Follows a turn that another instance generates: reads what it saves from the store, so that a
+//! visitor who reconnects to this instance receives the rest of the answer.
 //!
-//! The other server is known only by what it writes. It saves every unfinished answer every few seconds; one that is silent for
-//! several times as long has ended, and its answer with it. How long it is silent is measured by this process's own clock, so
-//! the clocks of the two need not agree.
+//! The other instance is known only by its writes. It saves every unfinished answer at a fixed
+//! interval. If several of these heartbeats are missing, it has stopped. The time since the last
+//! heartbeat is measured by this process's own clock, so that clock skew between the instances does
+//! not matter.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,158 +14,139 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::domain::clock::Timestamp;
 use crate::domain::component::Component;
-use crate::domain::error_code::ErrorCode;
+use crate::domain::error_chain::ErrorChain;
 use crate::domain::turn::{TurnStatus, Usage};
-use crate::llm::stream::generation::{Generation, Outcome, Said, outcome_of};
-use crate::llm::turn::checkpoint::PARTIAL_INTERVAL;
-use crate::llm::turn::task::Answering;
-use crate::persistence::messages::{FindTurn, MarkInterrupted, SaveAnswer};
-use crate::persistence::records::{AnswerRecord, StoredTurn, TurnKey};
-use crate::persistence::{STORE_TIMEOUT, StorageError};
+use crate::llm::stream::generation::Generation;
+use crate::llm::stream::outcome::Outcome;
+use crate::llm::turn::checkpoint::CHECKPOINT_INTERVAL;
+use crate::llm::turn::context::TurnContext;
+use crate::llm::turn::store::{SaveError, answer_record};
+use crate::persistence::STORE_TIMEOUT;
+use crate::persistence::records::{AnswerRecord, StoredTurn};
 use crate::supervision::catch_panic;
 
-/// How often the store is asked what has come.
-const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+/// How often the store is read.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// After this long without a sign the other server has ended: three savings, and one that the database is slow to take.
-const SILENCE: Duration = Duration::from_secs(4 * PARTIAL_INTERVAL.as_secs());
+/// Without a heartbeat for this long, the other instance has stopped: three checkpoints, and one
+/// that the database is slow to store.
+const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(4 * CHECKPOINT_INTERVAL.as_secs());
 
-/// A sign that is older than this by the clocks, however wrong they are, is no sign.
-const LONG_AGO: Duration = Duration::from_secs(600);
+/// Heartbeats older than this are ignored, even allowing for clock skew.
+const MAX_HEARTBEAT_AGE: Duration = Duration::from_secs(600);
 
-impl Answering {
-    /// Appends to `generation` what the store has of its turn, until the turn has ended. It always does: the other server ends it, or
-    /// falls silent.
-    pub(crate) async fn follow_elsewhere(
-        self: Arc<Self>,
-        generation: Arc<Generation>,
-        turn: StoredTurn,
-        log: Logger,
-    ) {
-        info!(log, "following an answer that another server gives");
-        let followed = catch_panic(Component::Answer, self.follow(&generation, turn, &log)).await;
-        let outcome = followed.unwrap_or_else(|panic| {
-            error!(log, "the task that follows an answer panicked"; &panic);
-            let failure = Some(ErrorCode::InternalError.into());
-            Outcome { status: TurnStatus::Failed, failure, ..cut_off(0) }
-        });
-        generation.finish(outcome);
+/// A turn that another instance generates.
+pub(crate) struct RemoteTurn {
+    context: Arc<TurnContext>,
+    generation: Arc<Generation>,
+    log: Logger,
+}
+
+impl RemoteTurn {
+    pub(crate) fn new(context: Arc<TurnContext>, generation: Arc<Generation>, log: Logger) -> Self {
+        Self { context, generation, log }
     }
 
-    async fn follow(&self, generation: &Generation, mut turn: StoredTurn, log: &Logger) -> Outcome {
-        let mut looks = interval(LOOK_INTERVAL);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut heard_at = Instant::now();
+    /// Follows the turn from its stored state until it ends. It always does: the other instance
+    /// ends it or stops sending heartbeats.
+    pub(crate) async fn follow(self, turn: StoredTurn) {
+        info!(self.log, "following a turn of another instance");
+        let outcome = catch_panic(Component::Answer, self.poll_store(turn)).await;
+        let outcome = outcome.unwrap_or_else(|panic| {
+            error!(self.log, "following a turn of another instance panicked"; &panic);
+            Outcome::internal_error(0)
+        });
+        self.generation.finish(outcome);
+    }
+
+    async fn poll_store(&self, mut turn: StoredTurn) -> Outcome {
+        let mut ticks = interval(POLL_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut heartbeat_seen_at = Instant::now();
         loop {
-            let cancelled = tokio::select! {
+            let is_cancelled = tokio::select! {
                 biased;
-                () = generation.cancelled() => true,
-                _ = looks.tick() => false,
+                () = self.generation.cancelled() => true,
+                _ = ticks.tick() => false,
             };
-            if cancelled {
-                return self.end_elsewhere(generation, log).await;
+            if is_cancelled {
+                return self.cancel_remote().await;
             }
-            let find = FindTurn { session_id: generation.session_id, key: TurnKey::Turn(generation.turn_id) };
-            let found = match self.find_turn.ask(find, STORE_TIMEOUT).await {
+            let found = match self.context.store.find_turn(&self.generation).await {
                 Ok(Ok(Some(found))) => found,
-                Ok(Ok(None)) => return cut_off(self.counted(generation)),
-                // A store that is away is away for the other server, too, so its silence says nothing.
+                Ok(Ok(None)) => return Outcome::interrupted(self.count_tokens()),
+                // If the database is unavailable, it is so for the other instance, too. A missing
+                // heartbeat says nothing then.
                 Ok(Err(_)) | Err(_) => {
-                    heard_at = Instant::now();
+                    heartbeat_seen_at = Instant::now();
                     continue;
                 }
             };
             if found.last_heartbeat() != turn.last_heartbeat() {
-                heard_at = Instant::now();
+                heartbeat_seen_at = Instant::now();
             }
             turn = found;
-            if let Some(outcome) = self.take_over(generation, &turn) {
-                let (_, cancelled, _) = generation.close();
-                // Stopped at the same moment, the log ends where the visitor saw it end, and is not the whole.
-                return if cancelled { self.end_elsewhere(generation, log).await } else { outcome };
+            if let Some(outcome) = self.apply(&turn) {
+                // If the visitor cancels at the same moment, the answer ends where it was cancelled
+                // and is not the whole one.
+                let is_cancelled = self.generation.close().is_cancelled;
+                return if is_cancelled { self.cancel_remote().await } else { outcome };
             }
-            let long_ago = Timestamp::now().since(turn.last_heartbeat()) > LONG_AGO;
-            if heard_at.elapsed() > SILENCE || long_ago {
-                info!(log, "the other server is silent; its answer was cut off");
-                let mark = MarkInterrupted {
-                    turn_id: turn.turn_id,
-                    at: Timestamp::now(),
-                    last_heartbeat: turn.last_heartbeat(),
-                };
-                // What comes of it, the next look sees; were it not taken, it is tried again then.
-                if let Err(error) = self.mark_interrupted.ask(mark, STORE_TIMEOUT).await {
-                    warn!(log, "an answer could not be marked as interrupted"; "cause" => %error);
-                }
+            let heartbeat_age = Timestamp::now().since(turn.last_heartbeat());
+            if heartbeat_seen_at.elapsed() > HEARTBEAT_TIMEOUT || heartbeat_age > MAX_HEARTBEAT_AGE {
+                self.mark_interrupted(&turn).await;
             }
         }
     }
 
-    /// Appends what is new; an outcome when there will be no more.
-    fn take_over(&self, generation: &Generation, turn: &StoredTurn) -> Option<Outcome> {
-        // One that was stopped over there may end before what was shown of it here.
-        if generation.catch_up(turn) || turn.status == TurnStatus::Cancelled {
-            return outcome_of(turn);
+    /// Marks the turn as interrupted. The next poll reads the result, or repeats the attempt.
+    async fn mark_interrupted(&self, turn: &StoredTurn) {
+        info!(self.log, "remote instance timed out, marking turn interrupted");
+        if let Err(error) = self.context.store.mark_interrupted(turn).await {
+            warn!(self.log, "marking a turn interrupted failed"; "cause" => %ErrorChain(&error));
+        }
+    }
+
+    /// Appends the new text of a stored turn. Returns the outcome if the turn has ended.
+    fn apply(&self, turn: &StoredTurn) -> Option<Outcome> {
+        // A turn that was cancelled elsewhere may end before text that was already shown here.
+        if self.generation.catch_up(turn) || turn.status == TurnStatus::Cancelled {
+            return Outcome::from_stored(turn);
         }
         if turn.delta_ends().is_none()
             && let Some(answer) = &turn.answer
         {
-            // The other server began anew, so nobody knows the number of a delta. Its whole answer takes the place of what was told.
-            let outcome = outcome_of(turn)?;
-            generation.start_over();
-            generation.append(&answer.content);
+            // The other instance has started another attempt, so that the delta offsets are
+            // unknown. Once it has ended, its whole answer replaces the text so far.
+            let outcome = Outcome::from_stored(turn)?;
+            self.generation.restart();
+            self.generation.append(&answer.content);
             return Some(outcome);
         }
-        // It is not what was told so far; told on from here, words would be doubled or missing.
-        let failure = Some(ErrorCode::InternalError.into());
-        Some(Outcome { status: TurnStatus::Failed, failure, ..cut_off(self.counted(generation)) })
+        // The stored answer contradicts the text so far. Continuing would duplicate or lose words.
+        Some(Outcome::internal_error(self.count_tokens()))
     }
 
-    /// The visitor stops it: its end is written here, and the other server finds it when it saves the next time.
-    async fn end_elsewhere(&self, generation: &Generation, log: &Logger) -> Outcome {
-        let (Said { text, boundaries }, _, _) = generation.close();
-        let tokens = self.counter.count(&text);
-        let usage = Usage { completion_tokens: tokens, ..Usage::default() };
+    /// Cancels the turn in the store. The other instance notices it at its next checkpoint.
+    async fn cancel_remote(&self) -> Outcome {
+        let snapshot = self.generation.close().snapshot;
+        let tokens = self.context.counter.count(&snapshot.text);
+        let usage = Usage::from_tokens(0, tokens);
+        // The instance that reserved budget for the turn settles it. After a crash the reservation
+        // counts as used.
         let record = AnswerRecord {
-            turn_id: generation.turn_id,
-            answer: text,
-            delta_offsets: boundaries,
-            tokens,
-            status: TurnStatus::Cancelled,
-            mode: generation.mode(),
-            model: None,
             usage,
-            citations: Vec::new(),
-            failure: None,
-            at: Timestamp::now(),
-            // Whoever set something aside for it settles it; after a crash it counts as taken.
-            settlement: None,
-            pending_costs: Vec::new(),
+            ..answer_record(&self.generation, snapshot, tokens, TurnStatus::Cancelled)
         };
-        let durable = match self.save_answer.ask(SaveAnswer(record), STORE_TIMEOUT).await {
-            Ok(Ok(())) => true,
-            Ok(Err(StorageError::Gone)) => {
-                info!(log, "the other server was faster to end the answer");
-                false
-            }
-            Ok(Err(_)) | Err(_) => false,
-        };
-        Outcome { status: TurnStatus::Cancelled, usage, durable, ..cut_off(tokens) }
+        let saved = self.context.store.save_answer(record, STORE_TIMEOUT).await;
+        if matches!(saved, Err(SaveError::Gone)) {
+            info!(self.log, "remote instance ended the turn first");
+        }
+        let durable = saved.is_ok();
+        Outcome { usage, durable, ..Outcome::new(TurnStatus::Cancelled, tokens) }
     }
 
-    fn counted(&self, generation: &Generation) -> u32 {
-        self.counter.count(&generation.text())
-    }
-}
-
-/// How an answer ended of which nobody knows more than that there will be no more of it.
-fn cut_off(answer_tokens: u32) -> Outcome {
-    Outcome {
-        status: TurnStatus::Interrupted,
-        failure: None,
-        usage: Usage::default(),
-        answer_tokens,
-        model: None,
-        citations: Vec::new(),
-        durable: false,
+    fn count_tokens(&self) -> u32 {
+        self.context.counter.count(&self.generation.text())
     }
 }

@@ -1,4 +1,5 @@
-//! What OpenRouter says of the key: whether it is one, and how far its credit goes. Asking costs nothing.
+//! The state of the OpenRouter API key: whether it is valid and how much credit is left. Reading it
+//! is free of charge.
 
 use std::time::Duration;
 
@@ -6,48 +7,48 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use crate::domain::clock::Timestamp;
-use crate::llm::upstream::client::UpstreamClient;
-use crate::llm::upstream::json_get::LookUpError;
+use crate::llm::upstream::endpoint::{Endpoint, JsonGetError};
 
-/// The shortest time a pace is taken from: right after midnight a single answer would make a steep one.
-const SHORTEST_DAY: Duration = Duration::from_secs(15 * 60);
+/// The shortest time over which the spending rate is computed: right after midnight a single answer
+/// would imply a very high rate.
+const MIN_RATE_PERIOD: Duration = Duration::from_secs(15 * 60);
 
-/// What is known of a key.
+/// The report about an API key.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 pub struct KeyReport {
-    /// US dollars that the key may still spend; `None` when it has no limit of its own.
+    /// US dollars that the key may still spend; `None` if it has no limit of its own.
     #[serde(default)]
     pub limit_remaining: Option<f64>,
-    /// US dollars spent since midnight in UTC.
+    /// US dollars spent since midnight (UTC).
     #[serde(default)]
     pub usage_daily: Option<f64>,
 }
 
-/// Why nothing is known of a key.
+/// Why there is no report about an API key.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum KeyError {
-    /// The server does not take it.
+    /// The server rejects the key.
     #[error("the key is refused (401)")]
     Refused,
-    /// The server did not say.
-    #[error("the server does not tell: {0}")]
+    /// The server did not respond, or not with a report.
+    #[error("the state of the key is unknown: {0}")]
     Unknown(String),
 }
 
 #[derive(Deserialize)]
-struct Body {
+struct Document {
     data: KeyReport,
 }
 
 impl KeyReport {
-    /// How far the credit goes, in a few words for the operator.
+    /// Describes the remaining credit for the operator.
     #[must_use]
     pub fn outlook(&self, now: Timestamp) -> String {
         let today = self.usage_daily.unwrap_or_default();
         let Some(left) = self.limit_remaining else {
             return format!("no limit, ${today:.2} spent today");
         };
-        let hours = now.time_of_day().max(SHORTEST_DAY).as_secs_f64() / 3600.0;
+        let hours = now.time_of_day().max(MIN_RATE_PERIOD).as_secs_f64() / 3600.0;
         if today > 0.0 && left > 0.0 {
             format!("${left:.2} left, for {:.0} h at today's pace", left / (today / hours))
         } else {
@@ -56,23 +57,12 @@ impl KeyReport {
     }
 }
 
-impl UpstreamClient {
-    /// Whether the server says anything of keys.
-    #[must_use]
-    pub fn knows_keys(&self) -> bool {
-        self.openrouter && self.api_key.is_some()
-    }
-
-    /// Asks what is known of the key.
-    ///
-    /// # Errors
-    /// [`KeyError`].
-    pub async fn key(&self) -> Result<KeyReport, KeyError> {
-        match self.look_up("key", &[]).await {
-            Ok(Body { data }) => Ok(data),
-            Err(LookUpError::Status { status: 401, .. }) => Err(KeyError::Refused),
-            Err(error) => Err(KeyError::Unknown(error.to_string())),
-        }
+/// Reads the report about the endpoint's API key.
+pub(crate) async fn fetch(endpoint: &Endpoint) -> Result<KeyReport, KeyError> {
+    match endpoint.get_json("key", &[]).await {
+        Ok(Document { data }) => Ok(data),
+        Err(JsonGetError::Status { status: 401, .. }) => Err(KeyError::Refused),
+        Err(error) => Err(KeyError::Unknown(error.to_string())),
     }
 }
 
@@ -81,8 +71,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_outlook_is_what_is_left_and_for_how_long() {
-        // 06:00 in UTC.
+    fn outlook_names_the_remaining_credit_and_how_long_it_lasts() {
+        // 06:00 (UTC).
         let now = Timestamp(6 * 3_600_000);
         for (left, today, outlook) in [
             (Some(3.0), Some(0.6), "$3.00 left, for 30 h at today's pace"),

@@ -1,4 +1,5 @@
-//! The JSON of a streamed chat completion, as far as it is used: unknown fields and unknown chunks are tolerated.
+//! The JSON of a streamed chat completion and of error bodies, as far as it is used. Unknown fields
+//! and unknown chunks are ignored.
 
 use std::time::Duration;
 
@@ -8,98 +9,94 @@ use serde_json::Value;
 /// One data message of the stream.
 #[derive(Debug, Default, Deserialize)]
 pub struct Chunk {
-    /// The model that answers; with fallbacks it may not be the one that was asked.
+    /// The model that answers; with fallbacks it may differ from the requested one.
     #[serde(default)]
     pub model: Option<String>,
-    /// The answer's next piece. Absent, null or empty in chunks that carry something else.
+    /// The next text of the answer. Absent, null or empty in chunks that carry something else.
     #[serde(default)]
-    pub choices: Option<Vec<Choice>>,
-    /// What it took; in one of the last chunks, if at all.
+    pub choices: Option<Vec<ChunkChoice>>,
+    /// The usage of the answer; in one of the last chunks, if at all.
     #[serde(default)]
     pub usage: Option<ChunkUsage>,
-    /// The stream failed.
+    /// Set if the stream failed.
     #[serde(default)]
     pub error: Option<UpstreamError>,
 }
 
-/// The piece of one choice; there is only ever the first.
+/// A part of one choice. Requests ask for a single choice.
 #[derive(Debug, Default, Deserialize)]
-pub struct Choice {
-    /// What is new.
+pub struct ChunkChoice {
     #[serde(default)]
-    pub delta: Option<Delta>,
-    /// Why the answer ended, once it has.
+    pub delta: Option<ChunkDelta>,
+    /// Why the answer ended; `None` while it has not.
     #[serde(default)]
     pub finish_reason: Option<String>,
 }
 
-/// What is new.
+/// The new part of an answer.
 #[derive(Debug, Default, Deserialize)]
-pub struct Delta {
-    /// Text of the answer.
+pub struct ChunkDelta {
     #[serde(default)]
     pub content: Option<String>,
-    /// Thinking that is not shown, but shows that the model is at work.
+    /// Reasoning. It is not shown to visitors, but proves that the model is working.
     #[serde(default)]
     pub reasoning: Option<Value>,
-    /// The same, as vLLM and DeepSeek call it.
+    /// Reasoning, as vLLM and DeepSeek name the field.
     #[serde(default)]
     pub reasoning_content: Option<Value>,
 }
 
-impl Delta {
-    /// Whether the model thinks aloud.
+impl ChunkDelta {
+    /// Returns whether the delta contains reasoning.
     #[must_use]
-    pub fn is_thinking(&self) -> bool {
-        [&self.reasoning, &self.reasoning_content]
-            .iter()
-            .any(|it| it.as_ref().is_some_and(|it| !it.is_null()))
+    pub fn has_reasoning(&self) -> bool {
+        let fields = [&self.reasoning, &self.reasoning_content];
+        fields.iter().any(|field| field.as_ref().is_some_and(|value| !value.is_null()))
     }
 }
 
-/// What an answer took.
+/// The usage of an answer.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
 pub struct ChunkUsage {
     /// Tokens of the prompt, by the model's count.
     #[serde(default)]
     pub prompt_tokens: Option<u32>,
-    /// Tokens of the answer.
     #[serde(default)]
     pub completion_tokens: Option<u32>,
-    /// US dollars.
+    /// The cost in US dollars.
     #[serde(default)]
     pub cost: Option<f64>,
 }
 
-/// What an upstream says of a failure, in the body of a refusal or within a stream. Whatever shape it has, it is one:
-/// some servers send a text alone.
+/// An error object, in the body of an error response or within a stream. It is read from any JSON
+/// value, because some servers send a plain string.
 #[derive(Debug, Default, Deserialize)]
 #[serde(from = "Value")]
 pub struct UpstreamError {
-    /// A number or a name.
+    /// A status code or a name.
     pub code: Option<Value>,
-    /// For the operator; never shown to visitors.
+    /// An explanation for the operator; never shown to visitors.
     pub message: Option<String>,
-    /// `metadata.error_type`: OpenRouter's own name for it.
+    /// `metadata.error_type`: the name that OpenRouter gives the error.
     pub error_type: Option<String>,
-    /// `type`: what OpenAI and its followers call it.
+    /// `type`: the name that OpenAI and compatible servers give the error.
     pub kind: Option<String>,
-    /// `metadata` says why the content was refused.
+    /// Whether `metadata` names reasons why the content was refused.
     pub is_flagged: bool,
-    /// `availability.retryable`: whether asking again helps.
+    /// `availability.retryable`: whether a retry helps.
     pub retryable: Option<bool>,
     /// `availability.retry_after`, in seconds.
     retry_after: Option<f64>,
 }
 
-/// The body of a refusal: most servers put what went wrong under `error`, some say it right there (older versions of
-/// vLLM) or under `detail` (whatever is made with FastAPI).
+/// The body of an error response. Most servers put the error object under `error`; older versions
+/// of vLLM put its fields at the top level, and servers based on FastAPI put a message under
+/// `detail`.
 #[derive(Debug, Deserialize)]
 #[serde(from = "Value")]
 pub struct ErrorBody {
-    /// The failure.
     pub error: UpstreamError,
-    /// It was under `error`, so that it is one whatever the status.
+    /// Whether the error was under `error`. Such a body is an error even with a successful status.
     pub is_explicit: bool,
 }
 
@@ -120,9 +117,9 @@ impl From<Value> for ErrorBody {
 }
 
 impl Chunk {
-    /// The first choice.
+    /// Returns the first choice.
     #[must_use]
-    pub fn choice(&self) -> Option<&Choice> {
+    pub fn choice(&self) -> Option<&ChunkChoice> {
         self.choices.as_ref()?.first()
     }
 }
@@ -133,16 +130,19 @@ impl From<Value> for UpstreamError {
             Value::Object(mut fields) => {
                 let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
                 let metadata = fields.get("metadata");
-                let of_metadata = |name: &str| metadata.and_then(|it| it.get(name));
-                let availability = fields.get("availability").or_else(|| of_metadata("availability"));
-                let available = |name: &str| availability.and_then(|it| it.get(name));
+                let metadata_field = |name: &str| metadata.and_then(|metadata| metadata.get(name));
+                let availability = fields.get("availability").or_else(|| metadata_field("availability"));
+                let availability_field =
+                    |name: &str| availability.and_then(|availability| availability.get(name));
                 Self {
                     message: text(fields.get("message")),
-                    error_type: text(of_metadata("error_type")),
+                    error_type: text(metadata_field("error_type")),
                     kind: text(fields.get("type")),
-                    is_flagged: ["reasons", "flagged_input"].iter().any(|name| of_metadata(name).is_some()),
-                    retryable: available("retryable").and_then(Value::as_bool),
-                    retry_after: available("retry_after").and_then(Value::as_f64),
+                    is_flagged: ["reasons", "flagged_input"]
+                        .iter()
+                        .any(|name| metadata_field(name).is_some()),
+                    retryable: availability_field("retryable").and_then(Value::as_bool),
+                    retry_after: availability_field("retry_after").and_then(Value::as_f64),
                     code: fields.remove("code").filter(|code| !code.is_null()),
                 }
             }
@@ -153,7 +153,7 @@ impl From<Value> for UpstreamError {
 }
 
 impl UpstreamError {
-    /// The code as an HTTP status, when it is one.
+    /// Returns the code as an HTTP status, if it is a number.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         match self.code.as_ref()? {
@@ -163,19 +163,19 @@ impl UpstreamError {
         }
     }
 
-    /// Every name it gives itself, the most exact first.
+    /// Returns the names of the error, the most specific first.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let code = self.code.as_ref().and_then(Value::as_str);
         [self.error_type.as_deref(), code, self.kind.as_deref()].into_iter().flatten()
     }
 
-    /// How long the server wants to be left alone.
+    /// Returns how long the server asks clients to wait.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         Duration::try_from_secs_f64(self.retry_after?).ok()
     }
 
-    /// What the operator should read: code and message, cut to a sane length.
+    /// Describes the error for the operator: code and message, truncated.
     #[must_use]
     pub fn describe(&self) -> String {
         let code = self.code.as_ref().map(|code| format!("code {code}: ")).unwrap_or_default();
@@ -189,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_shape_a_chunk_comes_in_is_read() {
+    fn chunks_of_every_format_are_read() {
         for (json, content) in [
             (r#"{"id":"gen-1","choices":[{"delta":{"role":"assistant","content":"a"}}]}"#, Some("a")),
             (r#"{"choices":[{"delta":{"content":null,"reasoning":"hm"},"finish_reason":null}]}"#, None),
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn the_explanation_of_a_refusal_is_found_wherever_it_stands() {
+    fn error_message_is_found_in_every_format() {
         for (json, message, is_explicit) in [
             (r#"{"error":{"message":"m","code":400}}"#, Some("m"), true),
             (r#"{"error":"m"}"#, Some("m"), true),
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_code_may_be_a_number_or_a_name() {
+    fn error_code_may_be_a_number_or_a_name() {
         for (json, status) in [
             (r#"{"code":429,"message":"m"}"#, Some(429)),
             (r#"{"code":"502"}"#, Some(502)),

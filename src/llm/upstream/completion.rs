@@ -1,4 +1,4 @@
-//! How a source of answers ends one: with a finish, or with an error.
+//! How a response ended: with a completion or with an error.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,71 +7,71 @@ use thiserror::Error;
 
 use crate::domain::failure::Failure;
 use crate::domain::turn::{TurnStatus, Usage};
-use crate::llm::resilience::retry::Failed;
-use crate::llm::upstream::error_class::Fault;
+use crate::llm::upstream::error_class::UpstreamErrorKind;
 
-/// How a source ended an answer.
+/// A whole answer.
 #[derive(Debug)]
-pub struct Finish {
+pub struct Completion {
     /// `Complete` or `Length`.
     pub status: TurnStatus,
-    /// What it took, when the source counts.
+    /// The usage, if upstream reported it.
     pub usage: Option<Usage>,
-    /// The model that answered.
+    /// The model that answered, if one did.
     pub model: Option<Arc<str>>,
-    /// Sections that were quoted.
+    /// The titles of the resume sections that were quoted.
     pub citations: Vec<String>,
 }
 
-/// The source could not give the answer, or not to its end.
+impl Completion {
+    /// Returns the completion of an answer that quotes the resume.
+    #[must_use]
+    pub fn from_excerpts(citations: Vec<String>) -> Self {
+        Self { status: TurnStatus::Complete, usage: None, model: None, citations }
+    }
+}
+
+/// The answer could not be generated, or not to its end.
 #[derive(Debug, Error)]
 #[error("{detail}")]
-pub struct SourceError {
-    /// What went wrong.
-    pub fault: Fault,
-    /// What the visitor is told.
+pub struct CompletionError {
+    pub kind: UpstreamErrorKind,
+    /// The failure that is reported to the visitor.
     pub failure: Failure,
-    /// Whether the server itself said that asking again helps.
-    pub says_again: Option<bool>,
-    /// Whether the server had begun to work, so that it may charge for this.
+    /// Whether a retry helps, if upstream said so itself.
+    pub upstream_retryable: Option<bool>,
+    /// Whether upstream had started to generate, so that it may charge for the request.
     pub may_be_charged: bool,
-    /// What the operator is told.
+    /// The cause, for the operator.
     pub detail: String,
 }
 
-impl SourceError {
-    /// A failure of a server, with what the table says follows from it.
+impl CompletionError {
+    /// Returns an error with the failure that [`UpstreamErrorKind::policy`] prescribes.
     #[must_use]
-    pub fn new(fault: Fault, detail: impl Into<String>) -> Self {
-        let it = fault.consequences();
-        let failure = Failure { retryable: it.retryable, ..Failure::from(it.code) };
-        Self { fault, failure, says_again: None, may_be_charged: false, detail: detail.into() }
+    pub fn new(kind: UpstreamErrorKind, detail: impl Into<String>) -> Self {
+        let policy = kind.policy();
+        let failure = Failure { retryable: policy.retryable_by_visitor, ..Failure::from(policy.code) };
+        Self { kind, failure, upstream_retryable: None, may_be_charged: false, detail: detail.into() }
     }
 
-    /// The same, knowing what the server wishes.
+    /// Returns the error of a question that was sent to no backend.
     #[must_use]
-    pub fn wishing(mut self, retry_after: Option<Duration>, says_again: Option<bool>) -> Self {
+    pub fn not_sent(failure: Failure) -> Self {
+        Self { failure, ..Self::new(UpstreamErrorKind::NotSent, "no backend is available to answer") }
+    }
+
+    /// Adds what upstream said about retries.
+    #[must_use]
+    pub fn with_retry_advice(mut self, retry_after: Option<Duration>, retryable: Option<bool>) -> Self {
         self.failure.retry_after = retry_after;
-        self.failure.retryable = says_again.unwrap_or(self.failure.retryable);
-        self.says_again = says_again;
+        self.failure.retryable = retryable.unwrap_or(self.failure.retryable);
+        self.upstream_retryable = retryable;
         self
     }
 
-    /// The same, of a server that had begun to work.
+    /// Marks the error as one that occurred after upstream had started to generate.
     #[must_use]
-    pub fn at_work(self) -> Self {
+    pub fn after_start(self) -> Self {
         Self { may_be_charged: true, ..self }
-    }
-
-    /// Nobody is there to answer.
-    #[must_use]
-    pub fn nobody(failure: Failure) -> Self {
-        Self { failure, ..Self::new(Fault::NotAsked, "nobody is there to answer") }
-    }
-
-    /// What it tells about asking again.
-    #[must_use]
-    pub fn failed(&self) -> Failed {
-        Failed { fault: self.fault, says_again: self.says_again, retry_after: self.failure.retry_after }
     }
 }

@@ -1,4 +1,4 @@
-//! What OpenRouter says that a request has cost, some seconds after its end: `GET /generation`.
+//! The cost of a request, which OpenRouter reports some seconds after its end: `GET /generation`.
 
 use std::time::Duration;
 
@@ -6,77 +6,64 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use crate::budget::ReportedCost;
-use crate::llm::upstream::client::UpstreamClient;
-use crate::llm::upstream::json_get::LookUpError;
+use crate::llm::upstream::endpoint::{Endpoint, JsonGetError};
+
+/// The maximum plausible cost of one request in US dollars. Reports above it are ignored.
+pub(crate) const MAX_COST_DOLLARS: f64 = 1_000.0;
 
 /// Why a cost is not known.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum CostError {
-    /// The server does not know it yet, or never will.
-    #[error("it is not known there (404)")]
-    NotThere,
-    /// The server did not say.
-    #[error("the server does not tell: {why}")]
-    Untold {
-        /// Why not.
-        why: String,
-        /// How long it wants to be left alone.
+    /// The server does not know the request, or does not know its cost yet.
+    #[error("the server does not know the cost (404)")]
+    NotFound,
+    /// The server did not respond, or not with a cost.
+    #[error("the cost is unknown: {reason}")]
+    Unavailable {
+        reason: String,
+        /// How long the server asks clients to wait.
         retry_after: Option<Duration>,
     },
 }
 
 #[derive(Deserialize)]
-struct Body {
-    data: Told,
+struct Document {
+    data: GenerationReport,
 }
 
-/// No single request costs as much, in US dollars; what names more is no cost.
-pub(crate) const MOST_DOLLARS: f64 = 1_000.0;
-
 #[derive(Deserialize)]
-struct Told {
-    /// Which request it is about, where it says.
+struct GenerationReport {
+    /// The request that the report is about, if it says so.
     id: Option<String>,
     total_cost: f64,
-    /// As the model itself counts, which is what is charged.
+    /// Tokens by the model's own count, which is what is charged.
     native_tokens_prompt: Option<u32>,
     native_tokens_completion: Option<u32>,
     tokens_prompt: Option<u32>,
     tokens_completion: Option<u32>,
 }
 
-impl UpstreamClient {
-    /// Whether the server tells afterwards what a request cost.
-    #[must_use]
-    pub fn tells_costs(&self) -> bool {
-        self.knows_keys()
-    }
-
-    /// Asks what a request cost that the server calls so.
-    ///
-    /// # Errors
-    /// [`CostError`].
-    pub async fn cost(&self, source_id: &str) -> Result<ReportedCost, CostError> {
-        let told = match self.look_up("generation", &[("id", source_id)]).await {
-            Ok(Body { data }) => data,
-            Err(LookUpError::Status { status: 404, .. }) => return Err(CostError::NotThere),
-            Err(error) => {
-                let retry_after = match error {
-                    LookUpError::Status { retry_after, .. } => retry_after,
-                    LookUpError::Failed(_) => None,
-                };
-                return Err(CostError::Untold { why: error.to_string(), retry_after });
-            }
-        };
-        let odd = |why: &str| CostError::Untold { why: why.to_owned(), retry_after: None };
-        if told.id.is_some_and(|id| id != source_id) {
-            return Err(odd("it answers about another request"));
+/// Reads the cost of the request whose response has this upstream id.
+pub(crate) async fn fetch(endpoint: &Endpoint, source_id: &str) -> Result<ReportedCost, CostError> {
+    let report = match endpoint.get_json("generation", &[("id", source_id)]).await {
+        Ok(Document { data }) => data,
+        Err(JsonGetError::Status { status: 404, .. }) => return Err(CostError::NotFound),
+        Err(error) => {
+            let retry_after = match error {
+                JsonGetError::Status { retry_after, .. } => retry_after,
+                JsonGetError::Failed(_) => None,
+            };
+            return Err(CostError::Unavailable { reason: error.to_string(), retry_after });
         }
-        if !(0.0..=MOST_DOLLARS).contains(&told.total_cost) {
-            return Err(odd("its cost is no amount"));
-        }
-        let native = told.native_tokens_prompt.zip(told.native_tokens_completion);
-        let tokens = native.or(told.tokens_prompt.zip(told.tokens_completion));
-        Ok(ReportedCost { tokens, dollars: told.total_cost })
+    };
+    let implausible = |reason: &str| CostError::Unavailable { reason: reason.to_owned(), retry_after: None };
+    if report.id.is_some_and(|id| id != source_id) {
+        return Err(implausible("the report is about another request"));
     }
+    if !(0.0..=MAX_COST_DOLLARS).contains(&report.total_cost) {
+        return Err(implausible("the cost is out of range"));
+    }
+    let native = report.native_tokens_prompt.zip(report.native_tokens_completion);
+    let tokens = native.or(report.tokens_prompt.zip(report.tokens_completion));
+    Ok(ReportedCost { tokens, dollars: report.total_cost })
 }

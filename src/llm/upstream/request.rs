@@ -1,4 +1,4 @@
-//! The body of a request, in the shape that OpenAI-compatible servers take.
+//! The body of a request, in the format of OpenAI-compatible servers.
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -8,22 +8,22 @@ use crate::budget::amount::dollars;
 use crate::domain::ids::SessionId;
 use crate::llm::prompt::Prompt;
 
-/// A request for a streamed answer.
+/// The body of a request for a streamed answer.
 #[derive(Serialize)]
-pub(crate) struct Request<'a> {
-    pub(crate) model: &'a str,
-    /// What OpenRouter falls back to by itself.
+pub(crate) struct RequestBody<'a> {
+    model: &'a str,
+    /// The models that OpenRouter falls back to itself.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    pub(crate) models: &'a [String],
-    /// The instructions first and always the same, so that a provider's cache holds them.
-    pub(crate) messages: &'a Prompt,
-    pub(crate) stream: bool,
-    /// Always sent: OpenRouter holds the balance against it.
-    pub(crate) max_tokens: u32,
+    models: &'a [String],
+    /// The system prompt comes first and is always the same, so that a provider's cache holds it.
+    messages: &'a Prompt,
+    stream: bool,
+    /// Always sent: OpenRouter compares it with the remaining credit.
+    max_tokens: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     stream_options: Option<StreamOptions>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    only_openrouter: Option<OnlyOpenRouter>,
+    openrouter: Option<OpenRouterOptions>,
 }
 
 #[derive(Serialize)]
@@ -31,13 +31,14 @@ struct StreamOptions {
     include_usage: bool,
 }
 
-/// What other servers may refuse to know.
+/// Fields that other servers may reject as unknown.
 #[derive(Serialize)]
-struct OnlyOpenRouter {
-    /// Keeps a conversation with one provider, and so with its prompt cache.
+struct OpenRouterOptions {
+    /// Keeps a conversation at one provider and so in its prompt cache.
     session_id: String,
     plugins: [Plugin; 1],
-    /// No provider is asked that charges more than the owner pays: what is set aside for an answer must be enough.
+    /// Excludes providers that charge more than the configured prices, which the budget reservation
+    /// of an answer is computed from.
     #[serde(skip_serializing_if = "Option::is_none")]
     provider: Option<Provider>,
 }
@@ -47,7 +48,7 @@ struct Provider {
     max_price: MaxPrice,
 }
 
-/// US dollars for a million tokens.
+/// US dollars per million tokens.
 #[derive(Serialize)]
 struct MaxPrice {
     prompt: f64,
@@ -60,8 +61,8 @@ struct Plugin {
     enabled: bool,
 }
 
-impl<'a> Request<'a> {
-    /// For any server.
+impl<'a> RequestBody<'a> {
+    /// Returns the body for any OpenAI-compatible server.
     pub(crate) fn plain(model: &'a str, prompt: &'a Prompt) -> Self {
         Self {
             model,
@@ -70,30 +71,31 @@ impl<'a> Request<'a> {
             stream: true,
             max_tokens: prompt.max_response_tokens,
             stream_options: Some(StreamOptions { include_usage: true }),
-            only_openrouter: None,
+            openrouter: None,
         }
     }
 
-    /// For OpenRouter, which sends usage unasked.
+    /// Returns the body for OpenRouter, which sends usage without `stream_options`.
     pub(crate) fn openrouter(
         model: &'a str,
         models: &'a [String],
         prompt: &'a Prompt,
         session: SessionId,
-        most_paid: Option<Prices>,
+        max_price: Option<Prices>,
     ) -> Self {
-        // A visitor's session has the same name there all the time, but not the one it has here.
+        // A hash: OpenRouter sees a stable id of the conversation, but not the session's own id.
         let digest = Sha256::digest(session.0.as_bytes());
         let session_id = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        // We prune ourselves; OpenRouter would otherwise squeeze the prompts of models with small windows.
+        // This server prunes prompts itself; OpenRouter would compress those of models with small
+        // context windows.
         let plugins = [Plugin { id: "context-compression", enabled: false }];
-        let provider = most_paid.map(|it| Provider {
-            max_price: MaxPrice { prompt: dollars(it.prompt), completion: dollars(it.completion) },
+        let provider = max_price.map(|price| Provider {
+            max_price: MaxPrice { prompt: dollars(price.prompt), completion: dollars(price.completion) },
         });
         Self {
             models,
             stream_options: None,
-            only_openrouter: Some(OnlyOpenRouter { session_id, plugins, provider }),
+            openrouter: Some(OpenRouterOptions { session_id, plugins, provider }),
             ..Self::plain(model, prompt)
         }
     }

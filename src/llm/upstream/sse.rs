@@ -1,12 +1,13 @@
-//! A decoder of server-sent events: linear, bounded, indifferent to where the network cuts the bytes.
+//! A decoder of server-sent events.
 //!
-//! Written because the decoders at hand rescan what they hold for every line, hold it without a bound, and let one bad
-//! byte stop the rest. It yields the `data` of each event, the only field that chat completions use.
+//! It runs in linear time, buffers a bounded number of bytes and accepts chunks split at any byte.
+//! Existing crates rescan their buffer for every line, buffer without a bound, and fail on invalid
+//! UTF-8. The decoder yields the `data` of each event, the only field that chat completions use.
 
 use memchr::memchr2;
 use thiserror::Error;
 
-/// Most bytes of one event. The largest chunks seen in practice are a few KiB.
+/// The maximum size of one event. The largest events seen in practice have a few KiB.
 pub const MAX_EVENT_BYTES: usize = 256 * 1024;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -16,27 +17,28 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 #[error("an event of the stream has more than {MAX_EVENT_BYTES} bytes")]
 pub struct EventTooLarge;
 
-/// Turns the bytes of a `text/event-stream` into the data of its events.
+/// Decodes the bytes of a `text/event-stream` into the data of its events.
 #[derive(Debug, Default)]
 pub struct SseDecoder {
-    /// The start of a line whose end has not come.
+    /// The start of an incomplete line.
     line: Vec<u8>,
-    /// The data of the event whose end has not come, lines joined by `\n`.
+    /// The data of the incomplete event, its lines joined by `\n`.
     data: Vec<u8>,
-    /// Whether the event has a data line at all; an empty one counts.
+    /// Whether the incomplete event has a data line, which may be empty.
     has_data: bool,
-    /// The last byte was a CR, so an LF that follows belongs to it.
+    /// Whether the last byte was a CR. An LF that follows belongs to the same line ending.
     after_carriage_return: bool,
-    /// The first line was seen, so a byte order mark is none any more.
-    begun: bool,
+    /// Whether the first line was read. A byte order mark is only allowed before it.
+    has_first_line: bool,
 }
 
 impl SseDecoder {
-    /// Takes the next bytes and calls `on_event` with the data of every event they complete. Bytes that are not UTF-8
-    /// become replacement characters within their own event.
+    /// Decodes the next bytes and calls `on_event` with the data of each event that they complete.
+    /// Invalid UTF-8 is replaced by replacement characters.
     ///
     /// # Errors
-    /// [`EventTooLarge`]; the decoder must not be fed after that.
+    /// Returns [`EventTooLarge`] if an event exceeds the maximum size; the decoder must not be used
+    /// after that.
     pub fn feed(&mut self, mut bytes: &[u8], mut on_event: impl FnMut(&str)) -> Result<(), EventTooLarge> {
         if self.after_carriage_return && !bytes.is_empty() {
             self.after_carriage_return = false;
@@ -54,29 +56,29 @@ impl SseDecoder {
                 }
             }
             if self.line.is_empty() {
-                self.take_line(line, &mut on_event)?;
+                self.on_line(line, &mut on_event)?;
             } else {
-                self.hold(line)?;
-                let whole = std::mem::take(&mut self.line);
-                self.take_line(&whole, &mut on_event)?;
-                self.line = whole;
+                self.buffer(line)?;
+                let buffered = std::mem::take(&mut self.line);
+                self.on_line(&buffered, &mut on_event)?;
+                self.line = buffered;
                 self.line.clear();
             }
         }
-        self.hold(bytes)
+        self.buffer(bytes)
     }
 
-    /// The stream has ended: an event whose last blank line was left out is still an event.
+    /// Ends the stream and calls `on_event` for a last event without its blank line.
     ///
     /// # Errors
-    /// [`EventTooLarge`].
+    /// Returns [`EventTooLarge`] if the event exceeds the maximum size.
     pub fn finish(mut self, mut on_event: impl FnMut(&str)) -> Result<(), EventTooLarge> {
         let line = std::mem::take(&mut self.line);
-        self.take_line(&line, &mut on_event)?;
-        self.take_line(b"", &mut on_event)
+        self.on_line(&line, &mut on_event)?;
+        self.on_line(b"", &mut on_event)
     }
 
-    fn hold(&mut self, bytes: &[u8]) -> Result<(), EventTooLarge> {
+    fn buffer(&mut self, bytes: &[u8]) -> Result<(), EventTooLarge> {
         if self.line.len() + bytes.len() + self.data.len() > MAX_EVENT_BYTES {
             return Err(EventTooLarge);
         }
@@ -84,9 +86,9 @@ impl SseDecoder {
         Ok(())
     }
 
-    fn take_line(&mut self, mut line: &[u8], on_event: &mut impl FnMut(&str)) -> Result<(), EventTooLarge> {
-        if !self.begun {
-            self.begun = true;
+    fn on_line(&mut self, mut line: &[u8], on_event: &mut impl FnMut(&str)) -> Result<(), EventTooLarge> {
+        if !self.has_first_line {
+            self.has_first_line = true;
             line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
         }
         if line.is_empty() {
@@ -96,7 +98,7 @@ impl SseDecoder {
             }
             return Ok(());
         }
-        let Some(value) = data_of(line) else { return Ok(()) };
+        let Some(value) = data_value(line) else { return Ok(()) };
         if self.data.len() + value.len() + 1 > MAX_EVENT_BYTES {
             return Err(EventTooLarge);
         }
@@ -108,8 +110,8 @@ impl SseDecoder {
     }
 }
 
-/// The value of a `data` line; `None` for comments and other fields.
-fn data_of(line: &[u8]) -> Option<&[u8]> {
+/// Returns the value of a `data` line, or `None` for comments and other fields.
+fn data_value(line: &[u8]) -> Option<&[u8]> {
     match line.strip_prefix(b"data")? {
         [] => Some(&[]),
         [b':', b' ', value @ ..] | [b':', value @ ..] => Some(value),
@@ -134,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_a_server_may_send_is_read() {
+    fn events_of_every_format_are_decoded() {
         for (stream, expected) in [
             ("data: a\n\n", vec!["a"]),
             ("data:a\n\n", vec!["a"]),
@@ -153,12 +155,12 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_byte_spoils_only_its_own_event() {
+    fn invalid_utf_8_affects_only_its_own_event() {
         assert_eq!(decode([&b"data: a\xffb\n\ndata: c\n\n"[..]]).unwrap(), ["a\u{fffd}b", "c"]);
     }
 
     #[test]
-    fn an_endless_line_and_an_endless_event_are_refused() {
+    fn endless_line_and_endless_event_are_rejected() {
         let piece = [b'x'; 1024];
         assert_eq!(decode(std::iter::repeat_n(&piece[..], 300)), Err(EventTooLarge));
         let lines = b"data: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\n".repeat(8);
@@ -166,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn many_bytes_in_small_pieces_take_linear_time() {
+    fn small_pieces_are_decoded_in_linear_time() {
         let long = format!("data: {}\n\n", "x".repeat(200 * 1024));
         let start = std::time::Instant::now();
         for _ in 0..4 {
@@ -197,7 +199,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn where_the_bytes_are_cut_makes_no_difference(text in stream(), cut in 1_usize..9) {
+        fn split_points_do_not_change_the_events(text in stream(), cut in 1_usize..9) {
             let whole = decode([text.as_bytes()]).unwrap();
             prop_assert_eq!(decode(text.as_bytes().chunks(cut)).unwrap(), whole.clone());
             for at in 0..=text.len() {

@@ -22,21 +22,17 @@ const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 /// The number is arbitrary, but must not be used for another purpose.
 const ADVISORY_LOCK: &str = "SELECT pg_advisory_lock(7229311560923117)";
 
-/// The tables of an SQLite database, except its own and those of the migrations.
-const SQLITE_TABLES: &str = "SELECT name FROM sqlite_master WHERE type = 'table' \
-     AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND name <> '__diesel_schema_migrations' ORDER BY name";
+/// The tables of the current schema. Other tables may exist beside them, because a database may be
+/// shared with other programs.
+const TABLES: [&str; 7] =
+    ["address_budgets", "daily_budgets", "feedback", "messages", "pending_costs", "sessions", "turns"];
 
-/// The tables in the schema that a connection to PostgreSQL creates tables in, except those of
-/// extensions and of the migrations.
+/// The names of all tables of an SQLite database.
+const SQLITE_TABLES: &str = "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name";
+
+/// The names of all tables in the schema in which a connection to PostgreSQL creates tables.
 const POSTGRES_TABLES: &str = "SELECT relname::text AS name FROM pg_class \
-     WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p') \
-     AND relname <> '__diesel_schema_migrations' \
-     AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass \
-         AND objid = pg_class.oid AND deptype = 'e') \
-     ORDER BY relname";
-
-/// The number of tables that an error names.
-const MAX_NAMED_TABLES: usize = 5;
+     WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p') ORDER BY relname";
 
 /// The database could not be brought to the schema of this version.
 #[derive(Debug, Error)]
@@ -52,10 +48,8 @@ pub enum MigrationError {
          set DATABASE_URL to a new database, or run the version that created this one"
     )]
     UnknownSchema(String),
-    /// The database has tables, but no migration of this program was applied.
-    #[error(
-        "the database belongs to another program (it has the tables {0}); set DATABASE_URL to a new database"
-    )]
+    /// The database has tables with names of this program, but no migration created them.
+    #[error("another program uses the tables {0} of the database; set DATABASE_URL to a new database")]
     ForeignTables(String),
 }
 
@@ -169,7 +163,7 @@ where
     Ok(Inspected { pending: pending.len() })
 }
 
-/// Refuses a database with unknown migrations, and one with tables but without migrations. The
+/// Refuses a database with unknown migrations, and one whose tables another program created. The
 /// tables must have been read before: if another instance migrates meanwhile, its migrations are
 /// found here.
 fn check_origin<H, B>(
@@ -189,11 +183,28 @@ where
     if let Some(unknown) = applied.iter().find(|version| !known.contains(version)) {
         return Err(MigrationError::UnknownSchema(unknown.to_string()));
     }
-    if applied.is_empty() && !tables.is_empty() {
-        let names: Vec<&str> =
-            tables.iter().take(MAX_NAMED_TABLES).map(|table| table.name.as_str()).collect();
-        let more = if tables.len() > MAX_NAMED_TABLES { " and others" } else { "" };
-        return Err(MigrationError::ForeignTables(format!("{}{more}", names.join(", "))));
+    let conflicts: Vec<&str> =
+        tables.iter().map(|table| table.name.as_str()).filter(|name| TABLES.contains(name)).collect();
+    if applied.is_empty() && !conflicts.is_empty() {
+        return Err(MigrationError::ForeignTables(conflicts.join(", ")));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_initial_migrations_create_exactly_the_listed_tables() {
+        for sql in [
+            include_str!("../../../migrations/sqlite/2026-11-28-000001_initial/up.sql"),
+            include_str!("../../../migrations/postgres/2026-11-28-000001_initial/up.sql"),
+        ] {
+            let created = sql.lines().filter_map(|line| line.strip_prefix("CREATE TABLE "));
+            let mut created: Vec<&str> = created.filter_map(|rest| rest.split(' ').next()).collect();
+            created.sort_unstable();
+            assert_eq!(created, TABLES);
+        }
+    }
 }

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::budget::amount::{dollars, nanodollars};
 use crate::domain::clock::Timestamp;
-use crate::domain::delta_offsets::Boundaries;
+use crate::domain::delta_offsets::DeltaOffsets;
 use crate::domain::ids::TurnId;
 use crate::domain::turn::{TurnStatus, Usage};
 use crate::persistence::db::schema::sql_types::Id;
@@ -179,7 +179,7 @@ impl MessageRow {
             content: self.content.into(),
             tokens: count_from_column(self.tokens),
             at: Timestamp(self.saved_at_ms),
-            delta_offsets: self.delta_lengths.map(Boundaries::from_bytes),
+            delta_offsets: self.delta_lengths.map(DeltaOffsets::from_bytes),
             // The answer is shown even if its citations cannot be parsed.
             citations: self.citations.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default(),
         }

@@ -31,7 +31,7 @@ pub(crate) async fn claim(
     let unknown = (Vec::new(), 0);
     let refusals = requests.iter().map(|request| {
         let (hash, last_seen) = stored.get(&Key(request.session_id.0)).unwrap_or(&unknown);
-        match request.token_hash.is(hash) {
+        match request.token_hash.matches(hash) {
             false => Some(WriteOutcome::NotFound),
             true if *last_seen < request.at.minus(request.ttl).0 => Some(WriteOutcome::Expired),
             true => None,

@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use diesel::result::Error as DieselError;
 use diesel_async::RunQueryDsl;
 
-use crate::domain::delta_offsets::Boundaries;
+use crate::domain::delta_offsets::DeltaOffsets;
 use crate::domain::error_code::ErrorCode;
 use crate::domain::turn::{Role, TurnStatus};
 use crate::persistence::db::cached_statement::AlwaysPrepared;
@@ -70,7 +70,7 @@ async fn upsert_answer(connection: &mut Connection, record: &AnswerRecord) -> Qu
     let citations =
         (!record.citations.is_empty()).then(|| serde_json::to_string(&record.citations)).transpose();
     let citations = citations.map_err(|error| DieselError::SerializationError(error.into()))?;
-    let delta_lengths = record.delta_offsets.as_ref().map(Boundaries::as_bytes);
+    let delta_lengths = record.delta_offsets.as_ref().map(DeltaOffsets::as_bytes);
     let message = NewMessage {
         turn_id: Key(record.turn_id.0),
         role: Role::Assistant.as_str(),

@@ -7,10 +7,10 @@ use actix::StreamHandler;
 use crate::domain::error_code::ErrorCode;
 use crate::domain::failure::Failure;
 use crate::domain::turn::AnswerMode;
-use crate::llm::stream::generation::{Acceptance, Outcome};
-use crate::llm::stream::subscription::Progress;
+use crate::llm::stream::outcome::{Acceptance, Outcome};
+use crate::llm::stream::subscription::{Delta, Progress};
 use crate::protocol::close_codes::CloseReason;
-use crate::protocol::server::{DoneFrame, NoticeCode, ServerFrame};
+use crate::protocol::server::{DeltaFrame, DoneFrame, NoticeCode, ServerFrame};
 use crate::session::SessionActor;
 use crate::session::connection::socket::SocketContext;
 use crate::session::state::open_session::{ActiveAnswer, AfterAnswer};
@@ -117,11 +117,13 @@ impl StreamHandler<Progress> for SessionActor {
                     self.send(&ServerFrame::Queued { turn_id, position }, ctx);
                 }
             }
-            Progress::Delta(delta) => {
-                if !delta.replay {
+            Progress::Delta(Delta { seq, text, replay }) => {
+                if !replay {
                     self.announce_mode(ctx);
                 }
-                self.send(&ServerFrame::Delta(delta), ctx);
+                if let Some(turn_id) = turn_id {
+                    self.send(&ServerFrame::Delta(DeltaFrame { turn_id, seq, text, replay }), ctx);
+                }
             }
             Progress::Reset => {
                 if let Some(turn_id) = turn_id {

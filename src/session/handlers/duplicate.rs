@@ -4,6 +4,7 @@ use crate::domain::error_code::ErrorCode;
 use crate::domain::turn::TurnStatus;
 use crate::llm::messages::FindGeneration;
 use crate::llm::stream::generation::Generation;
+use crate::llm::stream::subscription::Subscription;
 use crate::persistence::STORE_TIMEOUT;
 use crate::persistence::messages::FindTurn;
 use crate::persistence::records::{StoredTurn, TurnKey};
@@ -60,9 +61,9 @@ impl SessionActor {
             // A refused question has no answer in memory, whatever the store has.
             let in_memory = found.ok().flatten().filter(|generation| !generation.is_refused());
             let generation =
-                in_memory.unwrap_or_else(|| Generation::of_stored(session.id(), &turn, turn.delta_ends()));
+                in_memory.unwrap_or_else(|| Generation::from_stored(session.id(), &turn, turn.delta_ends()));
             session.conversation.reopen_turn(&turn, &actor.context.question_validator);
-            socket::add_stream(ctx, generation.subscribe(0).replaying().accepted_before());
+            socket::add_stream(ctx, Subscription::new(&generation, 0).with_replay().without_acceptance());
             session.set_answer(ActiveAnswer::new(generation));
         });
     }

@@ -6,7 +6,8 @@ use slog::info;
 
 use crate::domain::clock::Timestamp;
 use crate::domain::error_code::ErrorCode;
-use crate::llm::messages::AskModel;
+use crate::llm::messages::GenerateAnswer;
+use crate::llm::stream::subscription::Subscription;
 use crate::persistence::STORE_TIMEOUT;
 use crate::persistence::messages::LoadBudgetUsage;
 use crate::protocol::server::ServerFrame;
@@ -91,7 +92,7 @@ impl SessionActor {
     /// question.
     fn load_budget_then_submit(&mut self, request: QuestionRequest, ctx: &mut SocketContext) {
         let Some(session) = &self.session else { return };
-        let Some(budget) = self.context.router.spending() else {
+        let Some(budget) = self.context.router.budget() else {
             return self.submit_to_model(request, ctx);
         };
         let payer = budget.payer(session.id(), self.address_guard.address());
@@ -133,7 +134,7 @@ impl SessionActor {
         let PreparedTurn { turn_id, prompt, context_pruned } = turn;
         let log = self.log.for_turn(turn_id);
         self.log.enter_turn(&log);
-        let ask = AskModel {
+        let ask = GenerateAnswer {
             turn_id,
             visitor: self.address_guard.address(),
             session_id,
@@ -149,7 +150,7 @@ impl SessionActor {
         self.wait_for(reply, ctx, move |actor, reply, ctx| {
             let refusal = match reply {
                 Ok(Ok(generation)) => {
-                    socket::add_stream(ctx, generation.subscribe(0));
+                    socket::add_stream(ctx, Subscription::new(&generation, 0));
                     if let Some(session) = &mut actor.session {
                         session.set_answer(ActiveAnswer::new(generation).with_context_pruned(context_pruned));
                     }

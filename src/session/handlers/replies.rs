@@ -7,6 +7,7 @@ use slog::{debug, error, warn};
 
 use crate::domain::clock::{Timestamp, millis};
 use crate::domain::component::Component;
+use crate::domain::error_chain::ErrorChain;
 use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::TurnId;
 use crate::mailbox::AskError;
@@ -94,7 +95,7 @@ impl SessionActor {
     ) {
         let code = match error {
             StoreRequestError::Failed(error) => {
-                warn!(self.log.connection(), "store request failed"; "cause" => %error);
+                warn!(self.log.connection(), "store request failed"; "cause" => %ErrorChain(error));
                 match error {
                     StorageError::Panicked(_) => ErrorCode::InternalError,
                     _ => ErrorCode::StorageUnavailable,

@@ -6,8 +6,10 @@ use crate::domain::clock::Timestamp;
 use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::{SessionId, TokenHash};
 use crate::domain::turn::{Role, TurnStatus};
-use crate::llm::messages::{FindGeneration, FollowElsewhere};
-use crate::llm::stream::generation::{Generation, Place};
+use crate::llm::messages::{FindGeneration, FollowRemoteTurn};
+use crate::llm::stream::cursor::StreamPosition;
+use crate::llm::stream::generation::Generation;
+use crate::llm::stream::subscription::Subscription;
 use crate::persistence::STORE_TIMEOUT;
 use crate::persistence::messages::{MarkInterrupted, ResumeSession, Resumption};
 use crate::persistence::records::{StoredSession, StoredTurn};
@@ -45,7 +47,7 @@ impl SessionActor {
         }
         let resume = ResumeSession {
             session_id: request.session_id,
-            token_hash: TokenHash::of(&request.resume_token),
+            token_hash: TokenHash::from_token(&request.resume_token),
             at: request.received_at,
             ttl: self.context.times.ttl,
         };
@@ -87,7 +89,7 @@ impl SessionActor {
             return self.mark_interrupted(request, stored, ctx);
         }
         let log = self.log.for_turn(newest.turn_id);
-        let follow = FollowElsewhere { session_id: request.session_id, turn: newest.clone(), log };
+        let follow = FollowRemoteTurn { session_id: request.session_id, turn: newest.clone(), log };
         let followed = self.context.actors.follow_remote_turn.ask(follow, STORE_TIMEOUT);
         self.wait_for(followed, ctx, move |actor, followed, ctx| match followed {
             Ok(generation) => actor.complete_resume(request, &stored, Some(generation), ctx),
@@ -152,10 +154,10 @@ impl SessionActor {
         self.send(&ServerFrame::Session(Box::new(frame)), ctx);
         if let Some(generation) = live {
             let missed = match position {
-                Some(position) => generation.subscribe_at(position),
-                None => generation.subscribe(0),
+                Some(position) => Subscription::from_position(&generation, position),
+                None => Subscription::new(&generation, 0),
             };
-            socket::add_stream(ctx, missed.replaying().accepted_before());
+            socket::add_stream(ctx, missed.with_replay().without_acceptance());
             if let Some(session) = &mut self.session {
                 session.set_answer(ActiveAnswer::new(generation));
             }
@@ -167,15 +169,15 @@ impl SessionActor {
 /// not have the boundaries of its deltas.
 fn rebuild_generation(session_id: SessionId, cursor: Cursor, turn: &StoredTurn) -> Option<Arc<Generation>> {
     let ends = turn.delta_ends().filter(|_| cursor.turn_id == turn.turn_id)?;
-    Some(Generation::of_stored(session_id, turn, Some(ends)))
+    Some(Generation::from_stored(session_id, turn, Some(ends)))
 }
 
 /// Returns the position after the last delta that the client has received, if the cursor refers to
 /// this answer.
-fn client_position(cursor: Option<Cursor>, generation: &Generation) -> Option<Place> {
+fn client_position(cursor: Option<Cursor>, generation: &Generation) -> Option<StreamPosition> {
     cursor
         .filter(|cursor| cursor.turn_id == generation.turn_id)
-        .and_then(|cursor| generation.place_after(cursor.seq))
+        .and_then(|cursor| generation.position_after(cursor.seq))
 }
 
 /// Returns the transcript without the answer that follows as deltas.

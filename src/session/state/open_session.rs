@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::SessionId;
 use crate::domain::turn::AnswerMode;
-use crate::llm::stream::generation::{Generation, Outcome};
+use crate::llm::stream::generation::Generation;
+use crate::llm::stream::outcome::Outcome;
 use crate::session::state::conversation::{Conversation, OpenTurn};
 
 /// The session that a connection serves.

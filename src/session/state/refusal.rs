@@ -51,7 +51,7 @@ impl From<ErrorCode> for Refusal {
 
 impl From<Failure> for Refusal {
     fn from(failure: Failure) -> Self {
-        let Failure { code, retry_after, retryable, saying } = failure;
-        Self { code, retry_after, retryable, message: saying.map(Cow::Borrowed) }
+        let Failure { code, retry_after, retryable, message } = failure;
+        Self { code, retry_after, retryable, message: message.map(Cow::Borrowed) }
     }
 }

@@ -94,7 +94,7 @@ const RULES: &[Rule] = &[
         description: "every message goes through a metered mailbox",
         words: &["Handler", "Recipient", "MessageResponse"],
         is_allowed: |path| path.starts_with("src/mailbox/"),
-        violation: ("src/llm/actor.rs", "impl Handler<AskModel> for LlmActor {"),
+        violation: ("src/llm/actor.rs", "impl Handler<GenerateAnswer> for LlmActor {"),
     },
     Rule {
         description: "only supervision and the resume reader catch panics",

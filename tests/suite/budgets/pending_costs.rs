@@ -87,7 +87,7 @@ on_both_stores! {
         assert_eq!(store.query_number(turn).await, 1);
 
         let is_correction =
-            |line: &Value| line["msg"] == "the cost of a request that was broken off is known";
+            |line: &Value| line["msg"] == "pending cost reconciled";
         let line = server.wait_for_log("the correction of the cost", is_correction).await;
         assert_eq!((&line["source_id"], &line["tokens"]), (&json!("gen-9"), &json!(709)), "{line}");
 
@@ -149,7 +149,7 @@ on_both_stores! {
         );
 
         let given_up =
-            |line: &Value| line["msg"] == "the cost of a request that was broken off stays as it was counted";
+            |line: &Value| line["msg"] == "pending cost abandoned, keeping the estimate";
         assert_eq!(server.wait_for_log("the end of the lookups", given_up).await["source_id"], "gen-9");
     }
 

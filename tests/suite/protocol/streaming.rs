@@ -248,7 +248,8 @@ async fn sqlite_file_locked_by_another_process_delays_the_write() {
 
     assert_eq!(chat.visitor.receive_answer().await.done["durable"], false);
 
-    let is_outage = |entry: &Value| entry["msg"].as_str().is_some_and(|msg| msg.contains("database is away"));
+    let is_outage =
+        |entry: &Value| entry["msg"].as_str().is_some_and(|msg| msg.contains("database unavailable"));
     chat.server.wait_for_log("the start of the outage", is_outage).await;
     outage.end().await;
     wait_until_stored(&store, "SELECT count(*) FROM turns WHERE status = 'complete'", 1).await;

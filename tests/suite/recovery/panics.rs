@@ -369,7 +369,10 @@ async fn repeated_actor_panics_shut_the_server_down_gracefully() {
 
     let deep = get(&chat.server, "/health?deep=true").await;
     assert_eq!((deep.status, &deep.json()["checks"]["actors"]["status"]), (503, &json!("unhealthy")));
-    assert_eq!(deep.json()["checks"]["actors"]["detail"], "llm panicked too often; the server leaves");
+    assert_eq!(
+        deep.json()["checks"]["actors"]["detail"],
+        "llm panicked too often; the server is shutting down"
+    );
     assert_eq!(get(&chat.server, "/health/ready").await.status, 503);
 
     // The answer in progress completes.

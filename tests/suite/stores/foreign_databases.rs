@@ -97,16 +97,25 @@ on_both_stores! {
         assert_refused(&store, &["another version", "20991231000001", "set DATABASE_URL to a new database"]).await;
     }
 
-    async fn database_of_another_program_is_refused(store: FreshStore) {
+    async fn tables_of_another_program_with_the_same_names_are_refused(store: FreshStore) {
         store.execute("CREATE TABLE customers (id INTEGER); CREATE TABLE sessions (id INTEGER)").await;
 
-        assert_refused(&store, &["another program", "customers, sessions", "set DATABASE_URL to a new database"]).await;
+        assert_refused(&store, &["another program", "the tables sessions", "set DATABASE_URL to a new database"]).await;
 
-        let own = ["customers", "sessions"];
-        let others: Vec<String> = tables(&store).await;
-        let others = others.iter().filter(|name| !own.contains(&name.as_str()) && !name.starts_with("__"));
-        assert_eq!(others.count(), 0);
+        let existing = ["customers", "sessions"];
+        let all: Vec<String> = tables(&store).await;
+        let created = all.iter().filter(|name| !existing.contains(&name.as_str()) && !name.starts_with("__"));
+        assert_eq!(created.count(), 0);
         assert_eq!(store.query_number("SELECT count(*) FROM customers").await, 0);
+    }
+
+    async fn tables_of_another_program_with_other_names_are_left_alone(store: FreshStore) {
+        store.execute("CREATE TABLE customers (id INTEGER); INSERT INTO customers VALUES (7)").await;
+
+        let output = run(&store, "migrate").await;
+
+        assert_eq!(output.code, Some(0), "{output:?}");
+        assert_eq!(store.query_number("SELECT CAST(id AS BIGINT) FROM customers").await, 7);
     }
 
     async fn tables_added_after_the_migration_are_accepted(store: FreshStore) {

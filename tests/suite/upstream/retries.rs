@@ -23,7 +23,7 @@ fn count_resets(answer: &Answer) -> usize {
 
 /// Waits for the log entry of a retry.
 async fn wait_for_retry(chat: &Chat) -> Value {
-    let is_retry = |entry: &Value| entry["msg"] == "asking once more for the same answer";
+    let is_retry = |entry: &Value| entry["msg"] == "retrying upstream request";
     chat.server.wait_for_log("the retry", is_retry).await
 }
 

@@ -1,0 +1,99 @@
+//! The address and API key of the upstream server, and requests for small JSON documents.
+
+use std::time::Duration;
+
+use reqwest::header::RETRY_AFTER;
+use reqwest::{Client, RequestBuilder};
+use secrecy::{ExposeSecret, SecretString};
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+use url::Url;
+
+use crate::llm::upstream::rejection::{MAX_RETRY_AFTER, error_chain};
+
+/// How long the server may take to return a document.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The maximum size of a document; real ones have a few hundred bytes.
+const MAX_DOCUMENT_BYTES: usize = 64 * 1024;
+
+/// The upstream server: its base URL, the API key and a connection pool.
+pub(crate) struct Endpoint {
+    http: Client,
+    base_url: String,
+    api_key: Option<SecretString>,
+}
+
+/// Why a document could not be read.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub(crate) enum JsonGetError {
+    /// The server responded with a status other than 200.
+    #[error("the server responds with status {status}")]
+    Status {
+        status: u16,
+        /// The `Retry-After` header, capped.
+        retry_after: Option<Duration>,
+    },
+    /// The server did not respond, or not with a valid document.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl Endpoint {
+    pub(crate) fn new(http: Client, base_url: String, api_key: Option<SecretString>) -> Self {
+        Self { http, base_url, api_key }
+    }
+
+    pub(crate) fn base_url(&self) -> &str {
+        &self.base_url
+    }
+
+    pub(crate) fn has_api_key(&self) -> bool {
+        self.api_key.is_some()
+    }
+
+    /// Returns a POST request, with the API key, for a path below the base URL.
+    pub(crate) fn post(&self, path: &str) -> RequestBuilder {
+        self.authenticate(self.http.post(format!("{}/{path}", self.base_url)))
+    }
+
+    /// Reads the JSON document at a path below the base URL. Redirects are not followed, so that
+    /// the key is sent to no other host.
+    pub(crate) async fn get_json<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<T, JsonGetError> {
+        let failed = |error: reqwest::Error| JsonGetError::Failed(error_chain(&error.without_url()));
+        let url = Url::parse_with_params(&format!("{}/{path}", self.base_url), query);
+        let mut url = url.map_err(|error| JsonGetError::Failed(error.to_string()))?;
+        if query.is_empty() {
+            url.set_query(None);
+        }
+        let request = self.authenticate(self.http.get(url).timeout(TIMEOUT));
+        let mut response = request.send().await.map_err(failed)?;
+        let status = response.status().as_u16();
+        if status != 200 {
+            let seconds =
+                response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+            let retry_after = seconds.map(|seconds| Duration::from_secs(seconds).min(MAX_RETRY_AFTER));
+            return Err(JsonGetError::Status { status, retry_after });
+        }
+        let mut body = Vec::new();
+        while let Some(bytes) = response.chunk().await.map_err(failed)? {
+            if body.len() + bytes.len() > MAX_DOCUMENT_BYTES {
+                return Err(JsonGetError::Failed("the response is too large".to_owned()));
+            }
+            body.extend_from_slice(&bytes);
+        }
+        serde_json::from_slice(&body)
+            .map_err(|error| JsonGetError::Failed(format!("the response is invalid: {error}")))
+    }
+
+    fn authenticate(&self, request: RequestBuilder) -> RequestBuilder {
+        match &self.api_key {
+            Some(key) => request.bearer_auth(key.expose_secret()),
+            None => request,
+        }
+    }
+}

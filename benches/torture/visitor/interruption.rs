@@ -55,7 +55,20 @@ impl Interruption {
     }
 
     /// Returns the name in the report.
-    pub(super) fn name(self) -> String {
-        format!("{self:?}").to_lowercase()
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Reset => "reset",
+            Self::HalfClose => "half-close",
+            Self::Close => "close",
+            Self::Vanish => "vanish",
+            Self::Stall => "stall",
+            Self::Cancel => "cancel",
+            Self::Repeat => "repeat",
+            Self::ReuseId => "reuse id",
+            Self::AskAnother => "ask another",
+            Self::History => "history",
+            Self::Race => "race",
+        }
     }
 }

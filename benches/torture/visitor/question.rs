@@ -74,7 +74,7 @@ impl Visitor {
                     return AnswerProgress::Interrupted;
                 }
                 if interruption == Interruption::Stall {
-                    self.run.count("actions", "stall");
+                    self.run.count("actions", interruption.name());
                     self.pause(500, 9000).await;
                 } else if !self.send_during_answer(connection, interruption, &mut awaited).await {
                     return AnswerProgress::Disconnected;
@@ -105,7 +105,7 @@ impl Visitor {
         interruption: Interruption,
         awaited: &mut Option<String>,
     ) -> bool {
-        self.run.count("actions", &interruption.name());
+        self.run.count("actions", interruption.name());
         let Some(session) = self.sessions.last_mut() else { return false };
         let current_key = session.transcript.current_key().unwrap_or_default().to_owned();
         let frame = match interruption {
@@ -139,7 +139,7 @@ impl Visitor {
         mut connection: Connection,
         interruption: Interruption,
     ) -> Option<Connection> {
-        self.run.count("actions", &interruption.name());
+        self.run.count("actions", interruption.name());
         match interruption {
             Interruption::Reset => connection.reset(),
             Interruption::Close => connection.close().await,

@@ -180,8 +180,7 @@ on_both_stores! {
         }
 
         // Pending writes of the deleted conversation are dropped.
-        let other = chat.connect().await;
-        std::mem::replace(&mut chat.visitor, other).drop_abruptly();
+        chat.drop_and_reconnect().await;
         chat.visitor.ask_and_wait("A new one?").await;
 
         assert_eq!(store.query_number("SELECT count(*) FROM sessions").await, 1);

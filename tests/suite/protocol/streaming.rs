@@ -207,8 +207,7 @@ on_both_stores! {
 
         chat.visitor.ask("Count, please.").await;
         receive_text(&mut chat.visitor, "One ").await;
-        let other = chat.connect().await;
-        std::mem::replace(&mut chat.visitor, other).drop_abruptly();
+        chat.drop_and_reconnect().await;
         chat.server.wait_for_log("the lost connection", |entry| entry["msg"] == "session closed").await;
         gate.open();
 
@@ -225,8 +224,7 @@ on_both_stores! {
 
         chat.visitor.ask("Count, please.").await;
         receive_text(&mut chat.visitor, "One ").await;
-        let other = chat.connect().await;
-        std::mem::replace(&mut chat.visitor, other).drop_abruptly();
+        chat.drop_and_reconnect().await;
 
         assert_eq!(chat.upstream.wait_for_abort().await.deltas, 1);
         assert_eq!(chat.wait_for_turn_end().await["status"], "interrupted");

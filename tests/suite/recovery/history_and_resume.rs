@@ -156,9 +156,7 @@ on_both_stores! {
         let shown = receive_text(&mut chat.visitor, &numbered_words(6, 20)).await;
 
         let mut second = chat.connect().await;
-        let other = chat.connect().await;
-
-        std::mem::replace(&mut chat.visitor, other).drop_abruptly();
+        chat.drop_and_reconnect().await;
         assert_eq!(second.resume(&session, cursor_at(&shown)).await.frame["recovered"], true);
 
         let mut third = chat.connect().await;
@@ -211,8 +209,7 @@ on_both_stores! {
 
         chat.visitor.ask("Count, please.").await;
         let shown = receive_text(&mut chat.visitor, &numbered_words(1, 20)).await;
-        let other = chat.connect().await;
-        std::mem::replace(&mut chat.visitor, other).drop_abruptly();
+        chat.drop_and_reconnect().await;
         gate.open();
         chat.wait_for_turn_end().await;
         let back = chat.visitor.resume(&session, cursor_at(&shown)).await.frame;

@@ -161,8 +161,7 @@ on_both_stores! {
         );
 
         // The numbers are the original ones, so a client that disconnects now can resume.
-        let other = chat.connect().await;
-        std::mem::replace(&mut chat.visitor, other).drop_abruptly();
+        chat.drop_and_reconnect().await;
         chat.visitor.resume(&session, cursor_at(&delta)).await;
         shown.push_str(&chat.visitor.receive_rest().await.text);
 

@@ -36,8 +36,8 @@ on_both_stores! {
         chat.upstream.queue(Script::from_words(&["One ", "two ", "three."]));
 
         let answer = chat.visitor.ask_and_wait("Count, please.").await;
-        let other = start_second_instance(&store, &chat).await;
-        let mut visitor = ChatClient::connect(&other).await;
+        let second_instance = start_second_instance(&store, &chat).await;
+        let mut visitor = ChatClient::connect(&second_instance).await;
         let back = visitor.resume(&session, json!({"turn_id": answer.turn_id(), "seq": 1})).await.frame;
 
         assert_eq!(back["recovered"], true);
@@ -53,8 +53,8 @@ on_both_stores! {
         let gate = Gate::default();
 
         let shown = receive_half_an_answer(&store, &mut chat, &gate).await;
-        let other = start_second_instance(&store, &chat).await;
-        let mut visitor = ChatClient::connect(&other).await;
+        let second_instance = start_second_instance(&store, &chat).await;
+        let mut visitor = ChatClient::connect(&second_instance).await;
         let cursor = json!({"turn_id": shown["turn_id"], "seq": 1});
         let back = visitor.resume(&session, cursor).await.frame;
 
@@ -69,7 +69,7 @@ on_both_stores! {
         assert_eq!(store.query_number("SELECT count(*) FROM turns WHERE status = 'answering'").await, 1);
 
         // A second resume on that instance uses the same buffer.
-        let mut third = ChatClient::connect(&other).await;
+        let mut third = ChatClient::connect(&second_instance).await;
         third.resume(&session, cursor_at(&shown)).await;
         gate.open();
         let rest = third.receive_rest().await;
@@ -95,8 +95,8 @@ on_both_stores! {
         let gate = Gate::default();
 
         let shown = receive_half_an_answer(&store, &mut chat, &gate).await;
-        let other = start_second_instance(&store, &chat).await;
-        let mut visitor = ChatClient::connect(&other).await;
+        let second_instance = start_second_instance(&store, &chat).await;
+        let mut visitor = ChatClient::connect(&second_instance).await;
         visitor.resume(&session, cursor_at(&shown)).await;
         visitor.send(json!({"type": "cancel", "seen_seq": 1})).await;
         let rest = visitor.receive_rest().await;
@@ -120,8 +120,8 @@ on_both_stores! {
         let gate = Gate::default();
 
         let shown = receive_half_an_answer(&store, &mut chat, &gate).await;
-        let other = start_second_instance(&store, &chat).await;
-        let mut visitor = ChatClient::connect(&other).await;
+        let second_instance = start_second_instance(&store, &chat).await;
+        let mut visitor = ChatClient::connect(&second_instance).await;
         visitor.resume(&session, cursor_at(&shown)).await;
         visitor.send(json!({"type": "forget"})).await;
         visitor.receive_until("forgotten").await;
@@ -137,8 +137,8 @@ on_both_stores! {
     async fn idle_connection_is_closed_after_a_takeover_on_another_instance(store: FreshStore) {
         let mut chat = Chat::with_store(&store, &[]).await;
         let session = chat.visitor.start().await;
-        let other = start_second_instance(&store, &chat).await;
-        let mut visitor = ChatClient::connect(&other).await;
+        let second_instance = start_second_instance(&store, &chat).await;
+        let mut visitor = ChatClient::connect(&second_instance).await;
 
         visitor.resume(&session, Value::Null).await;
         assert_eq!(chat.visitor.wait_for_close().await, 4409);
@@ -154,9 +154,9 @@ on_both_stores! {
         let gate = Gate::default();
 
         let shown = receive_half_an_answer(&store, &mut chat, &gate).await;
-        let other = start_second_instance(&store, &chat).await;
+        let second_instance = start_second_instance(&store, &chat).await;
         chat.server.kill().await;
-        let mut visitor = ChatClient::connect(&other).await;
+        let mut visitor = ChatClient::connect(&second_instance).await;
         visitor.resume(&session, cursor_at(&shown)).await;
         let resumed_at = Instant::now();
 
@@ -172,10 +172,10 @@ async fn answer_of_a_silent_remote_instance_is_interrupted_after_a_timeout() {
     let session = chat.visitor.start().await;
     let gate = Gate::default();
     let shown = receive_half_an_answer(&store, &mut chat, &gate).await;
-    let other = start_second_instance(&store, &chat).await;
+    let second_instance = start_second_instance(&store, &chat).await;
     // Pretend that the first instance is on another machine, so that its process cannot be checked.
     store.execute("UPDATE turns SET answered_by = 'another-machine/pid:[1]/1/1'").await;
-    let mut visitor = ChatClient::connect(&other).await;
+    let mut visitor = ChatClient::connect(&second_instance).await;
     visitor.resume(&session, cursor_at(&shown)).await;
 
     visitor.expect_no_more_frames().await;

@@ -161,7 +161,8 @@ fn cause(logs: &[Value], answer: &Answer) -> String {
     cause.split(": error decoding").next().unwrap_or_default().replace(INTERNALS, "…")
 }
 
-async fn play(behaviours: Vec<Behaviour>) -> Vec<String> {
+/// Plays each behaviour to both servers, and returns the rows of the table.
+async fn play_behaviours(behaviours: Vec<Behaviour>) -> Vec<String> {
     let mut no_retry_chat = Chat::new(&[&SETTINGS[..], &FAIL_FAST].concat()).await;
     let mut default_chat = Chat::new(&[&SETTINGS[..], &[("LLM_BREAKER_FAILURES", "0")]].concat()).await;
     // A conversation that can be shortened.
@@ -206,12 +207,12 @@ fn documented_rows(number: usize) -> Vec<&'static str> {
 
 #[tokio::test]
 async fn behaviour_before_the_stream_matches_the_page() {
-    let rows = play(error_responses()).await;
+    let rows = play_behaviours(error_responses()).await;
     assert_eq!(documented_rows(1), rows, "docs/upstream.md should have:\n{}", rows.join("\n"));
 }
 
 #[tokio::test]
 async fn behaviour_within_the_stream_matches_the_page() {
-    let rows = play(streams()).await;
+    let rows = play_behaviours(streams()).await;
     assert_eq!(documented_rows(2), rows, "docs/upstream.md should have:\n{}", rows.join("\n"));
 }

@@ -159,8 +159,7 @@ on_both_stores! {
 
         chat.visitor.ask("Count, please.").await;
         let discarded = receive_text(&mut chat.visitor, "Some void ").await;
-        let other = chat.connect().await;
-        std::mem::replace(&mut chat.visitor, other).drop_abruptly();
+        chat.drop_and_reconnect().await;
         chat.server.wait_for_log("the lost connection", |entry| entry["msg"] == "session closed").await;
         failure_gate.open();
         // A second connection receives the new deltas.

@@ -69,6 +69,12 @@ impl Chat {
         ChatClient::connect(&self.server).await
     }
 
+    /// Opens a new connection for the visitor, and drops the old one without a close frame.
+    pub(crate) async fn drop_and_reconnect(&mut self) {
+        let connection = self.connect().await;
+        std::mem::replace(&mut self.visitor, connection).drop_abruptly();
+    }
+
     /// Kills the server, starts it again and reconnects the visitor.
     pub(crate) async fn kill_and_restart(&mut self) {
         self.server.kill().await;

@@ -1,7 +1,8 @@
 //! Executes the steps of the Containerfile without a container engine.
 //!
-//! The build stage runs in a scratch directory, with the files that `.dockerignore` lets in and this machine's own
-//! Rust. The final stage runs on a writable overlay of this machine's root file system, which needs root and Debian.
+//! The build stage runs in a scratch directory, with the files that `.dockerignore` lets in and this
+//! machine's own Rust. The final stage runs on a writable overlay of this machine's root file system,
+//! which needs root and Debian.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -69,7 +70,8 @@ fn exec_form(arguments: &str) -> Vec<String> {
     serde_json::from_str(&arguments[start..]).unwrap()
 }
 
-/// Whether `.dockerignore` lets a path into the build: the last pattern that matches the path or a parent of it decides.
+/// Whether `.dockerignore` lets a path into the build. The last pattern that matches the path, or a
+/// parent of it, decides.
 fn enters_the_build(path: &Path, patterns: &[&str]) -> bool {
     let last = patterns.iter().rfind(|pattern| {
         let pattern = pattern.trim_start_matches('!');
@@ -142,7 +144,8 @@ fn run_build_stage(stage: &Stage) -> PathBuf {
     root
 }
 
-/// Runs a step in `directory`. Cache mounts below it become links to directories that outlive the test.
+/// Runs a step in `directory`. Cache mounts below it become links to directories that outlive the
+/// test.
 fn run_in_scratch(arguments: &str, root: &Path, directory: &Path, caches: &Path) {
     let mut command = arguments;
     while let Some(mount) = command.strip_prefix("--mount=") {
@@ -216,7 +219,7 @@ fn the_image_listens_everywhere_stores_in_the_volume_and_is_not_root() {
     assert_eq!(exec_form(only(&last, "HEALTHCHECK")), ["resume-chatbot", "healthcheck"]);
 }
 
-/// Enters a mount namespace where `$1/root` is a writable view of `/`, and runs the script `$2` there.
+/// Enters a mount namespace where `$1/root` is a writable view of `/`, and runs the script `$2`.
 const ENTER_OVERLAY: &str = r#"
     set -e
     mount -t tmpfs tmpfs "$1"
@@ -282,7 +285,7 @@ fn run_final_stage(stage: &Stage, build_root: &Path) {
             _ => panic!("the test does not know {keyword} in the final stage"),
         }
     }
-    // What `docker run -e` would add: a resume, a model server that needs no key, and ports that are free here.
+    // What `docker run -e` would add: a resume, a model server that needs no key, and free ports.
     let resume = shell_quote(&repository().join("examples/resumes/sample.md").display().to_string());
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
     let variables = format!(

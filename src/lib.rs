@@ -14,10 +14,10 @@
 //!        sessions read
 //! ```
 //!
-//! A question arrives at [`http`], which upgrades the connection and starts a [`session`]. The session
-//! validates the question, checks its limits and passes it to [`llm`]. A task of `llm` stores the
-//! question through [`persistence`], requests the answer from the upstream server and appends each piece
-//! to a buffer. The session reads that buffer and sends deltas to the client.
+//! A question arrives at [`http`], which upgrades the connection and starts a [`session`]. The
+//! session validates the question, checks its limits and passes it to [`llm`]. A task of `llm`
+//! stores the question through [`persistence`], requests the answer from the upstream server and
+//! appends each piece to a buffer. The session reads that buffer and sends deltas to the client.
 //!
 //! | layer | modules |
 //! |---|---|

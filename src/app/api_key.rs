@@ -13,11 +13,13 @@ use crate::llm::upstream::api_key::KeyError;
 /// How long start-up waits for the check. A slower upstream server does not delay the start.
 const FIRST_CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The interval between checks, so that a health report shows the remaining credit without a request.
+/// The interval between checks, so that a health report shows the remaining credit without a
+/// request.
 const CHECK_INTERVAL: Duration = Duration::from_secs(10 * 60);
 
 impl Application {
-    /// Checks the API key if the upstream server reports on keys, and repeats the check at intervals.
+    /// Checks the API key if the upstream server reports on keys, and repeats the check at
+    /// intervals.
     ///
     /// # Errors
     /// Returns [`StartupError::KeyRejected`] if the server rejects the key. A server that cannot be

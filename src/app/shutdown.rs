@@ -1,4 +1,4 @@
-//! Runs the server until it is told to stop, then shuts down in order: no new sessions, answers
+//! Runs the server until a signal or a restart limit stops it, then shuts down in order: no new sessions, answers
 //! finished or saved, sockets closed, the store flushed.
 
 use std::time::Duration;

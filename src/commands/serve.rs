@@ -10,7 +10,7 @@ use resume_chatbot::llm::prompt::system_prompt::SystemPrompt;
 use resume_chatbot::resume;
 use resume_chatbot::resume::Document;
 use resume_chatbot::settings::{LoadedSettings, Purpose, Settings};
-use resume_chatbot::supervision::catch_panic;
+use resume_chatbot::system::panics::catch_panic;
 use resume_chatbot::telemetry::logger;
 use resume_chatbot::telemetry::metrics::Metrics;
 use resume_chatbot::tokens::TokenCounter;
@@ -67,7 +67,8 @@ fn run_server(
     migration: Migration,
 ) -> CliResult {
     let settings = &loaded.settings;
-    // Before anything is started or written, because it fails if the settings do not fit the resume.
+    // Before anything is started or written, because it fails if the settings do not fit the
+    // resume.
     let system_prompt = build_instructions(resume, settings)?;
     let metrics = Arc::new(Metrics::default());
     let logging = logger::start(&(&settings.log).into(), &metrics);

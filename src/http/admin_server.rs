@@ -43,8 +43,8 @@ pub fn serve_operator(listener: TcpListener, state: Data<AppState>) -> std::io::
     Ok(server.run())
 }
 
-/// Adds `/faults/{failpoint}/{order}` in test builds. A number makes the next hits panic; `hold` makes
-/// tasks wait at the failpoint, `lingering` returns how many do, `release` resumes them.
+/// Adds `/faults/{failpoint}/{order}` in test builds. A number makes the next hits panic; `hold`
+/// makes tasks wait at the failpoint, `lingering` returns how many do, `release` resumes them.
 fn failpoint_routes(config: &mut ServiceConfig) {
     #[cfg(feature = "fault-injection")]
     config.service(resource("/faults/{failpoint}/{order}").route(get().to(

@@ -14,8 +14,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::session::connection::slow_consumer::AbortHandle;
 
-/// The number of unsent bytes that the kernel may buffer for a client. The default is megabytes, which
-/// it would hold for each client that has stopped reading; with less the kernel would wait for data.
+/// The number of unsent bytes that the kernel may buffer for a client. The default is megabytes,
+/// which it would hold for each client that has stopped reading; with less the kernel would wait
+/// for data.
 #[cfg(target_os = "linux")]
 const UNSENT_BYTES: u32 = 16 * 1024;
 
@@ -32,12 +33,14 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Sets the socket options that protect against a peer that stops reading. Also returns the peer.
+    /// Sets the socket options that protect against a peer that stops reading. Also returns the
+    /// peer.
     pub(super) fn accept(stream: TcpStream, slow_reader_timeout: Duration) -> (Self, Option<SocketAddr>) {
         let peer = stream.peer_addr().ok();
         // With Nagle's algorithm the last delta of each answer would wait 40 ms for a delayed ACK.
         let _ = stream.set_nodelay(true);
-        // The watchdog covers systems without this option, and peers that read a little now and then.
+        // The watchdog covers systems without this option, and peers that read a little now and
+        // then.
         #[cfg(target_os = "linux")]
         let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(slow_reader_timeout + KERNEL_EXTRA));
         #[cfg(target_os = "linux")]
@@ -69,8 +72,8 @@ impl Connection {
         written
     }
 
-    /// Makes the stream end with a reset when it is dropped. A graceful close would queue behind the
-    /// unread data, and the peer would never learn that the kernel dropped it.
+    /// Makes the stream end with a reset when it is dropped. A graceful close would queue behind
+    /// the unread data, and the peer would never learn that the kernel dropped it.
     fn cut(&self) -> Error {
         let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
         Error::new(ErrorKind::ConnectionAborted, "the peer stopped reading")

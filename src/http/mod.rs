@@ -1,5 +1,5 @@
-//! The HTTP servers: one for visitors (WebSocket handshake, health, chat page, API documents) and one
-//! for the operator (metrics, health).
+//! The HTTP servers: one for visitors (WebSocket handshake, health, chat page, API documents) and
+//! one for the operator (metrics, health).
 //!
 //! No endpoint here makes a decision about a conversation.
 

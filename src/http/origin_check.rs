@@ -2,9 +2,9 @@
 
 use crate::settings::HttpSettings;
 
-/// Returns whether a page of this origin may open a WebSocket: a listed origin, or the origin of this
-/// server itself. Browsers send `Origin` with every handshake, and nothing else protects a WebSocket
-/// from the pages of other sites.
+/// Returns whether a page of this origin may open a WebSocket: a listed origin, or the origin of
+/// this server itself. Browsers send `Origin` with every handshake, and nothing else protects a
+/// WebSocket from the pages of other sites.
 pub(super) fn is_allowed(settings: &HttpSettings, origin: Option<&str>, host: Option<&str>) -> bool {
     let Some(origin) = origin else { return settings.allow_missing_origin };
     let origin = origin.to_ascii_lowercase();

@@ -15,7 +15,7 @@ use super::AppState;
 use crate::domain::component::Component;
 use crate::domain::error_code::ErrorCode;
 use crate::protocol::server::ErrorFrame;
-use crate::supervision::catch_panic;
+use crate::system::panics::catch_panic;
 use crate::telemetry::request_id::{HEADER, accept_or_generate};
 
 #[derive(Clone)]

@@ -106,7 +106,8 @@ pub fn serve(
     // The same as `HttpServer`, with our own type of connection.
     let server = Server::build()
         .workers(workers)
-        // Per worker. A full worker is skipped while another one has room; if all are full, clients wait.
+        // Per worker. A full worker is skipped while another one has room; if all are full, clients
+        // wait.
         .max_concurrent_connections(max_connections.div_ceil(workers))
         .disable_signals()
         .shutdown_timeout(1)

@@ -75,12 +75,14 @@ fn address_of(request: &HttpRequest, state: &AppState) -> AddressKey {
                 "peer" => %peer);
         });
     }
-    // A header line that is not text keeps its position, so that an earlier, untrusted line cannot take it.
+    // A header line that is not text keeps its position, so that an earlier, untrusted line cannot
+    // take it.
     let lines = request.headers().get_all(FORWARDED_FOR).map(|line| line.to_str().unwrap_or("?"));
     AddressKey::from_ip(client_address(peer, lines, &state.trusted_proxies))
 }
 
-/// Returns whether an address is on this machine or a private network, as a reverse proxy usually is.
+/// Returns whether an address is on this machine or a private network, as a reverse proxy usually
+/// is.
 fn is_local(peer: IpAddr) -> bool {
     match peer.to_canonical() {
         IpAddr::V4(peer) => peer.is_loopback() || peer.is_private(),

@@ -10,7 +10,7 @@ use quanta::Instant;
 use thiserror::Error;
 
 use super::{Handle, Mailbox, Reply};
-use crate::supervision::catch_panic;
+use crate::system::panics::catch_panic;
 use crate::telemetry::mailbox_metrics::{MailboxMetrics, MailboxRegistry};
 
 /// The address of an actor for one type of message.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::domain::budget_scope::BudgetScope;
-use crate::supervision::Panic;
+use crate::system::panics::Panic;
 
 /// The error of the database or its driver, which is cloned with each [`StorageError`].
 #[derive(Clone, Debug)]

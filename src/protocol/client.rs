@@ -32,7 +32,8 @@ pub enum ClientFrame {
         /// removed.
         #[schema(min_length = 1, max_length = 2000)]
         question: String,
-        /// An id that the client chooses, without NUL. A repeated id never produces a second answer.
+        /// An id that the client chooses, without NUL. A repeated id never produces a second
+        /// answer.
         #[serde(default)]
         #[schema(min_length = 1, max_length = 64)]
         id: Option<String>,
@@ -42,13 +43,15 @@ pub enum ClientFrame {
         /// The turn to cancel; by default the current one.
         #[serde(default)]
         turn_id: Option<TurnId>,
-        /// The last delta that the client displayed. Later text is discarded. By default all text is kept.
+        /// The last delta that the client displayed. Later text is discarded. By default all text
+        /// is kept.
         #[serde(default)]
         seen_seq: Option<u64>,
     },
     /// Generates a new answer to the last question, which replaces the old one.
     Regenerate {
-        /// An id that the client chooses, as for a question. A repeated id never produces a second answer.
+        /// An id that the client chooses, as for a question. A repeated id never produces a second
+        /// answer.
         #[serde(default)]
         #[schema(min_length = 1, max_length = 64)]
         id: Option<String>,
@@ -91,8 +94,8 @@ pub enum ClientFrame {
     },
 }
 
-/// Returns the schema of `rating`, the only nullable field of the protocol: an absent field could be an
-/// omission, so removing a rating is explicit.
+/// Returns the schema of `rating`, the only nullable field of the protocol: an absent field could
+/// be an omission, so removing a rating is explicit.
 fn rating_or_null() -> ObjectBuilder {
     ObjectBuilder::new()
         .schema_type(SchemaType::AnyValue)

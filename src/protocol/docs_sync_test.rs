@@ -39,12 +39,12 @@ fn assert_documented(heading: &str, expected: &str) {
 
 #[test]
 fn reference_contains_the_table_of_error_codes() {
-    let header = "| code | HTTP | retry | close | message | when | what the operator can do |";
+    let header = "| code | HTTP | retry | close | message | when | operator action |";
     assert_documented("## Error codes", &table(header, ERROR_CODES.iter().map(error_code_row)));
 }
 
 #[test]
 fn reference_contains_the_table_of_close_codes() {
-    let header = "| code | text | when | client should |";
+    let header = "| code | text | when | client action |";
     assert_documented("## Close codes", &table(header, CLOSE_CODES.iter().map(close_code_row)));
 }

@@ -1,7 +1,7 @@
 //! The table of error codes: status, message for visitors, cause, and what the operator can do.
 //!
-//! Error frames, HTTP error responses, the API documents and `docs/api_reference.md` are derived from
-//! this table or tested against it.
+//! Error frames, HTTP error responses, the API documents and `docs/api_reference.md` are derived
+//! from this table or tested against it.
 
 use crate::domain::error_code::ErrorCode;
 use crate::protocol::close_codes::CloseReason;
@@ -127,7 +127,7 @@ pub const ERROR_CODES: [ErrorCodeEntry; 17] = [
         close_reason: None,
         message: "The answer could not be generated. Please try again.",
         cause: "the model server returned an error, failed, or closed the connection",
-        operator_action: "find `the answer failed` in the log, and check the key, the model name, or that server",
+        operator_action: "find `answer failed` in the log, and check the key, the model name, or that server",
     },
     ErrorCodeEntry {
         code: ErrorCode::ApiTimeout,

@@ -1,7 +1,7 @@
 //! The WebSocket protocol, version 1: client frames, server frames, error codes, close codes.
 //!
-//! This module only describes the wire: it parses and serializes frames and maps domain values to them.
-//! It contains no sockets, actors, clocks or stores.
+//! This module only describes the wire: it parses and serializes frames and maps domain values to
+//! them. It contains no sockets, actors, clocks or stores.
 
 pub mod client;
 pub mod close_codes;

@@ -40,7 +40,8 @@ pub enum ServerFrame {
     },
     /// The next piece of an answer.
     Delta(DeltaFrame),
-    /// The deltas of a turn so far are void: the answer is generated again, and `seq` restarts at 1.
+    /// The deltas of a turn so far are void: the answer is generated again, and `seq` restarts at
+    /// 1.
     Reset {
         /// The turn that restarts.
         turn_id: TurnId,

@@ -20,12 +20,13 @@ use crate::session::connection::keepalive::{Action, ConnectionStatus, Keepalive}
 use crate::session::connection::reassembly::{Fragment, MessageAssembler};
 use crate::session::connection::socket;
 use crate::session::connection::socket::{SocketContext, SocketState};
+use crate::session::context::SessionContext;
 use crate::session::handlers::feedback::FeedbackRequest;
 use crate::session::handlers::resume::ResumeRequest;
+use crate::session::messages::SessionCommand;
 use crate::session::registry::RegistryEntry;
 use crate::session::state::open_session::{ActiveAnswer, OpenSession};
 use crate::session::state::refusal::Refusal;
-use crate::session::{SessionCommand, SessionContext};
 use crate::system::failpoints;
 use crate::system::failpoints::Failpoint;
 

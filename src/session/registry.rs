@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 
 use crate::domain::ids::SessionId;
 use crate::mailbox::Address;
-use crate::session::SessionCommand;
+use crate::session::messages::SessionCommand;
 
 /// Every open connection of this instance.
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use crate::mailbox::Address;
 use crate::persistence::STORE_TIMEOUT;
 use crate::persistence::messages::FindEpochs;
 use crate::protocol::close_codes::CloseReason;
-use crate::session::SessionActor;
+use crate::session::actor::SessionActor;
 use crate::session::connection::socket::SocketContext;
 use crate::session::registry::Registry;
 

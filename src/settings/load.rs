@@ -49,7 +49,8 @@ pub fn process_environment() -> impl Iterator<Item = (OsString, OsString)> {
 }
 
 impl Settings {
-    /// Loads the defaults, `config_file` and `environment`. A later source overrides an earlier one.
+    /// Loads the defaults, `config_file` and `environment`. A later source overrides an earlier
+    /// one.
     ///
     /// # Errors
     ///
@@ -65,7 +66,8 @@ impl Settings {
         let mut environment = Layer::from_environment(environment, &mut warnings);
         file.retain(|name| purpose.reads(name));
         environment.retain(|name| purpose.reads(name));
-        // Merging cannot fail, because the layers are in memory. If it did, settings would be missing.
+        // Merging cannot fail, because the layers are in memory. If it did, settings would be
+        // missing.
         let values = sources::merge([Layer::from_defaults(), file, environment]).unwrap_or_default();
 
         let mut reader = SettingsReader::new(values);

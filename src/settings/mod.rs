@@ -14,8 +14,8 @@
 //! | `reference` | generates `config/default.toml`, the README's table, the help text |
 //! | `error`, `redact`, `suggest` | error messages, without secrets, with suggestions |
 //!
-//! To add a setting, declare it in a file of `groups`. Its name is the environment variable; the key
-//! in TOML files is the same in lower case.
+//! To add a setting, declare it in a file of `groups`. Its name is the environment variable; the
+//! key in TOML files is the same in lower case.
 //!
 //! Nothing here logs, prints or keeps global state, and no other module reads the environment.
 

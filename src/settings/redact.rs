@@ -60,8 +60,8 @@ pub(super) fn url(text: &str) -> Option<String> {
     Some(format!("{scheme}{user}{host_and_path}{options}"))
 }
 
-/// Returns true if the host and path of a URL may contain a `user:password` without an `@host`, or a
-/// `password=…` of the `key=value` notation.
+/// Returns true if the host and path of a URL may contain a `user:password` without an `@host`, or
+/// a `password=…` of the `key=value` notation.
 fn may_hide_password(host_and_path: &str) -> bool {
     let (authority, path) = host_and_path.split_once('/').unwrap_or((host_and_path, ""));
     let port = match authority.rsplit_once(']') {

@@ -13,11 +13,10 @@
 //!   [`Supervision::supervise_task`], which restarts it.
 //! - A session runs in `session::connection::panic_guard`, which closes its connection.
 //!
-//! [`panics`] installs the panic hook. Only the location of a panic and a message that is a literal
+//! [`panics`](crate::system::panics) installs the panic hook. Only the location of a panic and a message that is a literal
 //! of the source are recorded, because a formatted message can quote a visitor. No other module
 //! catches panics, and every task runs in one of these.
 
-pub mod panics;
 pub mod restart_limit;
 pub mod supervisor;
 
@@ -28,10 +27,10 @@ use std::time::Instant;
 use slog::{Logger, error};
 use tokio::sync::watch;
 
-pub use panics::{Panic, catch_panic, catch_panic_sync};
 use restart_limit::{RestartDecision, RestartLimit};
 
 use crate::domain::component::Component;
+use crate::system::panics::{self, Panic, catch_panic};
 use crate::telemetry::metrics::Metrics;
 
 /// Returns whether the code that catches a panic of this component logs it, with the request it

@@ -8,10 +8,11 @@ use actix::dev::ContextFut;
 use actix::dev::channel::channel;
 use actix::{Actor, Addr, ArbiterHandle, Context, Supervised};
 
+use super::Supervision;
 use super::restart_limit::RestartLimit;
-use super::{Supervision, catch_panic_sync};
 use crate::domain::component::Component;
 use crate::mailbox::Mailbox;
+use crate::system::panics::catch_panic_sync;
 
 /// The task of one shared actor.
 struct Supervisor<A: Actor<Context = Context<A>>> {

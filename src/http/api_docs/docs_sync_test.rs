@@ -8,8 +8,8 @@ use super::messages::{MessageType, Sender, Wire};
 
 const REFERENCE: &str = include_str!("../../../docs/api_reference.md");
 
-/// Adds the fields of a schema in the notation of the reference: `limits.remaining`, and `id?` for an
-/// optional field.
+/// Adds the fields of a schema in the notation of the reference: `limits.remaining`, and `id?` for
+/// an optional field.
 fn collect_fields(schema: &Value, wire: &Wire, prefix: &str, found: &mut BTreeSet<String>) {
     let required: Vec<&str> = strings(&schema["required"]);
     for (name, field) in schema["properties"].as_object().into_iter().flatten() {

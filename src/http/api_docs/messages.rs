@@ -59,7 +59,8 @@ impl Wire {
         collect::<HealthReport>(&mut parts);
         let client = message_types(Sender::Client, &schema_to_json(ClientFrame::schema()), &parts);
         let server = message_types(Sender::Server, &schema_to_json(ServerFrame::schema()), &parts);
-        // Their fields are inlined into the messages. An error also stands alone, in HTTP responses.
+        // Their fields are inlined into the messages. An error also stands alone, in HTTP
+        // responses.
         let bodies = ["SessionFrame", "DeltaFrame", "DoneFrame"];
         parts.retain(|name, _| !bodies.contains(&name.as_str()));
         parts.insert("ErrorFrame".to_owned(), schema_to_json(ErrorFrame::schema()));
@@ -104,7 +105,8 @@ fn schema_to_json(schema: RefOr<Schema>) -> Value {
     without_null(serde_json::to_value(schema).unwrap_or_default())
 }
 
-/// Removes `null` from a schema: the derived schemas allow it for optional fields, the protocol does not.
+/// Removes `null` from a schema: the derived schemas allow it for optional fields, the protocol
+/// does not.
 fn without_null(value: Value) -> Value {
     match value {
         Value::Array(items) => Value::Array(items.into_iter().map(without_null).collect()),

@@ -8,8 +8,8 @@ use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TY
 use actix_web::web::{Bytes, ServiceConfig, get, resource};
 use utoipa_swagger_ui_vendored::SWAGGER_UI_VENDORED;
 
-/// The Content Security Policy of the chat page, relaxed by what Swagger UI needs: style attributes and
-/// inline images.
+/// The Content Security Policy of the chat page, relaxed by what Swagger UI needs: style attributes
+/// and inline images.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; \
      img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
 

@@ -23,7 +23,7 @@ use crate::llm::turn::context::TurnContext;
 use crate::llm::turn::store::{SaveError, answer_record};
 use crate::persistence::STORE_TIMEOUT;
 use crate::persistence::records::{AnswerRecord, StoredTurn};
-use crate::supervision::catch_panic;
+use crate::system::panics::catch_panic;
 
 /// How often the store is read.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);

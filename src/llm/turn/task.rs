@@ -26,9 +26,9 @@ use crate::mailbox::AskError;
 use crate::persistence::StorageError;
 use crate::persistence::messages::SaveQuestion;
 use crate::persistence::records::BudgetReservation;
-use crate::supervision::catch_panic;
 use crate::system::failpoints;
 use crate::system::failpoints::Failpoint;
+use crate::system::panics::catch_panic;
 use crate::telemetry::metrics::{DegradedBy, GaugeGuard, QueueRejection};
 
 /// How often the queue position is updated.

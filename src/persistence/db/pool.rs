@@ -27,7 +27,7 @@ use crate::persistence::db::{postgres, sqlite};
 use crate::persistence::error::{Cause, StorageError};
 use crate::persistence::timeouts::STORE_TIMEOUT;
 use crate::settings::{DatabaseSettings, DatabaseUrl};
-use crate::supervision::{catch_panic, catch_panic_sync};
+use crate::system::panics::{catch_panic, catch_panic_sync};
 
 /// The timeout for opening a connection or waiting for a free one.
 const CHECKOUT_TIMEOUT: Duration = STORE_TIMEOUT;
@@ -202,8 +202,8 @@ where
 }
 
 impl Connection {
-    pub(crate) async fn begin(&mut self) -> Result<(), DieselError> {
-        run_statement!(self, conn => begin(conn).await)
+    pub(crate) async fn begin_transaction(&mut self) -> Result<(), DieselError> {
+        run_statement!(self, conn => begin_transaction(conn).await)
     }
 
     pub(crate) async fn commit(&mut self) -> Result<(), DieselError> {
@@ -215,7 +215,7 @@ impl Connection {
     }
 }
 
-async fn begin<C: AsyncConnection>(connection: &mut C) -> Result<(), DieselError> {
+async fn begin_transaction<C: AsyncConnection>(connection: &mut C) -> Result<(), DieselError> {
     C::TransactionManager::begin_transaction(connection).await
 }
 

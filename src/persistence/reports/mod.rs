@@ -118,7 +118,7 @@ impl Reports {
     }
 
     /// Deletes conversations with all of their content, and returns how many existed. A connection
-    /// that uses one of them is told that the session no longer exists.
+    /// that uses one of them receives the error that the session no longer exists.
     ///
     /// # Errors
     /// [`ReportError`]; earlier batches stay deleted.

@@ -207,7 +207,7 @@ pub(crate) async fn delete(
     set_secure_delete(connection, SecureDelete::On).await?;
     // Without a bound the condition is always true.
     let before = unseen_since.map_or(i64::MAX, |at| at.0);
-    connection.begin().await?;
+    connection.begin_transaction().await?;
     let mut deleted = 0;
     for id in ids {
         let session =

@@ -21,7 +21,7 @@ pub(crate) async fn commit(
     connection: &mut Connection,
     writes: &[Arc<Write>],
 ) -> QueryResult<Vec<WriteOutcome>> {
-    connection.begin().await?;
+    connection.begin_transaction().await?;
     match apply(connection, writes).await {
         Ok(outcomes) => {
             failpoints::hit(Failpoint::WriterCommit, "");

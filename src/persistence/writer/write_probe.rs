@@ -16,7 +16,7 @@ const TEXT_BYTES: usize = 64 * 1024;
 
 /// Changes nothing, but fails where a write would: on a lock, a read-only database or a full disk.
 pub(crate) async fn probe_write(connection: &mut Connection) -> QueryResult<()> {
-    connection.begin().await?;
+    connection.begin_transaction().await?;
     let result = write(connection).await;
     connection.roll_back().await?;
     result

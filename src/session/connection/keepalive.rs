@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::protocol::close_codes::CloseReason;
-use crate::session::SessionTimes;
 use crate::session::connection::slow_consumer::ConsumerState;
+use crate::session::limits::SessionTimes;
 
 /// The maximum time between the warning and the close of an idle connection. Otherwise it is a
 /// tenth of the idle timeout.

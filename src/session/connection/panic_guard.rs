@@ -17,10 +17,10 @@ use crate::domain::component::Component;
 use crate::domain::error_code::ErrorCode;
 use crate::protocol::close_codes::CloseReason;
 use crate::protocol::server::{ErrorFrame, ServerFrame};
-use crate::session::SessionContext;
 use crate::session::connection::connection_log::SharedLogger;
 use crate::session::connection::socket::final_frames;
-use crate::supervision::catch_panic_sync;
+use crate::session::context::SessionContext;
+use crate::system::panics::catch_panic_sync;
 
 /// The output of a session, which ends with an error frame if the session panics.
 pub struct CatchPanic<S> {

@@ -21,7 +21,7 @@ use thiserror::Error;
 use crate::protocol::close_codes::CloseReason;
 use crate::protocol::server::ServerFrame;
 use crate::protocol::{MAX_MESSAGE_BYTES, SUBPROTOCOL};
-use crate::session::SessionActor;
+use crate::session::actor::SessionActor;
 use crate::session::connection::frame_guard::{FrameError, FrameErrorCell, FrameGuard};
 use crate::session::connection::panic_guard::CatchPanic;
 use crate::session::connection::reassembly::Fragment;

@@ -11,7 +11,7 @@ use crate::llm::stream::outcome::{Acceptance, Outcome};
 use crate::llm::stream::subscription::{Delta, Progress};
 use crate::protocol::close_codes::CloseReason;
 use crate::protocol::server::{DeltaFrame, DoneFrame, NoticeCode, ServerFrame};
-use crate::session::SessionActor;
+use crate::session::actor::SessionActor;
 use crate::session::connection::socket::SocketContext;
 use crate::session::state::open_session::{ActiveAnswer, AfterAnswer};
 use crate::session::state::refusal::Refusal;

@@ -2,7 +2,7 @@
 
 use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::TurnId;
-use crate::session::SessionActor;
+use crate::session::actor::SessionActor;
 use crate::session::connection::socket::SocketContext;
 
 impl SessionActor {

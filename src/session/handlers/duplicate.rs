@@ -9,7 +9,7 @@ use crate::persistence::STORE_TIMEOUT;
 use crate::persistence::messages::FindTurn;
 use crate::persistence::records::{StoredTurn, TurnKey};
 use crate::protocol::server::ServerFrame;
-use crate::session::SessionActor;
+use crate::session::actor::SessionActor;
 use crate::session::connection::socket;
 use crate::session::connection::socket::SocketContext;
 use crate::session::state::conversation::QuestionRequest;

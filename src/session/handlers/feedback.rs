@@ -9,7 +9,7 @@ use crate::persistence::messages::SaveFeedback;
 use crate::persistence::{STORE_TIMEOUT, StorageError};
 use crate::protocol::MAX_COMMENT_CHARS;
 use crate::protocol::server::ServerFrame;
-use crate::session::SessionActor;
+use crate::session::actor::SessionActor;
 use crate::session::connection::socket::SocketContext;
 use crate::session::handlers::replies::StoreRequestError;
 use crate::session::state::refusal::Refusal;

@@ -7,7 +7,7 @@ use crate::persistence::messages::ForgetSession;
 use crate::persistence::{STORE_TIMEOUT, StorageError};
 use crate::protocol::close_codes::CloseReason;
 use crate::protocol::server::ServerFrame;
-use crate::session::SessionActor;
+use crate::session::actor::SessionActor;
 use crate::session::connection::socket::SocketContext;
 use crate::session::handlers::replies::StoreRequestError;
 use crate::session::state::refusal::Refusal;

@@ -12,7 +12,7 @@ use crate::persistence::messages::LoadHistory;
 use crate::persistence::records::{StoredMessage, StoredTurn, TranscriptPage};
 use crate::protocol::MAX_HISTORY_LIMIT;
 use crate::protocol::server::{HistoryMessage, ServerFrame};
-use crate::session::SessionActor;
+use crate::session::actor::SessionActor;
 use crate::session::connection::socket::SocketContext;
 use crate::session::handlers::replies::flatten_reply;
 use crate::session::state::refusal::Refusal;

@@ -11,7 +11,7 @@ use crate::llm::stream::subscription::Subscription;
 use crate::persistence::STORE_TIMEOUT;
 use crate::persistence::messages::LoadBudgetUsage;
 use crate::protocol::server::ServerFrame;
-use crate::session::SessionActor;
+use crate::session::actor::SessionActor;
 use crate::session::connection::socket;
 use crate::session::connection::socket::SocketContext;
 use crate::session::state::conversation::{Dedup, PreparedTurn, QuestionRequest};

@@ -14,7 +14,7 @@ use crate::mailbox::AskError;
 use crate::persistence::StorageError;
 use crate::protocol::close_codes::CloseReason;
 use crate::protocol::server::{ErrorFrame, NoticeCode, ServerFrame};
-use crate::session::SessionActor;
+use crate::session::actor::SessionActor;
 use crate::session::connection::socket;
 use crate::session::connection::socket::SocketContext;
 use crate::session::state::refusal::Refusal;

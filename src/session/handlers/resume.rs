@@ -15,7 +15,7 @@ use crate::persistence::messages::{MarkInterrupted, ResumeSession, Resumption};
 use crate::persistence::records::{StoredSession, StoredTurn};
 use crate::protocol::client::Cursor;
 use crate::protocol::server::{HistoryMessage, ServerFrame};
-use crate::session::SessionActor;
+use crate::session::actor::SessionActor;
 use crate::session::connection::socket;
 use crate::session::connection::socket::SocketContext;
 use crate::session::handlers::history::transcript_messages;

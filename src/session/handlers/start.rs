@@ -12,7 +12,7 @@ use crate::persistence::STORE_TIMEOUT;
 use crate::persistence::messages::CreateSession;
 use crate::protocol::MAX_QUESTION_CHARS;
 use crate::protocol::server::{Limits, ServerFrame, SessionFrame};
-use crate::session::SessionActor;
+use crate::session::actor::SessionActor;
 use crate::session::connection::socket::SocketContext;
 use crate::session::handlers::replies::StoreRequestError;
 use crate::session::state::conversation::{Conversation, QuestionRequest};

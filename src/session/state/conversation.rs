@@ -11,7 +11,7 @@ use crate::domain::turn::{TurnStatus, Usage};
 use crate::limits::{SlidingWindow, WindowLimit};
 use crate::llm::prompt::{Prompt, PromptMessage, Speaker};
 use crate::persistence::records::{StoredSession, StoredTurn};
-use crate::session::SessionLimits;
+use crate::session::limits::SessionLimits;
 use crate::session::state::history::{Exchange, History, Selection};
 use crate::session::state::question_validator::{Question, QuestionValidator};
 use crate::session::state::refusal::Refusal;

@@ -81,7 +81,8 @@ fn token_limit() -> Kind<Option<u64>> {
 }
 
 impl BudgetSettings {
-    /// Checks that every limit has room for one exchange. A smaller limit would reject all questions.
+    /// Checks that every limit has room for one exchange. A smaller limit would reject all
+    /// questions.
     pub(in crate::settings) fn check(&self, tokens: &TokenSettings, reader: &mut SettingsReader) {
         for (name, limit) in [
             (DAILY_TOKEN_LIMIT, self.daily_tokens),

@@ -10,7 +10,8 @@ settings_group! {
     pub struct DatabaseSettings {
         /// Database that stores the conversations. `sqlite://file.db` is relative to the working
         /// folder, `sqlite:///folder/file.db` is absolute. The URLs of Python deployments are
-        /// supported; in `sqlite+aiosqlite:///file.db` three slashes are relative and four absolute.
+        /// supported; in `sqlite+aiosqlite:///file.db` three slashes are relative and four
+        /// absolute.
         pub url: DatabaseUrl = Setting {
             name: DATABASE_URL,
             default: "sqlite://resume-chatbot.db",

@@ -94,7 +94,8 @@ settings_group! {
             kind: integer(0..=10),
         },
 
-        /// Site that OpenRouter shows as the source of the requests (`HTTP-Referer`). Empty for none.
+        /// Site that OpenRouter shows as the source of the requests (`HTTP-Referer`). Empty for
+        /// none.
         pub app_url: Option<String> = Setting {
             name: LLM_APP_URL,
             default: "",

@@ -9,8 +9,8 @@ use crate::settings::values::log_levels::{self, LogLevels};
 settings_group! {
     /// Which lines are logged, and in which format.
     pub struct LogSettings {
-        /// Lowest level of log lines that are written, and levels for single modules. Release builds
-        /// contain no `trace` lines of this program.
+        /// Lowest level of log lines that are written, and levels for single modules. Release
+        /// builds contain no `trace` lines of this program.
         pub levels: LogLevels = Setting {
             name: LOG_LEVEL,
             default: "info",

@@ -11,8 +11,8 @@ use crate::settings::values::resume_path;
 settings_group! {
     /// The resume that visitors ask about.
     pub struct ResumeSettings {
-        /// File with the resume: Markdown, plain text, JSON Resume, PDF or DOCX. Required by `serve`
-        /// and `check`, not used by `demo`.
+        /// File with the resume: Markdown, plain text, JSON Resume, PDF or DOCX. Required by
+        /// `serve` and `check`, not used by `demo`.
         pub path: Option<PathBuf> = Setting {
             name: RESUME_PATH,
             default: "",

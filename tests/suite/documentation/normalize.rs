@@ -68,7 +68,8 @@ fn replacement(word: &str) -> String {
     }
 }
 
-/// Normalizes a JSON value: numbers under keys that name a duration, and strings like words of a line.
+/// Normalizes a JSON value: numbers under keys that name a duration, and strings like words of a
+/// line.
 pub(super) fn value(json: &mut Value) {
     match json {
         Value::Object(fields) => {

@@ -267,7 +267,8 @@ async fn the_python_client_of_the_readme_prints_what_is_shown() {
     sample.check(&ran.stdout.lines().map(str::to_owned).collect::<Vec<_>>());
 }
 
-/// The frames of a transcript: each begins with `>` or `<`, and may continue on the following lines.
+/// The frames of a transcript: each begins with `>` or `<`, and may continue on the following
+/// lines.
 fn frames(lines: &[String]) -> Vec<(char, Value)> {
     let mut texts: Vec<String> = Vec::new();
     for line in lines.iter().filter(|line| *line != ELLIPSIS) {

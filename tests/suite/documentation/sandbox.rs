@@ -1,4 +1,5 @@
-//! Runs the commands of the pages: a folder, the binary with an empty environment, a model server, HTTP.
+//! Runs the commands of the pages: a folder, the binary with an empty environment, a model server,
+//! HTTP.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -86,7 +87,8 @@ impl RunningServer {
         next_line(&mut self.log, "a line of the log").await
     }
 
-    /// Sends a `GET` request; returns the lines of the response as `curl --include` prints them, headers sorted.
+    /// Sends a `GET` request; returns the lines of the response as `curl --include` prints them,
+    /// headers sorted.
     pub(super) async fn get(&self, path: &str, headers: &[String]) -> Vec<String> {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         let extra: String = headers.iter().map(|header| format!("{header}\r\n")).collect();

@@ -1,8 +1,8 @@
 //! Executes the steps of the Containerfile without a container engine.
 //!
-//! The build stage runs in a scratch directory, with the files that `.dockerignore` lets in and this
-//! machine's own Rust. The final stage runs on a writable overlay of this machine's root file system,
-//! which needs root and Debian.
+//! The build stage runs in a scratch directory, with the files that `.dockerignore` lets in and
+//! this machine's own Rust. The final stage runs on a writable overlay of this machine's root file
+//! system, which needs root and Debian.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,4 +1,5 @@
-//! Checks that need no cargo-deny: every licence is allowed by `deny.toml`, and every direct dependency is used.
+//! Checks that need no cargo-deny: every licence is allowed by `deny.toml`, and every direct
+//! dependency is used.
 
 use std::collections::BTreeSet;
 use std::fs;

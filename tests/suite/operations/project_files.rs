@@ -1,4 +1,5 @@
-//! The files around the code, judged by the tools that read them: workflows, forms, Compose, justfile, toolchain.
+//! The files around the code, judged by the tools that read them: workflows, forms, Compose,
+//! justfile, toolchain.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -68,7 +68,7 @@ impl Process {
         panic!("the server ended ({ended:?}) before it listened; its output:\n{}", self.output_text())
     }
 
-    /// Returns whether the process has not ended yet.
+    /// Returns whether the process has not finished yet.
     pub(crate) fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }

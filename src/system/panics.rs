@@ -57,7 +57,7 @@ impl KV for Panic {
 }
 
 /// Replaces the panic hook. `record` runs in the panicking thread before it unwinds.
-pub(super) fn set_panic_hook(record: impl Fn(Component, Panic) + Send + Sync + 'static) {
+pub(crate) fn set_panic_hook(record: impl Fn(Component, Panic) + Send + Sync + 'static) {
     std::panic::set_hook(Box::new(move |info| {
         let panic = Panic::from_hook(info);
         // The thread-local values are gone already if the thread is about to end.

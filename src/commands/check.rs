@@ -76,7 +76,7 @@ fn check_database(url: &DatabaseUrl) -> CliResult<String> {
         .map_err(|error| CliError::failure(format!("Database: {error}")))?;
     let migrations = match state.pending {
         0 => "up to date".to_owned(),
-        count => format!("{count} migrations to apply (`serve` and `migrate` do so)"),
+        count => format!("pending migrations: {count} (`serve` and `migrate` apply them)"),
     };
     Ok(format!("\nDatabase\n  {}: connected, {migrations}\n", url.redacted()))
 }

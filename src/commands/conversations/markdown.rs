@@ -9,7 +9,7 @@ use super::super::output::{format_cost, format_count, replace_control_characters
 /// Formats the heading of a conversation.
 pub(super) fn heading(conversation: &ConversationSummary) -> String {
     format!(
-        "# ConversationSummary {}\n\nStarted {}, last seen {}. {}, {} tokens, {}.\n\n",
+        "# Conversation {}\n\nStarted {}, last seen {}. {}, {} tokens, {}.\n\n",
         conversation.id,
         conversation.started_at.to_rfc3339(),
         conversation.last_seen_at.to_rfc3339(),

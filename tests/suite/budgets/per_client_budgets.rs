@@ -40,7 +40,7 @@ async fn expect_budget_exceeded(visitor: &mut ChatClient, words: &str) -> Value 
 }
 
 async fn rejections(server: &Server, limit: &str) -> f64 {
-    Scrape::fetch(server).await.value(&format!("budget_rejections_total{{limit=\"{limit}\"}}"))
+    Scrape::fetch(server).await.value(&format!("budget_rejections_total{{scope=\"{limit}\"}}"))
 }
 
 on_both_stores! {

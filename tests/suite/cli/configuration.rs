@@ -195,7 +195,7 @@ async fn check_prints_the_configuration_and_changes_nothing() {
         &["OPENROUTER_API_KEY", "a4b5", "Resume of Ada Example", "Experience", "Education"],
     );
 
-    let pending = format!("connected, {} migrations to apply", migrations(StoreKind::Sqlite).len());
+    let pending = format!("connected, pending migrations: {}", migrations(StoreKind::Sqlite).len());
     assert_contains(&output.stdout, &["tokens", "% of the context window", &pending]);
     assert!(!output.stdout.contains("sk-or-v1-0a1b"), "{output:?}");
     assert_eq!(deployment.run(&["migrate"]).await.code, Some(0));

@@ -98,7 +98,7 @@ fn only_what_differs_between_runs_is_replaced() {
     );
     assert_eq!(line("x http://127.0.0.1:8080"), "x http://127.0.0.1:<port>");
     assert_eq!(line("applied: 20261123000001, 20261125000001"), "applied: <migration>");
-    assert_eq!(line("2 migrations to apply"), "2 migrations to apply");
+    assert_eq!(line("pending migrations: 2"), "pending migrations: 2");
     assert_eq!(line("content-length: 7"), "content-length: <varies>");
     let json = r#"{"a":{"latency_ms":7.9,"tokens":3},"id":"01a20a97-7704-71e3-9386-2c9cb602c5cf"}"#;
     assert_eq!(line(json), r#"{"a":{"latency_ms":"<duration>","tokens":3},"id":"<id>"}"#);

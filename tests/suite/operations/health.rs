@@ -182,7 +182,7 @@ on_both_stores! {
             let found = lines.iter().position(|line| line["msg"] == msg);
             found.unwrap_or_else(|| panic!("no {msg:?} in {lines:#?}"))
         };
-        let opened = position("session openeded");
+        let opened = position("session opened");
 
         assert!(position("connected") < opened);
         for line in &lines[opened..] {

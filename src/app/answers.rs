@@ -81,7 +81,7 @@ fn turn_context(
         },
         counter: context.counter,
         metrics: Arc::clone(&context.metrics),
-        instance_id: context.instance.clone(),
+        instance_id: context.instance_id.clone(),
         pending_cost_added,
         time_to_first_text: LatestDuration::default(),
         shutdown: CancellationToken::new(),
@@ -112,11 +112,11 @@ fn start_cost_reconciler(
 ) {
     let reconciler = CostReconciler {
         router: Arc::clone(router),
-        find: context.address_of(persistence),
-        change: context.address_of(persistence),
+        find_pending_costs: context.address_of(persistence),
+        update_pending_cost: context.address_of(persistence),
         pending_cost_added: Arc::clone(pending_cost_added),
         metrics: Arc::clone(&context.metrics),
-        instance_id: context.instance.name(),
+        instance_name: context.instance_id.name(),
         started_at: Timestamp::now(),
         log: context.log.new(o!("actor" => "cost_reconciler")),
     };

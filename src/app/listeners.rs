@@ -56,7 +56,7 @@ impl Listeners {
         connections: &ConnectionCaps,
         log: &Logger,
     ) -> Result<(Server, Option<ServerHandle>), StartupError> {
-        let admin_server = match self.operator {
+        let operator_server = match self.operator {
             Some(listener) => {
                 let address = listener.local_addr().map_err(StartupError::system)?;
                 info!(log, "operator address"; "address" => %address);
@@ -71,7 +71,7 @@ impl Listeners {
         let slow_reader_timeout = settings.session.slow_reader_timeout;
         let server = http::serve(self.visitors, Data::clone(state), slow_reader_timeout, connections.total)
             .map_err(StartupError::system)?;
-        Ok((server, admin_server))
+        Ok((server, operator_server))
     }
 }
 
@@ -95,7 +95,7 @@ pub(super) fn app_state(
         session,
         watchdog: start_watchdog(context),
         health: context.address_of(health),
-        addresses: IpLimiter::new(limits, Arc::clone(&context.metrics)),
+        ip_limiter: IpLimiter::new(limits, Arc::clone(&context.metrics)),
         trusted_proxies: TrustedProxies::parse(proxies).map_err(StartupError::system)?,
         warned_of_untrusted_proxy: Once::new(),
         budget,

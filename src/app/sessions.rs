@@ -53,7 +53,7 @@ pub(super) fn session_context(
             save_feedback: context.address_of(persistence),
             forget_session: context.address_of(persistence),
         },
-        instance_id: context.instance.clone(),
+        instance_id: context.instance_id.clone(),
         metrics: Arc::clone(&context.metrics),
         supervision: Arc::clone(&context.supervision),
         registry: Arc::clone(&context.registry),

@@ -67,8 +67,8 @@ impl Application {
                 warn!(self.log, "the store did not confirm the last writes in time");
             }
             let (_, _) = tokio::join!(handle.stop(true), &mut server);
-            if let Some(admin_server) = self.admin_server {
-                admin_server.stop(false).await;
+            if let Some(operator_server) = self.operator_server {
+                operator_server.stop(false).await;
             }
             info!(self.log, "shutdown complete");
         };

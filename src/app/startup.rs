@@ -81,7 +81,7 @@ pub struct Application {
     pub address: SocketAddr,
     pub(crate) server: Server,
     /// Stopped last, so that metrics are served during shutdown.
-    pub(crate) admin_server: Option<ServerHandle>,
+    pub(crate) operator_server: Option<ServerHandle>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) finish_answers: Address<FinishAnswers>,
     pub(crate) flush_storage: Address<FlushStorage>,
@@ -116,7 +116,7 @@ impl Application {
         let health = sessions::start_health(&context, &persistence, &answers.llm);
         let session = sessions::session_context(&context, &persistence, &answers);
         let state = listeners::app_state(&context, session, &health, answers.budget, &connections)?;
-        let (server, admin_server) = listeners.serve(&state, settings, &connections, log)?;
+        let (server, operator_server) = listeners.serve(&state, settings, &connections, log)?;
 
         // Installed before the address is announced, so that an immediate SIGTERM still shuts down
         // gracefully.
@@ -124,7 +124,7 @@ impl Application {
         Ok(Self {
             address,
             server,
-            admin_server,
+            operator_server,
             finish_answers: context.address_of(&answers.llm),
             flush_storage: context.address_of(&persistence),
             registry: context.registry,

@@ -14,11 +14,11 @@ pub const MAX_CACHED: usize = 100_000;
 /// The cached accounts.
 #[derive(Debug, Default)]
 pub struct AccountCache {
-    entries: HashMap<Account, Entry>,
+    entries: HashMap<Account, CachedAccount>,
 }
 
 #[derive(Debug, Default)]
-struct Entry {
+struct CachedAccount {
     used: Amount,
     reserved: Amount,
     /// Another instance has charged the account as well, so `used` is too low.

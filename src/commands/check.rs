@@ -13,7 +13,7 @@ use resume_chatbot::settings::{DatabaseUrl, LoadedSettings, Purpose, Settings};
 use resume_chatbot::tokens::TokenCounter;
 
 use super::output::print;
-use super::serve::{build_instructions, read_resume};
+use super::serve::{build_system_prompt, read_resume};
 use super::{CliError, CliResult, build_runtime, load_settings};
 
 /// Prints each part before the next one is checked, so that an error comes after what was fine.
@@ -23,7 +23,7 @@ pub(super) fn check(config: Option<&Path>) -> CliResult {
     print(&describe_settings(&loaded))?;
     let resume = read_resume(settings)?;
     print(&describe_resume(&resume, settings))?;
-    build_instructions(&resume, settings)?;
+    build_system_prompt(&resume, settings)?;
     print(&check_key(settings)?)?;
     print(&check_database(&settings.database.url)?)
 }

@@ -32,7 +32,7 @@ pub(super) struct Arguments {
 
 /// The JSON output.
 #[derive(Serialize)]
-struct HealthReport {
+struct ProbeReport {
     ready: bool,
     url: String,
     /// The HTTP status, if there was a response.
@@ -57,7 +57,7 @@ pub(super) fn healthcheck(arguments: &Arguments, config: Option<&Path>) -> CliRe
         Err(problem) => (None, Some(problem)),
     };
     let latency_ms = started.elapsed().as_millis();
-    let report = HealthReport { ready: problem.is_none(), url, status, latency_ms, problem };
+    let report = ProbeReport { ready: problem.is_none(), url, status, latency_ms, problem };
     if arguments.json {
         print_json(&report)?;
     } else if report.ready {

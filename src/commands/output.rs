@@ -54,12 +54,12 @@ enum Align {
 
 /// The heading and alignment of a table column.
 #[derive(Clone, Copy)]
-pub(super) struct Column {
+pub(super) struct TableColumn {
     name: &'static str,
     align: Align,
 }
 
-impl Column {
+impl TableColumn {
     pub(super) const fn left(name: &'static str) -> Self {
         Self { name, align: Align::Left }
     }
@@ -70,7 +70,7 @@ impl Column {
 }
 
 /// Formats a table with a heading, and two spaces between columns.
-pub(super) fn format_table<const N: usize>(columns: [Column; N], rows: Vec<[String; N]>) -> String {
+pub(super) fn format_table<const N: usize>(columns: [TableColumn; N], rows: Vec<[String; N]>) -> String {
     let heading = columns.map(|column| column.name.to_owned());
     let rows: Vec<[String; N]> = std::iter::once(heading).chain(rows).collect();
     let widths: [usize; N] = std::array::from_fn(|index| {
@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn columns_are_aligned_by_characters_not_bytes() {
         let rows = vec![["é".to_owned(), "1".to_owned()], ["long name".to_owned(), "12345".to_owned()]];
-        let table = format_table([Column::left("model"), Column::right("n")], rows);
+        let table = format_table([TableColumn::left("model"), TableColumn::right("n")], rows);
         assert_eq!(table, "model          n\né              1\nlong name  12345\n");
     }
 

@@ -55,7 +55,7 @@ pub(super) fn read_resume(settings: &Settings) -> CliResult<Document> {
 }
 
 /// Builds the instructions for the model. Fails with a settings error if the resume is too long.
-pub(super) fn build_instructions(resume: &Document, settings: &Settings) -> CliResult<SystemPrompt> {
+pub(super) fn build_system_prompt(resume: &Document, settings: &Settings) -> CliResult<SystemPrompt> {
     let counter = TokenCounter::new(settings.tokens.tokenizer);
     SystemPrompt::new(resume, &settings.tokens, counter).map_err(CliError::config)
 }
@@ -69,7 +69,7 @@ fn run_server(
     let settings = &loaded.settings;
     // Before anything is started or written, because it fails if the settings do not fit the
     // resume.
-    let system_prompt = build_instructions(resume, settings)?;
+    let system_prompt = build_system_prompt(resume, settings)?;
     let metrics = Arc::new(Metrics::default());
     let logging = logger::start(&(&settings.log).into(), &metrics);
     let log = &logging.root;

@@ -8,7 +8,7 @@ use resume_chatbot::persistence::reports::{UsageBy, UsageGroup};
 use serde::Serialize;
 
 use super::conversations::report_error;
-use super::output::{Column, format_cost, format_table, print, print_json, replace_control_characters};
+use super::output::{TableColumn, format_cost, format_table, print, print_json, replace_control_characters};
 use super::{CliResult, duration_arg, with_reports};
 
 #[derive(Args)]
@@ -58,11 +58,11 @@ pub(super) fn usage(arguments: &Arguments, config: Option<&Path>) -> CliResult {
         return print_json(&Report { groups, total });
     }
     let columns = [
-        Column::left(group_name),
-        Column::right("questions"),
-        Column::right("prompt tokens"),
-        Column::right("answer tokens"),
-        Column::right("cost"),
+        TableColumn::left(group_name),
+        TableColumn::right("questions"),
+        TableColumn::right("prompt tokens"),
+        TableColumn::right("answer tokens"),
+        TableColumn::right("cost"),
     ];
     print(&format_table(columns, groups.iter().chain([&total]).map(row).collect()))
 }

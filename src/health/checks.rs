@@ -84,16 +84,16 @@ pub(super) fn database(
 /// Checks that every shared actor processes messages, whatever it replies.
 pub(super) fn actors(writer: &TimedReply<WriterReport>, model: &TimedReply<ModelStatus>) -> Finding {
     let latency = writer.elapsed.max(model.elapsed);
-    let mut silent = Vec::new();
+    let mut unresponsive = Vec::new();
     if writer.reply.is_err() {
-        silent.push("persistence");
+        unresponsive.push("persistence");
     }
     if model.reply.is_err() {
-        silent.push("llm");
+        unresponsive.push("llm");
     }
-    match silent.as_slice() {
+    match unresponsive.as_slice() {
         [] => Finding::healthy("every actor answered", latency),
-        silent => Finding::unhealthy(format!("no answer from {}", silent.join(", ")), latency),
+        unresponsive => Finding::unhealthy(format!("no answer from {}", unresponsive.join(", ")), latency),
     }
 }
 

@@ -27,12 +27,12 @@ const KERNEL_EXTRA: Duration = Duration::from_secs(2);
 
 /// A TCP stream with an [`AbortHandle`].
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(super) struct AbortableStream {
     stream: TcpStream,
-    lifeline: Arc<AbortHandle>,
+    abort_handle: Arc<AbortHandle>,
 }
 
-impl Connection {
+impl AbortableStream {
     /// Sets the socket options that protect against a peer that stops reading. Also returns the
     /// peer.
     pub(super) fn accept(stream: TcpStream, slow_reader_timeout: Duration) -> (Self, Option<SocketAddr>) {
@@ -47,12 +47,12 @@ impl Connection {
         let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES);
         #[cfg(not(target_os = "linux"))]
         let _ = slow_reader_timeout;
-        (Self { stream, lifeline: Arc::default() }, peer)
+        (Self { stream, abort_handle: Arc::default() }, peer)
     }
 
     /// Stores the abort handle in the request extensions, where the session finds it.
     pub(super) fn attach_abort_handle(&self, extensions: &mut Extensions) {
-        extensions.insert(Arc::clone(&self.lifeline));
+        extensions.insert(Arc::clone(&self.abort_handle));
     }
 
     /// Calls `write`, or fails if the connection is aborted before or while the write is pending.
@@ -62,35 +62,35 @@ impl Connection {
         write: impl FnOnce(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<Result<usize>>,
     ) -> Poll<Result<usize>> {
         let this = self.get_mut();
-        if this.lifeline.is_aborted() {
-            return Poll::Ready(Err(this.cut()));
+        if this.abort_handle.is_aborted() {
+            return Poll::Ready(Err(this.reset_on_drop()));
         }
         let written = write(Pin::new(&mut this.stream), cx);
-        if written.is_pending() && this.lifeline.poll_aborted(cx) {
-            return Poll::Ready(Err(this.cut()));
+        if written.is_pending() && this.abort_handle.poll_aborted(cx) {
+            return Poll::Ready(Err(this.reset_on_drop()));
         }
         written
     }
 
     /// Makes the stream end with a reset when it is dropped. A graceful close would queue behind
     /// the unread data, and the peer would never learn that the kernel dropped it.
-    fn cut(&self) -> Error {
+    fn reset_on_drop(&self) -> Error {
         let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
         Error::new(ErrorKind::ConnectionAborted, "the peer stopped reading")
     }
 }
 
-impl AsyncRead for Connection {
+impl AsyncRead for AbortableStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<Result<()>> {
         let this = self.get_mut();
-        if this.lifeline.is_aborted() {
-            return Poll::Ready(Err(this.cut()));
+        if this.abort_handle.is_aborted() {
+            return Poll::Ready(Err(this.reset_on_drop()));
         }
         Pin::new(&mut this.stream).poll_read(cx, buffer)
     }
 }
 
-impl AsyncWrite for Connection {
+impl AsyncWrite for AbortableStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
         self.write(cx, |stream, cx| stream.poll_write(cx, bytes))
     }

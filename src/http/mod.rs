@@ -3,11 +3,11 @@
 //!
 //! No endpoint here makes a decision about a conversation.
 
-mod admin_server;
 mod api_docs;
 mod connection;
 mod error_response;
 mod health;
+mod operator_server;
 mod origin_check;
 mod request_id;
 mod server;
@@ -18,7 +18,7 @@ use std::sync::{Arc, Once};
 
 use slog::Logger;
 
-pub use admin_server::serve_operator;
+pub use operator_server::serve_operator;
 pub use server::{BindError, bind, bind_operator, serve};
 
 use crate::budget::BudgetTracker;
@@ -38,7 +38,7 @@ pub struct AppState {
     /// The health actor.
     pub health: Address<CheckHealth>,
     /// The limits of each client address.
-    pub addresses: Arc<IpLimiter>,
+    pub ip_limiter: Arc<IpLimiter>,
     /// Proxies whose `X-Forwarded-For` header is trusted.
     pub trusted_proxies: TrustedProxies,
     /// Guards the one warning about a likely proxy that is not trusted.

@@ -15,7 +15,7 @@ use actix_web::{App, Error};
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 
-use super::connection::Connection;
+use super::connection::AbortableStream;
 use super::{AppState, api_docs, health, request_id, static_files, upgrade};
 
 /// The number of connections that may wait to be accepted.
@@ -117,9 +117,9 @@ pub fn serve(
                 .client_request_timeout(REQUEST_TIMEOUT)
                 .client_disconnect_timeout(LINGER)
                 .keep_alive(KEEP_ALIVE)
-                .on_connect_ext(Connection::attach_abort_handle)
+                .on_connect_ext(AbortableStream::attach_abort_handle)
                 .h1(map_config(app, |_| AppConfig::default()));
-            let accept = move |stream| ready(Ok(Connection::accept(stream, slow_reader_timeout)));
+            let accept = move |stream| ready(Ok(AbortableStream::accept(stream, slow_reader_timeout)));
             fn_service(accept).and_then(http)
         })?;
     Ok(server.run())

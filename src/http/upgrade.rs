@@ -43,11 +43,11 @@ pub(super) async fn chat(request: HttpRequest, payload: Payload, state: Data<App
         let problem = UpgradeError::Protocol("the client asks for another version".to_owned());
         return not_a_handshake(&request, &problem);
     }
-    let Ok(place) = state.session.registry.register() else {
+    let Ok(entry) = state.session.registry.register() else {
         return retryable_error(&request, ErrorCode::ShuttingDown, RETRY_AFTER_RESTART);
     };
-    let visitor = match state.addresses.admit(Timestamp::now(), address_of(&request, &state)) {
-        Ok(visitor) => visitor,
+    let address_guard = match state.ip_limiter.admit(Timestamp::now(), address_of(&request, &state)) {
+        Ok(address_guard) => address_guard,
         Err(exceeded) => return limit_exceeded(&request, exceeded),
     };
     let request_id = request_id::get(&request);
@@ -56,8 +56,8 @@ pub(super) async fn chat(request: HttpRequest, payload: Payload, state: Data<App
     info!(log, "connected");
     let session = Arc::clone(&state.session);
     let message_timeout = session.times.message_timeout;
-    let upgraded = socket::upgrade(&request, payload, &state.watchdog, message_timeout, |line| {
-        SessionActor::new(session, place, visitor, request_id, log, line)
+    let upgraded = socket::upgrade(&request, payload, &state.watchdog, message_timeout, |socket| {
+        SessionActor::new(session, entry, address_guard, request_id, log, socket)
     });
     upgraded.unwrap_or_else(|error| not_a_handshake(&request, &error))
 }

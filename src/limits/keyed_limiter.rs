@@ -27,7 +27,7 @@ pub(super) struct KeyedLimiter {
     windows: HashMap<AddressKey, SlidingWindow>,
     /// Every key of `windows` once; the next to be examined is in front.
     sweep_order: VecDeque<AddressKey>,
-    ipv6: usize,
+    ipv6_count: usize,
     sketch: CountMinSketch,
     sketch_decisions: u64,
 }
@@ -41,7 +41,7 @@ impl KeyedLimiter {
             capacity,
             windows: HashMap::new(),
             sweep_order: VecDeque::new(),
-            ipv6: 0,
+            ipv6_count: 0,
             sketch: CountMinSketch::new(),
             sketch_decisions: 0,
         }
@@ -65,7 +65,7 @@ impl KeyedLimiter {
         window.take(&self.limit, now)?;
         self.windows.insert(key, window);
         self.sweep_order.push_back(key);
-        self.ipv6 += usize::from(key.is_ipv6());
+        self.ipv6_count += usize::from(key.is_ipv6());
         Ok(())
     }
 
@@ -78,7 +78,7 @@ impl KeyedLimiter {
             let Some(window) = self.windows.get_mut(&key) else { continue };
             if window.is_idle(&self.limit, now) {
                 self.windows.remove(&key);
-                self.ipv6 -= usize::from(key.is_ipv6());
+                self.ipv6_count -= usize::from(key.is_ipv6());
             } else {
                 self.sweep_order.push_back(key);
             }
@@ -97,7 +97,7 @@ impl KeyedLimiter {
     }
 
     fn is_full_for(&self, key: AddressKey) -> bool {
-        self.windows.len() >= self.capacity || (key.is_ipv6() && self.ipv6 >= self.capacity / 2)
+        self.windows.len() >= self.capacity || (key.is_ipv6() && self.ipv6_count >= self.capacity / 2)
     }
 }
 

@@ -43,7 +43,7 @@ const MAILBOX_CAPACITY: usize = 4096;
 /// Accepts questions and owns every generation that is in progress or has just ended.
 pub struct LlmActor {
     context: Arc<TurnContext>,
-    /// Ended generations are kept for as long as a visitor may reconnect.
+    /// Ended generations are kept for as long as a address may reconnect.
     generations: HashMap<TurnId, TrackedGeneration>,
     load_budget: Address<LoadBudgetUsage>,
     log: Logger,
@@ -75,9 +75,9 @@ impl LlmActor {
         if self.is_draining {
             return Err(ErrorCode::ShuttingDown.into());
         }
-        let GenerateAnswer { session_id, visitor, asked_at, ref prompt, .. } = request;
+        let GenerateAnswer { session_id, address, asked_at, ref prompt, .. } = request;
         let now = std::time::Instant::now();
-        let route = self.context.router.route(now, asked_at, session_id, visitor, prompt)?;
+        let route = self.context.router.route(now, asked_at, session_id, address, prompt)?;
         let mode = match route {
             Route::Model(_) => AnswerMode::Live,
             Route::Excerpts(_) => AnswerMode::Excerpts,

@@ -13,7 +13,7 @@ use crate::domain::turn::AnswerMode;
 use crate::limits::AddressKey;
 use crate::llm::prompt::Prompt;
 use crate::llm::resilience::circuit_breaker::BreakerStatus;
-use crate::llm::resilience::concurrency_limit::TableOccupancy;
+use crate::llm::resilience::concurrency_limit::PermitOccupancy;
 use crate::llm::stream::generation::Generation;
 use crate::llm::upstream::api_key::{KeyError, KeyReport};
 use crate::persistence::records::StoredTurn;
@@ -26,7 +26,7 @@ pub struct GenerateAnswer {
     /// The id of the new turn.
     pub turn_id: TurnId,
     /// The visitor's address, by which the queue is fair.
-    pub visitor: AddressKey,
+    pub address: AddressKey,
     pub session_id: SessionId,
     /// The epoch of the connection that asks. The store refuses questions of superseded
     /// connections.
@@ -73,7 +73,7 @@ pub struct CheckModel;
 #[derive(Clone, Debug)]
 pub struct ModelStatus {
     /// How many questions are being answered and how many wait.
-    pub occupancy: TableOccupancy,
+    pub occupancy: PermitOccupancy,
     /// Who would answer a question now.
     pub mode: AnswerMode,
     /// The circuit breaker; `None` if there is no model.

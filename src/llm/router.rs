@@ -20,7 +20,7 @@ use crate::llm::prompt::Prompt;
 use crate::llm::resilience::circuit_breaker::{
     BreakerDecision, BreakerPolicy, BreakerStatus, CircuitBreaker, RequestKind,
 };
-use crate::llm::resilience::concurrency_limit::{ConcurrencyLimiter, QueuedPermit, TableOccupancy};
+use crate::llm::resilience::concurrency_limit::{ConcurrencyLimiter, PermitOccupancy, QueuedPermit};
 use crate::llm::resilience::fair_queue::QueueFull;
 use crate::llm::upstream::api_key::{KeyError, KeyReport};
 use crate::llm::upstream::client::UpstreamClient;
@@ -120,9 +120,9 @@ impl Router {
 
     /// Reads the cost of the request whose response has this upstream id. Returns `None` if
     /// upstream reports no costs.
-    pub async fn request_cost(&self, source_id: &str) -> Option<Result<ReportedCost, CostError>> {
+    pub async fn request_cost(&self, upstream_id: &str) -> Option<Result<ReportedCost, CostError>> {
         let model = self.model.as_ref().filter(|model| model.client.reports_costs())?;
-        Some(model.client.request_cost(source_id).await)
+        Some(model.client.request_cost(upstream_id).await)
     }
 
     /// Returns the budget of the model, if there is one.
@@ -141,7 +141,7 @@ impl Router {
         now: Instant,
         at: Timestamp,
         session: SessionId,
-        visitor: AddressKey,
+        address: AddressKey,
         prompt: &Prompt,
     ) -> Result<Route, Failure> {
         let Some(model) = &self.model else { return Ok(Route::Excerpts(None)) };
@@ -152,13 +152,13 @@ impl Router {
         if let BreakerDecision::Reject(pause) = model.breaker().peek(now) {
             return fall_back(DegradedBy::BreakerOpen, breaker_failure(pause));
         }
-        let permit = model.limiter.acquire(visitor).map_err(|QueueFull { retry_after }| {
+        let permit = model.limiter.acquire(address).map_err(|QueueFull { retry_after }| {
             self.metrics.upstream.count_queue_rejection(QueueRejection::Full);
             let retry_after = retry_after.unwrap_or_default().max(MIN_RETRY_AFTER);
             Failure::with_retry_after(ErrorCode::Overloaded, retry_after)
         })?;
-        let asker = model.budget.payer(session, visitor);
-        match model.budget.reserve(at, asker, prompt.tokens, prompt.max_response_tokens) {
+        let payer = model.budget.payer(session, address);
+        match model.budget.reserve(at, payer, prompt.tokens, prompt.max_response_tokens) {
             Ok(reservation) => Ok(Route::Model(ModelPermit { permit, reservation })),
             Err(exceeded) => {
                 self.metrics.budget.count_rejection(exceeded.scope);
@@ -222,8 +222,8 @@ impl Router {
 
     /// Returns how many questions the model answers and how many wait for it.
     #[must_use]
-    pub fn occupancy(&self) -> TableOccupancy {
-        self.model.as_ref().map_or_else(TableOccupancy::default, |model| model.limiter.occupancy())
+    pub fn occupancy(&self) -> PermitOccupancy {
+        self.model.as_ref().map_or_else(PermitOccupancy::default, |model| model.limiter.occupancy())
     }
 
     /// Returns the status of the breaker, if there is a model.

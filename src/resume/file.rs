@@ -23,7 +23,7 @@ const PDF_HEADER_WITHIN_BYTES: usize = 1024;
 
 /// A supported format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, VariantArray)]
-pub(super) enum Format {
+pub(super) enum ResumeFormat {
     Markdown,
     PlainText,
     Json,
@@ -31,7 +31,7 @@ pub(super) enum Format {
     Docx,
 }
 
-impl Format {
+impl ResumeFormat {
     fn from_path(path: &Path) -> Result<Self, ResumeError> {
         let Some(extension) = path.extension() else {
             return Err(ResumeError::UnknownExtension { given: "nothing".to_owned() });
@@ -71,7 +71,7 @@ impl Format {
 /// Lists the supported extensions for an error message.
 pub(super) fn accepted_extensions() -> String {
     let extensions: Vec<&str> =
-        Format::VARIANTS.iter().flat_map(|format| format.extensions()).copied().collect();
+        ResumeFormat::VARIANTS.iter().flat_map(|format| format.extensions()).copied().collect();
     extensions.join(", ")
 }
 
@@ -79,9 +79,9 @@ pub(super) fn accepted_extensions() -> String {
 ///
 /// The file type and size are checked before opening (opening a pipe would block), after opening
 /// (the path may have been replaced), and while reading (the file may grow).
-pub(super) fn read(path: &Path) -> Result<(Format, Vec<u8>), ResumeError> {
+pub(super) fn read(path: &Path) -> Result<(ResumeFormat, Vec<u8>), ResumeError> {
     check_metadata(&std::fs::metadata(path).map_err(io_error)?)?;
-    let format = Format::from_path(path)?;
+    let format = ResumeFormat::from_path(path)?;
     let file = File::open(path).map_err(io_error)?;
     check_metadata(&file.metadata().map_err(io_error)?)?;
     let mut bytes = Vec::new();
@@ -118,7 +118,7 @@ fn check_metadata(metadata: &std::fs::Metadata) -> Result<(), ResumeError> {
 }
 
 /// Checks that the content is of the format that the extension names.
-fn check_content(format: Format, bytes: &[u8]) -> Result<(), ResumeError> {
+fn check_content(format: ResumeFormat, bytes: &[u8]) -> Result<(), ResumeError> {
     const RENAME: &str = "give it the extension of its real format";
     const EXPORT_OR_RENAME: &str = "export it again, or give it the extension of its real format";
     let head = bytes.get(..PDF_HEADER_WITHIN_BYTES).unwrap_or(bytes);
@@ -126,9 +126,9 @@ fn check_content(format: Format, bytes: &[u8]) -> Result<(), ResumeError> {
     let (is_pdf, is_zip) = (bytes.starts_with(PDF_SIGNATURE), bytes.starts_with(ZIP_SIGNATURE));
     let is_ole = bytes.starts_with(OLE_SIGNATURE);
     let found = match format {
-        Format::Pdf if has_pdf_header => return Ok(()),
-        Format::Docx if is_zip => return Ok(()),
-        Format::Docx if is_ole => {
+        ResumeFormat::Pdf if has_pdf_header => return Ok(()),
+        ResumeFormat::Docx if is_zip => return Ok(()),
+        ResumeFormat::Docx if is_ole => {
             return Err(ResumeError::WrongContent {
                 extension: format.main_extension(),
                 found: "it is an old Word file or is protected by a password",
@@ -137,9 +137,9 @@ fn check_content(format: Format, bytes: &[u8]) -> Result<(), ResumeError> {
         }
         _ if is_pdf => "its content is a PDF",
         _ if is_zip => "its content is a ZIP archive, as DOCX files are",
-        Format::Pdf => "it does not start with `%PDF-`",
-        Format::Docx => "it does not start like a ZIP archive, as DOCX files do",
-        Format::Markdown | Format::PlainText | Format::Json => return Ok(()),
+        ResumeFormat::Pdf => "it does not start with `%PDF-`",
+        ResumeFormat::Docx => "it does not start like a ZIP archive, as DOCX files do",
+        ResumeFormat::Markdown | ResumeFormat::PlainText | ResumeFormat::Json => return Ok(()),
     };
     let advice = if is_pdf || is_zip { RENAME } else { EXPORT_OR_RENAME };
     Err(ResumeError::WrongContent { extension: format.main_extension(), found, advice })
@@ -167,20 +167,20 @@ mod tests {
 
     #[test]
     fn content_must_match_the_extension() {
-        assert!(check_content(Format::Pdf, b"junk first\n%PDF-1.7").is_ok());
-        assert!(check_content(Format::Pdf, b"# Mara").is_err());
-        assert!(check_content(Format::Markdown, b"%PDF-1.7").is_err());
-        assert!(check_content(Format::PlainText, b"PK\x03\x04").is_err());
-        let old_word = check_content(Format::Docx, b"\xD0\xCF\x11\xE0rest").unwrap_err();
+        assert!(check_content(ResumeFormat::Pdf, b"junk first\n%PDF-1.7").is_ok());
+        assert!(check_content(ResumeFormat::Pdf, b"# Mara").is_err());
+        assert!(check_content(ResumeFormat::Markdown, b"%PDF-1.7").is_err());
+        assert!(check_content(ResumeFormat::PlainText, b"PK\x03\x04").is_err());
+        let old_word = check_content(ResumeFormat::Docx, b"\xD0\xCF\x11\xE0rest").unwrap_err();
         assert!(old_word.to_string().contains("old Word file"), "{old_word}");
     }
 
     #[test]
     fn extensions_are_recognized_in_any_case() {
-        for extension in Format::VARIANTS.iter().flat_map(|format| format.extensions()) {
+        for extension in ResumeFormat::VARIANTS.iter().flat_map(|format| format.extensions()) {
             let path = format!("cv{}", extension.to_uppercase());
-            assert!(Format::from_path(Path::new(&path)).is_ok());
+            assert!(ResumeFormat::from_path(Path::new(&path)).is_ok());
         }
-        assert!(Format::from_path(Path::new("cv")).is_err());
+        assert!(ResumeFormat::from_path(Path::new("cv")).is_err());
     }
 }

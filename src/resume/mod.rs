@@ -30,7 +30,7 @@ pub use error::ResumeError;
 pub use file::MAX_FILE_BYTES;
 
 use document_builder::DocumentBuilder;
-use file::Format;
+use file::ResumeFormat;
 
 /// A resume, independent of the format it was loaded from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,13 +75,13 @@ pub fn load(path: &Path) -> Result<Document, ResumeError> {
     builder.build(&file_stem)
 }
 
-fn parse(format: Format, bytes: &[u8]) -> Result<DocumentBuilder, ResumeError> {
+fn parse(format: ResumeFormat, bytes: &[u8]) -> Result<DocumentBuilder, ResumeError> {
     match format {
-        Format::Markdown => Ok(markdown::parse(file::decode_utf8(bytes)?)),
-        Format::PlainText => Ok(plain_text::parse(file::decode_utf8(bytes)?)),
-        Format::Json => json_resume::parse(file::decode_utf8(bytes)?),
-        Format::Pdf => pdf::parse(bytes),
-        Format::Docx => docx::parse(bytes),
+        ResumeFormat::Markdown => Ok(markdown::parse(file::decode_utf8(bytes)?)),
+        ResumeFormat::PlainText => Ok(plain_text::parse(file::decode_utf8(bytes)?)),
+        ResumeFormat::Json => json_resume::parse(file::decode_utf8(bytes)?),
+        ResumeFormat::Pdf => pdf::parse(bytes),
+        ResumeFormat::Docx => docx::parse(bytes),
     }
 }
 

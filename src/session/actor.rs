@@ -17,7 +17,7 @@ use crate::protocol::close_codes::CloseReason;
 use crate::protocol::server::{NoticeCode, ServerFrame};
 use crate::session::connection::connection_log::ConnectionLog;
 use crate::session::connection::keepalive::{Action, ConnectionStatus, Keepalive};
-use crate::session::connection::reassembly::{Fragment, MessageAssembler};
+use crate::session::connection::reassembly::{MessageAssembler, MessageFragment};
 use crate::session::connection::socket;
 use crate::session::connection::socket::{SocketContext, SocketState};
 use crate::session::context::SessionContext;
@@ -102,7 +102,7 @@ impl SessionActor {
         socket::close(ctx, reason);
     }
 
-    pub(super) fn on_fragment(&mut self, fragment: Fragment<'_>, ctx: &mut SocketContext) {
+    pub(super) fn on_fragment(&mut self, fragment: MessageFragment<'_>, ctx: &mut SocketContext) {
         match self.assembler.push(fragment) {
             Ok(None) => {}
             Ok(Some(text)) => self.on_text(&text, ctx),

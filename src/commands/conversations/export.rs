@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
-use resume_chatbot::persistence::reports::{ConversationSummary, Page, Reports, Selection};
+use resume_chatbot::persistence::reports::{ConversationFilter, ConversationSummary, Page, Reports};
 
 use super::super::{CliResult, duration_arg};
 use super::export_writer::ExportWriter;
@@ -31,8 +31,8 @@ pub(in super::super) struct Arguments {
     #[arg(long)]
     unanswered: bool,
     /// The format; `jsonl` is one conversation per line, `json` one array of conversations.
-    #[arg(long, value_enum, default_value_t = Format::Jsonl)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = ExportFormat::Jsonl)]
+    format: ExportFormat,
     /// The same as `--format json`.
     #[arg(long, conflicts_with = "format")]
     json: bool,
@@ -43,31 +43,31 @@ pub(in super::super) struct Arguments {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
+pub(super) enum ExportFormat {
     Jsonl,
     Json,
     Markdown,
 }
 
 pub(super) async fn export(arguments: &Arguments, reports: &Reports) -> CliResult {
-    let format = if arguments.json { Format::Json } else { arguments.format };
-    let selection = Selection {
+    let format = if arguments.json { ExportFormat::Json } else { arguments.format };
+    let filter = ConversationFilter {
         since: duration_arg::cutoff(arguments.since),
         include_empty: false,
         unanswered_only: arguments.unanswered,
     };
     let mut writer = ExportWriter::open(arguments.output.as_deref())?;
-    let mut progress = Progress::new();
+    let mut progress = ExportProgress::new();
     let mut last = None;
-    if format == Format::Json {
+    if format == ExportFormat::Json {
         writer.write("[")?;
     }
     loop {
         let page = Page::After(last);
         let conversations =
-            reports.conversations(selection, page, CONVERSATION_PAGE_SIZE).await.map_err(report_error)?;
+            reports.conversations(filter, page, CONVERSATION_PAGE_SIZE).await.map_err(report_error)?;
         for conversation in &conversations {
-            if format == Format::Json {
+            if format == ExportFormat::Json {
                 writer.write(if last.is_some() { ",\n" } else { "\n" })?;
             }
             write_conversation(reports, conversation, format, &mut writer).await?;
@@ -78,7 +78,7 @@ pub(super) async fn export(arguments: &Arguments, reports: &Reports) -> CliResul
             break;
         }
     }
-    if format == Format::Json {
+    if format == ExportFormat::Json {
         writer.write("\n]\n")?;
     }
     progress.finish();
@@ -89,12 +89,12 @@ pub(super) async fn export(arguments: &Arguments, reports: &Reports) -> CliResul
 pub(super) async fn write_conversation(
     reports: &Reports,
     conversation: &ConversationSummary,
-    format: Format,
+    format: ExportFormat,
     writer: &mut ExportWriter,
 ) -> CliResult {
     let opening = match format {
-        Format::Markdown => markdown::heading(conversation),
-        Format::Json | Format::Jsonl => json::opening(conversation)?,
+        ExportFormat::Markdown => markdown::heading(conversation),
+        ExportFormat::Json | ExportFormat::Jsonl => json::opening(conversation)?,
     };
     writer.write(&opening)?;
     let mut last = None;
@@ -102,8 +102,8 @@ pub(super) async fn write_conversation(
         let turns = reports.turns(conversation.id, last, TURN_PAGE_SIZE).await.map_err(report_error)?;
         for turn in &turns {
             match format {
-                Format::Markdown => writer.write(&markdown::turn(turn))?,
-                Format::Json | Format::Jsonl => {
+                ExportFormat::Markdown => writer.write(&markdown::turn(turn))?,
+                ExportFormat::Json | ExportFormat::Jsonl => {
                     let comma = if last.is_some() { "," } else { "" };
                     writer.write(&(comma.to_owned() + &json::turn(turn)?))?;
                 }
@@ -115,21 +115,21 @@ pub(super) async fn write_conversation(
         }
     }
     match format {
-        Format::Markdown => Ok(()),
-        Format::Json => writer.write(json::CLOSING),
-        Format::Jsonl => writer.write(&(json::CLOSING.to_owned() + "\n")),
+        ExportFormat::Markdown => Ok(()),
+        ExportFormat::Json => writer.write(json::CLOSING),
+        ExportFormat::Jsonl => writer.write(&(json::CLOSING.to_owned() + "\n")),
     }
 }
 
 /// Shows the progress on standard error, if it is a terminal.
-struct Progress {
+struct ExportProgress {
     is_visible: bool,
     conversations: u64,
     questions: i64,
     last_shown: Option<Instant>,
 }
 
-impl Progress {
+impl ExportProgress {
     fn new() -> Self {
         Self { is_visible: io::stderr().is_terminal(), conversations: 0, questions: 0, last_shown: None }
     }

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use clap::Args;
 use resume_chatbot::domain::ids::SessionId;
-use resume_chatbot::persistence::reports::{ConversationSummary, Page, Reports, Selection};
+use resume_chatbot::persistence::reports::{ConversationFilter, ConversationSummary, Page, Reports};
 use serde::Serialize;
 
-use super::super::output::{Column, format_cost, format_table, print, print_json};
+use super::super::output::{TableColumn, format_cost, format_table, print, print_json};
 use super::super::{CliResult, duration_arg};
 use super::{parse_session_id, report_error};
 
@@ -42,18 +42,18 @@ struct Listing {
     next: Option<SessionId>,
 }
 
-const COLUMNS: [Column; 7] = [
-    Column::left("id"),
-    Column::left("started"),
-    Column::left("last seen"),
-    Column::right("questions"),
-    Column::right("unanswered"),
-    Column::right("tokens"),
-    Column::right("cost"),
+const COLUMNS: [TableColumn; 7] = [
+    TableColumn::left("id"),
+    TableColumn::left("started"),
+    TableColumn::left("last seen"),
+    TableColumn::right("questions"),
+    TableColumn::right("unanswered"),
+    TableColumn::right("tokens"),
+    TableColumn::right("cost"),
 ];
 
 pub(super) async fn list(arguments: &Arguments, reports: &Reports) -> CliResult {
-    let selection = Selection {
+    let filter = ConversationFilter {
         since: duration_arg::cutoff(arguments.since),
         include_empty: arguments.all,
         unanswered_only: arguments.unanswered,
@@ -62,7 +62,7 @@ pub(super) async fn list(arguments: &Arguments, reports: &Reports) -> CliResult 
     let page = Page::Before(arguments.before);
     // One more than the page, to know whether there is a next page.
     let mut conversations =
-        reports.conversations(selection, page, limit.saturating_add(1)).await.map_err(report_error)?;
+        reports.conversations(filter, page, limit.saturating_add(1)).await.map_err(report_error)?;
     let has_more = conversations.len() > limit;
     conversations.truncate(limit);
     let next = conversations.last().filter(|_| has_more).map(|last| last.id);

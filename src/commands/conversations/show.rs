@@ -5,7 +5,7 @@ use resume_chatbot::domain::ids::SessionId;
 use resume_chatbot::persistence::reports::Reports;
 
 use super::super::CliResult;
-use super::export::{Format, write_conversation};
+use super::export::{ExportFormat, write_conversation};
 use super::export_writer::ExportWriter;
 use super::{not_found, parse_session_id, report_error};
 
@@ -22,7 +22,7 @@ pub(in super::super) struct Arguments {
 pub(super) async fn show(arguments: &Arguments, reports: &Reports) -> CliResult {
     let conversation = reports.conversation(arguments.id).await.map_err(report_error)?;
     let conversation = conversation.ok_or_else(|| not_found(arguments.id))?;
-    let format = if arguments.json { Format::Jsonl } else { Format::Markdown };
+    let format = if arguments.json { ExportFormat::Jsonl } else { ExportFormat::Markdown };
     let mut writer = ExportWriter::stdout();
     write_conversation(reports, &conversation, format, &mut writer).await?;
     writer.finish()

@@ -37,13 +37,13 @@ const MAX_PAUSE: Duration = Duration::from_secs(60);
 /// Reconciles pending costs with the costs that upstream reports.
 pub struct CostReconciler {
     pub router: Arc<Router>,
-    pub find: Address<FindPendingCosts>,
-    pub change: Address<UpdatePendingCost>,
+    pub find_pending_costs: Address<FindPendingCosts>,
+    pub update_pending_cost: Address<UpdatePendingCost>,
     /// Notified when a pending cost was stored.
     pub pending_cost_added: Arc<Notify>,
     pub metrics: Arc<Metrics>,
     /// The name of this instance.
-    pub instance_id: Arc<str>,
+    pub instance_name: Arc<str>,
     /// When this process started.
     pub started_at: Timestamp,
     pub log: Logger,
@@ -65,7 +65,7 @@ impl CostReconciler {
     async fn reconcile_due(&self) -> Duration {
         let now = Timestamp::now();
         let find = FindPendingCosts { now, max_due: BATCH_SIZE, max_kept: MAX_PENDING };
-        let Ok(Ok(found)) = self.find.ask(find, STORE_TIMEOUT).await else { return MAX_PAUSE };
+        let Ok(Ok(found)) = self.find_pending_costs.ask(find, STORE_TIMEOUT).await else { return MAX_PAUSE };
         let PendingCosts { due, next_due, surplus, total } = found;
         self.metrics.budget.pending_costs.set(i64::try_from(total).unwrap_or(i64::MAX));
         for cost in &surplus {
@@ -133,7 +133,7 @@ impl CostReconciler {
         let actual = cost.amount(pending.charged);
         if let Some(budget) = self.router.budget() {
             // This instance's cache lacks what another instance has counted since it was loaded.
-            if *pending.charged_by == *self.instance_id || pending.charged_at < self.started_at {
+            if *pending.charged_by == *self.instance_name || pending.charged_at < self.started_at {
                 budget.correct(&pending.accounts, pending.charged, actual);
             } else {
                 budget.invalidate(&pending.accounts);
@@ -159,6 +159,6 @@ impl CostReconciler {
     async fn update(&self, pending: &PendingCost, change: PendingCostUpdate) -> bool {
         let upstream_id = Arc::clone(&pending.upstream_id);
         let change = UpdatePendingCost { turn_id: pending.turn_id, upstream_id, update: change };
-        matches!(self.change.ask(change, STORE_TIMEOUT).await, Ok(Ok(true)))
+        matches!(self.update_pending_cost.ask(change, STORE_TIMEOUT).await, Ok(Ok(true)))
     }
 }

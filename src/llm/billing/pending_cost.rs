@@ -52,9 +52,10 @@ impl CostAccounting<'_> {
         };
         let voided = generation.voided_requests().into_iter();
         let voided =
-            voided.map(|request| pending(request.source_id, RequestOutcome::Discarded, &request.usage));
-        let answer = generation.source_id().zip(estimate);
-        let answer = answer.map(|(source_id, usage)| pending(source_id, RequestOutcome::Answered, &usage));
+            voided.map(|request| pending(request.upstream_id, RequestOutcome::Discarded, &request.usage));
+        let answer = generation.upstream_id().zip(estimate);
+        let answer =
+            answer.map(|(upstream_id, usage)| pending(upstream_id, RequestOutcome::Answered, &usage));
         voided.chain(answer).collect()
     }
 }

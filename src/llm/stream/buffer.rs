@@ -33,7 +33,7 @@ pub(crate) struct StreamBuffer {
     /// The queue position, while the question waits for the model.
     queue_position: Option<usize>,
     /// The upstream's id of the response.
-    source_id: Option<Arc<str>>,
+    upstream_id: Option<Arc<str>>,
     /// The number of attempts whose text was discarded. A position of an earlier attempt is void.
     attempt: u32,
     /// Whether the next text starts another attempt.
@@ -54,7 +54,7 @@ pub(crate) struct StreamBuffer {
 #[derive(Clone, Debug)]
 pub struct VoidedRequest {
     /// The upstream's id of the response.
-    pub source_id: Arc<str>,
+    pub upstream_id: Arc<str>,
     /// The usage by our own count.
     pub usage: Usage,
 }
@@ -83,7 +83,7 @@ impl StreamBuffer {
             mode,
             acceptance: None,
             queue_position: None,
-            source_id: None,
+            upstream_id: None,
             attempt: 0,
             restart_pending: false,
             text: String::new(),
@@ -142,12 +142,12 @@ impl StreamBuffer {
         self.queue_position = position;
     }
 
-    pub(crate) fn source_id(&self) -> Option<Arc<str>> {
-        self.source_id.clone()
+    pub(crate) fn upstream_id(&self) -> Option<Arc<str>> {
+        self.upstream_id.clone()
     }
 
-    pub(crate) fn set_source_id(&mut self, id: Option<Arc<str>>) {
-        self.source_id = id;
+    pub(crate) fn set_upstream_id(&mut self, id: Option<Arc<str>>) {
+        self.upstream_id = id;
     }
 
     pub(crate) fn text(&self) -> &str {
@@ -201,8 +201,8 @@ impl StreamBuffer {
         let total = &mut self.voided.usage;
         total.prompt_tokens = total.prompt_tokens.saturating_add(usage.prompt_tokens);
         total.completion_tokens = total.completion_tokens.saturating_add(usage.completion_tokens);
-        if let Some(source_id) = self.source_id.take() {
-            self.voided.requests.push(VoidedRequest { source_id, usage });
+        if let Some(upstream_id) = self.upstream_id.take() {
+            self.voided.requests.push(VoidedRequest { upstream_id, usage });
         }
     }
 

@@ -22,7 +22,7 @@ use crate::llm::stream::snapshot::{AnswerSnapshot, ClosedAnswer};
 use crate::persistence::records::StoredTurn;
 
 /// The maximum length of an upstream id, as it is kept for the log.
-const MAX_SOURCE_ID_CHARS: usize = 64;
+const MAX_UPSTREAM_ID_CHARS: usize = 64;
 
 /// An answer that is being generated or has ended, shared by the task that writes it and the
 /// sessions that show it.
@@ -116,20 +116,20 @@ impl Generation {
     }
 
     /// Records the upstream's id of the response.
-    pub fn set_source_id(&self, id: &str) {
-        let id: String = id.chars().take(MAX_SOURCE_ID_CHARS).collect();
-        self.lock().buffer.set_source_id(Some(id.into()));
+    pub fn set_upstream_id(&self, id: &str) {
+        let id: String = id.chars().take(MAX_UPSTREAM_ID_CHARS).collect();
+        self.lock().buffer.set_upstream_id(Some(id.into()));
     }
 
     /// Forgets the upstream's id of a response that is not charged.
-    pub fn clear_source_id(&self) {
-        self.lock().buffer.set_source_id(None);
+    pub fn clear_upstream_id(&self) {
+        self.lock().buffer.set_upstream_id(None);
     }
 
     /// Returns the upstream's id of the response, if known.
     #[must_use]
-    pub fn source_id(&self) -> Option<Arc<str>> {
-        self.lock().buffer.source_id()
+    pub fn upstream_id(&self) -> Option<Arc<str>> {
+        self.lock().buffer.upstream_id()
     }
 
     /// Records the usage of an attempt that is about to be voided but may be charged.

@@ -46,8 +46,8 @@ struct AttemptSink<'a> {
 }
 
 impl AnswerSink for AttemptSink<'_> {
-    fn set_source_id(&self, id: &str) {
-        self.generation.set_source_id(id);
+    fn set_upstream_id(&self, id: &str) {
+        self.generation.set_upstream_id(id);
     }
 
     fn append(&self, text: &str) -> bool {
@@ -194,7 +194,7 @@ impl<'a> AttemptLoop<'a> {
         self.turn.context.metrics.upstream.count_retry(kind);
         warn!(self.turn.request.log, "retrying upstream request"; "how" => kind.as_str(), "cause" => %error,
             "void_bytes" => generation.len(), "may_be_charged_twice" => error.may_be_charged,
-            "source_id" => generation.source_id().as_deref());
+            "source_id" => generation.upstream_id().as_deref());
     }
 
     /// Voids the failed attempt. Returns `false` if the store did not confirm this in time.
@@ -204,7 +204,7 @@ impl<'a> AttemptLoop<'a> {
             let completion_tokens = self.turn.context.counter.count(&generation.text());
             generation.add_voided_usage(Usage::from_tokens(self.prompt.tokens, completion_tokens));
         }
-        generation.clear_source_id();
+        generation.clear_upstream_id();
         generation.restart();
         if generation.is_empty() {
             return true;

@@ -225,7 +225,7 @@ fn report(turn: &ActiveTurn, outcome: &Outcome, save_time: Duration) {
         }
     }
     info!(request.log, "turn ended"; "status" => status.as_str(), "mode" => mode.as_str(),
-        "source_id" => generation.source_id().as_deref(),
+        "source_id" => generation.upstream_id().as_deref(),
         "prompt_tokens" => usage.prompt_tokens, "completion_tokens" => usage.completion_tokens,
         "queued_ms" => timings.queue_time.get().map(millis), "first_word_ms" => first_text.map(millis),
         "store_ms" => millis(save_time), "total_ms" => millis(total), "durable" => durable);

@@ -36,7 +36,7 @@ pub enum KeyError {
 }
 
 #[derive(Deserialize)]
-struct Document {
+struct KeyResponse {
     data: KeyReport,
 }
 
@@ -60,7 +60,7 @@ impl KeyReport {
 /// Reads the report about the endpoint's API key.
 pub(crate) async fn fetch(endpoint: &Endpoint) -> Result<KeyReport, KeyError> {
     match endpoint.get_json("key", &[]).await {
-        Ok(Document { data }) => Ok(data),
+        Ok(KeyResponse { data }) => Ok(data),
         Err(JsonGetError::Status { status: 401, .. }) => Err(KeyError::Refused),
         Err(error) => Err(KeyError::Unknown(error.to_string())),
     }

@@ -113,8 +113,8 @@ impl UpstreamClient {
     ///
     /// # Errors
     /// See [`CostError`].
-    pub async fn request_cost(&self, source_id: &str) -> Result<ReportedCost, CostError> {
-        generation_cost::fetch(&self.endpoint, source_id).await
+    pub async fn request_cost(&self, upstream_id: &str) -> Result<ReportedCost, CostError> {
+        generation_cost::fetch(&self.endpoint, upstream_id).await
     }
 
     /// Sends the request and streams the text of the response into `sink`.
@@ -134,7 +134,7 @@ impl UpstreamClient {
         let sent = timeout_at(request.first_text_deadline, self.send(request)).await;
         let response = sent.map_err(|_| rejection::no_response())??;
         if let Some(id) = response.headers().get("x-generation-id").and_then(|id| id.to_str().ok()) {
-            sink.set_source_id(id);
+            sink.set_upstream_id(id);
         }
         let mut completion = self.read(response, request.first_text_deadline, sink).await?;
         // A server that names no model has used the requested one.

@@ -27,7 +27,7 @@ pub enum CostError {
 }
 
 #[derive(Deserialize)]
-struct Document {
+struct CostResponse {
     data: GenerationReport,
 }
 
@@ -44,9 +44,9 @@ struct GenerationReport {
 }
 
 /// Reads the cost of the request whose response has this upstream id.
-pub(crate) async fn fetch(endpoint: &Endpoint, source_id: &str) -> Result<ReportedCost, CostError> {
-    let report = match endpoint.get_json("generation", &[("id", source_id)]).await {
-        Ok(Document { data }) => data,
+pub(crate) async fn fetch(endpoint: &Endpoint, upstream_id: &str) -> Result<ReportedCost, CostError> {
+    let report = match endpoint.get_json("generation", &[("id", upstream_id)]).await {
+        Ok(CostResponse { data }) => data,
         Err(JsonGetError::Status { status: 404, .. }) => return Err(CostError::NotFound),
         Err(error) => {
             let retry_after = match error {
@@ -57,7 +57,7 @@ pub(crate) async fn fetch(endpoint: &Endpoint, source_id: &str) -> Result<Report
         }
     };
     let implausible = |reason: &str| CostError::Unavailable { reason: reason.to_owned(), retry_after: None };
-    if report.id.is_some_and(|id| id != source_id) {
+    if report.id.is_some_and(|id| id != upstream_id) {
         return Err(implausible("the report is about another request"));
     }
     if !(0.0..=MAX_COST_DOLLARS).contains(&report.total_cost) {

@@ -3,7 +3,7 @@
 /// Receives a response while it is streamed.
 pub trait AnswerSink {
     /// Records the upstream's id of the response.
-    fn set_source_id(&self, id: &str);
+    fn set_upstream_id(&self, id: &str);
 
     /// Appends text, which may be empty. Returns `false`, without taking the text, if the answer
     /// has reached its maximum size.

@@ -24,14 +24,14 @@ pub(crate) enum LimitCheck {
 
 /// What is added to an account, and the maximum that the account may hold before.
 #[derive(Clone, Copy)]
-struct Change {
+struct AccountChange {
     tokens: i64,
     nanodollars: i64,
     max_tokens_before: i64,
     max_nanodollars_before: i64,
 }
 
-impl Change {
+impl AccountChange {
     /// Adds an amount if the sum is within the limits.
     fn add_within(limits: BudgetLimits, amount: Amount) -> Self {
         let (tokens, nanodollars) = (amount_to_column(amount.tokens), amount_to_column(amount.nanodollars));
@@ -147,7 +147,7 @@ async fn reserve_charges(
 ) -> QueryResult<Option<BudgetScope>> {
     for (position, (account, amount)) in charges.iter().enumerate() {
         let limits = policy.map_or(BudgetLimits::default(), |policy| policy.limits(account.scope()));
-        let addition = Change::add_within(limits, *amount);
+        let addition = AccountChange::add_within(limits, *amount);
         if update(connection, *account, addition).await? {
             continue;
         }
@@ -156,7 +156,7 @@ async fn reserve_charges(
             continue;
         }
         for (earlier, amount) in charges.iter().take(position) {
-            update(connection, *earlier, Change::replace(*amount, Amount::default())).await?;
+            update(connection, *earlier, AccountChange::replace(*amount, Amount::default())).await?;
         }
         return Ok(Some(account.scope()));
     }
@@ -168,13 +168,13 @@ async fn reserve_charges(
 /// exists.
 pub(crate) async fn settle(connection: &mut Connection, settlement: &BudgetSettlement) -> QueryResult<()> {
     for account in &settlement.accounts {
-        update(connection, *account, Change::replace(settlement.reserved, settlement.used)).await?;
+        update(connection, *account, AccountChange::replace(settlement.reserved, settlement.used)).await?;
     }
     Ok(())
 }
 
 /// Applies a change. Returns false if the row does not exist or a limit would be exceeded.
-async fn update(connection: &mut Connection, account: Account, change: Change) -> QueryResult<bool> {
+async fn update(connection: &mut Connection, account: Account, change: AccountChange) -> QueryResult<bool> {
     Ok(match account {
         Account::Day(day) => {
             update_account!(connection, change, daily_budgets, daily_budgets::table.find(day.0))

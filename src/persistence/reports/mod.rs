@@ -17,7 +17,9 @@ use crate::persistence::queries::sessions;
 use crate::persistence::records::StoredTurn;
 use crate::settings::{DatabaseSettings, DatabaseUrl};
 
-pub use records::{ConversationSummary, Page, ReportError, Selection, UnseenCount, UsageBy, UsageGroup};
+pub use records::{
+    ConversationFilter, ConversationSummary, Page, ReportError, UnseenCount, UsageBy, UsageGroup,
+};
 
 /// The number of conversations deleted in one transaction. It takes milliseconds even if each has
 /// hundreds of turns.
@@ -55,12 +57,12 @@ impl Reports {
     /// [`ReportError`].
     pub async fn conversations(
         &self,
-        selection: Selection,
+        filter: ConversationFilter,
         page: Page,
         limit: usize,
     ) -> Result<Vec<ConversationSummary>, ReportError> {
         self.run(async move |connection: &mut Connection| {
-            queries::conversations(connection, selection, page, limit).await
+            queries::conversations(connection, filter, page, limit).await
         })
         .await
     }

@@ -15,7 +15,7 @@ use crate::persistence::queries::sessions::{SecureDelete, set_secure_delete};
 use crate::persistence::queries::transcript::load_turns;
 use crate::persistence::records::StoredTurn;
 use crate::persistence::reports::records::{
-    ConversationSummary, Page, Selection, UnseenCount, UsageBy, UsageGroup,
+    ConversationFilter, ConversationSummary, Page, UnseenCount, UsageBy, UsageGroup,
 };
 
 /// Counts the questions without a complete answer, except those that were regenerated. A test
@@ -83,14 +83,14 @@ fn summary_from_row(row: ConversationRow) -> ConversationSummary {
 
 pub(crate) async fn conversations(
     connection: &mut Connection,
-    selection: Selection,
+    filter: ConversationFilter,
     page: Page,
     limit: usize,
 ) -> QueryResult<Vec<ConversationSummary>> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let questions = i64::from(!selection.include_empty);
-    let unanswered = i64::from(selection.unanswered_only);
-    let seen = sessions::last_seen_at_ms.ge(selection.since.0);
+    let questions = i64::from(!filter.include_empty);
+    let unanswered = i64::from(filter.unanswered_only);
+    let seen = sessions::last_seen_at_ms.ge(filter.since.0);
     // The order of UUIDv7 ids is the order in which the conversations started.
     let found = match page {
         Page::Before(id) => {

@@ -23,7 +23,7 @@ pub enum ReportError {
 
 /// Which conversations a report lists.
 #[derive(Clone, Copy, Debug)]
-pub struct Selection {
+pub struct ConversationFilter {
     /// Only those last seen at this time or later.
     pub since: Timestamp,
     /// Also those without a question.

@@ -6,7 +6,7 @@ use crate::protocol::close_codes::CloseReason;
 
 /// One fragment of a message.
 #[derive(Clone, Copy, Debug)]
-pub enum Fragment<'a> {
+pub enum MessageFragment<'a> {
     /// The first fragment of a text message.
     FirstText(&'a [u8]),
     /// The first fragment of a binary message.
@@ -28,20 +28,20 @@ impl MessageAssembler {
     ///
     /// # Errors
     /// The reason to close the connection with.
-    pub fn push(&mut self, fragment: Fragment<'_>) -> Result<Option<String>, CloseReason> {
+    pub fn push(&mut self, fragment: MessageFragment<'_>) -> Result<Option<String>, CloseReason> {
         match fragment {
-            Fragment::FirstBinary => Err(CloseReason::BinaryMessage),
-            Fragment::FirstText(_) if self.buffer.is_some() => Err(CloseReason::ProtocolViolation),
-            Fragment::FirstText(bytes) => {
+            MessageFragment::FirstBinary => Err(CloseReason::BinaryMessage),
+            MessageFragment::FirstText(_) if self.buffer.is_some() => Err(CloseReason::ProtocolViolation),
+            MessageFragment::FirstText(bytes) => {
                 self.buffer = Some(Vec::new());
                 self.extend(bytes)?;
                 Ok(None)
             }
-            Fragment::Middle(bytes) => {
+            MessageFragment::Middle(bytes) => {
                 self.extend(bytes)?;
                 Ok(None)
             }
-            Fragment::Last(bytes) => {
+            MessageFragment::Last(bytes) => {
                 self.extend(bytes)?;
                 let message = self.buffer.take().unwrap_or_default();
                 String::from_utf8(message).map(Some).map_err(|_| CloseReason::InvalidUtf8)
@@ -66,30 +66,30 @@ mod tests {
     #[test]
     fn character_can_be_split_between_fragments() {
         let mut message = MessageAssembler::default();
-        assert_eq!(message.push(Fragment::FirstText(b"caf\xc3")), Ok(None));
-        assert_eq!(message.push(Fragment::Middle(b"")), Ok(None));
-        assert_eq!(message.push(Fragment::Last(b"\xa9")), Ok(Some("café".to_owned())));
+        assert_eq!(message.push(MessageFragment::FirstText(b"caf\xc3")), Ok(None));
+        assert_eq!(message.push(MessageFragment::Middle(b"")), Ok(None));
+        assert_eq!(message.push(MessageFragment::Last(b"\xa9")), Ok(Some("café".to_owned())));
     }
 
     #[test]
     fn protocol_violations_have_their_close_reason() {
         let fresh = MessageAssembler::default;
-        assert_eq!(fresh().push(Fragment::Middle(b"x")), Err(CloseReason::ProtocolViolation));
-        assert_eq!(fresh().push(Fragment::Last(b"x")), Err(CloseReason::ProtocolViolation));
-        assert_eq!(fresh().push(Fragment::FirstBinary), Err(CloseReason::BinaryMessage));
+        assert_eq!(fresh().push(MessageFragment::Middle(b"x")), Err(CloseReason::ProtocolViolation));
+        assert_eq!(fresh().push(MessageFragment::Last(b"x")), Err(CloseReason::ProtocolViolation));
+        assert_eq!(fresh().push(MessageFragment::FirstBinary), Err(CloseReason::BinaryMessage));
         let mut started = fresh();
-        started.push(Fragment::FirstText(b"x")).unwrap();
-        assert_eq!(started.push(Fragment::FirstText(b"y")), Err(CloseReason::ProtocolViolation));
+        started.push(MessageFragment::FirstText(b"x")).unwrap();
+        assert_eq!(started.push(MessageFragment::FirstText(b"y")), Err(CloseReason::ProtocolViolation));
         let mut invalid = fresh();
-        invalid.push(Fragment::FirstText(b"\xff")).unwrap();
-        assert_eq!(invalid.push(Fragment::Last(b"")), Err(CloseReason::InvalidUtf8));
+        invalid.push(MessageFragment::FirstText(b"\xff")).unwrap();
+        assert_eq!(invalid.push(MessageFragment::Last(b"")), Err(CloseReason::InvalidUtf8));
     }
 
     #[test]
     fn size_limit_applies_to_all_fragments_together() {
         let mut message = MessageAssembler::default();
-        message.push(Fragment::FirstText(&[b'a'; MAX_MESSAGE_BYTES])).unwrap();
-        assert_eq!(message.push(Fragment::Middle(b"")), Ok(None));
-        assert_eq!(message.push(Fragment::Middle(b"b")), Err(CloseReason::TooBig));
+        message.push(MessageFragment::FirstText(&[b'a'; MAX_MESSAGE_BYTES])).unwrap();
+        assert_eq!(message.push(MessageFragment::Middle(b"")), Ok(None));
+        assert_eq!(message.push(MessageFragment::Middle(b"b")), Err(CloseReason::TooBig));
     }
 }

@@ -24,7 +24,7 @@ use crate::protocol::{MAX_MESSAGE_BYTES, SUBPROTOCOL};
 use crate::session::actor::SessionActor;
 use crate::session::connection::frame_guard::{FrameError, FrameErrorCell, FrameGuard};
 use crate::session::connection::panic_guard::CatchPanic;
-use crate::session::connection::reassembly::Fragment;
+use crate::session::connection::reassembly::MessageFragment;
 use crate::session::connection::slow_consumer::{AbortHandle, ConnectionProgress, Watchdog};
 
 /// The context that a session runs in.
@@ -139,10 +139,10 @@ impl StreamHandler<Result<Message, ProtocolError>> for SessionActor {
             Ok(Message::Text(text)) => self.on_text(&text, ctx),
             Ok(Message::Continuation(item)) => {
                 let fragment = match &item {
-                    Item::FirstText(bytes) => Fragment::FirstText(bytes),
-                    Item::FirstBinary(_) => Fragment::FirstBinary,
-                    Item::Continue(bytes) => Fragment::Middle(bytes),
-                    Item::Last(bytes) => Fragment::Last(bytes),
+                    Item::FirstText(bytes) => MessageFragment::FirstText(bytes),
+                    Item::FirstBinary(_) => MessageFragment::FirstBinary,
+                    Item::Continue(bytes) => MessageFragment::Middle(bytes),
+                    Item::Last(bytes) => MessageFragment::Last(bytes),
                 };
                 self.on_fragment(fragment, ctx);
             }

@@ -136,7 +136,7 @@ impl SessionActor {
         self.log.enter_turn(&log);
         let ask = GenerateAnswer {
             turn_id,
-            visitor: self.address_guard.address(),
+            address: self.address_guard.address(),
             session_id,
             epoch,
             client_id,

@@ -20,7 +20,7 @@ use crate::session::state::open_session::OpenSession;
 use crate::session::state::refusal::Refusal;
 
 /// A session that is being stored.
-struct NewSession {
+struct UnsavedSession {
     id: SessionId,
     token: ResumeToken,
     created_at: Timestamp,
@@ -45,7 +45,7 @@ impl SessionActor {
                 return self.refuse_code(ErrorCode::InternalError, None, ctx);
             }
         };
-        let session = NewSession { id: SessionId::generate(), token, created_at: now };
+        let session = UnsavedSession { id: SessionId::generate(), token, created_at: now };
         let create = CreateSession { session_id: session.id, token_hash: session.token.hash(), at: now };
         let created = self.context.actors.create_session.ask(create, STORE_TIMEOUT);
         self.wait_for_store(created, ctx, move |actor, created, ctx| match created {
@@ -59,7 +59,7 @@ impl SessionActor {
 
     fn complete_start(
         &mut self,
-        new: &NewSession,
+        new: &UnsavedSession,
         question: Option<QuestionRequest>,
         ctx: &mut SocketContext,
     ) {

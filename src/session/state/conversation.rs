@@ -12,7 +12,7 @@ use crate::limits::{SlidingWindow, WindowLimit};
 use crate::llm::prompt::{Prompt, PromptMessage, Speaker};
 use crate::persistence::records::{StoredSession, StoredTurn};
 use crate::session::limits::SessionLimits;
-use crate::session::state::history::{Exchange, History, Selection};
+use crate::session::state::history::{Exchange, History, HistorySelection};
 use crate::session::state::question_validator::{Question, QuestionValidator};
 use crate::session::state::refusal::Refusal;
 use crate::session::state::token_budget::{QuestionTooLarge, TokenBudget};
@@ -204,7 +204,7 @@ impl Conversation {
     fn build_prompt(
         &self,
         system_prompt: &Arc<str>,
-        selection: &Selection<'_>,
+        selection: &HistorySelection<'_>,
         question: &Question,
     ) -> Prompt {
         let history = selection.exchanges().flat_map(|exchange| {

@@ -77,7 +77,7 @@ impl History {
     /// newest turn, it is left out. The selection is contiguous: no exchange between two others is
     /// missing.
     #[must_use]
-    pub fn select(&self, room: u32, without: Option<TurnId>) -> Selection<'_> {
+    pub fn select(&self, room: u32, without: Option<TurnId>) -> HistorySelection<'_> {
         let newest = self.exchanges.back().map(|newest| newest.turn_id);
         let end = self.exchanges.len() - usize::from(without.is_some() && without == newest);
         let mut tokens = 0_u32;
@@ -91,13 +91,13 @@ impl History {
             count += 1;
         }
         let start = end - count;
-        Selection { history: self, start, end, tokens, is_pruned: self.is_truncated || start > 0 }
+        HistorySelection { history: self, start, end, tokens, is_pruned: self.is_truncated || start > 0 }
     }
 }
 
 /// The part of a history that one prompt contains.
 #[derive(Clone, Copy, Debug)]
-pub struct Selection<'a> {
+pub struct HistorySelection<'a> {
     history: &'a History,
     start: usize,
     end: usize,
@@ -107,7 +107,7 @@ pub struct Selection<'a> {
     pub is_pruned: bool,
 }
 
-impl<'a> Selection<'a> {
+impl<'a> HistorySelection<'a> {
     /// Returns the selected exchanges, oldest first.
     pub fn exchanges(&self) -> impl ExactSizeIterator<Item = &'a Exchange> + use<'a> {
         self.history.exchanges.range(self.start..self.end)
@@ -157,7 +157,7 @@ mod tests {
         }
         let turns: Vec<TurnId> =
             history.select(100, None).exchanges().map(|exchange| exchange.turn_id).collect();
-        let kept = |selection: Selection<'_>| {
+        let kept = |selection: HistorySelection<'_>| {
             selection.exchanges().map(|exchange| exchange.turn_id).collect::<Vec<_>>()
         };
         assert_eq!(kept(history.select(100, Some(turns[1]))), turns[..1]);

@@ -1,10 +1,10 @@
 //! Settings that are valid by themselves may contradict each other.
 
 use super::super::ValueSource;
-use super::{Folder, Outcome, errors_of, names, only_error_of};
+use super::{Folder, TestResult, errors_of, names, only_error_of};
 
 #[test]
-fn response_limit_must_leave_room_for_the_question() -> Outcome {
+fn response_limit_must_leave_room_for_the_question() -> TestResult {
     let folder = Folder::new()?;
     let load = |context, response| {
         folder.serve(None, &[("MAX_CONTEXT_TOKENS", context), ("MAX_RESPONSE_TOKENS", response)])
@@ -17,7 +17,7 @@ fn response_limit_must_leave_room_for_the_question() -> Outcome {
 }
 
 #[test]
-fn conflict_names_the_setting_that_was_given() -> Outcome {
+fn conflict_names_the_setting_that_was_given() -> TestResult {
     let folder = Folder::new()?;
     let error = only_error_of(folder.serve(None, &[("MAX_CONTEXT_TOKENS", "1024")]))?;
     assert_eq!(error.name, "MAX_CONTEXT_TOKENS");
@@ -27,7 +27,7 @@ fn conflict_names_the_setting_that_was_given() -> Outcome {
 }
 
 #[test]
-fn daily_limits_must_have_room_for_one_exchange() -> Outcome {
+fn daily_limits_must_have_room_for_one_exchange() -> TestResult {
     let folder = Folder::new()?;
     let error = only_error_of(folder.serve(None, &[("DAILY_TOKEN_LIMIT", "7999")]))?;
     assert_eq!(error.name, "DAILY_TOKEN_LIMIT");
@@ -42,7 +42,7 @@ fn daily_limits_must_have_room_for_one_exchange() -> Outcome {
 }
 
 #[test]
-fn cost_limit_requires_prices() -> Outcome {
+fn cost_limit_requires_prices() -> TestResult {
     let folder = Folder::new()?;
     let errors = errors_of(folder.serve(None, &[("DAILY_COST_LIMIT", "5")]))?;
     assert_eq!(names(&errors), ["LLM_PRICE_PROMPT", "LLM_PRICE_COMPLETION"]);
@@ -50,7 +50,7 @@ fn cost_limit_requires_prices() -> Outcome {
 }
 
 #[test]
-fn heartbeat_interval_must_be_shorter_than_idle_timeout() -> Outcome {
+fn heartbeat_interval_must_be_shorter_than_idle_timeout() -> TestResult {
     let folder = Folder::new()?;
     let error = only_error_of(folder.serve(None, &[("HEARTBEAT_INTERVAL", "30m")]))?;
     assert_eq!(error.name, "HEARTBEAT_INTERVAL");
@@ -61,7 +61,7 @@ fn heartbeat_interval_must_be_shorter_than_idle_timeout() -> Outcome {
 }
 
 #[test]
-fn reconnect_grace_must_not_exceed_session_ttl() -> Outcome {
+fn reconnect_grace_must_not_exceed_session_ttl() -> TestResult {
     let folder = Folder::new()?;
     let error = only_error_of(folder.serve(None, &[("SESSION_TTL", "59s")]))?;
     assert_eq!(error.name, "SESSION_TTL");
@@ -70,7 +70,7 @@ fn reconnect_grace_must_not_exceed_session_ttl() -> Outcome {
 }
 
 #[test]
-fn invalid_setting_is_not_reported_as_a_conflict() -> Outcome {
+fn invalid_setting_is_not_reported_as_a_conflict() -> TestResult {
     let folder = Folder::new()?;
     let errors =
         errors_of(folder.serve(None, &[("MAX_CONTEXT_TOKENS", "many"), ("MAX_RESPONSE_TOKENS", "2000000")]))?;

@@ -3,7 +3,7 @@
 use secrecy::ExposeSecret;
 
 use super::super::DatabaseUrl;
-use super::{Folder, Outcome};
+use super::{Folder, TestResult};
 
 fn sqlite(text: &str) -> Result<String, String> {
     match DatabaseUrl::parse(text)? {
@@ -20,7 +20,7 @@ fn postgres(text: &str) -> Result<String, String> {
 }
 
 #[test]
-fn sqlite_paths_follow_the_rules_of_their_spelling() -> Outcome {
+fn sqlite_paths_follow_the_rules_of_their_spelling() -> TestResult {
     let folder = Folder::new()?;
     let absolute = folder.path("chat.db");
     assert_eq!(sqlite("sqlite://chat.db")?, "chat.db");
@@ -50,7 +50,7 @@ fn in_memory_sqlite_is_rejected_with_a_reason() {
 }
 
 #[test]
-fn sqlite_urls_without_a_usable_file_are_rejected() -> Outcome {
+fn sqlite_urls_without_a_usable_file_are_rejected() -> TestResult {
     let folder = Folder::new()?;
     let cases = [
         ("sqlite://".to_owned(), "names no file"),
@@ -72,7 +72,7 @@ fn sqlite_urls_without_a_usable_file_are_rejected() -> Outcome {
 }
 
 #[test]
-fn sqlite_file_in_the_root_folder_causes_a_warning() -> Outcome {
+fn sqlite_file_in_the_root_folder_causes_a_warning() -> TestResult {
     let warning = |text: &str| DatabaseUrl::parse(text).map(|url| url.warning());
     assert!(warning("sqlite:///chat.db")?.is_some());
     assert!(warning("sqlite:///./chat.db")?.is_some());
@@ -85,7 +85,7 @@ fn sqlite_file_in_the_root_folder_causes_a_warning() -> Outcome {
 }
 
 #[test]
-fn postgres_urls_are_normalized() -> Outcome {
+fn postgres_urls_are_normalized() -> TestResult {
     let rest = "//ada:pw@db.example:5432/chat";
     for scheme in [
         "postgres",
@@ -105,7 +105,7 @@ fn postgres_urls_are_normalized() -> Outcome {
 }
 
 #[test]
-fn asyncpg_options_are_translated_to_libpq() -> Outcome {
+fn asyncpg_options_are_translated_to_libpq() -> TestResult {
     assert_eq!(postgres("postgresql+asyncpg://h/d?ssl=require&a=b")?, "postgresql://h/d?sslmode=require&a=b");
     assert_eq!(postgres("postgresql://h/d?ssl=require")?, "postgresql://h/d?ssl=require");
     Ok(())
@@ -130,7 +130,7 @@ fn invalid_postgres_urls_are_rejected() {
 }
 
 #[test]
-fn redacted_url_has_no_user_password_or_options() -> Outcome {
+fn redacted_url_has_no_user_password_or_options() -> TestResult {
     let redacted = |text: &str| DatabaseUrl::parse(text).map(|url| url.redacted());
     assert_eq!(redacted("sqlite:chat.db")?, "sqlite://chat.db");
     assert_eq!(

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use super::super::values::duration;
 use super::super::{Purpose, Settings, reference, registry};
-use super::{Folder, Outcome, effective, variables};
+use super::{Folder, TestResult, effective, variables};
 
 /// Compares a part of a file with generated text. With `UPDATE_REFERENCE` in the environment it
 /// replaces the part instead.
-fn compare_or_update(path: &str, find_part: impl Fn(&str) -> Option<String>, expected: &str) -> Outcome {
+fn compare_or_update(path: &str, find_part: impl Fn(&str) -> Option<String>, expected: &str) -> TestResult {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     let text = fs::read_to_string(&file)?;
     let part = find_part(&text).ok_or_else(|| format!("{path} has no generated part"))?;
@@ -46,7 +46,7 @@ fn entries() -> Vec<(String, String, String)> {
 }
 
 #[test]
-fn defaults_file_declarations_and_effective_list_name_the_same_settings() -> Outcome {
+fn defaults_file_declarations_and_effective_list_name_the_same_settings() -> TestResult {
     let in_file: Vec<String> = entries().into_iter().map(|(key, ..)| key.to_uppercase()).collect();
     let declared: Vec<&str> = registry::declarations().map(|setting| setting.name).collect();
     let loaded = Settings::load(&Purpose::Migrate, None, [])?;
@@ -85,7 +85,7 @@ fn comments_state_the_declared_bounds() {
 }
 
 #[test]
-fn defaults_are_as_documented() -> Outcome {
+fn defaults_are_as_documented() -> TestResult {
     for (key, value, _) in entries() {
         let declared = registry::declaration(&key.to_uppercase()).map(|setting| setting.default);
         assert_eq!(declared, Some(value.as_str()), "{key}");
@@ -104,7 +104,7 @@ fn defaults_are_as_documented() -> Outcome {
 }
 
 #[test]
-fn effective_values_can_be_used_as_input() -> Outcome {
+fn effective_values_can_be_used_as_input() -> TestResult {
     let folder = Folder::new()?;
     let given = [
         ("HOST", "[::1]"),
@@ -135,7 +135,7 @@ fn effective_values_can_be_used_as_input() -> Outcome {
 }
 
 #[test]
-fn copy_of_the_defaults_file_is_accepted() -> Outcome {
+fn copy_of_the_defaults_file_is_accepted() -> TestResult {
     let folder = Folder::new()?;
     let copy = folder.file("copy.toml", &defaults_file())?;
     assert!(folder.serve(Some(&copy), &[]).is_ok());
@@ -145,12 +145,12 @@ fn copy_of_the_defaults_file_is_accepted() -> Outcome {
 }
 
 #[test]
-fn defaults_file_is_generated_from_the_declarations() -> Outcome {
+fn defaults_file_is_generated_from_the_declarations() -> TestResult {
     compare_or_update("config/default.toml", |text| Some(text.to_owned()), &reference::default_toml())
 }
 
 #[test]
-fn readme_table_is_generated_from_the_declarations() -> Outcome {
+fn readme_table_is_generated_from_the_declarations() -> TestResult {
     let find_table = |text: &str| {
         let lines = text.split_inclusive('\n').skip_while(|line| !line.starts_with("| setting | default |"));
         let table: String = lines.take_while(|line| line.starts_with('|')).collect();

@@ -1,10 +1,10 @@
 //! All errors are reported at once, each with the name, the given value and what is accepted.
 
 use super::super::{GivenValue, Purpose, Settings, ValueSource};
-use super::{Folder, Outcome, errors_of, names, only_error_of, variables};
+use super::{Folder, TestResult, errors_of, names, only_error_of, variables};
 
 #[test]
-fn all_errors_of_all_sources_are_reported_at_once() -> Outcome {
+fn all_errors_of_all_sources_are_reported_at_once() -> TestResult {
     let folder = Folder::new()?;
     let file = folder.file(
         "my.toml",
@@ -67,7 +67,7 @@ fn all_errors_of_all_sources_are_reported_at_once() -> Outcome {
 }
 
 #[test]
-fn errors_are_in_the_order_of_the_settings() -> Outcome {
+fn errors_are_in_the_order_of_the_settings() -> TestResult {
     let environment = variables(&[("LLM_MODEL", "gpt 4"), ("PORT", "x"), ("MAX_CONTEXT_TOKENS", "1024")]);
     let errors = errors_of(Settings::load(&Purpose::Serve, None, environment))?;
     assert_eq!(
@@ -78,7 +78,7 @@ fn errors_are_in_the_order_of_the_settings() -> Outcome {
 }
 
 #[test]
-fn error_shows_name_given_and_accepted() -> Outcome {
+fn error_shows_name_given_and_accepted() -> TestResult {
     let folder = Folder::new()?;
     let error = only_error_of(folder.serve(None, &[("RATE_LIMIT_REQUESTS_PER_MINUTE", "abc")]))?;
     assert_eq!(
@@ -98,7 +98,7 @@ fn error_shows_name_given_and_accepted() -> Outcome {
 }
 
 #[test]
-fn single_error_is_reported_in_the_singular() -> Outcome {
+fn single_error_is_reported_in_the_singular() -> TestResult {
     let folder = Folder::new()?;
     let message = folder.serve(None, &[("PORT", "x")]).err().map(|error| error.to_string());
     assert!(message.is_some_and(|message| message.starts_with("one setting is invalid\n\nPORT is ")));
@@ -106,7 +106,7 @@ fn single_error_is_reported_in_the_singular() -> Outcome {
 }
 
 #[test]
-fn error_names_the_source() -> Outcome {
+fn error_names_the_source() -> TestResult {
     let folder = Folder::new()?;
     let file = folder.file("my.toml", "port = -1\n")?;
     let error = only_error_of(folder.serve(Some(&file), &[]))?;
@@ -117,7 +117,7 @@ fn error_names_the_source() -> Outcome {
 }
 
 #[test]
-fn given_value_is_truncated_and_escaped() -> Outcome {
+fn given_value_is_truncated_and_escaped() -> TestResult {
     let folder = Folder::new()?;
     let long = "é".repeat(61);
     let error = only_error_of(folder.serve(None, &[("PORT", &long)]))?;

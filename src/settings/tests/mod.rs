@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::{LoadedSettings, Purpose, SettingError, Settings, SettingsError};
 
 /// The result of a test, so that it can use `?`.
-type Outcome = Result<(), Box<dyn std::error::Error>>;
+type TestResult = Result<(), Box<dyn std::error::Error>>;
 
 /// A key that is not a placeholder.
 const KEY: &str = "sk-or-v1-0123456789abcdef0123456789abcdef0123456789abcdefWXYZ";

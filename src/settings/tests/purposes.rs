@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use super::super::{DatabaseUrl, GivenValue, Purpose, Settings};
-use super::{Folder, KEY, Outcome, effective, errors_of, names, only_error_of, variables};
+use super::{Folder, KEY, TestResult, effective, errors_of, names, only_error_of, variables};
 
 #[test]
-fn serve_requires_a_resume_and_a_key() -> Outcome {
+fn serve_requires_a_resume_and_a_key() -> TestResult {
     let errors = errors_of(Settings::load(&Purpose::Serve, None, []))?;
     assert_eq!(names(&errors), ["RESUME_PATH", "OPENROUTER_API_KEY"]);
     assert!(errors.iter().all(|error| error.given == GivenValue::Missing));
@@ -14,7 +14,7 @@ fn serve_requires_a_resume_and_a_key() -> Outcome {
 }
 
 #[test]
-fn servers_other_than_openrouter_need_no_key() -> Outcome {
+fn servers_other_than_openrouter_need_no_key() -> TestResult {
     let folder = Folder::new()?;
     let local = [("OPENROUTER_API_KEY", ""), ("LLM_BASE_URL", "http://localhost:11434/v1")];
     let settings = folder.serve(None, &local)?.settings;
@@ -30,7 +30,7 @@ fn servers_other_than_openrouter_need_no_key() -> Outcome {
 }
 
 #[test]
-fn demo_ignores_the_resume_key_and_database() -> Outcome {
+fn demo_ignores_the_resume_key_and_database() -> TestResult {
     let database = PathBuf::from("demo.db");
     let purpose = Purpose::Demo { database: database.clone() };
     let environment = variables(&[
@@ -50,7 +50,7 @@ fn demo_ignores_the_resume_key_and_database() -> Outcome {
 }
 
 #[test]
-fn migrate_reads_only_database_and_log_settings() -> Outcome {
+fn migrate_reads_only_database_and_log_settings() -> TestResult {
     let others = [("PORT", "x"), ("RESUME_PATH", "/nowhere"), ("OPENROUTER_API_KEY", KEY)];
     let settings = Settings::load(&Purpose::Migrate, None, variables(&others))?.settings;
     assert!(settings.resume.path.is_none() && settings.llm.api_key.is_none());
@@ -61,7 +61,7 @@ fn migrate_reads_only_database_and_log_settings() -> Outcome {
 }
 
 #[test]
-fn report_reads_only_the_database_and_probe_only_the_address() -> Outcome {
+fn report_reads_only_the_database_and_probe_only_the_address() -> TestResult {
     let environment = [("DATABASE_URL", "x"), ("DATABASE_POOL_SIZE", "0"), ("PORT", "x"), ("LOG_LEVEL", "x")];
     let errors = errors_of(Settings::load(&Purpose::Report, None, variables(&environment)))?;
     assert_eq!(names(&errors), ["DATABASE_URL", "DATABASE_POOL_SIZE"]);
@@ -71,7 +71,7 @@ fn report_reads_only_the_database_and_probe_only_the_address() -> Outcome {
 }
 
 #[test]
-fn resume_must_be_a_readable_non_empty_file() -> Outcome {
+fn resume_must_be_a_readable_non_empty_file() -> TestResult {
     let folder = Folder::new()?;
     folder.file("empty.md", "")?;
     for (path, expected) in [
@@ -92,7 +92,7 @@ fn resume_must_be_a_readable_non_empty_file() -> Outcome {
 
 #[cfg(unix)]
 #[test]
-fn unreadable_resume_is_rejected() -> Outcome {
+fn unreadable_resume_is_rejected() -> TestResult {
     use std::os::unix::fs::PermissionsExt;
 
     let folder = Folder::new()?;

@@ -2,12 +2,12 @@
 
 use super::super::values::api_key;
 use super::super::{GivenValue, redact};
-use super::{Folder, KEY, Outcome, effective, only_error_of};
+use super::{Folder, KEY, TestResult, effective, only_error_of};
 
 const PASSWORD: &str = "hunter2";
 
 #[test]
-fn settings_show_no_secret() -> Outcome {
+fn settings_show_no_secret() -> TestResult {
     let folder = Folder::new()?;
     let url = format!("postgresql+asyncpg://ada:{PASSWORD}@db.example/chat?password={PASSWORD}");
     let loaded = folder.serve(None, &[("DATABASE_URL", &url)])?;
@@ -25,7 +25,7 @@ fn only_long_keys_show_their_last_characters() {
 }
 
 #[test]
-fn errors_show_no_password_at_any_position() -> Outcome {
+fn errors_show_no_password_at_any_position() -> TestResult {
     let folder = Folder::new()?;
     for url in [
         "mysql://ada:hunter2@db.example/chat",
@@ -76,7 +76,7 @@ fn errors_show_the_public_parts_of_urls() {
 }
 
 #[test]
-fn errors_show_no_key_in_any_setting() -> Outcome {
+fn errors_show_no_key_in_any_setting() -> TestResult {
     let folder = Folder::new()?;
     let quoted = format!("\"{KEY}\"");
     let in_url = format!("https://{KEY}@openrouter.ai/api/v1");
@@ -102,7 +102,7 @@ fn errors_show_no_key_in_any_setting() -> Outcome {
 }
 
 #[test]
-fn errors_about_files_and_unknown_keys_show_no_api_key() -> Outcome {
+fn errors_about_files_and_unknown_keys_show_no_api_key() -> TestResult {
     let folder = Folder::new()?;
     for text in [
         format!("openrouter_api_key = {KEY}\n"),
@@ -126,7 +126,7 @@ fn errors_about_files_and_unknown_keys_show_no_api_key() -> Outcome {
 }
 
 #[test]
-fn placeholder_keys_are_rejected_and_never_shown() -> Outcome {
+fn placeholder_keys_are_rejected_and_never_shown() -> TestResult {
     let folder = Folder::new()?;
     for key in [
         "your-api-key-here",

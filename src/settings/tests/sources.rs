@@ -3,10 +3,10 @@
 use std::ffi::OsString;
 
 use super::super::{GivenValue, LogLevel, Purpose, Settings, ValueSource};
-use super::{Folder, Outcome, effective, errors_of, names, only_error_of, variables};
+use super::{Folder, TestResult, effective, errors_of, names, only_error_of, variables};
 
 #[test]
-fn environment_overrides_file_and_file_overrides_defaults() -> Outcome {
+fn environment_overrides_file_and_file_overrides_defaults() -> TestResult {
     let folder = Folder::new()?;
     let file = folder.file("my.toml", "port = 1111\nlog_level = \"debug\"\n")?;
     let settings = folder.serve(Some(&file), &[("PORT", "2222")])?.settings;
@@ -17,7 +17,7 @@ fn environment_overrides_file_and_file_overrides_defaults() -> Outcome {
 }
 
 #[test]
-fn empty_value_counts_as_unset() -> Outcome {
+fn empty_value_counts_as_unset() -> TestResult {
     let folder = Folder::new()?;
     let file = folder
         .file("my.toml", "port = 1111\nlog_level = \"\"\nllm_model = \"  \"\nallowed_origins = [\"\"]\n")?;
@@ -33,7 +33,7 @@ fn empty_value_counts_as_unset() -> Outcome {
 }
 
 #[test]
-fn file_accepts_toml_values_and_strings() -> Outcome {
+fn file_accepts_toml_values_and_strings() -> TestResult {
     let folder = Folder::new()?;
     let file = folder.file(
         "my.toml",
@@ -51,7 +51,7 @@ fn file_accepts_toml_values_and_strings() -> Outcome {
 }
 
 #[test]
-fn unknown_keys_in_the_file_are_errors_with_suggestions() -> Outcome {
+fn unknown_keys_in_the_file_are_errors_with_suggestions() -> TestResult {
     let folder = Folder::new()?;
     let file = folder.file(
         "my.toml",
@@ -78,7 +78,7 @@ fn unknown_keys_in_the_file_are_errors_with_suggestions() -> Outcome {
 }
 
 #[test]
-fn values_of_the_wrong_type_are_errors() -> Outcome {
+fn values_of_the_wrong_type_are_errors() -> TestResult {
     let folder = Folder::new()?;
     let file = folder.file(
         "my.toml",
@@ -91,7 +91,7 @@ fn values_of_the_wrong_type_are_errors() -> Outcome {
 }
 
 #[test]
-fn unknown_variables_are_ignored_with_a_warning_if_misspelt() -> Outcome {
+fn unknown_variables_are_ignored_with_a_warning_if_misspelt() -> TestResult {
     let folder = Folder::new()?;
     let environment = [
         ("RATE_LIMIT_REQUEST_PER_MINUTE", "3"),
@@ -114,7 +114,7 @@ fn unknown_variables_are_ignored_with_a_warning_if_misspelt() -> Outcome {
 }
 
 #[test]
-fn unusable_file_is_an_error() -> Outcome {
+fn unusable_file_is_an_error() -> TestResult {
     let folder = Folder::new()?;
     let missing = folder.0.join("none.toml");
     let error = only_error_of(folder.serve(Some(&missing), &[]))?;
@@ -134,7 +134,7 @@ fn unusable_file_is_an_error() -> Outcome {
 
 #[cfg(unix)]
 #[test]
-fn variable_that_is_not_utf_8_is_an_error_only_if_it_is_a_setting() -> Outcome {
+fn variable_that_is_not_utf_8_is_an_error_only_if_it_is_a_setting() -> TestResult {
     use std::os::unix::ffi::OsStringExt;
 
     let bytes = || OsString::from_vec(vec![b'a', 0xff]);

@@ -5,10 +5,10 @@ use std::time::Duration;
 use super::super::groups::llm;
 use super::super::values::{address, duration, web_origin};
 use super::super::{BaseUrl, LogFormat, LogLevel, Tokenizer};
-use super::{Folder, Outcome, only_error_of};
+use super::{Folder, TestResult, only_error_of};
 
 #[test]
-fn durations_consist_of_a_number_and_a_unit() -> Outcome {
+fn durations_consist_of_a_number_and_a_unit() -> TestResult {
     for (text, milliseconds) in [
         ("500ms", 500),
         ("0", 0),
@@ -45,7 +45,7 @@ fn durations_consist_of_a_number_and_a_unit() -> Outcome {
 }
 
 #[test]
-fn formatted_durations_can_be_parsed_again() -> Outcome {
+fn formatted_durations_can_be_parsed_again() -> TestResult {
     for (milliseconds, text) in [
         (0, "0s"),
         (1, "1ms"),
@@ -67,7 +67,7 @@ fn formatted_durations_can_be_parsed_again() -> Outcome {
 }
 
 #[test]
-fn switches_accept_synonyms() -> Outcome {
+fn switches_accept_synonyms() -> TestResult {
     let folder = Folder::new()?;
     for (text, expected) in [
         ("true", true),
@@ -89,7 +89,7 @@ fn switches_accept_synonyms() -> Outcome {
 }
 
 #[test]
-fn integers_outside_their_bounds_are_rejected() -> Outcome {
+fn integers_outside_their_bounds_are_rejected() -> TestResult {
     let folder = Folder::new()?;
     for (name, least, most) in [
         ("PORT", 0_u64, 65_535_u64),
@@ -120,7 +120,7 @@ fn integers_outside_their_bounds_are_rejected() -> Outcome {
 }
 
 #[test]
-fn keywords_are_accepted_in_any_case() -> Outcome {
+fn keywords_are_accepted_in_any_case() -> TestResult {
     let folder = Folder::new()?;
     for (text, level) in [
         ("trace", LogLevel::Trace),
@@ -144,7 +144,7 @@ fn keywords_are_accepted_in_any_case() -> Outcome {
 }
 
 #[test]
-fn hosts_are_addresses_or_localhost() -> Outcome {
+fn hosts_are_addresses_or_localhost() -> TestResult {
     for (text, expected) in [
         ("127.0.0.1", "127.0.0.1"),
         ("0.0.0.0", "0.0.0.0"),
@@ -162,7 +162,7 @@ fn hosts_are_addresses_or_localhost() -> Outcome {
 }
 
 #[test]
-fn origins_are_normalized_as_browsers_send_them() -> Outcome {
+fn origins_are_normalized_as_browsers_send_them() -> TestResult {
     for (text, expected) in [
         ("https://example.com", "https://example.com"),
         ("HTTPS://Example.COM/", "https://example.com"),
@@ -195,7 +195,7 @@ fn origins_are_normalized_as_browsers_send_them() -> Outcome {
 }
 
 #[test]
-fn base_urls_are_http_urls_without_the_endpoint() -> Outcome {
+fn base_urls_are_http_urls_without_the_endpoint() -> TestResult {
     let formatted = |text: &str| BaseUrl::parse(text).map(|url| url.to_string());
     assert_eq!(formatted("https://openrouter.ai/api/v1/")?, "https://openrouter.ai/api/v1");
     assert_eq!(formatted("http://LOCALHOST:11434")?, "http://localhost:11434");
@@ -214,7 +214,7 @@ fn base_urls_are_http_urls_without_the_endpoint() -> Outcome {
 }
 
 #[test]
-fn plain_http_to_a_public_host_causes_a_warning() -> Outcome {
+fn plain_http_to_a_public_host_causes_a_warning() -> TestResult {
     for (url, is_warned) in [
         ("http://api.example.com/v1", true),
         ("http://8.8.8.8/v1", true),

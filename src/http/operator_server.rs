@@ -72,7 +72,7 @@ async fn metrics(request: HttpRequest, state: Data<AppState>) -> HttpResponse {
     let count = |open: usize| i64::try_from(open).unwrap_or(i64::MAX);
     session.metrics.session.open_connections.set(count(session.registry.connection_count()));
     session.metrics.session.open_sessions.set(count(session.registry.session_count()));
-    session.metrics.limits.set_occupancy(state.addresses.occupancy());
+    session.metrics.limits.set_occupancy(state.ip_limiter.occupancy());
     state.budget.update_metrics(&session.metrics.budget, Timestamp::now());
     match session.metrics.scrape() {
         Ok(text) => HttpResponse::Ok()

@@ -22,11 +22,12 @@
 //! | layer | modules |
 //! |---|---|
 //! | values | [`domain`], [`tokens`] |
-//! | independent readers and filters | [`resume`], [`input_filter`] |
-//! | services | [`settings`], [`telemetry`], [`supervision`], [`mailbox`], [`limits`], [`budget`], [`system`] |
-//! | the wire | [`protocol`] |
+//! | readers and filters | [`resume`], [`input_filter`] |
+//! | process and runtime | [`settings`], [`telemetry`], [`system`], [`supervision`], [`mailbox`] |
+//! | limits | [`limits`], [`budget`] |
+//! | wire format | [`protocol`] |
 //! | actors | [`persistence`], [`llm`], [`session`], [`health`] |
-//! | the outside | [`http`], [`app`] |
+//! | servers and start-up | [`http`], [`app`] |
 //!
 //! The test `architecture::import_edges` of the suite lists which module may import which.
 

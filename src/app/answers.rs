@@ -1,4 +1,5 @@
-//! Starts what produces answers: the budget, the router, the LLM actor and the cost reconciler.
+//! Starts the components that produce answers: the budget, the router, the LLM actor and the cost
+//! reconciler.
 
 use std::sync::Arc;
 

@@ -32,8 +32,7 @@ pub(super) struct BuildContext<'a> {
 impl<'a> BuildContext<'a> {
     pub(super) fn new(input: BuildInput<'a>) -> Self {
         let system_prompt = Arc::new(input.system_prompt);
-        // Counting takes long enough to delay the first answer, so it starts now on a thread of its
-        // own.
+        // Counting the tokens would delay the first answer, so it starts now, on a separate thread.
         let to_count = Arc::clone(&system_prompt);
         std::thread::spawn(move || to_count.tokens());
         Self {

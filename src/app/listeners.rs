@@ -47,8 +47,8 @@ impl Listeners {
         self.visitors.local_addr().map_err(StartupError::system)
     }
 
-    /// Starts the admin server and returns its handle beside the server of the visitors, which the
-    /// caller runs.
+    /// Starts the server for the operator. Returns the server for visitors, which the caller must
+    /// run, and the handle of the server for the operator.
     pub(super) fn serve(
         self,
         state: &Data<AppState>,

@@ -1,4 +1,4 @@
-//! Start-up and shutdown of the server. The only place that names every actor.
+//! Start-up and shutdown of the server. No other module starts actors.
 //!
 //! [`startup`] builds an [`Application`](startup::Application) from a `BuildContext`, with one file
 //! for each part: `store`, `answers`, `sessions` and `listeners`. [`shutdown`] runs the application

@@ -1,5 +1,5 @@
-//! Runs the server until a signal or a restart limit stops it, then shuts down in order: no new sessions, answers
-//! finished or saved, sockets closed, the store flushed.
+//! Runs the server until a signal or a restart limit stops it, then shuts down in order: it rejects
+//! new sessions, finishes or saves the answers, closes the sockets and flushes the store.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use crate::persistence::STORE_TIMEOUT;
 use crate::persistence::messages::FlushStorage;
 use crate::session::SessionCommand;
 
-/// How long sockets have to send their close frames.
+/// How long the sockets may take to send their close frames.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long the store has for the last writes.
+/// How long the store may take to commit the last writes.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why the server stopped.
@@ -83,7 +83,7 @@ impl Application {
 }
 
 /// Waits for the signal that aborts the shutdown. If the shutdown began without a signal, the first
-/// one only asks for what is already happening, so the second one aborts.
+/// signal has no effect, and the second one aborts the shutdown.
 async fn forcing_signal(signals: &mut Signals, reason: ExitReason, log: &slog::Logger) -> &'static str {
     if reason != ExitReason::Graceful {
         let name = signals.next().await;

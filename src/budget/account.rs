@@ -53,8 +53,9 @@ impl BudgetPolicy {
         }
     }
 
-    /// Returns the accounts that an answer to `payer` is charged to: always that of the day, which
-    /// comes first, and the narrower ones if they have a limit.
+    /// Returns the accounts that an answer to `payer` is charged to. The account of the day always
+    /// comes first. The narrow accounts, of the address and the session, follow if they have a
+    /// limit.
     #[must_use]
     pub fn accounts(&self, day: Day, payer: Payer) -> Vec<Account> {
         let mut accounts = vec![Account::Day(day)];
@@ -76,7 +77,7 @@ pub struct Payer {
 }
 
 /// A keyed SHA-256 digest of a client address, stored instead of the address. The key is not in the
-/// store; without one, a digest could be reversed by trying all addresses.
+/// store. Without a key, a digest could be reversed by trying all addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AddressDigest(pub [u8; 32]);
 
@@ -86,7 +87,7 @@ pub struct AddressHasher([u8; 32]);
 
 impl AddressHasher {
     /// Creates a hasher with a secret. All instances that share a store must use the same secret,
-    /// also after a restart; the API key serves as one.
+    /// also after a restart. The API key serves as the secret.
     #[must_use]
     pub fn new(secret: &[u8]) -> Self {
         Self(

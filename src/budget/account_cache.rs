@@ -1,4 +1,4 @@
-//! The accounts of sessions and client addresses, as far as this process has loaded them.
+//! A cache of the accounts of sessions and client addresses.
 //!
 //! The store holds all accounts. The cache holds those needed to refuse a question without a query;
 //! an account that is not cached is loaded before its first question is sent.
@@ -26,7 +26,7 @@ struct CachedAccount {
 }
 
 impl AccountCache {
-    /// Returns those of `accounts` that must be loaded from the store before a reservation.
+    /// Returns the `accounts` that must be loaded from the store before a reservation.
     pub fn missing(&self, accounts: impl IntoIterator<Item = Account>) -> Vec<Account> {
         let is_missing = |account: &Account| self.entries.get(account).is_none_or(|entry| entry.stale);
         accounts.into_iter().filter(is_missing).collect()

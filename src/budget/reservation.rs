@@ -38,12 +38,12 @@ struct Accounts {
 #[derive(Debug)]
 pub struct Reservation {
     tracker: Arc<BudgetTracker>,
-    /// The accounts it is reserved in. That of the day comes first.
+    /// The accounts that the amount is reserved in. The account of the day comes first.
     pub accounts: Vec<Account>,
     /// The initial amount, without later extensions.
     pub amount: Amount,
     day: Day,
-    /// What was reserved later, which the store records only with the settlement.
+    /// The amount of later extensions, which the store records only with the settlement.
     extension: Mutex<Amount>,
     settled: AtomicBool,
 }

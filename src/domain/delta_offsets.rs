@@ -1,9 +1,9 @@
-//! The offsets at which the deltas of an answer end, stored beside its text. A plain value.
+//! The offsets at which the deltas of an answer end, stored with its text. A plain value.
 //!
 //! A client's cursor counts deltas. After a restart an answer can therefore be resumed from a
-//! cursor only if the store knows where each delta ends. The offsets are encoded as the byte length
-//! of each delta, in groups of seven bits, lowest group first, with the highest bit set on all but
-//! the last (LEB128). No delta is empty, so the encoding is never longer than the text.
+//! cursor only if the end of each delta is stored. The offsets are encoded as the byte length of
+//! each delta, in groups of seven bits, lowest group first, with the highest bit set on all but the
+//! last (LEB128). No delta is empty, so the encoding is never longer than the text.
 
 /// The maximum number of bytes of one encoded length; enough for the largest answer.
 const MAX_LENGTH_BYTES: u32 = 4;

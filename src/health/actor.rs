@@ -21,8 +21,8 @@ use crate::system::failpoints::Failpoint;
 /// How often the checks run without a request.
 const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The timeout of a check. The checks run concurrently, so that a report takes no longer than one
-/// of them.
+/// The timeout of a check. The checks run concurrently, so a report takes no longer than the
+/// slowest check.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How old a run in progress may be for another request to share it. Many simultaneous probes then

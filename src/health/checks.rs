@@ -81,7 +81,7 @@ pub(super) fn database(
     }
 }
 
-/// Checks that every shared actor processes messages, whatever it replies.
+/// Checks that every shared actor processes messages, regardless of the content of its reply.
 pub(super) fn actors(writer: &TimedReply<WriterReport>, model: &TimedReply<ModelStatus>) -> Finding {
     let latency = writer.elapsed.max(model.elapsed);
     let mut unresponsive = Vec::new();
@@ -97,8 +97,8 @@ pub(super) fn actors(writer: &TimedReply<WriterReport>, model: &TimedReply<Model
     }
 }
 
-/// Checks whether questions are answered. Nothing is sent upstream for it: the breaker knows the
-/// state of the server from the newest questions.
+/// Checks whether questions are answered. Sends no request upstream: the circuit breaker reflects
+/// the results of the newest questions.
 pub(super) fn llm(model: TimedReply<ModelStatus>) -> Finding {
     let latency = model.elapsed;
     let status = match model.reply {
@@ -129,8 +129,8 @@ fn llm_status(status: &ModelStatus) -> HealthStatus {
         // Excerpts are a degraded answer; without them no question is answered.
         (BreakerState::Open { .. }, AnswerMode::Excerpts) => HealthStatus::Degraded,
         (BreakerState::Open { .. }, AnswerMode::Live) => HealthStatus::Unhealthy,
-        // After a long time the instance counts as healthy: without visitors, and so without a
-        // probe, it would otherwise stay degraded forever.
+        // After a long time the instance counts as healthy. Otherwise an instance without visitors,
+        // which sends no probe, would stay degraded forever.
         (BreakerState::HalfOpen { age, .. }, _) if age < MAX_PAUSE => HealthStatus::Degraded,
         (BreakerState::HalfOpen { .. }, _) => HealthStatus::Healthy,
     }

@@ -88,16 +88,16 @@ impl HealthReport {
     }
 }
 
-/// What the health actor checks.
+/// The components that the health actor checks.
 pub struct HealthParts {
     pub storage: Address<CheckStorage>,
     pub writer: Address<CheckWriter>,
     pub model: Address<CheckModel>,
-    /// Knows the depth of the mailboxes.
+    /// The source of the mailbox depths.
     pub metrics: Arc<Metrics>,
-    /// Knows whether a part has exceeded its restart limit.
+    /// The source of exceeded restart limits.
     pub supervision: Arc<Supervision>,
-    /// Knows the connections and whether the server is shutting down.
+    /// The source of the number of connections and of whether the server is shutting down.
     pub registry: Arc<Registry>,
     /// A description of the resume.
     pub resume: String,

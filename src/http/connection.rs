@@ -14,14 +14,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::session::connection::slow_consumer::AbortHandle;
 
-/// The number of unsent bytes that the kernel may buffer for a client. The default is megabytes,
-/// which it would hold for each client that has stopped reading; with less the kernel would wait
-/// for data.
+/// The number of unsent bytes that the kernel may buffer for a client. By default it buffers
+/// megabytes for each client that has stopped reading. With a smaller value than this, the kernel
+/// would wait for data.
 #[cfg(target_os = "linux")]
 const UNSENT_BYTES: u32 = 16 * 1024;
 
 /// How much longer than the watchdog the kernel waits for a peer that acknowledges nothing. The
-/// watchdog goes first because it counts the connections it closes.
+/// watchdog closes the connection first, because it counts the connections it closes.
 #[cfg(target_os = "linux")]
 const KERNEL_EXTRA: Duration = Duration::from_secs(2);
 
@@ -33,8 +33,8 @@ pub(super) struct AbortableStream {
 }
 
 impl AbortableStream {
-    /// Sets the socket options that protect against a peer that stops reading. Also returns the
-    /// peer.
+    /// Sets the socket options that protect against a peer that stops reading. Returns the stream
+    /// and the address of the peer.
     pub(super) fn accept(stream: TcpStream, slow_reader_timeout: Duration) -> (Self, Option<SocketAddr>) {
         let peer = stream.peer_addr().ok();
         // With Nagle's algorithm the last delta of each answer would wait 40 ms for a delayed ACK.
@@ -72,8 +72,8 @@ impl AbortableStream {
         written
     }
 
-    /// Makes the stream end with a reset when it is dropped. A graceful close would queue behind
-    /// the unread data, and the peer would never learn that the kernel dropped it.
+    /// Makes the kernel reset the connection when the stream is dropped, and returns the error for
+    /// the caller. A graceful close would wait behind the unread data and never reach the peer.
     fn reset_on_drop(&self) -> Error {
         let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
         Error::new(ErrorKind::ConnectionAborted, "the peer stopped reading")

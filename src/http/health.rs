@@ -15,7 +15,7 @@ use crate::health::{CheckHealth, HealthReport};
 use crate::system::failpoints;
 use crate::system::failpoints::Failpoint;
 
-/// The time limit of a probe, whatever component hangs.
+/// The maximum time of a health request, even if a component hangs.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(4);
 
 #[derive(Deserialize)]

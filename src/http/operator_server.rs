@@ -17,7 +17,7 @@ use crate::domain::error_code::ErrorCode;
 /// The media type of the OpenMetrics text format.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Open connections; further ones wait.
+/// The maximum number of open connections; further ones wait.
 const MAX_CONNECTIONS: usize = 64;
 
 /// Serves on one worker thread until the returned server is stopped.
@@ -44,7 +44,8 @@ pub fn serve_operator(listener: TcpListener, state: Data<AppState>) -> std::io::
 }
 
 /// Adds `/faults/{failpoint}/{order}` in test builds. A number makes the next hits panic; `hold`
-/// makes tasks wait at the failpoint, `lingering` returns how many do, `release` resumes them.
+/// makes tasks wait at the failpoint, `lingering` returns the number of waiting tasks, and
+/// `release` resumes them.
 fn failpoint_routes(config: &mut ServiceConfig) {
     #[cfg(feature = "fault-injection")]
     config.service(resource("/faults/{failpoint}/{order}").route(get().to(

@@ -48,7 +48,7 @@ pub(super) fn get(request: &HttpRequest) -> Arc<str> {
     request.extensions().get::<RequestId>().map_or_else(|| accept_or_generate(None), |id| Arc::clone(&id.0))
 }
 
-/// Takes the request id from the header or generates one, and returns it in the response.
+/// Takes the request id from the header or generates one, and adds it to the response.
 pub(super) async fn attach(
     request: ServiceRequest,
     next: Next<impl MessageBody>,

@@ -12,30 +12,60 @@ const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-/// Path, type and text of every file.
-pub(super) const FILES: [(&str, &str, &str); 11] = [
-    ("/", HTML, include_str!("../../assets/chat.html")),
-    ("/chat.css", CSS, include_str!("../../assets/chat.css")),
-    ("/chat.js", SCRIPT, include_str!("../../assets/chat.js")),
-    ("/turn-view.js", SCRIPT, include_str!("../../assets/turn-view.js")),
-    ("/streaming-markdown.js", SCRIPT, include_str!("../../assets/streaming-markdown.js")),
-    ("/client.js", SCRIPT, include_str!("../../assets/client.js")),
-    ("/connection.js", SCRIPT, include_str!("../../assets/connection.js")),
-    ("/transcript.js", SCRIPT, include_str!("../../assets/transcript.js")),
-    ("/pending-ratings.js", SCRIPT, include_str!("../../assets/pending-ratings.js")),
-    ("/session-store.js", SCRIPT, include_str!("../../assets/session-store.js")),
-    ("/turn.js", SCRIPT, include_str!("../../assets/turn.js")),
+/// A file of the chat page or the client module.
+pub(super) struct StaticFile {
+    pub(super) path: &'static str,
+    pub(super) media_type: &'static str,
+    content: &'static str,
+}
+
+pub(super) const FILES: [StaticFile; 11] = [
+    StaticFile { path: "/", media_type: HTML, content: include_str!("../../assets/chat.html") },
+    StaticFile { path: "/chat.css", media_type: CSS, content: include_str!("../../assets/chat.css") },
+    StaticFile { path: "/chat.js", media_type: SCRIPT, content: include_str!("../../assets/chat.js") },
+    StaticFile {
+        path: "/turn-view.js",
+        media_type: SCRIPT,
+        content: include_str!("../../assets/turn-view.js"),
+    },
+    StaticFile {
+        path: "/streaming-markdown.js",
+        media_type: SCRIPT,
+        content: include_str!("../../assets/streaming-markdown.js"),
+    },
+    StaticFile { path: "/client.js", media_type: SCRIPT, content: include_str!("../../assets/client.js") },
+    StaticFile {
+        path: "/connection.js",
+        media_type: SCRIPT,
+        content: include_str!("../../assets/connection.js"),
+    },
+    StaticFile {
+        path: "/transcript.js",
+        media_type: SCRIPT,
+        content: include_str!("../../assets/transcript.js"),
+    },
+    StaticFile {
+        path: "/pending-ratings.js",
+        media_type: SCRIPT,
+        content: include_str!("../../assets/pending-ratings.js"),
+    },
+    StaticFile {
+        path: "/session-store.js",
+        media_type: SCRIPT,
+        content: include_str!("../../assets/session-store.js"),
+    },
+    StaticFile { path: "/turn.js", media_type: SCRIPT, content: include_str!("../../assets/turn.js") },
 ];
 
 pub(super) fn routes(config: &mut ServiceConfig) {
-    for (path, kind, text) in FILES {
+    for StaticFile { path, media_type, content } in FILES {
         let file = move || async move {
             HttpResponse::Ok()
-                .insert_header((CONTENT_TYPE, kind))
+                .insert_header((CONTENT_TYPE, media_type))
                 .insert_header((CONTENT_SECURITY_POLICY, POLICY))
                 .insert_header((REFERRER_POLICY, "no-referrer"))
                 .insert_header((CACHE_CONTROL, "no-cache"))
-                .body(text)
+                .body(content)
         };
         config.service(resource(path).route(get().to(file)));
     }

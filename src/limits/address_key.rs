@@ -39,8 +39,8 @@ impl AddressKey {
         self.0.to_be_bytes()
     }
 
-    /// Returns whether the key is that of an IPv6 network. A customer is commonly assigned 65,536
-    /// of those.
+    /// Returns whether the key is an IPv6 network. A customer is commonly assigned 65,536 such
+    /// networks.
     pub(super) fn is_ipv6(self) -> bool {
         self.0 & IPV4_MARK_MASK != IPV4_MARK
     }

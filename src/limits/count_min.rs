@@ -11,7 +11,7 @@ use crate::domain::clock::{Timestamp, millis};
 /// Each address has one cell in each row; the smaller of its counts applies. With two rows, an
 /// attacker who fills a share `p` of the cells blocks a share `p²` of the other addresses.
 const ROWS: u64 = 2;
-/// Cells in a row. A few hundred abusive networks fill some per cent of them. Two rows of two
+/// Cells in a row. A few hundred abusive networks fill a few per cent of the cells. Two rows of two
 /// windows take 256 KiB.
 const CELLS: u64 = 16_384;
 

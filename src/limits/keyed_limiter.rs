@@ -15,11 +15,11 @@ const SWEPT_PER_NEW_ADDRESS: usize = 4;
 /// A rate limiter with a sliding window per address, up to a number of addresses, and shared
 /// counters for the rest.
 ///
-/// An entry is removed only when its window is empty, so a flood of addresses cannot make the table
-/// forget what any address has used. A full table stays full until entries expire. Meanwhile new
-/// addresses use the shared counters, and get a window of their own only once the counters hold
-/// nothing against them. IPv6 networks, which one attacker can have 65,536 of, take at most half of
-/// the entries, so a flood of them leaves the other half to IPv4.
+/// An entry is removed only when its window is empty, so a flood of addresses cannot reset the
+/// usage of any address. A full table stays full until entries expire. Meanwhile new addresses use
+/// the shared counters, and receive their own window only once their shared counters are zero. One
+/// attacker can have 65,536 IPv6 networks, so IPv6 takes at most half of the entries, and the other
+/// half stays free for IPv4.
 #[derive(Debug)]
 pub(super) struct KeyedLimiter {
     limit: WindowLimit,
@@ -198,7 +198,7 @@ mod tests {
         assert_eq!(limiter.sweep(at(SPAN - 1), 1_000), 0);
         assert_eq!(limiter.sweep(at(SPAN), 30), 30);
         assert_eq!(limiter.sweep(at(SPAN), usize::MAX), 70);
-        assert_eq!((limiter.tracked(), limiter.sweep_order.len(), limiter.ipv6), (0, 0, 0));
+        assert_eq!((limiter.tracked(), limiter.sweep_order.len(), limiter.ipv6_count), (0, 0, 0));
     }
 
     proptest! {
@@ -224,7 +224,7 @@ mod tests {
                 prop_assert!(seen <= usize::try_from(limit).unwrap());
                 prop_assert!(limiter.tracked() <= capacity);
                 prop_assert_eq!(limiter.tracked(), limiter.sweep_order.len());
-                prop_assert_eq!(limiter.ipv6, limiter.windows.keys().filter(|key| key.is_ipv6()).count());
+                prop_assert_eq!(limiter.ipv6_count, limiter.windows.keys().filter(|key| key.is_ipv6()).count());
             }
         }
 

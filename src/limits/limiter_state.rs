@@ -15,7 +15,7 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 /// once, and 35 MB when each has used a limit of 60.
 const MAX_TRACKED_ADDRESSES: usize = 100_000;
 
-/// The suggested wait when there are too many connections. When one of them ends is not known.
+/// The suggested wait when there are too many connections. It is unknown when a connection ends.
 const CONNECTION_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// The limits of one address, and the limit of all connections, which bounds how many addresses can

@@ -106,8 +106,8 @@ impl LlmActor {
         self.generations.insert(generation.turn_id, tracked);
     }
 
-    /// Loads the budget that was used today before this process started. No message is handled
-    /// until it is loaded.
+    /// Loads the budget usage of today from the store. The actor handles no message until it is
+    /// loaded.
     fn load_budget(&mut self, ctx: &mut Context<Self>) {
         if self.context.budget.is_loaded() {
             return;

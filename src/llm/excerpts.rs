@@ -20,7 +20,7 @@ const MIN_SCORE_SHARE: f32 = 0.55;
 const MIN_WORD_SHARE: f32 = 0.34;
 
 /// Words that visitors use for a section of a resume, as stems. A question that contains one of
-/// `words` also asks for the sections whose title contains one of `titles`.
+/// `words` also matches the sections whose title contains one of `titles`.
 struct SectionSynonyms {
     words: &'static [&'static str],
     titles: &'static [&'static str],
@@ -55,7 +55,8 @@ pub struct Excerpts {
     passages: Vec<Passage>,
     tokenizer: DefaultTokenizer,
     engine: SearchEngine<usize>,
-    /// The words of the person's name, which match every passage and so say nothing.
+    /// The words of the person's name. They are ignored in questions, because they match every
+    /// passage.
     name_words: HashSet<String>,
 }
 

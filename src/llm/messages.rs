@@ -25,10 +25,10 @@ use crate::persistence::records::StoredTurn;
 pub struct GenerateAnswer {
     /// The id of the new turn.
     pub turn_id: TurnId,
-    /// The visitor's address, by which the queue is fair.
+    /// The client address. The queue serves addresses in turn, and the budget counts per address.
     pub address: AddressKey,
     pub session_id: SessionId,
-    /// The epoch of the connection that asks. The store refuses questions of superseded
+    /// The epoch of the session's connection. The store refuses questions of superseded
     /// connections.
     pub epoch: i64,
     /// The client's own id of the question.
@@ -74,14 +74,14 @@ pub struct CheckModel;
 pub struct ModelStatus {
     /// How many questions are being answered and how many wait.
     pub occupancy: PermitOccupancy,
-    /// Who would answer a question now.
+    /// What would produce the answer to a question now.
     pub mode: AnswerMode,
     /// The circuit breaker; `None` if there is no model.
     pub breaker: Option<BreakerStatus>,
     /// The newest report about the API key; `None` if upstream has no such report.
     pub key: Option<Result<KeyReport, KeyError>>,
-    /// How long the newest answer of the model took to its first text; `None` if there was none
-    /// yet.
+    /// The time to the first text of the newest answer of the model; `None` before the first
+    /// answer.
     pub time_to_first_text: Option<Duration>,
 }
 

@@ -1,4 +1,4 @@
-//! Answers: where they come from, how they are streamed, and the actor that owns them.
+//! The generation of answers: backends, streaming, and the actor that owns the answers.
 //!
 //! [`LlmActor`] receives [`GenerateAnswer`](messages::GenerateAnswer),
 //! [`FindGeneration`](messages::FindGeneration), [`FollowRemoteTurn`](messages::FollowRemoteTurn),

@@ -41,13 +41,13 @@ pub struct Router {
     metrics: Arc<Metrics>,
 }
 
-/// What is needed to ask a model.
+/// The client of a model and the limits of its use.
 #[derive(Debug)]
 pub struct ModelBackend {
     pub client: UpstreamClient,
     pub breaker: BreakerPolicy,
     pub limiter: Arc<ConcurrencyLimiter>,
-    /// What the model may cost.
+    /// The token and cost budget of the model.
     pub budget: Arc<BudgetTracker>,
 }
 
@@ -70,7 +70,7 @@ pub enum Route {
     Excerpts(Option<DegradedBy>),
 }
 
-/// What a question holds while the model answers it.
+/// The permit and the budget that a question holds while the model answers it.
 #[derive(Debug)]
 pub struct ModelPermit {
     pub permit: QueuedPermit,
@@ -78,7 +78,7 @@ pub struct ModelPermit {
     pub reservation: Reservation,
 }
 
-/// Who receives the next request for an answer.
+/// The backend that receives the next request for an answer.
 #[derive(Debug)]
 pub enum Backend<'a> {
     /// The model. The result must be recorded in the guard.
@@ -86,7 +86,7 @@ pub enum Backend<'a> {
     Fallback(Fallback<'a>),
 }
 
-/// Who answers instead of the model.
+/// The backend that answers instead of the model.
 #[derive(Debug)]
 pub enum Fallback<'a> {
     /// Resume excerpts, because there is no model or because of the given reason.
@@ -167,7 +167,7 @@ impl Router {
         }
     }
 
-    /// Selects who receives a request that is sent `now`.
+    /// Selects the backend for a request that is sent `now`.
     pub fn select_backend(&self, now: Instant) -> Backend<'_> {
         let Some(model) = &self.model else {
             return Backend::Fallback(self.fallback(None, ErrorCode::InternalError.into()));
@@ -183,7 +183,8 @@ impl Router {
         Backend::Model(&model.client, BreakerGuard::new(model, &self.metrics, request))
     }
 
-    /// Returns who answers instead of the model: excerpts, or else nothing because of `failure`.
+    /// Returns the backend that answers instead of the model: excerpts if they are enabled,
+    /// otherwise none, with `failure`.
     pub fn fallback(&self, reason: Option<DegradedBy>, failure: Failure) -> Fallback<'_> {
         match &self.excerpts {
             Some(excerpts) => Fallback::Excerpts(excerpts, reason),
@@ -191,7 +192,8 @@ impl Router {
         }
     }
 
-    /// Returns who would answer a question that arrives at `now`, which is `at` by the wall clock.
+    /// Returns what would produce the answer to a question that arrives at `now`, which is `at` by
+    /// the wall clock.
     #[must_use]
     pub fn mode(&self, now: Instant, at: Timestamp) -> AnswerMode {
         let is_unavailable = |model: &Model| model.is_breaker_open(now) || model.budget.is_exhausted(at);
@@ -220,7 +222,7 @@ impl Router {
         self.model.as_ref()?.key_report().clone()
     }
 
-    /// Returns how many questions the model answers and how many wait for it.
+    /// Returns the number of questions that the model answers and the number that wait for it.
     #[must_use]
     pub fn occupancy(&self) -> PermitOccupancy {
         self.model.as_ref().map_or_else(PermitOccupancy::default, |model| model.limiter.occupancy())
@@ -248,8 +250,8 @@ impl Model {
     }
 }
 
-/// Records the result of one request in the breaker and in the metrics. If it is dropped without a
-/// result, the request was stopped for a reason that says nothing about the server.
+/// Records the result of one request in the breaker and in the metrics. A guard that is dropped
+/// without a result counts the request as stopped, and changes the breaker only by ending a probe.
 #[derive(Debug)]
 pub struct BreakerGuard<'a> {
     model: &'a Model,
@@ -283,7 +285,7 @@ impl<'a> BreakerGuard<'a> {
         self.is_recorded = true;
         self.metrics.upstream.count_request(error.failure.code.into());
         if !error.kind.policy().trips_breaker {
-            // The server responded. Whether it answers other questions is left to the next probe.
+            // The server responded. The next probe shows whether it answers other questions.
             self.cancel_probe();
             return false;
         }

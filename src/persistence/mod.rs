@@ -14,7 +14,7 @@
 //! | [`db`] | connections, schema and migrations of both databases |
 //! | `queries` | the statements, written once for both databases |
 //! | `writer` | batch commits, retries and the isolation of invalid writes |
-//! | [`reports`] | what the owner's commands read and delete, in a process of their own |
+//! | [`reports`] | the reads and deletions of the owner's commands, in a separate process |
 //! | [`actor`] | the actor |
 //!
 //! Each module uses only those above it, except that `reports` and `actor` do not use each other.

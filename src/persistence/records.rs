@@ -48,8 +48,8 @@ pub struct StoredTurn {
     pub answered_by: Option<String>,
     /// The turn whose answer this turn replaces.
     pub regenerates: Option<TurnId>,
-    /// The turn that replaces this one, which then belongs to the transcript but no longer to the
-    /// conversation.
+    /// The turn that replaces this one. A replaced turn stays in the transcript but is not part of
+    /// later prompts.
     pub superseded_by: Option<TurnId>,
     /// The visitor's feedback on the answer.
     pub feedback: Option<Feedback>,
@@ -97,11 +97,11 @@ pub struct StoredMessage {
 }
 
 /// The amount to reserve for the answer to a question, in the transaction that stores the question.
-/// While the caller waits, a question that would exceed a limit is not stored. After that its
-/// answer is being generated already, so the amount is reserved even if it exceeds a limit.
+/// While the caller waits, a question that would exceed a limit is not stored. After the timeout
+/// its answer is already being generated, so the amount is reserved even if it exceeds a limit.
 #[derive(Clone, Debug)]
 pub struct BudgetReservation {
-    /// The accounts. That of a session is the session of the question.
+    /// The accounts to charge. A session account belongs to the session of the question.
     pub accounts: Vec<Account>,
     pub amount: Amount,
     /// The limits, counting all instances that share the database.
@@ -189,9 +189,9 @@ pub struct PendingCost {
     /// The [`InstanceId`](crate::system::instance_id::InstanceId) of the process that charged it.
     pub charged_by: Arc<str>,
     pub charged_at: Timestamp,
-    /// How often the model server was asked for the cost.
+    /// The number of lookups at the model server.
     pub attempts: u32,
-    /// When to ask next.
+    /// When the next lookup is due.
     pub due_at: Timestamp,
 }
 
@@ -219,11 +219,11 @@ impl RequestOutcome {
 /// The pending costs that need work.
 #[derive(Clone, Debug)]
 pub struct PendingCosts {
-    /// Those that are due, the longest due first.
+    /// The costs that are due, the longest due first.
     pub due: Vec<PendingCost>,
-    /// When the next one is due; `None` if it is later than those that were read.
+    /// When the next cost is due; `None` if it was not among the rows that were read.
     pub next_due: Option<Timestamp>,
-    /// The oldest of those above the maximum; at most as many as are read at once.
+    /// The oldest costs above the maximum, limited to the number that is read at once.
     pub surplus: Vec<PendingCost>,
     /// The number of all pending costs.
     pub total: u64,
@@ -232,8 +232,8 @@ pub struct PendingCosts {
 /// A change of a pending cost.
 #[derive(Clone, Copy, Debug)]
 pub enum PendingCostUpdate {
-    /// Ask again later. If several instances found the cost with the same number of attempts, the
-    /// update of one of them succeeds.
+    /// Look it up again later. If several instances found the cost with the same number of
+    /// attempts, only one update succeeds.
     Reschedule {
         /// The attempts that the caller found.
         expected_attempts: u32,

@@ -93,7 +93,7 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 impl Document {
-    /// Renders the document as Markdown, which is what the model gets. Ends with one line feed.
+    /// Renders the document as Markdown, for the system prompt. Ends with one line feed.
     #[must_use]
     pub fn to_markdown(&self) -> String {
         let mut markdown = format!("# {}\n", self.name);

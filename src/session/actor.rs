@@ -30,14 +30,14 @@ use crate::session::state::refusal::Refusal;
 use crate::system::failpoints;
 use crate::system::failpoints::Failpoint;
 
-/// The commands that can wait for a session. Each is sent once or twice in its life.
+/// The mailbox capacity. A session receives only a few commands in its lifetime.
 const MAILBOX_CAPACITY: usize = 16;
 
 /// The actor of one WebSocket connection.
 pub struct SessionActor {
     pub(super) context: Arc<SessionContext>,
     pub(super) entry: RegistryEntry,
-    /// Counts what the address of the client uses.
+    /// Counts the connection, the sessions and the questions of the client address.
     pub(super) address_guard: ConnectionGuard,
     /// The id of the handshake request, which every error frame contains.
     pub(super) request_id: Arc<str>,
@@ -156,7 +156,7 @@ impl SessionActor {
         }
     }
 
-    /// Sets the only timer of the connection.
+    /// Starts the only timer of the connection.
     fn schedule_check(&self, ctx: &mut SocketContext) {
         let wait = self.keepalive.next_check().saturating_duration_since(Instant::now());
         ctx.run_later(wait, Self::check_connection);

@@ -1,5 +1,5 @@
-//! All open connections: ensures one connection per session, and reaches all of them for a
-//! shutdown.
+//! The registry of open connections: ensures that each session has one connection, and sends
+//! commands to all connections at shutdown.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,7 +33,7 @@ struct Owner {
     epoch: i64,
 }
 
-/// The registry is closed, because the server shuts down.
+/// The registry is closed because the server is shutting down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShuttingDown;
 
@@ -77,7 +77,7 @@ impl Registry {
         self.lock().owners.keys().copied().collect()
     }
 
-    /// Closes the connection of a session if its epoch is older than `epoch`, which is that of a
+    /// Closes the connection of a session if its epoch is lower than `epoch`, the epoch of a
     /// connection at another instance.
     pub fn close_older(&self, session: SessionId, epoch: i64) {
         let state = self.lock();
@@ -144,7 +144,7 @@ impl RegistryEntry {
         self.connection
     }
 
-    /// Sets the address of the actor, which has started and handles commands.
+    /// Sets the address of the actor once it has started.
     pub fn set_actor(&self, actor: Address<SessionCommand>) {
         let mut state = self.registry.lock();
         if state.is_closed {

@@ -1,8 +1,8 @@
 //! Closes connections whose session was taken over by a connection at another instance.
 //!
-//! The [`Registry`] notices a takeover within one instance at once. A takeover at another instance
-//! is visible only as a higher epoch in the store, which is therefore polled for all sessions
-//! together, and read at once for a session whose write was rejected.
+//! The [`Registry`] detects a takeover within one instance immediately. A takeover at another
+//! instance is visible only as a higher epoch in the store. The store is therefore polled for all
+//! sessions together, and read immediately for a session whose write was rejected.
 
 use std::time::Duration;
 
@@ -16,11 +16,10 @@ use crate::session::actor::SessionActor;
 use crate::session::connection::socket::SocketContext;
 use crate::session::registry::Registry;
 
-/// How often the store is polled, and so the time for which two connections of a session can be
-/// open.
+/// How often the store is polled. For this long, two connections of a session can be open.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// The sessions that one query looks up.
+/// The maximum number of sessions that one query looks up.
 const BATCH: usize = 500;
 
 /// Polls the store forever, and closes the connections whose session was taken over. Does nothing

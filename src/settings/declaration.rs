@@ -27,7 +27,7 @@ impl<T: 'static> Setting<T> {
         }
     }
 
-    /// Returns what is known of the setting whatever its type.
+    /// Returns the parts of the declaration that do not depend on the type.
     pub(in crate::settings) fn declaration(self) -> Declaration {
         let lines: Vec<&str> = self.description.iter().map(|line| line.trim()).collect();
         Declaration {

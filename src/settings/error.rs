@@ -1,4 +1,4 @@
-//! Errors in the settings. All of them are reported at once, and none of them shows a secret.
+//! Errors in the settings. All errors are reported at once, and no error shows a secret.
 
 use std::fmt;
 use std::path::PathBuf;

@@ -14,7 +14,7 @@ use super::reader::SettingsReader;
 use super::sources::{self, Layer};
 use super::values::database_url::DatabaseUrl;
 
-/// What the settings are for. Determines which of them are read; the others keep their defaults.
+/// What the settings are for. Determines which settings are read; the others keep their defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Purpose {
     /// Serving, or checking that it would work: all settings.

@@ -136,7 +136,7 @@ pub(super) fn source_of(value: &Value) -> ValueSource {
     }
 }
 
-/// Converts a merged value; the error says why no setting can have it.
+/// Converts a merged value. The error is the reason why no setting can have this value.
 pub(super) fn input_of(value: &Value) -> Result<Input, &'static str> {
     match &value.kind {
         ValueKind::Nil => Err("is not UTF-8 text"),

@@ -5,17 +5,17 @@
 //!
 //! - A shared actor runs in a [`supervisor`], which catches everything that is polled in its
 //!   context (messages, timers, streams). The actor is restarted behind the same mailbox, and the
-//!   messages that wait in it are handled. Too many panics in a short time ([`restart_limit`]) make
-//!   the process exit.
+//!   messages in it are handled. Too many panics in a short time ([`restart_limit`]) make the
+//!   process exit.
 //! - A deferred reply ([`Reply::Later`](crate::mailbox::Reply)), the task of an answer and a
 //!   database operation run in [`catch_panic`], which returns the panic to the caller.
 //! - A task that runs as long as the process (the writer, the watchdog) runs in
 //!   [`Supervision::supervise_task`], which restarts it.
 //! - A session runs in `session::connection::panic_guard`, which closes its connection.
 //!
-//! [`panics`](crate::system::panics) installs the panic hook. Only the location of a panic and a message that is a literal
-//! of the source are recorded, because a formatted message can quote a visitor. No other module
-//! catches panics, and every task runs in one of these.
+//! [`crate::system::panics`] installs the panic hook. Only the location of a panic and a message
+//! that is a literal of the source are recorded, because a formatted message can quote a visitor.
+//! No other module catches panics, and every task runs in one of these.
 
 pub mod restart_limit;
 pub mod supervisor;

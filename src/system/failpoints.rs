@@ -47,8 +47,8 @@ pub enum Failpoint {
     HttpHealth,
 }
 
-/// Panics if a test has armed the failpoint. The message contains `detail`, as that of a real panic
-/// can contain text of visitors.
+/// Panics if a test has armed the failpoint. The message contains `detail`, because the message of
+/// a real panic can contain text of visitors.
 #[inline]
 pub fn hit(point: Failpoint, detail: &str) {
     #[cfg(feature = "fault-injection")]

@@ -2,9 +2,10 @@
 //! turn is still alive.
 //!
 //! An id consists of the boot id of the machine, the PID namespace, the PID and the start time of
-//! the process. Processes that share the first two can check each other. All others rely on
-//! heartbeats (see the messages of the `llm` module). Where the system does not provide this
-//! information, as on anything but Linux, the id is random, and other processes cannot check it.
+//! the process. Processes with the same boot id and PID namespace can check each other. All others
+//! rely on heartbeats (see the messages of the `llm` module). Where the system does not provide
+//! this information, as on anything but Linux, the id is random, and other processes cannot check
+//! it.
 
 use std::fs;
 use std::path::Path;

@@ -46,9 +46,8 @@ struct ReceiverCounters {
 }
 
 impl MailboxRegistry {
-    /// Returns the metrics of one message type in the mailboxes of one actor type, which is created
-    /// on first use. `capacity` is the capacity of each of those mailboxes, in messages of any
-    /// type.
+    /// Returns the metrics of one message type in the mailboxes of one actor type. Creates them on
+    /// first use. `capacity` is the capacity of each mailbox, in messages of any type.
     #[must_use]
     pub fn get_or_create<M>(&self, actor: &'static str, capacity: usize) -> &'static MailboxMetrics {
         let message = short_name::<M>();

@@ -20,7 +20,7 @@ pub(super) fn heading(conversation: &ConversationSummary) -> String {
 }
 
 /// Formats a question with its answer. Texts of the visitor and the model are block quotes, so that
-/// no line of them looks like a heading of ours.
+/// no line of the text looks like a heading of the document.
 pub(super) fn turn(turn: &StoredTurn) -> String {
     let mut page =
         format!("## {} Visitor\n\n{}\n", turn.asked_at.to_rfc3339(), block_quote(&turn.question.content));

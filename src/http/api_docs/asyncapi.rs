@@ -8,7 +8,7 @@ use crate::protocol::close_codes::{CLOSE_CODES, CloseReason};
 use crate::protocol::error_codes::ERROR_CODES;
 use crate::protocol::{MAX_MESSAGE_BYTES, SUBPROTOCOL};
 
-/// The replies to each client message, besides `error`.
+/// The replies to each client message, except `error`.
 const REPLIES: &[(&str, &[&str])] = &[
     ("start", &["session"]),
     ("resume", &["session", "queued", "delta", "reset", "notice", "done"]),

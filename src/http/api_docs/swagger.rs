@@ -24,12 +24,18 @@ static START: LazyLock<Bytes> = LazyLock::new(|| include_str!("../../../assets/d
 static BUNDLE: LazyLock<Bytes> = LazyLock::new(|| unpack("swagger-ui-bundle.js"));
 static STYLE: LazyLock<Bytes> = LazyLock::new(|| unpack("swagger-ui.css"));
 
-/// Path, media type and content of every file.
-const FILES: [(&str, &str, &LazyLock<Bytes>); 4] = [
-    ("/docs", HTML, &PAGE),
-    ("/docs/start.js", SCRIPT, &START),
-    ("/docs/swagger-ui-bundle.js", SCRIPT, &BUNDLE),
-    ("/docs/swagger-ui.css", CSS, &STYLE),
+/// A file of the page.
+struct PageFile {
+    path: &'static str,
+    media_type: &'static str,
+    content: &'static LazyLock<Bytes>,
+}
+
+const FILES: [PageFile; 4] = [
+    PageFile { path: "/docs", media_type: HTML, content: &PAGE },
+    PageFile { path: "/docs/start.js", media_type: SCRIPT, content: &START },
+    PageFile { path: "/docs/swagger-ui-bundle.js", media_type: SCRIPT, content: &BUNDLE },
+    PageFile { path: "/docs/swagger-ui.css", media_type: CSS, content: &STYLE },
 ];
 
 /// Returns a file of the distribution, or nothing if it does not exist, which a test rules out.
@@ -44,10 +50,10 @@ fn unpack(name: &str) -> Bytes {
 }
 
 pub(super) fn routes(config: &mut ServiceConfig) {
-    for (path, kind, content) in FILES {
+    for PageFile { path, media_type, content } in FILES {
         let file = move || async move {
             HttpResponse::Ok()
-                .insert_header((CONTENT_TYPE, kind))
+                .insert_header((CONTENT_TYPE, media_type))
                 .insert_header((CONTENT_SECURITY_POLICY, POLICY))
                 .insert_header((REFERRER_POLICY, "no-referrer"))
                 .insert_header((CACHE_CONTROL, "no-cache"))
@@ -63,7 +69,7 @@ mod tests {
 
     #[test]
     fn every_file_has_content() {
-        for (path, _, content) in FILES {
+        for PageFile { path, content, .. } in FILES {
             assert!(content.len() > 100, "{path} has {} bytes", content.len());
         }
     }

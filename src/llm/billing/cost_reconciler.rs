@@ -31,7 +31,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// The minimum pause after a lookup that failed.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(2);
 
-/// The maximum time between two queries of the store, which another instance may have added to.
+/// The maximum time between two queries of the store. Other instances may add pending costs.
 const MAX_PAUSE: Duration = Duration::from_secs(60);
 
 /// Reconciles pending costs with the costs that upstream reports.
@@ -89,7 +89,7 @@ impl CostReconciler {
     async fn reconcile(&self, pending: &PendingCost) -> Option<Duration> {
         let tries = pending.attempts.saturating_add(1);
         let next_delay = lookup_delay(tries, random_fraction());
-        // Postponed before the lookup, so that only one instance looks it up, and the cost stays
+        // Rescheduled before the lookup, so that only one instance looks the cost up, and it stays
         // pending if this instance stops meanwhile.
         let due_at = Timestamp::now().plus(next_delay.unwrap_or(MAX_PAUSE));
         if !self
@@ -132,7 +132,8 @@ impl CostReconciler {
         }
         let actual = cost.amount(pending.charged);
         if let Some(budget) = self.router.budget() {
-            // This instance's cache lacks what another instance has counted since it was loaded.
+            // This instance's cache does not contain what another instance has charged since it was
+            // loaded.
             if *pending.charged_by == *self.instance_name || pending.charged_at < self.started_at {
                 budget.correct(&pending.accounts, pending.charged, actual);
             } else {

@@ -10,7 +10,7 @@ use crate::llm::stream::generation::Generation;
 use crate::persistence::records::{PendingCost, RequestOutcome};
 use crate::system::backoff::Backoff;
 
-/// When the cost of an aborted request is first looked up; upstream does not know it at once.
+/// The delay before the first lookup of a cost; upstream computes it some time after the request.
 const FIRST_DELAY: Duration = Duration::from_secs(2);
 
 /// The delays between two lookups of a cost.

@@ -140,7 +140,8 @@ impl CircuitBreaker {
             Some(Outage { since, pause, .. }) if request == RequestKind::Probe => {
                 (since, backoff.delay_after(pause))
             }
-            // The request was sent before the breaker opened; its failure says nothing new.
+            // The request was sent before the breaker opened, so its failure is part of the same
+            // outage.
             Some(_) => return false,
             None if threshold == 0 || self.consecutive_failures < threshold => return false,
             None => (now, self.policy.initial_pause),

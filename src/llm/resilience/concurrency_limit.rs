@@ -11,7 +11,7 @@ use crate::limits::AddressKey;
 use crate::llm::resilience::fair_queue::{Admission, FairQueue, QueueFull, Ticket};
 
 /// Limits how many questions are answered at the same time. Shared by all turns; each operation is
-/// short, so that a mutex is sufficient.
+/// short, so a mutex is sufficient.
 #[derive(Debug)]
 pub struct ConcurrencyLimiter {
     queue: Mutex<FairQueue<oneshot::Sender<Permit>>>,
@@ -39,7 +39,7 @@ enum PermitState {
     Waiting { ticket: Ticket, permit: oneshot::Receiver<Permit> },
 }
 
-/// How much of the limit is used.
+/// The permits in use and the questions that wait.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PermitOccupancy {
     /// The number of permits in use.
@@ -49,8 +49,8 @@ pub struct PermitOccupancy {
 }
 
 impl ConcurrencyLimiter {
-    /// Returns a limiter with `permits` permits and a queue of at most `max_waiting` questions,
-    /// each of which waits at most `max_wait`.
+    /// Returns a limiter with `permits` permits and a queue of at most `max_waiting` questions.
+    /// Each question waits at most `max_wait`.
     #[must_use]
     pub fn new(permits: usize, max_waiting: usize, max_wait: Duration) -> Arc<Self> {
         Arc::new(Self { queue: Mutex::new(FairQueue::new(permits, max_waiting, max_wait)), max_wait })
@@ -94,7 +94,7 @@ impl QueuedPermit {
         }
     }
 
-    /// Returns how long to wait for the permit at most.
+    /// Returns the maximum time to wait for the permit.
     #[must_use]
     pub fn max_wait(&self) -> Duration {
         self.limiter.max_wait

@@ -1,5 +1,5 @@
-//! A bounded queue that serves visitors in turn, however many questions each of them has waiting. A
-//! plain value.
+//! A bounded queue that serves visitors in turn, regardless of how many questions each visitor has
+//! queued. A plain value.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -51,8 +51,8 @@ pub struct QueueFull {
 }
 
 impl<T> FairQueue<T> {
-    /// Returns a queue for `permits` permits. At most `max_waiting` questions wait, each of them at
-    /// most `max_wait`.
+    /// Returns a queue for `permits` permits. At most `max_waiting` questions wait, and each waits
+    /// at most `max_wait`.
     #[must_use]
     pub fn new(permits: usize, max_waiting: usize, max_wait: Duration) -> Self {
         Self {
@@ -67,7 +67,8 @@ impl<T> FairQueue<T> {
         }
     }
 
-    /// Takes a permit or joins the queue. [`Self::release`] returns `entry` once its turn has come.
+    /// Takes a permit or joins the queue. [`Self::release`] returns `entry` when the permit is
+    /// passed to it.
     ///
     /// # Errors
     /// Returns [`QueueFull`] if the queue is full or the expected wait exceeds the maximum.
@@ -111,7 +112,7 @@ impl<T> FairQueue<T> {
         next.map(|(_, entry)| entry)
     }
 
-    /// Leaves the queue. Has no effect once the turn of `ticket` has come.
+    /// Leaves the queue. Has no effect after `ticket` has received its permit.
     pub fn leave(&mut self, visitor: AddressKey, ticket: Ticket) {
         let Some(index) = self.lanes.iter().position(|lane| lane.visitor == visitor) else { return };
         let Some(lane) = self.lanes.get_mut(index) else { return };
@@ -123,8 +124,8 @@ impl<T> FairQueue<T> {
         }
     }
 
-    /// Returns the position in the order of service, counted from 1, or `None` once the turn of
-    /// `ticket` has come.
+    /// Returns the position in the order of service, counted from 1, or `None` after `ticket` has
+    /// received its permit.
     #[must_use]
     pub fn position(&self, visitor: AddressKey, ticket: Ticket) -> Option<usize> {
         let lane = self.lanes.iter().position(|lane| lane.visitor == visitor)?;

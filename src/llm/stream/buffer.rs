@@ -62,7 +62,7 @@ pub struct VoidedRequest {
 /// The attempts whose text was discarded.
 #[derive(Debug, Default)]
 struct VoidedAttempts {
-    /// The largest number of deltas of any of them.
+    /// The largest number of deltas of one of these attempts.
     max_seq: u64,
     usage: Usage,
     requests: Vec<VoidedRequest>,
@@ -317,7 +317,7 @@ impl StreamBuffer {
     }
 
     /// Appends the text that a stored turn has beyond the buffer. Returns `false`, without taking
-    /// any text, if the stored answer is no continuation of it or its delta offsets are unknown.
+    /// any text, if the stored answer does not continue the buffer or has no delta offsets.
     pub(crate) fn catch_up(&mut self, turn: &StoredTurn) -> bool {
         let Some(answer) = &turn.answer else { return self.text.is_empty() };
         let Some(ends) = turn.delta_ends() else { return false };

@@ -1,8 +1,8 @@
 //! The shared handle of an answer that is being generated or has ended.
 //!
 //! The turn's task appends text. Each subscriber keeps its own position and reads from there when
-//! its socket can take more. No mailbox is crossed per token, a slow client reads fewer and larger
-//! pieces, and resuming after a lost connection is a subscription from an earlier position.
+//! its socket can take more. Tokens do not pass through mailboxes, a slow client reads fewer and
+//! larger pieces, and a client that resumes subscribes from an earlier position.
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -55,7 +55,7 @@ impl State {
 }
 
 impl Generation {
-    /// Returns a generation without text. `mode` says who is expected to answer.
+    /// Returns a generation without text. `mode` is what is expected to produce the answer.
     #[must_use]
     pub fn new(
         turn_id: TurnId,
@@ -162,13 +162,14 @@ impl Generation {
         self.lock().buffer.position_at(seq)
     }
 
-    /// Returns who answers. Final once there is text.
+    /// Returns what produces the answer. Final once there is text.
     #[must_use]
     pub fn mode(&self) -> AnswerMode {
         self.lock().buffer.mode()
     }
 
-    /// Sets who answers. Has no effect once there is text, which was shown under the mode it has.
+    /// Sets what produces the answer. Has no effect once there is text, because the text was shown
+    /// with its mode.
     pub fn set_mode(&self, mode: AnswerMode) {
         self.lock().buffer.set_mode(mode);
     }
@@ -190,8 +191,7 @@ impl Generation {
     }
 
     /// Appends the text that a stored turn has beyond this answer. Returns `false`, without taking
-    /// any text, if the stored answer is no continuation of this one or its delta offsets are
-    /// unknown.
+    /// any text, if the stored answer does not continue this one or has no delta offsets.
     pub fn catch_up(&self, turn: &StoredTurn) -> bool {
         self.update(|buffer| buffer.catch_up(turn))
     }

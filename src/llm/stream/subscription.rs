@@ -39,7 +39,7 @@ pub struct Delta {
     pub replay: bool,
 }
 
-/// The [`Progress`] of a generation from one position on. The generation counts it as a listener
+/// The [`Progress`] of a generation from one position on. The generation counts it as a subscriber
 /// until it is dropped.
 #[derive(Debug)]
 pub struct Subscription {
@@ -81,7 +81,7 @@ impl Subscription {
         self
     }
 
-    /// Skips the acceptance, for a client that already knows it.
+    /// Skips the acceptance, for a client that has already received it.
     #[must_use]
     pub fn without_acceptance(mut self) -> Self {
         self.cursor.acceptance_known = true;

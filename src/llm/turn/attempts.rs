@@ -30,7 +30,7 @@ pub(crate) struct AttemptLoop<'a> {
     turn: &'a ActiveTurn,
     /// The budget reserved for the answer.
     reservation: Option<&'a Reservation>,
-    /// Owned once it had to be shortened.
+    /// Owned if it was shortened.
     prompt: Cow<'a, Prompt>,
     /// The index of the model of the next attempt.
     model: usize,
@@ -161,7 +161,7 @@ impl<'a> AttemptLoop<'a> {
         let limits = &self.turn.context.limits;
         let now = Instant::now();
         if !self.turn.generation.is_empty() {
-            // The first text was in time. The text that replaces it gets the same time.
+            // The first text was in time. The replacement has the same time limit, starting now.
             self.first_text_deadline = now + limits.first_text_timeout;
         }
         let policy = RetryPolicy { max_retries: limits.max_retries, model_count: client.model_count() };
@@ -209,9 +209,9 @@ impl<'a> AttemptLoop<'a> {
         if generation.is_empty() {
             return true;
         }
-        // After a crash a cursor of this attempt must not be resolved in the next one. The stored
-        // answer therefore drops its delta offsets before the next attempt starts. The write is
-        // executed even if this stops waiting for it.
+        // After a crash, a cursor of this attempt must not be resolved in the next attempt. The
+        // stored answer therefore loses its delta offsets before the next attempt starts. The write
+        // is executed even if this function stops waiting for it.
         let saved = timeout(STORE_TIMEOUT, checkpoint::save(self.turn)).await;
         matches!(saved, Ok(CheckpointResult::Saved))
     }

@@ -11,8 +11,8 @@ use crate::llm::turn::context::ActiveTurn;
 use crate::llm::turn::store::{SaveError, answer_record};
 
 /// How often an unfinished answer is saved. A crash loses at most the text of this interval. The
-/// saves are also the heartbeat by which other instances know that the turn is still in progress,
-/// so that an answer is saved even if it has not grown.
+/// saves are also the heartbeat that shows other instances that the turn is still in progress, so
+/// an answer is saved even if it has not grown.
 pub(crate) const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(3);
 
 /// How long to wait for a checkpoint before the next one. While the database is unavailable, at

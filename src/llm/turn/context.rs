@@ -1,4 +1,4 @@
-//! What every turn needs, and the state of one turn.
+//! The dependencies of all turns, and the state of one turn.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::system::instance_id::InstanceId;
 use crate::telemetry::metrics::Metrics;
 use crate::tokens::TokenCounter;
 
-/// What every turn needs, shared by all of them.
+/// The dependencies of turns, shared by all turns.
 pub struct TurnContext {
     pub router: Arc<Router>,
     pub budget: Arc<BudgetTracker>,

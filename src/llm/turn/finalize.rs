@@ -42,7 +42,7 @@ pub(crate) struct Finalizer<'a> {
     reservation: Option<Reservation>,
 }
 
-/// The result of a turn, as far as it follows from why the turn ended.
+/// The part of a turn's result that follows from why the turn ended.
 struct TurnResult {
     status: TurnStatus,
     failure: Option<Failure>,
@@ -62,7 +62,7 @@ struct AnswerUsage {
     usage: Usage,
     /// Whether upstream reported the usage itself.
     is_reported: bool,
-    /// Whether no backend has generated or charged anything, by our own count.
+    /// Whether, by our own count, no text was generated and nothing is charged.
     is_free: bool,
 }
 
@@ -85,7 +85,7 @@ impl<'a> Finalizer<'a> {
 
         let counter = turn.context.counter;
         let answer_tokens = counter.count(&closed.snapshot.text);
-        // Text that was removed when the visitor cancelled the answer was generated all the same.
+        // Text that was removed when the visitor cancelled the answer counts as generated.
         let generated_tokens = answer_tokens.saturating_add(counter.count(&closed.unseen));
         let usage = AnswerUsage::new(turn, &result, generated_tokens);
         let pending_costs = reservation
@@ -127,7 +127,8 @@ impl TurnResult {
                 (TurnStatus::Interrupted, None, None, true)
             }
         };
-        // The visitor has seen the answer stop, whatever happened at the same time.
+        // The visitor has seen the answer stop, so the cancellation takes precedence over any other
+        // end.
         let (status, failure) = match is_cancelled {
             true => (TurnStatus::Cancelled, None),
             false => (status, failure),
@@ -142,8 +143,7 @@ impl TurnResult {
 
 impl AnswerUsage {
     fn new(turn: &ActiveTurn, result: &TurnResult, generated_tokens: u32) -> Self {
-        // A backend that failed before its first text charges nothing, nor does one that received
-        // no request.
+        // A backend that failed before its first text, or received no request, charges nothing.
         let was_sent = turn.timings.queue_time.get().is_some();
         let is_free = generated_tokens == 0 && (result.failure.is_some() || !was_sent);
         let usage = match (is_free, result.reported_usage) {

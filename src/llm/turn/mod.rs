@@ -3,8 +3,8 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | [`context`] | what every turn needs, and the state of one turn |
-//! | [`store`] | the store, as turns use it |
+//! | [`context`] | the dependencies of all turns, and the state of one turn |
+//! | [`store`] | the requests that turns send to the store |
 //! | [`checkpoint`] | saves unfinished answers |
 //! | [`fallback`] | answers from resume excerpts |
 //! | [`attempts`] | requests to the model, with retries |

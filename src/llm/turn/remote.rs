@@ -75,8 +75,8 @@ impl RemoteTurn {
             let found = match self.context.store.find_turn(&self.generation).await {
                 Ok(Ok(Some(found))) => found,
                 Ok(Ok(None)) => return Outcome::interrupted(self.count_tokens()),
-                // If the database is unavailable, it is so for the other instance, too. A missing
-                // heartbeat says nothing then.
+                // If the database is unavailable, the other instance cannot write heartbeats
+                // either. A missing heartbeat is therefore ignored.
                 Ok(Err(_)) | Err(_) => {
                     heartbeat_seen_at = Instant::now();
                     continue;
@@ -87,8 +87,7 @@ impl RemoteTurn {
             }
             turn = found;
             if let Some(outcome) = self.apply(&turn) {
-                // If the visitor cancels at the same moment, the answer ends where it was cancelled
-                // and is not the whole one.
+                // If the visitor cancels at the same moment, the answer ends at the cancellation.
                 let is_cancelled = self.generation.close().is_cancelled;
                 return if is_cancelled { self.cancel_remote().await } else { outcome };
             }
@@ -127,7 +126,8 @@ impl RemoteTurn {
         Some(Outcome::internal_error(self.count_tokens()))
     }
 
-    /// Cancels the turn in the store. The other instance notices it at its next checkpoint.
+    /// Cancels the turn in the store. The next checkpoint of the other instance fails and ends its
+    /// turn.
     async fn cancel_remote(&self) -> Outcome {
         let snapshot = self.generation.close().snapshot;
         let tokens = self.context.counter.count(&snapshot.text);

@@ -1,4 +1,4 @@
-//! The store, as turns use it.
+//! The requests that turns send to the store.
 
 use std::time::Duration;
 

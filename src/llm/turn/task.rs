@@ -39,7 +39,7 @@ pub(crate) struct TurnTask {
     turn: ActiveTurn,
 }
 
-/// Who answers the question.
+/// The backend that the question was routed to.
 enum Answerer {
     Model(QueuedPermit),
     Excerpts(Option<DegradedBy>),
@@ -78,8 +78,8 @@ impl TurnTask {
             Route::Model(ModelPermit { permit, reservation }) => (Answerer::Model(permit), Some(reservation)),
             Route::Excerpts(reason) => (Answerer::Excerpts(reason), None),
         };
-        // The question is sent to the store before any request is sent upstream, because `try_join`
-        // polls it first. So no answer is stored before its question.
+        // `try_join` polls `accept` first, so the question is sent to the store before any request
+        // is sent upstream, and no answer is stored before its question.
         let accept = self.accept_question(reservation.as_ref());
         let generate = async { Ok(self.generate(answerer, reservation.as_ref()).await) };
         match try_join(accept, generate).await {
@@ -99,7 +99,8 @@ impl TurnTask {
         let reply = context.store.save_question(|| self.question(reservation)).await;
         if let Ok(Err(StorageError::BudgetExceeded(scope))) = &reply {
             context.metrics.budget.count_rejection(*scope);
-            // Done before the visitor is notified, because they may ask again immediately.
+            // Released before the visitor is notified, because the visitor may ask again
+            // immediately.
             if let Some(reservation) = reservation {
                 reservation.release();
             }

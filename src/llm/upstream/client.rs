@@ -16,7 +16,7 @@ use crate::llm::upstream::completion::{Completion, CompletionError};
 use crate::llm::upstream::endpoint::Endpoint;
 use crate::llm::upstream::error_class::UpstreamErrorKind;
 use crate::llm::upstream::generation_cost::{self, CostError};
-use crate::llm::upstream::rejection;
+use crate::llm::upstream::rejection::{self, TextTimeout};
 use crate::llm::upstream::request::RequestBody;
 use crate::llm::upstream::response::ResponseState;
 use crate::llm::upstream::sink::AnswerSink;
@@ -82,8 +82,8 @@ impl UpstreamClient {
         })
     }
 
-    /// Restricts OpenRouter to providers that charge at most these prices. Other servers have no
-    /// choice of providers.
+    /// Restricts OpenRouter to providers that charge at most these prices. Has no effect on other
+    /// servers.
     #[must_use]
     pub fn with_max_price(self, prices: Option<Prices>) -> Self {
         Self { max_price: prices, ..self }
@@ -137,7 +137,7 @@ impl UpstreamClient {
             sink.set_upstream_id(id);
         }
         let mut completion = self.read(response, request.first_text_deadline, sink).await?;
-        // A server that names no model has used the requested one.
+        // If the response names no model, the requested model has answered.
         completion.model.get_or_insert_with(|| self.model_name(request.model).into());
         Ok(completion)
     }
@@ -198,8 +198,9 @@ impl UpstreamClient {
                 Ok(Ok(bytes)) => bytes,
                 Err(_) | Ok(Err(_)) if state.is_finished() => break,
                 Err(_) => {
-                    let is_alive = last_byte_at.elapsed() < self.idle_timeout;
-                    return Err(rejection::no_text(state.has_text, is_alive));
+                    let is_connection_alive = last_byte_at.elapsed() < self.idle_timeout;
+                    let timeout = TextTimeout { has_text: state.has_text, is_connection_alive };
+                    return Err(rejection::no_text(timeout));
                 }
                 Ok(Err(error)) => return Err(rejection::interrupted(&error)),
             };

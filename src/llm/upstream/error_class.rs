@@ -1,4 +1,4 @@
-//! The kinds of upstream errors and, in one table, what follows from each.
+//! The kinds of upstream errors, and one table with the reaction to each kind.
 
 use strum::VariantArray;
 
@@ -46,7 +46,7 @@ pub enum UpstreamErrorKind {
     EmptyAnswer,
 }
 
-/// What follows from a kind of error.
+/// The reaction to a kind of error.
 #[derive(Clone, Copy, Debug)]
 pub struct ErrorPolicy {
     pub kind: UpstreamErrorKind,
@@ -126,7 +126,7 @@ const ERROR_POLICIES: [ErrorPolicy; 18] = {
 };
 
 impl UpstreamErrorKind {
-    /// Returns what follows from an error of this kind.
+    /// Returns the reaction to an error of this kind.
     #[must_use]
     pub fn policy(self) -> &'static ErrorPolicy {
         ERROR_POLICIES.iter().find(|policy| policy.kind == self).unwrap_or(&PERMANENT)

@@ -14,7 +14,7 @@ pub(crate) const MAX_COST_DOLLARS: f64 = 1_000.0;
 /// Why a cost is not known.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum CostError {
-    /// The server does not know the request, or does not know its cost yet.
+    /// The server has no record of the request, or no cost yet.
     #[error("the server does not know the cost (404)")]
     NotFound,
     /// The server did not respond, or not with a cost.
@@ -33,7 +33,7 @@ struct CostResponse {
 
 #[derive(Deserialize)]
 struct GenerationReport {
-    /// The request that the report is about, if it says so.
+    /// The id of the request, if the report contains it.
     id: Option<String>,
     total_cost: f64,
     /// Tokens by the model's own count, which is what is charged.

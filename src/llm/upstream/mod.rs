@@ -9,7 +9,7 @@
 //! | [`response`] | the state of a streamed response |
 //! | [`sink`] | where the text of a response goes |
 //! | [`completion`] | how a response ended |
-//! | [`error_class`] | the kinds of errors and what follows from each |
+//! | [`error_class`] | the kinds of errors and the reaction to each |
 //! | [`rejection`] | failed requests, as errors |
 //! | [`endpoint`] | the address and key of the server, and JSON documents it offers |
 //! | [`api_key`], [`generation_cost`] | such documents: the key's credit, the cost of a request |

@@ -68,7 +68,7 @@ fn error_status(
     header_retry_after: Option<Duration>,
     error: Option<&UpstreamError>,
 ) -> CompletionError {
-    // The status of a successful response says nothing about an error in its body.
+    // A successful status is ignored if the body contains an error.
     let failed_status = (!status.is_success()).then_some(status.as_u16());
     let kind = UpstreamErrorKind::classify(failed_status, error);
     let body_retry_after = error.and_then(UpstreamError::retry_after).map(|delay| delay.min(MAX_RETRY_AFTER));
@@ -92,8 +92,17 @@ pub(crate) fn no_response() -> CompletionError {
     timed_out("no reply in time")
 }
 
+/// A response whose next text did not arrive in time.
+pub(crate) struct TextTimeout {
+    /// Whether earlier text has arrived.
+    pub(crate) has_text: bool,
+    /// Whether other bytes, such as keep-alive comments, have arrived meanwhile.
+    pub(crate) is_connection_alive: bool,
+}
+
 /// Returns the error of a response whose next text did not arrive in time.
-pub(crate) fn no_text(has_text: bool, is_connection_alive: bool) -> CompletionError {
+pub(crate) fn no_text(timeout: TextTimeout) -> CompletionError {
+    let TextTimeout { has_text, is_connection_alive } = timeout;
     let word = if has_text { "no further word" } else { "no first word" };
     let connection = if is_connection_alive { "though it kept the connection alive" } else { "and no byte" };
     timed_out(&format!("{word} in time, {connection}")).after_start()

@@ -83,11 +83,12 @@ impl<'a> RequestBody<'a> {
         session: SessionId,
         max_price: Option<Prices>,
     ) -> Self {
-        // A hash: OpenRouter sees a stable id of the conversation, but not the session's own id.
+        // A hash, so that OpenRouter receives a stable id of the conversation, but not the
+        // session's own id.
         let digest = Sha256::digest(session.0.as_bytes());
         let session_id = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        // This server prunes prompts itself; OpenRouter would compress those of models with small
-        // context windows.
+        // This server prunes prompts itself. OpenRouter would compress prompts for models with
+        // small context windows.
         let plugins = [Plugin { id: "context-compression", enabled: false }];
         let provider = max_price.map(|price| Provider {
             max_price: MaxPrice { prompt: dollars(price.prompt), completion: dollars(price.completion) },

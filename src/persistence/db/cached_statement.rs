@@ -1,8 +1,8 @@
 //! Statements that each connection prepares only once.
 //!
-//! Diesel caches prepared statements only for queries whose text it knows to be constant, which
-//! excludes every `INSERT` and `UPDATE`. The statements of this crate have constant texts. A wrong
-//! claim would do no harm, because the cache is keyed by the text.
+//! Diesel caches prepared statements only for queries whose text is constant by their type. This
+//! excludes every `INSERT` and `UPDATE`. The statements of this crate have constant texts. Marking
+//! a query with a variable text would be harmless, because the cache is keyed by the text.
 
 use diesel::QueryResult;
 use diesel::backend::Backend;

@@ -1,5 +1,5 @@
-//! Migrations: brings a database to the schema of this version, and refuses databases it does not
-//! know.
+//! Migrations: bring a database to the schema of this version, and refuse a database with an
+//! unknown schema.
 
 use std::collections::HashSet;
 
@@ -22,7 +22,7 @@ const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 /// The number is arbitrary, but must not be used for another purpose.
 const ADVISORY_LOCK: &str = "SELECT pg_advisory_lock(7229311560923117)";
 
-/// The tables of the current schema. Other tables may exist beside them, because a database may be
+/// The tables of the current schema. Other tables may exist as well, because a database may be
 /// shared with other programs.
 const TABLES: [&str; 7] =
     ["address_budgets", "daily_budgets", "feedback", "messages", "pending_costs", "sessions", "turns"];
@@ -42,7 +42,7 @@ pub enum MigrationError {
     /// A query or a migration failed; the database is as before.
     #[error("a migration failed: {0}")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The database has a migration that this version does not know.
+    /// The database has a migration that is unknown to this version.
     #[error(
         "the database has the schema of another version of resume-chatbot (its migration {0} is unknown); \
          set DATABASE_URL to a new database, or run the version that created this one"

@@ -34,7 +34,7 @@ const CHECKOUT_TIMEOUT: Duration = STORE_TIMEOUT;
 
 /// The messages of SQLite when it cannot write its file although it may still read it: another
 /// process holds a lock, or the disk is full, read-only or gone. Diesel reports these errors with
-/// the kind `Unknown` and without the error code of SQLite, so that only the text tells them apart.
+/// the kind `Unknown` and without the error code of SQLite, so only the text distinguishes them.
 const SQLITE_OUTAGE_MESSAGES: [&str; 5] = [
     "database is locked",
     "database or disk is full",
@@ -83,7 +83,7 @@ pub(crate) enum Connection {
 /// The number of connections of a pool.
 pub(crate) struct PoolState {
     pub(crate) open: u32,
-    /// Those of the open connections that are not in use.
+    /// The open connections that are not in use.
     pub(crate) idle: u32,
 }
 
@@ -231,7 +231,7 @@ fn builder<M: bb8::ManageConnection>(settings: &DatabaseSettings) -> bb8::Builde
     bb8::Pool::builder()
         .max_size(settings.pool_size)
         .connection_timeout(CHECKOUT_TIMEOUT)
-        // Callers get the error immediately and decide themselves about a retry.
+        // Callers receive the error immediately and decide about a retry.
         .retry_connection(false)
 }
 
@@ -244,7 +244,7 @@ async fn open_postgres(url: &str) -> ConnectionResult<AsyncPgConnection> {
     let mut connection = postgres::open(url).await?;
     // Overrides the defaults of the database and the role. A blocked statement can then be
     // recognized by its duration, and the transaction of a lost connection does not keep its locks
-    // until TCP notices.
+    // until TCP detects the loss.
     let setup = format!(
         "SET statement_timeout = {}; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = {}; \
          SET application_name = 'resume-chatbot'",

@@ -112,13 +112,13 @@ pub(crate) struct PgConnManager {
     hints: Mutex<HealthHints>,
 }
 
-/// What a failed connection tells about the idle ones.
+/// The times of connection failures, which make older idle connections suspect.
 #[derive(Clone, Copy, Debug, Default)]
 struct HealthHints {
-    /// When a connection last failed. Those that were used before are checked.
+    /// When a connection last failed. Idle connections that were last used before are checked.
     suspect_at: Option<Instant>,
-    /// When a connection last got no response. Those that were used before are discarded without a
-    /// check.
+    /// When a connection last received no response. Idle connections that were last used before are
+    /// discarded without a check.
     unresponsive_at: Option<Instant>,
 }
 

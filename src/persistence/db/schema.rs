@@ -172,9 +172,9 @@ diesel::table! {
         charged_by -> Text,
         /// When the estimate was charged.
         charged_at_ms -> BigInt,
-        /// How often the model server was asked for the cost.
+        /// The number of lookups at the model server.
         attempts -> Integer,
-        /// When to ask next.
+        /// When the next lookup is due.
         due_at_ms -> BigInt,
     }
 }

@@ -18,7 +18,7 @@ use crate::persistence::records::{BudgetReservation, BudgetSettlement};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LimitCheck {
     Enforce,
-    /// The answer is being generated already, so the amount is reserved in any case.
+    /// Reserves the amount in any case, because the answer is already being generated.
     Skip,
 }
 
@@ -105,8 +105,8 @@ pub(crate) async fn load(
     Ok(loaded)
 }
 
-/// Reserves an amount in all of its accounts. If one of them would exceed an enforced limit,
-/// reserves nothing and returns its scope.
+/// Reserves an amount in all of its accounts. If an account would exceed an enforced limit,
+/// reserves nothing and returns the scope of that account.
 pub(crate) async fn reserve(
     connection: &mut Connection,
     reservation: &BudgetReservation,

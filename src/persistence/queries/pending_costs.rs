@@ -2,9 +2,9 @@
 //! request.
 //!
 //! A row is inserted with the answer of its turn, and deleted in the transaction that corrects the
-//! accounts. Its deletion therefore proves that no other instance has corrected them. A row
-//! references no turn, because a deleted conversation was paid for as well, and it contains no text
-//! of visitors.
+//! accounts. Its deletion therefore proves that no other instance has corrected them. A row has no
+//! foreign key to its turn, because the cost of a deleted conversation still counts. It contains no
+//! text of visitors.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -115,7 +115,7 @@ pub(crate) async fn insert(connection: &mut Connection, costs: &[PendingCost]) -
             attempts: count_to_column(cost.attempts),
             due_at_ms: cost.due_at.0,
         };
-        // A server that gives two requests of a turn the same id is asked about it only once.
+        // If a server gives two requests of a turn the same id, the cost is looked up only once.
         let insert = diesel::insert_into(pending_costs::table).values(row).on_conflict_do_nothing();
         run_statement!(connection, conn => AlwaysPrepared(insert).execute(conn).await)?;
     }

@@ -72,7 +72,7 @@ impl<'a> Candidate<'a> {
     }
 }
 
-/// Opens a turn for each question whose connection still owns the session and whose accounts have
+/// Opens a turn for each question if its connection still owns the session and its accounts have
 /// room for the answer. Each session may occur only once. Idempotent.
 pub(crate) async fn save(
     connection: &mut Connection,

@@ -12,9 +12,10 @@ use crate::persistence::db::schema::sessions;
 use crate::persistence::messages::{Epochs, FindEpochs, ResumeSession};
 use crate::persistence::records::WriteOutcome;
 
-/// Takes each session over for a new connection, unless it is unknown, expired, or the token is
-/// wrong. Uses two statements for any number of requests; each session may occur only once. The
-/// token of an unknown session is compared like a wrong one, so that both take the same time.
+/// Takes over each session for a new connection, unless the session is unknown or expired, or the
+/// token is wrong. Uses two statements for any number of requests; each session may occur only
+/// once. The token of an unknown session is compared like a wrong one, so that both take the same
+/// time.
 pub(crate) async fn claim(
     connection: &mut Connection,
     requests: &[&ResumeSession],
@@ -64,7 +65,7 @@ async fn increment_epochs(
     Ok(epochs.into_iter().collect())
 }
 
-/// Reads the epochs of those sessions that exist.
+/// Reads the epochs of the given sessions. Missing sessions are omitted.
 pub(crate) async fn find(connection: &mut Connection, find: &FindEpochs) -> QueryResult<Epochs> {
     let keys = find.sessions.iter().map(|session| Key(session.0));
     let epochs = sessions::table.filter(sessions::id.eq_any(keys)).select((sessions::id, sessions::epoch));

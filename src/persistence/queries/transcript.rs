@@ -11,8 +11,8 @@ use crate::persistence::db::schema::{messages, turns};
 use crate::persistence::messages::{FindTurn, LoadHistory};
 use crate::persistence::records::{StoredTurn, TranscriptPage, TurnKey};
 
-/// The maximum size of the texts on one page of a transcript. Turns that do not fit go to the next
-/// page.
+/// The maximum size of the texts on one page of a transcript. Turns that do not fit are part of the
+/// next page.
 const MAX_PAGE_BYTES: usize = 512 * 1024;
 
 // The table of messages, joined once for the question and once for the answer of a turn.

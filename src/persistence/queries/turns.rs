@@ -52,7 +52,7 @@ async fn update_turn(connection: &mut Connection, record: &AnswerRecord) -> Quer
     Ok(run_statement!(connection, conn => AlwaysPrepared(update).execute(conn).await)? > 0)
 }
 
-/// Detects a retry of a write that was committed although the caller did not learn about it.
+/// Detects a retry of a write that was committed although its confirmation was lost.
 async fn check_already_saved(
     connection: &mut Connection,
     record: &AnswerRecord,

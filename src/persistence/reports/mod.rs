@@ -1,5 +1,5 @@
-//! What the owner's commands read and delete, in a process of their own that may share the database
-//! with a running server.
+//! The reads and deletions of the owner's commands, which run in their own process and may share
+//! the database with a running server.
 //!
 //! Data is read in pages with one query each and deleted in small batches, so that no transaction
 //! stays open long enough to delay the writes of the server.
@@ -120,7 +120,7 @@ impl Reports {
     }
 
     /// Deletes conversations with all of their content, and returns how many existed. A connection
-    /// that uses one of them receives the error that the session no longer exists.
+    /// that uses a deleted conversation receives `SESSION_NOT_FOUND`.
     ///
     /// # Errors
     /// [`ReportError`]; earlier batches stay deleted.

@@ -27,10 +27,10 @@ pub(crate) enum Write {
     /// Boxed, because it is much larger than the other variants.
     SaveAnswer(Box<AnswerRecord>),
     MarkInterrupted(MarkInterrupted),
-    /// Not applied after the deadline, because the visitor was told that it failed.
+    /// Not applied after the deadline, because the visitor has already received an error.
     SaveFeedback(WithDeadline<SaveFeedback>),
     UpdatePendingCost(UpdatePendingCost),
-    /// Not applied after the deadline, because the visitor was told that it failed.
+    /// Not applied after the deadline, because the visitor has already received an error.
     ForgetSession(WithDeadline<ForgetSession>),
     /// Changes nothing; completes when all earlier writes are committed.
     Barrier,
@@ -53,7 +53,7 @@ impl<T> WithDeadline<T> {
     }
 }
 
-/// A write and the channel for its result. A caller that has gone does not cancel the write.
+/// A write and the channel for its result. A caller that stops waiting does not cancel the write.
 pub(crate) struct WriteJob {
     pub(crate) write: Write,
     pub(crate) reply: oneshot::Sender<Result<WriteOutcome, StorageError>>,

@@ -36,7 +36,7 @@ impl PoisonDetector {
         *self = Self::default();
     }
 
-    /// Records that `writes` writes failed at `now`. `accepts_others` tells whether the database
+    /// Records that `writes` writes failed at `now`. `accepts_others` is whether the database
     /// accepted another write immediately afterwards.
     pub(crate) fn record_failure(&mut self, now: Instant, writes: usize, accepts_others: bool) -> Decision {
         if !accepts_others {

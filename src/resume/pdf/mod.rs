@@ -7,7 +7,7 @@
 //!
 //! pdf-extract, which knows fonts and encodings, panics on pictures, colour spaces and forms that
 //! it does not know, follows recursive forms without end, and ignores two operators that show text.
-//! Therefore it gets a copy of each page that contains only text.
+//! Therefore it receives a copy of each page that contains only text.
 
 mod decompression_limit;
 mod glyph_widths;

@@ -7,11 +7,11 @@ use slog::{Logger, o};
 
 use crate::domain::ids::{SessionId, TurnId};
 
-/// A logger that the panic guard shares with the session, because it cannot ask a session that has
-/// panicked.
+/// A logger that the panic guard shares with the session, because it cannot access a session that
+/// has panicked.
 pub type SharedLogger = Rc<RefCell<Logger>>;
 
-/// The logger of a connection, and that of the current turn.
+/// The logger of a connection, and the logger of the current turn.
 #[derive(Debug)]
 pub struct ConnectionLog {
     connection: Logger,

@@ -1,6 +1,6 @@
-//! Passes incoming frames on one by one, and ends the stream at a frame that breaks a limit.
+//! Forwards incoming frames one by one, and ends the stream at a frame that breaks a limit.
 //!
-//! The codec behind it checks the length of a frame only when the whole frame has arrived, so
+//! The codec after it checks the length of a frame only when the whole frame has arrived, so
 //! without this guard a header that declares gigabytes would be buffered as long as the client
 //! keeps sending. It also reads everything that is available before it decodes the first frame, so
 //! many small frames would accumulate in its buffer.
@@ -19,7 +19,8 @@ use futures_util::Stream;
 pub use crate::session::connection::frame_limiter::FrameError;
 use crate::session::connection::frame_limiter::{Consumed, FrameLimiter};
 
-/// The error that ended the stream, shared between the guard and the actor behind it on one thread.
+/// The error that ended the stream, shared between the guard and the actor, which run on one
+/// thread.
 pub type FrameErrorCell = Rc<Cell<Option<FrameError>>>;
 
 /// Yields the frames of `payload` until one breaks a limit; then it yields one error and ends.
@@ -28,7 +29,7 @@ pub struct FrameGuard<S> {
     limiter: FrameLimiter,
     /// What was received after the frame that was yielded last.
     buffered: Bytes,
-    /// Whether the codec must decode a complete frame before it gets more.
+    /// Whether the codec must decode a complete frame before it receives more bytes.
     is_paused: bool,
     error: FrameErrorCell,
     has_ended: bool,

@@ -23,7 +23,7 @@ pub enum Action {
     Close(CloseReason),
 }
 
-/// The state of a connection beside its keepalive.
+/// The state of a connection outside of its keepalive.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ConnectionStatus {
     /// Whether an answer is being forwarded.
@@ -151,7 +151,7 @@ impl Keepalive {
     /// or at most half of the first-frame timeout until the first frame arrives.
     fn interval(&self, times: &SessionTimes) -> Duration {
         let max = times.heartbeat_interval;
-        // Multiples of the golden ratio are spread evenly, however many there are.
+        // Multiples of the golden ratio are spread evenly for any number of pings.
         let fraction = self.random.wrapping_mul(0x9e37_79b9);
         let interval = max - max.mul_f64(f64::from(fraction) / f64::from(u32::MAX) / 4.0);
         if self.has_received { interval } else { interval.min(times.first_frame_timeout / 2) }

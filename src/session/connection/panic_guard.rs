@@ -32,7 +32,7 @@ pub struct CatchPanic<S> {
 }
 
 impl<S> CatchPanic<S> {
-    /// Wraps the output of a session. `log` is the logger of what the session is doing.
+    /// Wraps the output of a session. `log` is the logger of the current turn or of the connection.
     pub fn new(output: S, context: Arc<SessionContext>, request_id: Arc<str>, log: SharedLogger) -> Self {
         Self { output: Some(output), context, request_id, log }
     }

@@ -58,13 +58,13 @@ impl AbortHandle {
     }
 }
 
-/// Records how a connection gets on with sending.
+/// Tracks whether the client of a connection reads its output.
 #[derive(Debug)]
 pub struct ConnectionProgress {
-    /// The tick in which bytes were passed to the socket that it has not finished to send; 0 if
-    /// there are none.
+    /// The tick of the last bytes passed to the socket, which has not sent all of them yet; 0 if it
+    /// has.
     blocked_since: AtomicU32,
-    /// The tick since which there have always been bytes to send; 0 if there are none.
+    /// The tick since which the socket has always had bytes to send; 0 if it has none.
     behind_since: AtomicU32,
     abort_handle: Option<Arc<AbortHandle>>,
     tick: Arc<AtomicU32>,
@@ -72,7 +72,7 @@ pub struct ConnectionProgress {
     timeout: u32,
 }
 
-/// How a client that reads keeps up with what it is sent.
+/// Whether a client that reads keeps up with the output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ConsumerState {
     /// Nothing is pending.
@@ -85,7 +85,8 @@ pub enum ConsumerState {
 }
 
 impl ConnectionProgress {
-    /// Returns how the client keeps up. Only a session whose client reads can call this.
+    /// Returns how the client keeps up. The result is meaningful only while the session is polled,
+    /// which means that its client reads.
     #[must_use]
     pub fn consumer_state(&self) -> ConsumerState {
         let since = self.behind_since.load(Ordering::Relaxed);
@@ -147,7 +148,7 @@ impl Watchdog {
         }
     }
 
-    /// Aborts the connections that have stalled, and returns how many there were.
+    /// Aborts the connections that have stalled, and returns their number.
     fn abort_stalled(&self) -> usize {
         failpoints::hit(Failpoint::WatchdogTick, "");
         let now = self.tick.fetch_add(1, Ordering::Relaxed).wrapping_add(1);

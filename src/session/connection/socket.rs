@@ -37,7 +37,7 @@ pub struct SocketState {
     pub progress: Arc<ConnectionProgress>,
 }
 
-/// A request that is not a valid WebSocket handshake. The client gets an HTTP response.
+/// A request that is not a valid WebSocket handshake. The client receives an HTTP response.
 #[derive(Debug, Error)]
 pub enum UpgradeError {
     /// The method is not GET.
@@ -123,7 +123,7 @@ fn close_frame(reason: CloseReason) -> ws::CloseReason {
     ws::CloseReason { code: reason.code().into(), description: Some(reason.description().into()) }
 }
 
-/// Responds to a close frame with the same code, as is customary, and stops the session.
+/// Responds to a close frame with the same code, as RFC 6455 recommends, and stops the session.
 fn echo_close(ctx: &mut SocketContext, received: Option<ws::CloseReason>) {
     match received {
         Some(ws::CloseReason { code, .. }) => ctx.close(Some(code.into())),

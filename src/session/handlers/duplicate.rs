@@ -16,7 +16,7 @@ use crate::session::state::conversation::QuestionRequest;
 use crate::session::state::open_session::ActiveAnswer;
 
 impl SessionActor {
-    /// Looks up a question whose client id was or can have been used before, and replays its answer
+    /// Looks up a question whose client id was used before or may have been, and replays its answer
     /// if it is the same question. Calls `if_not_stored` if the store has no question with this id.
     pub(crate) fn replay_duplicate(
         &mut self,
@@ -42,8 +42,8 @@ impl SessionActor {
     }
 
     /// Replays a turn that has ended: from the LLM actor if it still has the answer, otherwise from
-    /// the stored turn. The deltas have the same numbers either way, which a client that resumes
-    /// relies on.
+    /// the stored turn. The deltas have the same numbers in both cases, because a client that
+    /// resumes relies on them.
     fn replay_turn(&mut self, turn: StoredTurn, ctx: &mut SocketContext) {
         let Some(session) = &self.session else { return };
         let find = FindGeneration { session_id: session.id(), turn_id: turn.turn_id };
@@ -58,7 +58,7 @@ impl SessionActor {
             };
             actor.send(&accepted, ctx);
             let Some(session) = &mut actor.session else { return };
-            // A refused question has no answer in memory, whatever the store has.
+            // A refused question has no answer in memory, even if the store has one.
             let in_memory = found.ok().flatten().filter(|generation| !generation.is_refused());
             let generation =
                 in_memory.unwrap_or_else(|| Generation::from_stored(session.id(), &turn, turn.delta_ends()));

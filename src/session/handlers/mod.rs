@@ -1,7 +1,8 @@
-//! Handlers of client frames, one file per request.
+//! Handlers of client frames, one file per frame type.
 //!
 //! Each file adds methods to [`SessionActor`](super::SessionActor). `answer` forwards the progress
-//! of an answer, and `replies` has what all of them send.
+//! of an answer, `duplicate` replays the answer to a repeated question, and `replies` contains the
+//! frames that all handlers send.
 
 pub mod answer;
 pub mod cancel;

@@ -68,12 +68,12 @@ impl SessionActor {
         let find = FindGeneration { session_id: request.session_id, turn_id: newest };
         let found = self.context.actors.find_generation.ask(find, STORE_TIMEOUT);
         self.wait_for(found, ctx, move |actor, found, ctx| match found {
-            // A refused question has no answer here, whatever the store has.
+            // A refused question has no answer in memory, even if the store has one.
             Ok(generation) if generation.as_ref().is_none_or(|generation| generation.is_refused()) => {
                 actor.find_remote_answer(request, stored, ctx);
             }
             Ok(generation) => actor.complete_resume(request, &stored, generation, ctx),
-            // Whether the answer is being generated is unknown, so the client must try again.
+            // It is unknown whether the answer is being generated, so the client must try again.
             Err(error) => actor.refuse(&actor.llm_refusal(error), None, ctx),
         });
     }
@@ -119,8 +119,8 @@ impl SessionActor {
         });
     }
 
-    /// Opens the session and sends its transcript. Then follows the answer of the newest turn from
-    /// where the client was, unless the transcript contains all of it.
+    /// Opens the session and sends its transcript. Then forwards the answer of the newest turn from
+    /// the position of the client, unless the transcript contains the whole answer.
     fn complete_resume(
         &mut self,
         request: ResumeRequest,
@@ -133,7 +133,7 @@ impl SessionActor {
         let generation =
             generation.or_else(|| newest.and_then(|turn| rebuild_generation(session_id, cursor?, turn)));
         let position = generation.as_ref().and_then(|generation| client_position(cursor, generation));
-        // While the database is unavailable, only the LLM actor has the end of the answer.
+        // While the database is unavailable, the end of the answer exists only in the LLM actor.
         let is_end_stored = newest.is_none_or(|turn| turn.status != TurnStatus::Answering);
         let live =
             generation.filter(|generation| position.is_some() || !generation.is_over() || !is_end_stored);
@@ -165,8 +165,8 @@ impl SessionActor {
     }
 }
 
-/// Rebuilds the answer of a stored turn that the cursor refers to. Returns `None` if the store does
-/// not have the boundaries of its deltas.
+/// Rebuilds the answer of a stored turn that the cursor refers to. Returns `None` if the offsets of
+/// its deltas are not stored.
 fn rebuild_generation(session_id: SessionId, cursor: Cursor, turn: &StoredTurn) -> Option<Arc<Generation>> {
     let ends = turn.delta_ends().filter(|_| cursor.turn_id == turn.turn_id)?;
     Some(Generation::from_stored(session_id, turn, Some(ends)))

@@ -1,4 +1,4 @@
-//! The conversation of a session: who may ask what and when, and what the prompt contains.
+//! The conversation of a session: decides whether a question is allowed, and builds its prompt.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -64,8 +64,8 @@ pub struct QuestionRequest {
 }
 
 impl QuestionRequest {
-    /// Returns whether a turn with this question, which can be a regeneration itself, results from
-    /// the same request.
+    /// Returns whether a turn results from the same request. `question` is its question;
+    /// `regenerates` is the turn that it regenerates.
     #[must_use]
     pub fn matches(&self, question: &str, regenerates: Option<TurnId>) -> bool {
         match self.regenerates {
@@ -83,9 +83,10 @@ pub enum Dedup {
     New,
     /// It is the question that is being answered.
     InProgress(TurnId),
-    /// The id was used before. The store knows whether for the same question.
+    /// The id was used before. Whether for the same question must be looked up in the store.
     UsedBefore,
-    /// Only the store knows whether the id was used before.
+    /// The id is not among those in memory. Whether it was used before must be looked up in the
+    /// store.
     Unknown,
 }
 
@@ -228,8 +229,8 @@ impl Conversation {
         self.has_older_ids |= excess > 0;
     }
 
-    /// Removes the open turn, which was not accepted for a reason that the visitor did not cause.
-    /// It does not count for the rate limit.
+    /// Removes the open turn, which was not accepted. Its question no longer counts for the rate
+    /// limit, because the visitor did not cause the refusal.
     pub fn withdraw_turn(&mut self) -> Option<OpenTurn> {
         let turn = self.open_turn.take()?;
         self.questions.give_back(&self.rate_limit);
@@ -281,8 +282,8 @@ impl Conversation {
         open.or_else(|| self.last_question.clone())
     }
 
-    /// Returns the epoch of this connection. Each connection that resumes the session gets a higher
-    /// one, and the store accepts writes only from the connection with the highest.
+    /// Returns the epoch of this connection. Each connection that resumes the session receives a
+    /// higher epoch, and the store accepts writes only from the connection with the highest epoch.
     #[must_use]
     pub fn epoch(&self) -> i64 {
         self.epoch

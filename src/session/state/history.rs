@@ -1,4 +1,4 @@
-//! The history that a prompt contains: whole exchanges, of which the oldest are dropped first.
+//! The history that a prompt contains: whole exchanges. The oldest are dropped first.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -42,7 +42,7 @@ pub struct History {
 }
 
 impl History {
-    /// Returns an empty history of which at most `window` tokens can be part of a prompt.
+    /// Returns an empty history. At most `window` tokens of it can be part of a prompt.
     #[must_use]
     pub fn new(window: u32) -> Self {
         Self { window, exchanges: VecDeque::new(), tokens: 0, is_truncated: false }

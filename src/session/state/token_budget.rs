@@ -21,8 +21,8 @@ pub struct QuestionTooLarge {
 }
 
 impl TokenBudget {
-    /// Returns a budget of `context` tokens, of which `response` are reserved for the answer and
-    /// `system` for the system prompt.
+    /// Returns a budget for a context window of `context` tokens. `response` tokens are reserved
+    /// for the answer, `system` tokens for the system prompt.
     #[must_use]
     pub fn new(context: u32, response: u32, system: u32) -> Self {
         Self { context, response, system, used: 0 }

@@ -6,7 +6,7 @@ use crate::settings::declaration::settings_group;
 use crate::settings::kind::{integer, keyword};
 use crate::settings::reader::SettingsReader;
 
-/// The minimum number of tokens for the resume and the question beside the longest answer.
+/// The minimum number of tokens for the resume and the question, in addition to the longest answer.
 const MIN_PROMPT_TOKENS: u32 = 256;
 
 settings_group! {

@@ -43,7 +43,7 @@ metrics! {
 pub enum CostLookup {
     /// The server reported the cost, and the accounts were corrected.
     Corrected,
-    /// The server does not know the request, or not yet.
+    /// The server has no record of the request, or not yet.
     NotFound,
     /// The server did not respond, or with an invalid response.
     Failed,

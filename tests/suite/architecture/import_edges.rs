@@ -1,7 +1,7 @@
 //! The direction of imports: which module may use which other module of the crate.
 //!
-//! Every edge that the source tree needs is listed below. An import outside the lists fails the test,
-//! and so does a listed edge that no import needs any more.
+//! Every edge that the source tree needs is listed below. An import outside the lists fails the
+//! test, and so does a listed edge that no import needs any more.
 
 use std::collections::BTreeSet;
 
@@ -253,8 +253,8 @@ fn imported_paths(source: &Source) -> Vec<Vec<String>> {
     paths
 }
 
-/// Resolves the path at the start of `code`, which begins with `crate` or `super`. A group in braces
-/// at its end becomes one path for each entry.
+/// Resolves the path at the start of `code`, which begins with `crate` or `super`. A group in
+/// braces at its end becomes one path for each entry.
 fn expand(code: &str, module: &[String]) -> Vec<Vec<String>> {
     let end = code.find(|c: char| !c.is_alphanumeric() && !"_:".contains(c)).unwrap_or(code.len());
     let (path, rest) = code.split_at(end);

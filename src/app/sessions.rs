@@ -12,7 +12,7 @@ use crate::llm::prompt::system_prompt::suggestions;
 use crate::persistence::PersistenceActor;
 use crate::protocol::server::ResumeInfo;
 use crate::session::state::question_validator::QuestionValidator;
-use crate::session::{ActorHandles, SessionContext, SessionLimits, SessionTimes};
+use crate::session::{ActorHandles, SessionContext, SessionLimits, SessionTimeouts};
 use crate::supervision::supervisor;
 
 pub(super) fn start_health(
@@ -63,7 +63,7 @@ pub(super) fn session_context(
             max_context_tokens: settings.tokens.max_context,
             max_response_tokens: settings.tokens.max_response,
         },
-        times: SessionTimes {
+        timeouts: SessionTimeouts {
             ttl: settings.session.ttl,
             idle_timeout: settings.session.idle_timeout,
             heartbeat_interval: settings.session.heartbeat_interval,

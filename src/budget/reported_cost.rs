@@ -6,10 +6,17 @@ use crate::budget::amount::nanodollars;
 /// The usage of a request, as the model server reports it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ReportedCost {
-    /// Tokens of the prompt and of the completion; `None` if the server does not report them.
-    pub tokens: Option<(u32, u32)>,
+    /// `None` if the server does not report tokens.
+    pub tokens: Option<ReportedTokens>,
     /// US dollars; finite and not negative.
     pub dollars: f64,
+}
+
+/// The tokens of a request by the model's own count, which is what is charged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReportedTokens {
+    pub prompt: u32,
+    pub completion: u32,
 }
 
 impl ReportedCost {
@@ -17,7 +24,7 @@ impl ReportedCost {
     /// reports none.
     #[must_use]
     pub fn amount(self, charged: Amount) -> Amount {
-        let tokens = self.tokens.map(|(prompt, completion)| u64::from(prompt) + u64::from(completion));
+        let tokens = self.tokens.map(|tokens| u64::from(tokens.prompt) + u64::from(tokens.completion));
         Amount { tokens: tokens.unwrap_or(charged.tokens), nanodollars: nanodollars(self.dollars) }
     }
 }
@@ -31,7 +38,8 @@ mod tests {
         let charged = Amount { tokens: 70, nanodollars: 9 };
         let reported = ReportedCost { tokens: None, dollars: 0.000_002 };
         assert_eq!(reported.amount(charged), Amount { tokens: 70, nanodollars: 2_000 });
-        let reported = ReportedCost { tokens: Some((40, 2)), dollars: 0.0 };
+        let reported =
+            ReportedCost { tokens: Some(ReportedTokens { prompt: 40, completion: 2 }), dollars: 0.0 };
         assert_eq!(reported.amount(charged), Amount { tokens: 42, nanodollars: 0 });
     }
 }

@@ -100,8 +100,8 @@ fn parse_csv(content: &str) -> Result<Vec<String>, String> {
     rows.map(|row| Ok(row?.get(column).unwrap_or_default().to_owned())).collect()
 }
 
-/// Collects texts at any depth: strings, and the text keys of objects. Of an object without any
-/// text key, all fields are searched.
+/// Collects texts at any depth: strings, and the text keys of objects. Searches all fields of an
+/// object that has no text key.
 fn collect_json_texts(value: &Value, texts: &mut Vec<String>) {
     match value {
         Value::String(text) => texts.push(text.clone()),

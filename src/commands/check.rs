@@ -16,7 +16,8 @@ use super::output::print;
 use super::serve::{build_system_prompt, read_resume};
 use super::{CliError, CliResult, build_runtime, load_settings};
 
-/// Prints each part before the next one is checked, so that an error comes after what was fine.
+/// Prints each part before it checks the next one, so that an error follows the output of the
+/// successful checks.
 pub(super) fn check(config: Option<&Path>) -> CliResult {
     let loaded = load_settings(&Purpose::Serve, config)?;
     let settings = &loaded.settings;
@@ -56,7 +57,8 @@ fn describe_resume(resume: &Document, settings: &Settings) -> String {
     page
 }
 
-/// Asks the model server about the API key. Returns an empty text if the server cannot tell.
+/// Describes the state of the API key. Returns an empty text if the model server does not report
+/// it.
 fn check_key(settings: &Settings) -> CliResult<String> {
     let report = build_runtime()?.block_on(async {
         let client = UpstreamClient::new(&settings.llm).ok().filter(UpstreamClient::reports_costs)?;

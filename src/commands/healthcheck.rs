@@ -14,7 +14,7 @@ use super::{CliError, CliResult, duration_arg, load_settings};
 
 const READINESS_PATH: &str = "/health/ready";
 
-/// The most bytes of a response that are read. Only the first line is used.
+/// The maximum number of bytes read of a response. Only the first line is used.
 const MAX_HEAD_BYTES: usize = 8 * 1024;
 
 #[derive(Args)]

@@ -19,8 +19,8 @@ pub(super) fn migrate(config: Option<&Path>) -> CliResult {
 
 /// Applies pending migrations.
 ///
-/// Uses a runtime of its own, because the migration library blocks the thread, which the actors'
-/// runtime does not allow.
+/// Uses a separate runtime, because the migration library blocks its thread, and the runtime of the
+/// actors does not allow that.
 pub(super) fn migrate_database(url: &DatabaseUrl, log: &Logger) -> CliResult {
     let migrated = build_runtime()?.block_on(migrations::migrate(url)).map_err(|error| {
         error!(log, "database migration failed"; "cause" => %error);

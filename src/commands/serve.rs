@@ -54,7 +54,7 @@ pub(super) fn read_resume(settings: &Settings) -> CliResult<Document> {
     resume::load(path).map_err(|error| CliError::config(format!("RESUME_PATH ({}): {error}", path.display())))
 }
 
-/// Builds the instructions for the model. Fails with a settings error if the resume is too long.
+/// Builds the system prompt. Fails with a settings error if the resume is too long.
 pub(super) fn build_system_prompt(resume: &Document, settings: &Settings) -> CliResult<SystemPrompt> {
     let counter = TokenCounter::new(settings.tokens.tokenizer);
     SystemPrompt::new(resume, &settings.tokens, counter).map_err(CliError::config)

@@ -55,7 +55,7 @@ pub(super) async fn chat(request: HttpRequest, payload: Payload, state: Data<App
     state.session.metrics.session.connections.inc();
     info!(log, "connected");
     let session = Arc::clone(&state.session);
-    let message_timeout = session.times.message_timeout;
+    let message_timeout = session.timeouts.message_timeout;
     let upgraded = socket::upgrade(&request, payload, &state.watchdog, message_timeout, |socket| {
         SessionActor::new(session, entry, address_guard, request_id, log, socket)
     });

@@ -20,7 +20,7 @@ pub(super) const TEXT_SELECTOR: char = '\u{FE0E}';
 /// Makes a keycap such as 1️⃣ of the character before it.
 pub(super) const COMBINING_KEYCAP: char = '\u{20E3}';
 
-/// Together with the tag characters after it, the flag of a region, as in 🏴󠁧󠁢󠁥󠁮󠁧󠁿.
+/// Forms the flag of a region with the tag characters after it, as in 🏴󠁧󠁢󠁥󠁮󠁧󠁿.
 pub(super) const BLACK_FLAG: char = '\u{1F3F4}';
 
 /// Ends the tag characters of a flag.

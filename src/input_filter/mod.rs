@@ -5,7 +5,7 @@
 //!
 //! | item | purpose |
 //! |---|---|
-//! | [`sanitize()`] | removes what must not be shown, stored or sent; `char_class` classifies the characters |
+//! | [`sanitize()`] | removes unwanted characters, as classified by `char_class` |
 //! | [`injection`] | scores how much a text looks like prompt injection |
 //! | [`fence()`] | encloses a suspicious question in delimiters that it cannot forge |
 

@@ -8,13 +8,14 @@ use super::char_class::{
     is_virama, joins_next_letter,
 };
 
-/// The most combining marks on one base character.
+/// The maximum number of combining marks on one base character.
 ///
 /// The deepest stacks in use (Tibetan, pointed and cantillated Hebrew) have as many. Text that is
 /// made to overflow into other lines has dozens.
 const MAX_MARKS: usize = 8;
 
-/// The most line breaks in a row. More than one empty line only pushes text out of sight.
+/// The maximum number of line breaks in a row. More than one empty line only pushes text out of
+/// sight.
 const MAX_LINE_BREAKS: usize = 2;
 
 /// The number of tags in the name of a region: a country and one to four characters for its part.

@@ -48,8 +48,8 @@ impl WindowLimit {
 
 /// The events that are still inside the window.
 ///
-/// There is no edge at which twice the limit gets through, as there is with fixed windows. A window
-/// with one event takes no memory on the heap.
+/// Unlike fixed windows, it never allows twice the limit at the border between two windows. A
+/// window with one event takes no memory on the heap.
 ///
 /// If the clock is set back, or another instance's clock is ahead, later events count as if they
 /// happened now: they stay for one more span, not until the clock has caught up.

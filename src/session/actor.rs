@@ -61,7 +61,7 @@ impl SessionActor {
         log: Logger,
         socket: SocketState,
     ) -> Self {
-        let keepalive = Keepalive::new(Instant::now(), entry.connection_number(), &context.times);
+        let keepalive = Keepalive::new(Instant::now(), entry.connection_number(), &context.timeouts);
         Self {
             context,
             entry,
@@ -167,7 +167,7 @@ impl SessionActor {
             is_answering: self.answer().is_some(),
             consumer: self.socket.progress.consumer_state(),
         };
-        match self.keepalive.poll(Instant::now(), status, &self.context.times) {
+        match self.keepalive.poll(Instant::now(), status, &self.context.timeouts) {
             Action::Wait => {}
             Action::Ping => socket::ping(ctx),
             Action::WarnIdle => {

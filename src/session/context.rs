@@ -11,7 +11,7 @@ use crate::persistence::messages::{
     ResumeSession, SaveFeedback,
 };
 use crate::protocol::server::ResumeInfo;
-use crate::session::limits::{SessionLimits, SessionTimes};
+use crate::session::limits::{SessionLimits, SessionTimeouts};
 use crate::session::registry::Registry;
 use crate::session::state::question_validator::QuestionValidator;
 use crate::supervision::Supervision;
@@ -27,7 +27,7 @@ pub struct SessionContext {
     pub registry: Arc<Registry>,
     pub question_validator: QuestionValidator,
     pub limits: SessionLimits,
-    pub times: SessionTimes,
+    pub timeouts: SessionTimeouts,
     /// The resume as the client sees it.
     pub resume: ResumeInfo,
     /// Questions that the client can suggest to the visitor.

@@ -15,7 +15,7 @@ pub struct SessionLimits {
 
 /// The timeouts of a session.
 #[derive(Clone, Copy, Debug)]
-pub struct SessionTimes {
+pub struct SessionTimeouts {
     /// How long a session can be resumed after it was used last.
     pub ttl: Duration,
     /// How long a connection stays open without a question.

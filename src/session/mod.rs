@@ -29,5 +29,5 @@ pub mod takeover;
 
 pub use actor::SessionActor;
 pub use context::{ActorHandles, SessionContext};
-pub use limits::{SessionLimits, SessionTimes};
+pub use limits::{SessionLimits, SessionTimeouts};
 pub use messages::SessionCommand;

@@ -41,8 +41,8 @@ struct Deletion {
 }
 
 pub(super) async fn delete(arguments: &Arguments, reports: &Reports) -> CliResult {
-    // Computed once, so that exactly the counted conversations are deleted, however long the
-    // confirmation takes.
+    // Computed once, so that exactly the counted conversations are deleted, even if the
+    // confirmation takes long.
     let unseen_since = arguments.older_than.map(|age| duration_arg::cutoff(Some(age)));
     let ids: Vec<SessionId> = arguments.ids.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
     let (conversations, questions) = match unseen_since {
@@ -67,8 +67,8 @@ pub(super) async fn delete(arguments: &Arguments, reports: &Reports) -> CliResul
     print_result(&deletion, arguments.json, "deleted")
 }
 
-/// Counts conversations and their questions. Fails if a conversation does not exist, because its id
-/// is probably a mistake, and then nothing should be deleted.
+/// Counts conversations and their questions. Fails if a conversation does not exist. Its id is
+/// probably a mistake, so nothing should be deleted.
 async fn count(reports: &Reports, ids: &[SessionId]) -> CliResult<(i64, i64)> {
     let (mut conversations, mut questions) = (0, 0);
     for id in ids {

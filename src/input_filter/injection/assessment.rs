@@ -7,12 +7,12 @@ use super::rules::Rule;
 
 /// The score from which a text is suspicious.
 ///
-/// One strong rule reaches it, weak rules only in twos or threes: each weak rule also matches
-/// benign questions, but several rarely match the same one.
+/// One strong rule reaches it; weak rules reach it only if two or three of them match. Each weak
+/// rule also matches benign questions, but several rarely match the same question.
 pub const THRESHOLD: f32 = 0.5;
 
-/// The most matches of one rule that count. Each counts half as much as the one before, because a
-/// repeated word is still one word.
+/// The maximum number of matches of one rule that count. Each counts half as much as the one
+/// before, because a repeated word is still one word.
 const MAX_MATCHES: usize = 3;
 
 /// A rule that matched.

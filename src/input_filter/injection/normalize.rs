@@ -12,19 +12,20 @@ use super::obfuscation::{
 /// The word that stands for the start of the text and for the end of each sentence.
 pub(super) const SENTENCE_BREAK: &str = ".";
 
-/// The least number of single letters in a row that are read as spaced-out words. Lists of letters
-/// in benign questions are shorter.
+/// The minimum number of single letters in a row that are read as spaced-out words. Lists of
+/// letters in benign questions are shorter.
 const MIN_SPACED_LETTERS: usize = 6;
 
-/// The least length, in letters, of a word that is searched for known words without spaces between
-/// them.
+/// The minimum length, in letters, of a word that is searched for known words without spaces
+/// between them.
 const MIN_JOINED_LETTERS: usize = 16;
 
-/// The least length of a word that is recognized in disguise. Shorter words occur in others by
+/// The minimum length of a word that is recognized in disguise. Shorter words occur in others by
 /// chance.
 const MIN_KNOWN_WORD_LETTERS: usize = 4;
 
-/// The most tags that name a region after a black flag, as in 🏴󠁧󠁢󠁥󠁮󠁧󠁿. These tags hide nothing.
+/// The maximum number of tags that name a region after a black flag, as in 🏴󠁧󠁢󠁥󠁮󠁧󠁿. These tags hide
+/// nothing.
 const MAX_REGION_TAGS: usize = 6;
 
 const BLACK_FLAG: char = '\u{1F3F4}';

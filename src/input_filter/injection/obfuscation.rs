@@ -5,7 +5,7 @@ use icu_properties::props::{
 };
 use unicode_normalization::char::{decompose_compatible, is_combining_mark};
 
-/// The most letters that a character is decomposed to.
+/// The maximum number of letters that a character is decomposed to.
 ///
 /// Ligatures have at most three letters. One Arabic character decomposes to a phrase of eighteen,
 /// which would multiply the work for a text.

@@ -10,7 +10,7 @@ use super::normalize::NormalizedText;
 use super::rules::Signal::{Mention, Obfuscation, Request, Structure};
 use super::structural::StructuralCounts;
 
-/// The most concepts in a sequence.
+/// The maximum number of concepts in a sequence.
 pub(super) const MAX_CONCEPTS: usize = 3;
 
 /// Fewer styled letters are an ornament.
@@ -26,7 +26,7 @@ pub(super) enum Signal {
     /// that another person does it ("did she ignore earlier guidelines").
     Request {
         concepts: &'static [Concept],
-        /// The most words from one concept to the next. Chinese characters are words.
+        /// The maximum number of words from one concept to the next. Chinese characters are words.
         max_distance: usize,
     },
     /// A sequence of concepts in any sentence, at most [`Signal::MENTION_DISTANCE`] words apart.

@@ -50,10 +50,10 @@ const DELIMITERS: [&str; 24] = [
 /// What lines of another party of the conversation start with.
 const ROLE_PREFIXES: [&str; 6] = ["system:", "assistant:", "[system", "### assistant", "### human", "ai:"];
 
-/// The least number of base64 digits that count as encoded data, which are 18 bytes.
+/// The minimum number of base64 digits that count as encoded data: 18 bytes.
 const MIN_BASE64_DIGITS: usize = 24;
 
-/// The least number of hexadecimal digits that count as encoded data, which are 16 bytes.
+/// The minimum number of hexadecimal digits that count as encoded data: 16 bytes.
 const MIN_HEX_DIGITS: usize = 32;
 
 pub(super) struct StructuralScanner {

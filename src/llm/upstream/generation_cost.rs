@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::budget::ReportedCost;
+use crate::budget::{ReportedCost, ReportedTokens};
 use crate::llm::upstream::endpoint::{Endpoint, JsonGetError};
 
 /// The maximum plausible cost of one request in US dollars. Reports above it are ignored.
@@ -65,5 +65,6 @@ pub(crate) async fn fetch(endpoint: &Endpoint, upstream_id: &str) -> Result<Repo
     }
     let native = report.native_tokens_prompt.zip(report.native_tokens_completion);
     let tokens = native.or(report.tokens_prompt.zip(report.tokens_completion));
+    let tokens = tokens.map(|(prompt, completion)| ReportedTokens { prompt, completion });
     Ok(ReportedCost { tokens, dollars: report.total_cost })
 }

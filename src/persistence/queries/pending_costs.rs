@@ -9,7 +9,7 @@
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use crate::budget::{Account, AddressDigest, Amount, Day, ReportedCost};
+use crate::budget::{Account, AddressDigest, Amount, Day, ReportedCost, ReportedTokens};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{SessionId, TurnId};
 use crate::persistence::db::cached_statement::AlwaysPrepared;
@@ -205,7 +205,7 @@ async fn update_usage(connection: &mut Connection, turn_id: TurnId, cost: Report
     let turn = || turns::table.filter(turns::id.eq(Key(turn_id.0)));
     let set_cost = diesel::update(turn()).set(turns::cost_nanodollars.eq(cost_to_column(cost.dollars)));
     run_statement!(connection, conn => set_cost.execute(conn).await)?;
-    if let Some((prompt, completion)) = cost.tokens {
+    if let Some(ReportedTokens { prompt, completion }) = cost.tokens {
         let set_tokens = diesel::update(turn()).set((
             turns::prompt_tokens.eq(count_to_column(prompt)),
             turns::completion_tokens.eq(count_to_column(completion)),

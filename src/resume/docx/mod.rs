@@ -11,7 +11,7 @@ use super::ResumeError;
 use super::document_builder::DocumentBuilder;
 use styles::Styles;
 
-/// The most that all parts together may decompress to. A long resume has a few hundred KiB of XML.
+/// The maximum decompressed size of all parts together. A long resume has a few hundred KiB of XML.
 const MAX_UNPACKED_MIB: u64 = 32;
 
 /// The number of page headers that are read: one for each kind of page (first, odd, even).

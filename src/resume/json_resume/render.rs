@@ -126,7 +126,7 @@ fn push_reference(builder: &mut DocumentBuilder, reference: &Reference) {
     builder.push_bullet(&join_nonblank(": ", &[&reference.name.0, &reference.reference.0]));
 }
 
-/// Starts the subsection of an entry. An entry without a title still gets a heading, because its
+/// Starts the subsection of an entry. An entry without a title still has a heading, because its
 /// text would otherwise continue the entry before it.
 fn push_entry_heading(builder: &mut DocumentBuilder, title: &str) {
     builder.push_heading(2, if title.is_empty() { "Entry" } else { title });

@@ -5,8 +5,8 @@ use pdf_extract::{Document, Object, ObjectId};
 /// Glyph identifiers have two bytes.
 const MAX_GLYPH_ID: i64 = 0xFFFF;
 
-/// The most widths of a font. A font needs one per glyph; a list with many more is meant to fill
-/// memory.
+/// The maximum number of widths of a font. A font needs one per glyph; a list with many more is
+/// meant to fill memory.
 const MAX_WIDTHS: usize = 0x4_0000;
 
 /// The rewritten widths of one font.

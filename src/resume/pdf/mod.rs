@@ -5,9 +5,9 @@
 //! bytes ─► decompression_limit ─► text_operators (one page each) ─► glyphs ─► lines ─► sections
 //! ```
 //!
-//! pdf-extract, which knows fonts and encodings, panics on pictures, colour spaces and forms that
-//! it does not know, follows recursive forms without end, and ignores two operators that show text.
-//! Therefore it receives a copy of each page that contains only text.
+//! pdf-extract decodes fonts and encodings. It also panics on unknown pictures, colour spaces and
+//! forms, follows recursive forms without end, and ignores two operators that show text. Therefore
+//! it receives a copy of each page that contains only text.
 
 mod decompression_limit;
 mod glyph_widths;

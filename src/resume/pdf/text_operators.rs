@@ -9,13 +9,13 @@ use pdf_extract::{Dictionary, Document, Error, Object, ObjectId, Stream, diction
 /// The deepest nesting of forms that is expanded. Real documents nest a few levels.
 const MAX_FORM_DEPTH: usize = 12;
 
-/// The most operations kept of one page. A crowded page has a few thousand.
+/// The maximum number of operations kept of one page. A crowded page has a few thousand.
 const MAX_OPERATIONS: usize = 200_000;
 
-/// The most forms expanded on one page, counted with repetition.
+/// The maximum number of forms expanded on one page, counted with repetition.
 const MAX_FORMS: usize = 2_000;
 
-/// The most ancestors of a page that are searched for an inherited attribute.
+/// The maximum number of ancestors of a page that are searched for an inherited attribute.
 const MAX_PAGE_TREE_DEPTH: usize = 64;
 
 /// A page reduced to its text.

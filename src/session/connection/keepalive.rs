@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::protocol::close_codes::CloseReason;
 use crate::session::connection::slow_consumer::ConsumerState;
-use crate::session::limits::SessionTimes;
+use crate::session::limits::SessionTimeouts;
 
 /// The maximum time between the warning and the close of an idle connection. Otherwise it is a
 /// tenth of the idle timeout.
@@ -53,7 +53,7 @@ pub struct Keepalive {
 impl Keepalive {
     /// Returns the keepalive of a new connection. `seed` differs between connections.
     #[must_use]
-    pub fn new(now: Instant, seed: u64, times: &SessionTimes) -> Self {
+    pub fn new(now: Instant, seed: u64, timeouts: &SessionTimeouts) -> Self {
         let [low, high] = [seed & 0xffff_ffff, seed >> 32].map(|half| u32::try_from(half).unwrap_or(0));
         let mut keepalive = Self {
             last_frame_at: now,
@@ -64,7 +64,7 @@ impl Keepalive {
             pong_due: None,
             is_warned: false,
         };
-        keepalive.next_check = keepalive.schedule(times);
+        keepalive.next_check = keepalive.schedule(timeouts);
         keepalive
     }
 
@@ -89,43 +89,43 @@ impl Keepalive {
 
     /// Checks the connection and returns what to do. [`Self::next_check`] returns the time of the
     /// next check then.
-    pub fn poll(&mut self, now: Instant, status: ConnectionStatus, times: &SessionTimes) -> Action {
+    pub fn poll(&mut self, now: Instant, status: ConnectionStatus, timeouts: &SessionTimeouts) -> Action {
         if status.consumer == ConsumerState::Behind
             && let Some(due) = &mut self.pong_due
         {
             // The client has not read the ping yet: it waits behind other frames.
-            *due = (*due).max(now + times.heartbeat_interval / 2);
+            *due = (*due).max(now + timeouts.heartbeat_interval / 2);
         }
         if status.is_answering {
             // A client that waits for an answer is not idle. The idle timeout starts after the
             // answer.
             self.on_question(now);
         }
-        let action = self.next_action(now, status, times);
+        let action = self.next_action(now, status, timeouts);
         match action {
             Action::Ping => {
                 self.random = self.random.wrapping_add(1);
-                self.pong_due = Some(now + self.interval(times));
+                self.pong_due = Some(now + self.interval(timeouts));
             }
             Action::WarnIdle => self.is_warned = true,
             Action::Wait | Action::Close(_) => {}
         }
-        self.next_check = self.schedule(times);
+        self.next_check = self.schedule(timeouts);
         action
     }
 
-    fn next_action(&self, now: Instant, status: ConnectionStatus, times: &SessionTimes) -> Action {
-        let interval = self.interval(times);
+    fn next_action(&self, now: Instant, status: ConnectionStatus, timeouts: &SessionTimeouts) -> Action {
+        let interval = self.interval(timeouts);
         // If the connection was not read meanwhile, a pong can be waiting unread: ping again.
-        let is_late = now.saturating_duration_since(self.next_check) > times.heartbeat_interval / 2;
+        let is_late = now.saturating_duration_since(self.next_check) > timeouts.heartbeat_interval / 2;
         let is_pong_missing = self.pong_due.is_some_and(|due| due <= now);
         // A ping that is almost due is sent now, because each check costs a timer.
         let is_ping_due = self.pong_due.is_none() && now + interval / 8 >= self.last_frame_at + interval;
         if status.consumer == ConsumerState::TooSlow {
             Action::Close(CloseReason::CannotKeepUp)
-        } else if (self.is_warned && now >= self.idle_deadline(times)) || (is_pong_missing && !is_late) {
+        } else if (self.is_warned && now >= self.idle_deadline(timeouts)) || (is_pong_missing && !is_late) {
             Action::Close(CloseReason::IdleTooLong)
-        } else if !self.is_warned && now >= self.warning_time(times) {
+        } else if !self.is_warned && now >= self.warning_time(timeouts) {
             Action::WarnIdle
         } else if is_pong_missing || is_ping_due {
             Action::Ping
@@ -134,27 +134,27 @@ impl Keepalive {
         }
     }
 
-    fn schedule(&self, times: &SessionTimes) -> Instant {
-        let ping_at = self.pong_due.unwrap_or_else(|| self.last_frame_at + self.interval(times));
-        ping_at.min(if self.is_warned { self.idle_deadline(times) } else { self.warning_time(times) })
+    fn schedule(&self, timeouts: &SessionTimeouts) -> Instant {
+        let ping_at = self.pong_due.unwrap_or_else(|| self.last_frame_at + self.interval(timeouts));
+        ping_at.min(if self.is_warned { self.idle_deadline(timeouts) } else { self.warning_time(timeouts) })
     }
 
-    fn idle_deadline(&self, times: &SessionTimes) -> Instant {
-        self.last_question_at + times.idle_timeout
+    fn idle_deadline(&self, timeouts: &SessionTimeouts) -> Instant {
+        self.last_question_at + timeouts.idle_timeout
     }
 
-    fn warning_time(&self, times: &SessionTimes) -> Instant {
-        self.last_question_at + (times.idle_timeout - MAX_WARNING.min(times.idle_timeout / 10))
+    fn warning_time(&self, timeouts: &SessionTimeouts) -> Instant {
+        self.last_question_at + (timeouts.idle_timeout - MAX_WARNING.min(timeouts.idle_timeout / 10))
     }
 
     /// Returns the ping interval: between three quarters of the heartbeat interval and all of it,
     /// or at most half of the first-frame timeout until the first frame arrives.
-    fn interval(&self, times: &SessionTimes) -> Duration {
-        let max = times.heartbeat_interval;
+    fn interval(&self, timeouts: &SessionTimeouts) -> Duration {
+        let max = timeouts.heartbeat_interval;
         // Multiples of the golden ratio are spread evenly for any number of pings.
         let fraction = self.random.wrapping_mul(0x9e37_79b9);
         let interval = max - max.mul_f64(f64::from(fraction) / f64::from(u32::MAX) / 4.0);
-        if self.has_received { interval } else { interval.min(times.first_frame_timeout / 2) }
+        if self.has_received { interval } else { interval.min(timeouts.first_frame_timeout / 2) }
     }
 }
 
@@ -168,7 +168,7 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    const TIMES: SessionTimes = SessionTimes {
+    const TIMES: SessionTimeouts = SessionTimeouts {
         ttl: seconds(86_400),
         idle_timeout: seconds(1_800),
         heartbeat_interval: seconds(25),

@@ -49,7 +49,7 @@ impl SessionActor {
             session_id: request.session_id,
             token_hash: TokenHash::from_token(&request.resume_token),
             at: request.received_at,
-            ttl: self.context.times.ttl,
+            ttl: self.context.timeouts.ttl,
         };
         let resumed = self.context.actors.resume_session.ask(resume, STORE_TIMEOUT);
         self.wait_for_store(resumed, ctx, move |actor, resumed, ctx| match resumed {

@@ -95,7 +95,7 @@ impl SessionActor {
         SessionFrame {
             session_id: id,
             resume_token: token,
-            expires_at: now.plus(context.times.ttl),
+            expires_at: now.plus(context.timeouts.ttl),
             resumed: false,
             recovered: false,
             limits: Limits {

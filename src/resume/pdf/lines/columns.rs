@@ -17,7 +17,7 @@ const PLAUSIBLE_WIDTHS: std::ops::Range<f64> = 50.0..5000.0;
 /// The empty strip between two columns.
 #[derive(Clone, Copy)]
 struct Gutter {
-    /// The first row beside the gutter.
+    /// The first row next to the gutter.
     start: usize,
     /// The first row below it.
     end: usize,

@@ -6,8 +6,8 @@ use crate::resume::document_builder::DocumentBuilder;
 use crate::resume::headings::strip_bullet;
 use crate::resume::pdf::lines::Line;
 
-/// The words of the document in lower case. They tell whether a hyphen at the end of a line is part
-/// of the word.
+/// The words of the document in lower case. They determine whether a hyphen at the end of a line is
+/// part of the word.
 pub(super) struct Words(HashSet<String>);
 
 impl Words {
@@ -16,7 +16,7 @@ impl Words {
         Self(lines.iter().flat_map(words).filter(|word| word.len() > 2).collect())
     }
 
-    /// Joins two lines, the first of which ends with a hyphen, and removes the hyphen unless it is
+    /// Joins a line that ends with a hyphen and the next line, and removes the hyphen unless it is
     /// part of the word.
     fn join_hyphenated(&self, first: &str, second: &str) -> String {
         /// Prefixes that usually keep their hyphen.

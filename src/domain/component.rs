@@ -8,11 +8,11 @@ use strum::{IntoStaticStr, VariantArray};
 pub enum Component {
     /// The actor of a visitor's connection.
     Session,
-    /// The actor that owns the answers.
+    /// The LLM actor, which owns the answers.
     Llm,
     /// The task of one answer.
     Answer,
-    /// The actor that owns the store, and its reads.
+    /// The persistence actor, and database reads.
     Persistence,
     /// The task that commits writes.
     Writer,

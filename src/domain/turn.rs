@@ -1,4 +1,5 @@
-//! The vocabulary of a turn: its status, who answers, what it uses, who speaks, how it is rated.
+//! The values that describe a turn: its status, answer mode, usage, rating, and the roles of its
+//! messages.
 //!
 //! The names of these values are the same on the wire, in the store and in log lines.
 

@@ -62,7 +62,7 @@ impl HealthActor {
         Self { checker, newest: None, last_run: None }
     }
 
-    /// Starts the checks, or shares a run that was started just now and is still in progress.
+    /// Starts the checks, or shares a run that was started recently and is still in progress.
     fn start_checks(&mut self, ctx: &mut Context<Self>) -> CheckRun {
         if let Some(StartedRun { started_at, run }) = &self.last_run
             && started_at.elapsed() < MAX_SHARED_AGE

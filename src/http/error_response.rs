@@ -11,7 +11,7 @@ use super::{AppState, request_id};
 use crate::domain::error_code::ErrorCode;
 use crate::protocol::server::ErrorFrame;
 
-/// Returns the response for an error code, with a message of its own.
+/// Returns the response for an error code, with the given message.
 pub(super) fn error(request: &HttpRequest, code: ErrorCode, message: &str) -> HttpResponse {
     let status = StatusCode::from_u16(code.entry().http_status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     error_with_status(request, status, code, message, None)

@@ -1,4 +1,4 @@
-//! The server for the operator, on an address of its own: metrics and health.
+//! The server for the operator, on a separate address: metrics and health.
 
 use std::net::TcpListener;
 

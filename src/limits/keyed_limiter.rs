@@ -86,7 +86,7 @@ impl KeyedLimiter {
         before - self.windows.len()
     }
 
-    /// Returns the number of addresses that have a window of their own.
+    /// Returns the number of addresses that have their own window.
     pub(super) fn tracked(&self) -> usize {
         self.windows.len()
     }

@@ -23,7 +23,7 @@ where
     metrics: &'static MailboxMetrics,
 }
 
-/// A request got no reply.
+/// A request received no reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum AskError {
     /// The timeout elapsed. If the actor had not started to handle the message, it never does.

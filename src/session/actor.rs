@@ -16,7 +16,7 @@ use crate::protocol::client::{ClientFrame, Malformed};
 use crate::protocol::close_codes::CloseReason;
 use crate::protocol::server::{NoticeCode, ServerFrame};
 use crate::session::connection::connection_log::ConnectionLog;
-use crate::session::connection::keepalive::{Action, ConnectionStatus, Keepalive};
+use crate::session::connection::keepalive::{ConnectionStatus, Keepalive, KeepaliveAction};
 use crate::session::connection::reassembly::{MessageAssembler, MessageFragment};
 use crate::session::connection::socket;
 use crate::session::connection::socket::{SocketContext, SocketState};
@@ -168,13 +168,13 @@ impl SessionActor {
             consumer: self.socket.progress.consumer_state(),
         };
         match self.keepalive.poll(Instant::now(), status, &self.context.timeouts) {
-            Action::Wait => {}
-            Action::Ping => socket::ping(ctx),
-            Action::WarnIdle => {
+            KeepaliveAction::Wait => {}
+            KeepaliveAction::Ping => socket::ping(ctx),
+            KeepaliveAction::WarnIdle => {
                 let message = "This connection will be closed soon unless a question is asked.";
                 self.notify(NoticeCode::IdleSoon, message, ctx);
             }
-            Action::Close(reason) => return self.close(reason, ctx),
+            KeepaliveAction::Close(reason) => return self.close(reason, ctx),
         }
         self.schedule_check(ctx);
     }

@@ -15,7 +15,7 @@
 //!
 //! [`crate::system::panics`] installs the panic hook. Only the location of a panic and a message
 //! that is a literal of the source are recorded, because a formatted message can quote a visitor.
-//! No other module catches panics, and every task runs in one of these.
+//! No other module catches panics, and every task runs in one of these places.
 
 pub mod restart_limit;
 pub mod supervisor;

@@ -1,4 +1,4 @@
-//! The schemas of all messages, each as one object under a name of its own.
+//! The schemas of all messages. Each is one object with its own name.
 
 use std::collections::BTreeMap;
 

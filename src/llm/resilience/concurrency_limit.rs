@@ -1,5 +1,5 @@
-//! The limit on concurrent requests to the model: a permit at once, or a wait in a bounded fair
-//! queue.
+//! Limits concurrent requests to the model. A question receives a permit immediately or waits in a
+//! bounded fair queue.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

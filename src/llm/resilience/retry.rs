@@ -13,7 +13,7 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_millis(250), Duration::from
 pub struct RetryPolicy {
     /// The maximum number of retries after every model has failed.
     pub max_retries: u32,
-    /// The number of models, at least 1, which are tried in order.
+    /// The number of models, at least 1. They are tried in order.
     pub model_count: usize,
 }
 
@@ -27,7 +27,7 @@ pub struct RetryState {
     rounds: u32,
 }
 
-/// A failed attempt, as far as it matters for a retry.
+/// The properties of a failed attempt that decide about a retry.
 #[derive(Clone, Copy, Debug)]
 pub struct FailedAttempt {
     pub kind: UpstreamErrorKind,

@@ -14,7 +14,7 @@ use crate::llm::stream::outcome::{Acceptance, Outcome};
 /// What a session reads of an answer, in order: one acceptance, queue positions while the question
 /// waits, deltas and possibly resets, one outcome. Nothing follows a refusal.
 #[derive(Debug)]
-pub enum Progress {
+pub enum AnswerProgress {
     /// The question was accepted.
     Accepted(Acceptance),
     /// The question was refused; there is no answer.
@@ -39,7 +39,7 @@ pub struct Delta {
     pub replay: bool,
 }
 
-/// The [`Progress`] of a generation from one position on. The generation counts it as a subscriber
+/// The [`AnswerProgress`] of a generation from one position on. The generation counts it as a subscriber
 /// until it is dropped.
 #[derive(Debug)]
 pub struct Subscription {
@@ -48,8 +48,8 @@ pub struct Subscription {
     /// Deltas up to this number are marked as replay.
     replay_until: u64,
     has_ended: bool,
-    /// There is more text, but it is left to the next poll, so that a single poll puts little into
-    /// the socket's buffer.
+    /// More text is available, but the next poll reads it, so that a single poll adds little to the
+    /// buffer of the socket.
     is_paused: bool,
 }
 
@@ -88,43 +88,43 @@ impl Subscription {
         self
     }
 
-    fn on_event(&mut self, event: ReadEvent) -> Progress {
+    fn on_event(&mut self, event: ReadEvent) -> AnswerProgress {
         match event {
             ReadEvent::Acceptance(Ok(acceptance)) => {
                 self.cursor.acceptance_known = true;
-                Progress::Accepted(acceptance)
+                AnswerProgress::Accepted(acceptance)
             }
             ReadEvent::Acceptance(Err(failure)) => {
                 self.has_ended = true;
-                Progress::Refused(failure)
+                AnswerProgress::Refused(failure)
             }
             ReadEvent::QueuePosition(position) => {
                 self.cursor.queue_position = Some(position);
-                Progress::Queued(position)
+                AnswerProgress::Queued(position)
             }
             ReadEvent::Text { position, text, has_more } => {
                 self.cursor.position = position;
                 self.is_paused = has_more;
                 let seq = position.seq();
-                Progress::Delta(Delta { seq, text, replay: seq <= self.replay_until })
+                AnswerProgress::Delta(Delta { seq, text, replay: seq <= self.replay_until })
             }
             ReadEvent::Reset(position) => {
                 self.cursor.position = position;
                 self.replay_until = 0;
-                Progress::Reset
+                AnswerProgress::Reset
             }
             ReadEvent::Outcome(outcome) => {
                 self.has_ended = true;
-                Progress::Ended(outcome)
+                AnswerProgress::Ended(outcome)
             }
         }
     }
 }
 
 impl Stream for Subscription {
-    type Item = Progress;
+    type Item = AnswerProgress;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Progress>> {
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<AnswerProgress>> {
         if self.has_ended {
             return Poll::Ready(None);
         }

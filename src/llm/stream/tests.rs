@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::generation::Generation;
 use super::outcome::Acceptance;
 use super::snapshot::AnswerSnapshot;
-use super::subscription::{Progress, Subscription};
+use super::subscription::{AnswerProgress, Subscription};
 use crate::domain::clock::Timestamp;
 use crate::domain::delta_offsets::DeltaOffsets;
 use crate::domain::ids::{SessionId, TurnId};
@@ -62,11 +62,11 @@ fn read_after(generation: &Arc<Generation>, seq: u64) -> (String, u64, Option<Tu
     let (mut text, mut last) = (String::new(), seq);
     loop {
         match subscription.next().now_or_never().flatten() {
-            Some(Progress::Delta(delta)) => {
+            Some(AnswerProgress::Delta(delta)) => {
                 text.push_str(&delta.text);
                 last = delta.seq;
             }
-            Some(Progress::Ended(outcome)) => return (text, last, Some(outcome.status)),
+            Some(AnswerProgress::Ended(outcome)) => return (text, last, Some(outcome.status)),
             Some(other) => panic!("{other:?}"),
             None if last == generation.last_seq().max(seq) => return (text, last, None),
             // There is more text, left to the next poll.

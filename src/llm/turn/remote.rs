@@ -1,4 +1,4 @@
-//! Follows a turn that another instance generates: reads what it saves from the store, so that a
+//! Follows a turn that another instance generates: reads its checkpoints from the store, so that a
 //! visitor who reconnects to this instance receives the rest of the answer.
 //!
 //! The other instance is known only by its writes. It saves every unfinished answer at a fixed

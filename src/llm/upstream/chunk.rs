@@ -1,5 +1,5 @@
-//! The JSON of a streamed chat completion and of error bodies, as far as it is used. Unknown fields
-//! and unknown chunks are ignored.
+//! The JSON of a streamed chat completion and of error bodies, limited to the fields in use.
+//! Unknown fields and unknown chunks are ignored.
 
 use std::time::Duration;
 

@@ -56,7 +56,7 @@ pub struct CompletionRequest<'a> {
 }
 
 impl UpstreamClient {
-    /// Returns a client with a connection pool of its own.
+    /// Returns a client with its own connection pool.
     ///
     /// # Errors
     /// Returns an error if TLS cannot be initialized.

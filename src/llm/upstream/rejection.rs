@@ -87,7 +87,7 @@ fn error_status(
     CompletionError::new(kind, detail).with_retry_advice(retry_after, error.and_then(|error| error.retryable))
 }
 
-/// Returns the error of a request that got no response in time.
+/// Returns the error of a request that received no response in time.
 pub(crate) fn no_response() -> CompletionError {
     timed_out("no reply in time")
 }

@@ -25,8 +25,8 @@ pub use records::{
 /// hundreds of turns.
 const DELETE_BATCH: usize = 50;
 
-/// Parts of the messages of both databases about a missing table or column. Neither has an error
-/// kind of its own in Diesel.
+/// Parts of the messages of both databases about a missing table or column. Diesel has no separate
+/// error kind for either.
 const MISSING_SCHEMA_MESSAGES: [&str; 3] = ["no such table", "no such column", "does not exist"];
 
 /// Access to the database for reports.

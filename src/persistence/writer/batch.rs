@@ -66,8 +66,8 @@ async fn apply(connection: &mut Connection, writes: &[Arc<Write>]) -> QueryResul
     Ok(outcomes)
 }
 
-/// Applies the takeovers at the start of `writes` together: after a restart all clients reconnect
-/// at once.
+/// Applies the takeovers at the start of `writes` together, because all clients reconnect at the
+/// same time after a restart.
 async fn claim_sessions(
     connection: &mut Connection,
     writes: &[Arc<Write>],

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use crate::protocol::MAX_MESSAGE_BYTES;
 
-/// The frames that may arrive at once. More than any conversation has, and few enough to handle
-/// without delaying others.
+/// The maximum burst of frames. Larger than any conversation needs, and small enough not to delay
+/// other connections.
 const FRAME_BURST: u32 = 1_000;
 
 /// The time after which one more frame is allowed, which makes 100 per second.

@@ -12,7 +12,7 @@ const MAX_WARNING: Duration = Duration::from_secs(60);
 
 /// What to do with a connection now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
+pub enum KeepaliveAction {
     /// Nothing.
     Wait,
     /// Send a ping.
@@ -89,7 +89,12 @@ impl Keepalive {
 
     /// Checks the connection and returns what to do. [`Self::next_check`] returns the time of the
     /// next check then.
-    pub fn poll(&mut self, now: Instant, status: ConnectionStatus, timeouts: &SessionTimeouts) -> Action {
+    pub fn poll(
+        &mut self,
+        now: Instant,
+        status: ConnectionStatus,
+        timeouts: &SessionTimeouts,
+    ) -> KeepaliveAction {
         if status.consumer == ConsumerState::Behind
             && let Some(due) = &mut self.pong_due
         {
@@ -103,18 +108,23 @@ impl Keepalive {
         }
         let action = self.next_action(now, status, timeouts);
         match action {
-            Action::Ping => {
+            KeepaliveAction::Ping => {
                 self.random = self.random.wrapping_add(1);
                 self.pong_due = Some(now + self.interval(timeouts));
             }
-            Action::WarnIdle => self.is_warned = true,
-            Action::Wait | Action::Close(_) => {}
+            KeepaliveAction::WarnIdle => self.is_warned = true,
+            KeepaliveAction::Wait | KeepaliveAction::Close(_) => {}
         }
         self.next_check = self.schedule(timeouts);
         action
     }
 
-    fn next_action(&self, now: Instant, status: ConnectionStatus, timeouts: &SessionTimeouts) -> Action {
+    fn next_action(
+        &self,
+        now: Instant,
+        status: ConnectionStatus,
+        timeouts: &SessionTimeouts,
+    ) -> KeepaliveAction {
         let interval = self.interval(timeouts);
         // If the connection was not read meanwhile, a pong can be waiting unread: ping again.
         let is_late = now.saturating_duration_since(self.next_check) > timeouts.heartbeat_interval / 2;
@@ -122,15 +132,15 @@ impl Keepalive {
         // A ping that is almost due is sent now, because each check costs a timer.
         let is_ping_due = self.pong_due.is_none() && now + interval / 8 >= self.last_frame_at + interval;
         if status.consumer == ConsumerState::TooSlow {
-            Action::Close(CloseReason::CannotKeepUp)
+            KeepaliveAction::Close(CloseReason::CannotKeepUp)
         } else if (self.is_warned && now >= self.idle_deadline(timeouts)) || (is_pong_missing && !is_late) {
-            Action::Close(CloseReason::IdleTooLong)
+            KeepaliveAction::Close(CloseReason::IdleTooLong)
         } else if !self.is_warned && now >= self.warning_time(timeouts) {
-            Action::WarnIdle
+            KeepaliveAction::WarnIdle
         } else if is_pong_missing || is_ping_due {
-            Action::Ping
+            KeepaliveAction::Ping
         } else {
-            Action::Wait
+            KeepaliveAction::Wait
         }
     }
 
@@ -178,13 +188,13 @@ mod tests {
 
     /// Checks at every scheduled time until an action other than a ping is due. `responds` says
     /// whether the client responds to pings.
-    fn run(keepalive: &mut Keepalive, responds: bool) -> (Action, Instant) {
+    fn run(keepalive: &mut Keepalive, responds: bool) -> (KeepaliveAction, Instant) {
         loop {
             let now = keepalive.next_check();
             match keepalive.poll(now, ConnectionStatus::default(), &TIMES) {
-                Action::Wait => {}
-                Action::Ping if responds => keepalive.on_frame(now + Duration::from_millis(40)),
-                Action::Ping => {}
+                KeepaliveAction::Wait => {}
+                KeepaliveAction::Ping if responds => keepalive.on_frame(now + Duration::from_millis(40)),
+                KeepaliveAction::Ping => {}
                 action => return (action, now),
             }
         }
@@ -193,7 +203,7 @@ mod tests {
     fn first_ping(keepalive: &mut Keepalive) -> Instant {
         loop {
             let now = keepalive.next_check();
-            if keepalive.poll(now, ConnectionStatus::default(), &TIMES) == Action::Ping {
+            if keepalive.poll(now, ConnectionStatus::default(), &TIMES) == KeepaliveAction::Ping {
                 return now;
             }
         }
@@ -203,7 +213,7 @@ mod tests {
     fn silent_client_is_closed_after_the_first_frame_timeout() {
         let start = Instant::now();
         let (action, at) = run(&mut Keepalive::new(start, 7, &TIMES), false);
-        assert_eq!((action, at - start), (Action::Close(CloseReason::IdleTooLong), seconds(10)));
+        assert_eq!((action, at - start), (KeepaliveAction::Close(CloseReason::IdleTooLong), seconds(10)));
     }
 
     #[test]
@@ -212,7 +222,7 @@ mod tests {
         let mut keepalive = Keepalive::new(start, 7, &TIMES);
         keepalive.on_frame(start);
         let (action, at) = run(&mut keepalive, false);
-        assert_eq!(action, Action::Close(CloseReason::IdleTooLong));
+        assert_eq!(action, KeepaliveAction::Close(CloseReason::IdleTooLong));
         assert!((seconds(36)..=seconds(50)).contains(&(at - start)), "{:?}", at - start);
     }
 
@@ -221,9 +231,12 @@ mod tests {
         let start = Instant::now();
         let mut keepalive = Keepalive::new(start, 7, &TIMES);
         let (action, warned) = run(&mut keepalive, true);
-        assert_eq!((action, warned - start), (Action::WarnIdle, seconds(1_740)));
+        assert_eq!((action, warned - start), (KeepaliveAction::WarnIdle, seconds(1_740)));
         let (action, closed) = run(&mut keepalive, true);
-        assert_eq!((action, closed - start), (Action::Close(CloseReason::IdleTooLong), seconds(1_800)));
+        assert_eq!(
+            (action, closed - start),
+            (KeepaliveAction::Close(CloseReason::IdleTooLong), seconds(1_800))
+        );
     }
 
     #[test]
@@ -233,7 +246,7 @@ mod tests {
         let (_, warned) = run(&mut keepalive, true);
         keepalive.on_question(warned + seconds(1));
         let (action, warned_again) = run(&mut keepalive, true);
-        assert_eq!((action, warned_again - warned), (Action::WarnIdle, seconds(1_741)));
+        assert_eq!((action, warned_again - warned), (KeepaliveAction::WarnIdle, seconds(1_741)));
     }
 
     #[test]
@@ -244,7 +257,7 @@ mod tests {
         let later = start + seconds(3_000);
         keepalive.on_frame(later);
         let status = ConnectionStatus { is_answering: true, ..ConnectionStatus::default() };
-        assert_eq!(keepalive.poll(later, status, &TIMES), Action::Wait);
+        assert_eq!(keepalive.poll(later, status, &TIMES), KeepaliveAction::Wait);
         assert_eq!(run(&mut keepalive, true).1 - later, seconds(1_740));
     }
 
@@ -255,8 +268,8 @@ mod tests {
         keepalive.on_frame(start);
         let pinged = first_ping(&mut keepalive);
         let resumed = pinged + seconds(300);
-        assert_eq!(keepalive.poll(resumed, ConnectionStatus::default(), &TIMES), Action::Ping);
-        assert!(matches!(run(&mut keepalive, false), (Action::Close(_), at) if at > resumed));
+        assert_eq!(keepalive.poll(resumed, ConnectionStatus::default(), &TIMES), KeepaliveAction::Ping);
+        assert!(matches!(run(&mut keepalive, false), (KeepaliveAction::Close(_), at) if at > resumed));
     }
 
     #[test]
@@ -268,12 +281,12 @@ mod tests {
         let status = ConnectionStatus { consumer: ConsumerState::Behind, ..ConnectionStatus::default() };
         for _ in 0..20 {
             let now = keepalive.next_check();
-            assert_eq!(keepalive.poll(now, status, &TIMES), Action::Wait);
+            assert_eq!(keepalive.poll(now, status, &TIMES), KeepaliveAction::Wait);
             assert!(keepalive.next_check() > now);
         }
         let caught_up = keepalive.next_check();
         assert!(
-            matches!(run(&mut keepalive, false), (Action::Close(_), at) if at - caught_up <= seconds(50))
+            matches!(run(&mut keepalive, false), (KeepaliveAction::Close(_), at) if at - caught_up <= seconds(50))
         );
     }
 
@@ -282,7 +295,7 @@ mod tests {
         let start = Instant::now();
         let mut keepalive = Keepalive::new(start, 7, &TIMES);
         let status = ConnectionStatus { is_answering: true, consumer: ConsumerState::TooSlow };
-        assert_eq!(keepalive.poll(start, status, &TIMES), Action::Close(CloseReason::CannotKeepUp));
+        assert_eq!(keepalive.poll(start, status, &TIMES), KeepaliveAction::Close(CloseReason::CannotKeepUp));
     }
 
     #[test]
@@ -320,13 +333,13 @@ mod tests {
                     keepalive.on_question(now);
                 }
                 let action = keepalive.poll(now, ConnectionStatus::default(), &TIMES);
-                prop_assert!(!matches!(action, Action::Close(_)) || now - start >= seconds(1_800));
-                prop_assert!(keepalive.next_check() > now || action == Action::WarnIdle || matches!(action, Action::Close(_)));
+                prop_assert!(!matches!(action, KeepaliveAction::Close(_)) || now - start >= seconds(1_800));
+                prop_assert!(keepalive.next_check() > now || action == KeepaliveAction::WarnIdle || matches!(action, KeepaliveAction::Close(_)));
                 prop_assert!(keepalive.next_check() <= now + seconds(25));
             }
             keepalive.on_question(now);
             let (action, at) = run(&mut keepalive, false);
-            prop_assert_eq!(action, Action::Close(CloseReason::IdleTooLong));
+            prop_assert_eq!(action, KeepaliveAction::Close(CloseReason::IdleTooLong));
             prop_assert!(at - now <= seconds(50));
         }
     }

@@ -2,8 +2,9 @@
 //!
 //! Everything that a session does is polled through the output stream of its socket: frames,
 //! commands, timers and the progress of its answer. So a panic is caught in one place. Dropping the
-//! actor releases what it holds (its registry entry, its subscription, its count for the address),
-//! as after a lost connection. The answer continues, and the visitor can resume the session.
+//! actor releases what it holds (its registry entry, its subscription, its connection count for the
+//! address), as after a lost connection. The answer continues, and the visitor can resume the
+//! session.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -8,7 +8,7 @@ use crate::domain::error_code::ErrorCode;
 use crate::domain::failure::Failure;
 use crate::domain::turn::AnswerMode;
 use crate::llm::stream::outcome::{Acceptance, Outcome};
-use crate::llm::stream::subscription::{Delta, Progress};
+use crate::llm::stream::subscription::{AnswerProgress, Delta};
 use crate::protocol::close_codes::CloseReason;
 use crate::protocol::server::{DeltaFrame, DoneFrame, NoticeCode, ServerFrame};
 use crate::session::actor::SessionActor;
@@ -105,19 +105,19 @@ impl SessionActor {
     }
 }
 
-impl StreamHandler<Progress> for SessionActor {
-    fn handle(&mut self, progress: Progress, ctx: &mut SocketContext) {
+impl StreamHandler<AnswerProgress> for SessionActor {
+    fn handle(&mut self, progress: AnswerProgress, ctx: &mut SocketContext) {
         failpoints::hit(Failpoint::SessionProgress, "");
         let turn_id = self.answer().map(|answer| answer.generation().turn_id);
         match progress {
-            Progress::Accepted(acceptance) => self.on_accepted(&acceptance, ctx),
-            Progress::Refused(failure) => self.on_refused(failure, ctx),
-            Progress::Queued(position) => {
+            AnswerProgress::Accepted(acceptance) => self.on_accepted(&acceptance, ctx),
+            AnswerProgress::Refused(failure) => self.on_refused(failure, ctx),
+            AnswerProgress::Queued(position) => {
                 if let Some(turn_id) = turn_id {
                     self.send(&ServerFrame::Queued { turn_id, position }, ctx);
                 }
             }
-            Progress::Delta(Delta { seq, text, replay }) => {
+            AnswerProgress::Delta(Delta { seq, text, replay }) => {
                 if !replay {
                     self.announce_mode(ctx);
                 }
@@ -125,12 +125,12 @@ impl StreamHandler<Progress> for SessionActor {
                     self.send(&ServerFrame::Delta(DeltaFrame { turn_id, seq, text, replay }), ctx);
                 }
             }
-            Progress::Reset => {
+            AnswerProgress::Reset => {
                 if let Some(turn_id) = turn_id {
                     self.send(&ServerFrame::Reset { turn_id }, ctx);
                 }
             }
-            Progress::Ended(outcome) => self.on_ended(&outcome, ctx),
+            AnswerProgress::Ended(outcome) => self.on_ended(&outcome, ctx),
         }
     }
 

@@ -35,7 +35,8 @@ impl SessionActor {
         let forget = ForgetSession { session_id: session.id(), epoch: session.epoch() };
         let deleted = self.context.actors.forget_session.ask(forget, STORE_TIMEOUT);
         self.wait_for_store(deleted, ctx, |actor, deleted, ctx| match deleted {
-            // It is gone if the owner has deleted it, or if an earlier attempt succeeded unnoticed.
+            // The session no longer exists if the owner has deleted it, or if the reply to an
+            // earlier attempt was lost.
             Ok(()) | Err(StoreRequestError::Failed(StorageError::Gone)) => {
                 info!(actor.log.connection(), "conversation deleted");
                 actor.send(&ServerFrame::Forgotten, ctx);

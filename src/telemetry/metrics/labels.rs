@@ -46,7 +46,7 @@ pub enum DegradedBy {
     BudgetSpent,
 }
 
-/// Why a question was rejected by the queue in front of the model server.
+/// Why the queue for the model rejected a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case", const_into_str)]
 pub enum QueueRejection {

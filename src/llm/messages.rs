@@ -13,7 +13,7 @@ use crate::domain::turn::AnswerMode;
 use crate::limits::AddressKey;
 use crate::llm::prompt::Prompt;
 use crate::llm::resilience::circuit_breaker::BreakerStatus;
-use crate::llm::resilience::concurrency_limit::TableOccupancy;
+use crate::llm::resilience::concurrency_limit::Occupancy;
 use crate::llm::stream::generation::Generation;
 use crate::llm::upstream::api_key::{KeyError, KeyReport};
 use crate::persistence::records::StoredTurn;
@@ -73,7 +73,7 @@ pub struct CheckModel;
 #[derive(Clone, Debug)]
 pub struct ModelStatus {
     /// How many questions are being answered and how many wait.
-    pub occupancy: TableOccupancy,
+    pub occupancy: Occupancy,
     /// Who would answer a question now.
     pub mode: AnswerMode,
     /// The circuit breaker; `None` if there is no model.

@@ -20,7 +20,7 @@ use crate::llm::prompt::Prompt;
 use crate::llm::resilience::circuit_breaker::{
     BreakerDecision, BreakerPolicy, BreakerStatus, CircuitBreaker, RequestKind,
 };
-use crate::llm::resilience::concurrency_limit::{ConcurrencyLimiter, QueuedPermit, TableOccupancy};
+use crate::llm::resilience::concurrency_limit::{ConcurrencyLimiter, Occupancy, QueuedPermit};
 use crate::llm::resilience::fair_queue::QueueFull;
 use crate::llm::upstream::api_key::{KeyError, KeyReport};
 use crate::llm::upstream::client::UpstreamClient;
@@ -222,8 +222,8 @@ impl Router {
 
     /// Returns how many questions the model answers and how many wait for it.
     #[must_use]
-    pub fn occupancy(&self) -> TableOccupancy {
-        self.model.as_ref().map_or_else(TableOccupancy::default, |model| model.limiter.occupancy())
+    pub fn occupancy(&self) -> Occupancy {
+        self.model.as_ref().map_or_else(Occupancy::default, |model| model.limiter.occupancy())
     }
 
     /// Returns the status of the breaker, if there is a model.

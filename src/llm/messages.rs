@@ -15,7 +15,7 @@ use crate::llm::prompt::Prompt;
 use crate::llm::resilience::circuit_breaker::BreakerStatus;
 use crate::llm::resilience::concurrency_limit::Occupancy;
 use crate::llm::stream::generation::Generation;
-use crate::llm::upstream::api_key::{KeyError, KeyReport};
+use crate::llm::upstream::account::api_key::{KeyError, KeyReport};
 use crate::persistence::records::StoredTurn;
 
 /// Starts an answer to a question. The actor replies at once; acceptance, text and outcome are read

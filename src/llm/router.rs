@@ -22,10 +22,10 @@ use crate::llm::resilience::circuit_breaker::{
 };
 use crate::llm::resilience::concurrency_limit::{ConcurrencyLimiter, Occupancy, QueuedPermit};
 use crate::llm::resilience::fair_queue::QueueFull;
-use crate::llm::upstream::api_key::{KeyError, KeyReport};
+use crate::llm::upstream::account::api_key::{KeyError, KeyReport};
+use crate::llm::upstream::account::generation_cost::CostError;
 use crate::llm::upstream::client::UpstreamClient;
 use crate::llm::upstream::completion::CompletionError;
-use crate::llm::upstream::generation_cost::CostError;
 use crate::telemetry::metrics::{DegradedBy, Metrics, QueueRejection, UpstreamOutcome};
 
 /// The minimum time to retry after the queue was full. Answers take seconds.

@@ -122,9 +122,9 @@ impl Keepalive {
         // A ping that is almost due is sent now, because each check costs a timer.
         let is_ping_due = self.pong_due.is_none() && now + interval / 8 >= self.last_frame_at + interval;
         if status.consumer == ConsumerState::TooSlow {
-            Action::Close(CloseReason::CannotKeepUp)
+            Action::Close(CloseReason::SlowConsumer)
         } else if (self.is_warned && now >= self.idle_deadline(times)) || (is_pong_missing && !is_late) {
-            Action::Close(CloseReason::IdleTooLong)
+            Action::Close(CloseReason::IdleTimeout)
         } else if !self.is_warned && now >= self.warning_time(times) {
             Action::WarnIdle
         } else if is_pong_missing || is_ping_due {
@@ -203,7 +203,7 @@ mod tests {
     fn silent_client_is_closed_after_the_first_frame_timeout() {
         let start = Instant::now();
         let (action, at) = run(&mut Keepalive::new(start, 7, &TIMES), false);
-        assert_eq!((action, at - start), (Action::Close(CloseReason::IdleTooLong), seconds(10)));
+        assert_eq!((action, at - start), (Action::Close(CloseReason::IdleTimeout), seconds(10)));
     }
 
     #[test]
@@ -212,7 +212,7 @@ mod tests {
         let mut keepalive = Keepalive::new(start, 7, &TIMES);
         keepalive.on_frame(start);
         let (action, at) = run(&mut keepalive, false);
-        assert_eq!(action, Action::Close(CloseReason::IdleTooLong));
+        assert_eq!(action, Action::Close(CloseReason::IdleTimeout));
         assert!((seconds(36)..=seconds(50)).contains(&(at - start)), "{:?}", at - start);
     }
 
@@ -223,7 +223,7 @@ mod tests {
         let (action, warned) = run(&mut keepalive, true);
         assert_eq!((action, warned - start), (Action::WarnIdle, seconds(1_740)));
         let (action, closed) = run(&mut keepalive, true);
-        assert_eq!((action, closed - start), (Action::Close(CloseReason::IdleTooLong), seconds(1_800)));
+        assert_eq!((action, closed - start), (Action::Close(CloseReason::IdleTimeout), seconds(1_800)));
     }
 
     #[test]
@@ -282,7 +282,7 @@ mod tests {
         let start = Instant::now();
         let mut keepalive = Keepalive::new(start, 7, &TIMES);
         let status = ConnectionStatus { is_answering: true, consumer: ConsumerState::TooSlow };
-        assert_eq!(keepalive.poll(start, status, &TIMES), Action::Close(CloseReason::CannotKeepUp));
+        assert_eq!(keepalive.poll(start, status, &TIMES), Action::Close(CloseReason::SlowConsumer));
     }
 
     #[test]
@@ -326,7 +326,7 @@ mod tests {
             }
             keepalive.on_question(now);
             let (action, at) = run(&mut keepalive, false);
-            prop_assert_eq!(action, Action::Close(CloseReason::IdleTooLong));
+            prop_assert_eq!(action, Action::Close(CloseReason::IdleTimeout));
             prop_assert!(at - now <= seconds(50));
         }
     }

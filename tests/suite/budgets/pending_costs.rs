@@ -137,7 +137,7 @@ on_both_stores! {
         let counted = store.query_number(USED_TOKENS).await;
         wait_until_stored(&store, "SELECT count(*) FROM pending_costs WHERE attempts = 1", 1).await;
 
-        assert_eq!(outcomes(&server, "untold").await, 1.0);
+        assert_eq!(outcomes(&server, "failed").await, 1.0);
 
         upstream.serve_document("/generation", 200, json!({"data": {"id": "gen-9", "total_cost": 1e300}}));
         store.execute("UPDATE pending_costs SET attempts = 19").await;

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use crate::app::startup::{Application, StartupError};
 use crate::domain::clock::Timestamp;
-use crate::llm::upstream::api_key::KeyError;
+use crate::llm::upstream::account::api_key::KeyError;
 
 /// How long start-up waits for the check. A slower upstream server does not delay the start.
 const FIRST_CHECK_TIMEOUT: Duration = Duration::from_secs(1);

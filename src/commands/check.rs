@@ -5,7 +5,7 @@ use std::path::Path;
 
 use resume_chatbot::app::startup::StartupError;
 use resume_chatbot::domain::clock::Timestamp;
-use resume_chatbot::llm::upstream::api_key::KeyError;
+use resume_chatbot::llm::upstream::account::api_key::KeyError;
 use resume_chatbot::llm::upstream::client::UpstreamClient;
 use resume_chatbot::persistence::db::migrations::inspect;
 use resume_chatbot::resume::Document;

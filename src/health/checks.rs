@@ -9,7 +9,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::turn::AnswerMode;
 use crate::llm::messages::ModelStatus;
 use crate::llm::resilience::circuit_breaker::{BreakerState, BreakerStatus, MAX_PAUSE};
-use crate::llm::upstream::api_key::{KeyError, KeyReport};
+use crate::llm::upstream::account::api_key::{KeyError, KeyReport};
 use crate::mailbox::AskError;
 use crate::persistence::StorageError;
 use crate::persistence::messages::WriterReport;

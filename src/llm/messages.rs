@@ -13,9 +13,9 @@ use crate::domain::turn::AnswerMode;
 use crate::limits::AddressKey;
 use crate::llm::prompt::Prompt;
 use crate::llm::resilience::circuit_breaker::BreakerStatus;
-use crate::llm::resilience::concurrency_limit::PermitOccupancy;
+use crate::llm::resilience::concurrency_limit::Occupancy;
 use crate::llm::stream::generation::Generation;
-use crate::llm::upstream::api_key::{KeyError, KeyReport};
+use crate::llm::upstream::account::api_key::{KeyError, KeyReport};
 use crate::persistence::records::StoredTurn;
 
 /// Starts an answer to a question. The actor replies at once; acceptance, text and outcome are read
@@ -73,7 +73,7 @@ pub struct CheckModel;
 #[derive(Clone, Debug)]
 pub struct ModelStatus {
     /// How many questions are being answered and how many wait.
-    pub occupancy: PermitOccupancy,
+    pub occupancy: Occupancy,
     /// What would produce the answer to a question now.
     pub mode: AnswerMode,
     /// The circuit breaker; `None` if there is no model.

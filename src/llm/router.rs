@@ -20,12 +20,12 @@ use crate::llm::prompt::Prompt;
 use crate::llm::resilience::circuit_breaker::{
     BreakerDecision, BreakerPolicy, BreakerStatus, CircuitBreaker, RequestKind,
 };
-use crate::llm::resilience::concurrency_limit::{ConcurrencyLimiter, PermitOccupancy, QueuedPermit};
+use crate::llm::resilience::concurrency_limit::{ConcurrencyLimiter, Occupancy, QueuedPermit};
 use crate::llm::resilience::fair_queue::QueueFull;
-use crate::llm::upstream::api_key::{KeyError, KeyReport};
+use crate::llm::upstream::account::api_key::{KeyError, KeyReport};
+use crate::llm::upstream::account::generation_cost::CostError;
 use crate::llm::upstream::client::UpstreamClient;
 use crate::llm::upstream::completion::CompletionError;
-use crate::llm::upstream::generation_cost::CostError;
 use crate::telemetry::metrics::{DegradedBy, Metrics, QueueRejection, UpstreamOutcome};
 
 /// The minimum time to retry after the queue was full. Answers take seconds.
@@ -224,8 +224,8 @@ impl Router {
 
     /// Returns the number of questions that the model answers and the number that wait for it.
     #[must_use]
-    pub fn occupancy(&self) -> PermitOccupancy {
-        self.model.as_ref().map_or_else(PermitOccupancy::default, |model| model.limiter.occupancy())
+    pub fn occupancy(&self) -> Occupancy {
+        self.model.as_ref().map_or_else(Occupancy::default, |model| model.limiter.occupancy())
     }
 
     /// Returns the status of the breaker, if there is a model.

@@ -6,29 +6,29 @@ use strum::VariantArray;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, VariantArray)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 pub enum CloseReason {
-    /// 1000: ended as asked.
+    /// 1000: the client closed the connection, or its conversation was deleted.
     Normal,
-    /// 1002: the frames broke the WebSocket protocol.
+    /// 1002: the client violated the WebSocket protocol.
     ProtocolViolation,
-    /// 1003: a binary message came.
+    /// 1003: the client sent a binary message.
     BinaryMessage,
     /// 1007: a text message was not UTF-8.
     InvalidUtf8,
     /// 1009: a message was larger than allowed.
-    TooBig,
-    /// 1011: a fault of this server.
-    InternalFault,
-    /// 1012: the server restarts; come back after a random delay and resume.
+    MessageTooBig,
+    /// 1011: the session panicked.
+    InternalError,
+    /// 1012: the server restarts; the client should resume after a random delay.
     Restarting,
-    /// 4400: too many malformed messages.
+    /// 4400: the client sent too many malformed messages in a row.
     TooManyMalformed,
-    /// 4408: nothing happened for too long, pings were not answered, or a message was not finished.
-    IdleTooLong,
+    /// 4408: the client was inactive, did not answer a ping, or did not finish a message.
+    IdleTimeout,
     /// 4409: the session was resumed on another connection.
-    ResumedElsewhere,
-    /// 4413: the client reads, but for too long has not caught up.
-    CannotKeepUp,
-    /// 4429: too many frames came.
+    TakenOver,
+    /// 4413: the client reads, but has not caught up in time.
+    SlowConsumer,
+    /// 4429: the client sent too many frames.
     TooManyFrames,
 }
 
@@ -78,7 +78,7 @@ pub const CLOSE_CODES: [CloseCodeEntry; 12] = [
         client_action: "fix the client",
     },
     CloseCodeEntry {
-        reason: CloseReason::TooBig,
+        reason: CloseReason::MessageTooBig,
         code: 1009,
         description: "a message was larger than 16 KiB",
         cause: "more than 16,384 bytes, including all fragments",
@@ -100,21 +100,21 @@ pub const CLOSE_CODES: [CloseCodeEntry; 12] = [
         client_action: "do not reconnect",
     },
     CloseCodeEntry {
-        reason: CloseReason::IdleTooLong,
+        reason: CloseReason::IdleTimeout,
         code: 4408,
         description: "idle for too long",
         cause: "no question for `IDLE_TIMEOUT`, no frame for `FIRST_FRAME_TIMEOUT` or two heartbeat intervals, or a message not completed within `MESSAGE_TIMEOUT`",
         client_action: "reconnect when the visitor returns",
     },
     CloseCodeEntry {
-        reason: CloseReason::ResumedElsewhere,
+        reason: CloseReason::TakenOver,
         code: 4409,
         description: "the session was resumed on another connection",
         cause: "a later connection resumed the same session",
         client_action: "do not reconnect",
     },
     CloseCodeEntry {
-        reason: CloseReason::CannotKeepUp,
+        reason: CloseReason::SlowConsumer,
         code: 4413,
         description: "the client reads too slowly; reconnect and resume",
         cause: "the client reads, but has not caught up for four times `SLOW_READER_TIMEOUT`",
@@ -130,7 +130,7 @@ pub const CLOSE_CODES: [CloseCodeEntry; 12] = [
 ];
 
 const INTERNAL_ERROR: CloseCodeEntry = CloseCodeEntry {
-    reason: CloseReason::InternalFault,
+    reason: CloseReason::InternalError,
     code: 1011,
     description: "internal server error; reconnect and resume",
     cause: "the session panicked",

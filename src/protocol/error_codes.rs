@@ -159,7 +159,7 @@ pub const ERROR_CODES: [ErrorCodeEntry; 17] = [
 const INTERNAL_ERROR: ErrorCodeEntry = ErrorCodeEntry {
     code: ErrorCode::InternalError,
     http_status: 500,
-    close_reason: Some(CloseReason::InternalFault),
+    close_reason: Some(CloseReason::InternalError),
     message: "Something went wrong on the server. Please try again.",
     cause: "a bug in this server",
     operator_action: "report it with the log lines that have the request id",

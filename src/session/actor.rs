@@ -95,7 +95,7 @@ impl SessionActor {
     pub(super) fn close(&mut self, reason: CloseReason, ctx: &mut SocketContext) {
         debug!(self.log.connection(), "closing connection"; "code" => reason.code());
         match reason {
-            CloseReason::CannotKeepUp => _ = self.context.metrics.session.slow_consumer_closes.inc(),
+            CloseReason::SlowConsumer => _ = self.context.metrics.session.slow_consumer_closes.inc(),
             CloseReason::TooManyFrames => _ = self.context.metrics.session.frame_rate_limit_closes.inc(),
             _ => {}
         }
@@ -216,7 +216,7 @@ impl Handle<SessionCommand> for SessionActor {
     fn handle(&mut self, command: SessionCommand, ctx: &mut SocketContext) -> Reply<()> {
         failpoints::hit(Failpoint::SessionCommand, "");
         match command {
-            SessionCommand::CloseTakenOver => self.close(CloseReason::ResumedElsewhere, ctx),
+            SessionCommand::CloseTakenOver => self.close(CloseReason::TakenOver, ctx),
             SessionCommand::AnnounceShutdown => {
                 let message =
                     "The server is about to restart. You can continue this conversation afterwards.";

@@ -51,7 +51,7 @@ impl SessionActor {
         self.wait_for(found, ctx, move |actor, found, ctx| {
             let Ok(Ok(epochs)) = found else { return };
             if epochs.iter().any(|(_, stored)| *stored > epoch) {
-                actor.close(CloseReason::ResumedElsewhere, ctx);
+                actor.close(CloseReason::TakenOver, ctx);
             }
         });
     }

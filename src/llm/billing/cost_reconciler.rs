@@ -11,7 +11,7 @@ use crate::budget::ReportedCost;
 use crate::domain::clock::Timestamp;
 use crate::llm::billing::pending_cost::lookup_delay;
 use crate::llm::router::Router;
-use crate::llm::upstream::generation_cost::CostError;
+use crate::llm::upstream::account::generation_cost::CostError;
 use crate::mailbox::Address;
 use crate::persistence::STORE_TIMEOUT;
 use crate::persistence::messages::{FindPendingCosts, UpdatePendingCost};

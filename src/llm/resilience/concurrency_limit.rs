@@ -41,7 +41,7 @@ enum PermitState {
 
 /// The permits in use and the questions that wait.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PermitOccupancy {
+pub struct Occupancy {
     /// The number of permits in use.
     pub in_use: usize,
     /// The number of questions in the queue.
@@ -70,9 +70,9 @@ impl ConcurrencyLimiter {
     }
 
     #[must_use]
-    pub fn occupancy(&self) -> PermitOccupancy {
+    pub fn occupancy(&self) -> Occupancy {
         let queue = self.lock();
-        PermitOccupancy { in_use: queue.in_use(), waiting: queue.waiting() }
+        Occupancy { in_use: queue.in_use(), waiting: queue.waiting() }
     }
 
     fn permit(self: &Arc<Self>) -> Permit {
@@ -156,8 +156,8 @@ mod tests {
         assert!(pending.is_err());
         drop(left_after_its_turn);
         waiting.acquired().await;
-        assert_eq!(limiter.occupancy(), PermitOccupancy { in_use: 1, waiting: 0 });
+        assert_eq!(limiter.occupancy(), Occupancy { in_use: 1, waiting: 0 });
         drop(waiting);
-        assert_eq!(limiter.occupancy(), PermitOccupancy { in_use: 0, waiting: 0 });
+        assert_eq!(limiter.occupancy(), Occupancy { in_use: 0, waiting: 0 });
     }
 }

@@ -20,7 +20,7 @@ use crate::llm::turn::fallback;
 use crate::llm::upstream::client::{CompletionRequest, UpstreamClient};
 use crate::llm::upstream::completion::{Completion, CompletionError};
 use crate::llm::upstream::error_class::UpstreamErrorKind;
-use crate::llm::upstream::sink::AnswerSink;
+use crate::llm::upstream::streaming::sink::AnswerSink;
 use crate::persistence::STORE_TIMEOUT;
 use crate::system::backoff::random_fraction;
 use crate::telemetry::metrics::{DegradedBy, GaugeGuard, RetryKind};

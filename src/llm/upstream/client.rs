@@ -11,16 +11,16 @@ use tokio::time::{Instant, timeout_at};
 use crate::budget::{Prices, ReportedCost};
 use crate::domain::ids::SessionId;
 use crate::llm::prompt::Prompt;
-use crate::llm::upstream::api_key::{self, KeyError, KeyReport};
+use crate::llm::upstream::account::api_key::{self, KeyError, KeyReport};
+use crate::llm::upstream::account::generation_cost::{self, CostError};
 use crate::llm::upstream::completion::{Completion, CompletionError};
 use crate::llm::upstream::endpoint::Endpoint;
 use crate::llm::upstream::error_class::UpstreamErrorKind;
-use crate::llm::upstream::generation_cost::{self, CostError};
 use crate::llm::upstream::rejection::{self, TextTimeout};
 use crate::llm::upstream::request::RequestBody;
-use crate::llm::upstream::response::ResponseState;
-use crate::llm::upstream::sink::AnswerSink;
-use crate::llm::upstream::sse::SseDecoder;
+use crate::llm::upstream::streaming::response::ResponseState;
+use crate::llm::upstream::streaming::sink::AnswerSink;
+use crate::llm::upstream::streaming::sse::SseDecoder;
 use crate::settings::LlmSettings;
 
 /// How long to wait for usage and `[DONE]` after the end of the text. Several servers send neither.

@@ -3,7 +3,7 @@
 use strum::VariantArray;
 
 use crate::domain::error_code::ErrorCode;
-use crate::llm::upstream::chunk::UpstreamError;
+use crate::llm::upstream::streaming::chunk::UpstreamError;
 
 /// The kind of an upstream error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, VariantArray)]

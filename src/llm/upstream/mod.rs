@@ -3,26 +3,18 @@
 //! | module | contents |
 //! |---|---|
 //! | [`client`] | one streamed request to an OpenAI-compatible server |
+//! | [`endpoint`] | the address and key of the server, and requests for small JSON documents |
 //! | [`request`] | the body of a request |
-//! | [`sse`] | a decoder of server-sent events |
-//! | [`chunk`] | the JSON in the events and in error bodies |
-//! | [`response`] | the state of a streamed response |
-//! | [`sink`] | where the text of a response goes |
+//! | [`streaming`] | the decoder of the response: server-sent events, their JSON, the text |
 //! | [`completion`] | how a response ended |
-//! | [`error_class`] | the kinds of errors and the reaction to each |
-//! | [`rejection`] | failed requests, as errors |
-//! | [`endpoint`] | the address and key of the server, and JSON documents it offers |
-//! | [`api_key`], [`generation_cost`] | such documents: the key's credit, the cost of a request |
+//! | [`error_class`], [`rejection`] | the kinds of errors, and failed requests as errors |
+//! | [`account`] | the credit of the API key, and the cost of a request |
 
-pub mod api_key;
-pub mod chunk;
+pub mod account;
 pub mod client;
 pub mod completion;
 pub mod endpoint;
 pub mod error_class;
-pub mod generation_cost;
 pub mod rejection;
 pub mod request;
-pub mod response;
-pub mod sink;
-pub mod sse;
+pub mod streaming;

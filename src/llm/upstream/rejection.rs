@@ -6,10 +6,10 @@ use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, RET
 use reqwest::{Response, StatusCode};
 
 use crate::domain::clock::{DAY, Timestamp};
-use crate::llm::upstream::chunk::{ErrorBody, UpstreamError};
 use crate::llm::upstream::completion::CompletionError;
 use crate::llm::upstream::error_class::UpstreamErrorKind;
-use crate::llm::upstream::sse::EventTooLarge;
+use crate::llm::upstream::streaming::chunk::{ErrorBody, UpstreamError};
+use crate::llm::upstream::streaming::sse::EventTooLarge;
 
 /// The maximum number of bytes read of an error's body.
 const MAX_ERROR_BYTES: usize = 16 * 1024;

@@ -23,6 +23,7 @@ use crate::persistence::error::{Cause, StorageError};
 use crate::persistence::records::WriteOutcome;
 use crate::persistence::writer::job::{Write, WriteJob, WriterMetrics};
 use crate::persistence::writer::poison_detector::{Decision, PoisonDetector};
+use crate::system::backoff::Backoff;
 use crate::system::failpoints;
 use crate::system::failpoints::Failpoint;
 
@@ -32,11 +33,8 @@ pub(crate) const QUEUE_CAPACITY: usize = 4096;
 /// The maximum number of writes in one transaction. Beyond it the disk sync no longer dominates.
 const MAX_BATCH: usize = 512;
 
-/// The first pause between two attempts; each further one is twice as long.
-const MIN_RETRY_PAUSE: Duration = Duration::from_millis(100);
-
-/// The longest pause between two attempts.
-const MAX_RETRY_PAUSE: Duration = Duration::from_secs(3);
+/// The delays between attempts to commit. No jitter: there is one writer in a process.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(3));
 
 /// The number of panics after which the data of a batch is blamed.
 const MAX_PANICS: u32 = 3;
@@ -130,7 +128,7 @@ async fn commit_with_retries(
     metrics: &WriterMetrics,
     log: &Logger,
 ) -> Result<Vec<WriteOutcome>, StorageError> {
-    let (mut detector, mut panics, mut pause) = (PoisonDetector::default(), 0, MIN_RETRY_PAUSE);
+    let (mut detector, mut panics, mut failures) = (PoisonDetector::default(), 0, 0);
     let started = Instant::now();
     loop {
         let batch = Arc::clone(&writes);
@@ -172,7 +170,7 @@ async fn commit_with_retries(
         {
             warn!(log, "database unavailable, buffering writes"; "cause" => %ErrorChain(&cause));
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(MAX_RETRY_PAUSE);
+        tokio::time::sleep(BACKOFF.delay(failures, 1.0)).await;
+        failures = failures.saturating_add(1);
     }
 }

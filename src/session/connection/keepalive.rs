@@ -132,9 +132,9 @@ impl Keepalive {
         // A ping that is almost due is sent now, because each check costs a timer.
         let is_ping_due = self.pong_due.is_none() && now + interval / 8 >= self.last_frame_at + interval;
         if status.consumer == ConsumerState::TooSlow {
-            KeepaliveAction::Close(CloseReason::CannotKeepUp)
+            KeepaliveAction::Close(CloseReason::SlowConsumer)
         } else if (self.is_warned && now >= self.idle_deadline(timeouts)) || (is_pong_missing && !is_late) {
-            KeepaliveAction::Close(CloseReason::IdleTooLong)
+            KeepaliveAction::Close(CloseReason::IdleTimeout)
         } else if !self.is_warned && now >= self.warning_time(timeouts) {
             KeepaliveAction::WarnIdle
         } else if is_pong_missing || is_ping_due {
@@ -213,7 +213,7 @@ mod tests {
     fn silent_client_is_closed_after_the_first_frame_timeout() {
         let start = Instant::now();
         let (action, at) = run(&mut Keepalive::new(start, 7, &TIMES), false);
-        assert_eq!((action, at - start), (KeepaliveAction::Close(CloseReason::IdleTooLong), seconds(10)));
+        assert_eq!((action, at - start), (KeepaliveAction::Close(CloseReason::IdleTimeout), seconds(10)));
     }
 
     #[test]
@@ -222,7 +222,7 @@ mod tests {
         let mut keepalive = Keepalive::new(start, 7, &TIMES);
         keepalive.on_frame(start);
         let (action, at) = run(&mut keepalive, false);
-        assert_eq!(action, KeepaliveAction::Close(CloseReason::IdleTooLong));
+        assert_eq!(action, KeepaliveAction::Close(CloseReason::IdleTimeout));
         assert!((seconds(36)..=seconds(50)).contains(&(at - start)), "{:?}", at - start);
     }
 
@@ -235,7 +235,7 @@ mod tests {
         let (action, closed) = run(&mut keepalive, true);
         assert_eq!(
             (action, closed - start),
-            (KeepaliveAction::Close(CloseReason::IdleTooLong), seconds(1_800))
+            (KeepaliveAction::Close(CloseReason::IdleTimeout), seconds(1_800))
         );
     }
 
@@ -295,7 +295,7 @@ mod tests {
         let start = Instant::now();
         let mut keepalive = Keepalive::new(start, 7, &TIMES);
         let status = ConnectionStatus { is_answering: true, consumer: ConsumerState::TooSlow };
-        assert_eq!(keepalive.poll(start, status, &TIMES), KeepaliveAction::Close(CloseReason::CannotKeepUp));
+        assert_eq!(keepalive.poll(start, status, &TIMES), KeepaliveAction::Close(CloseReason::SlowConsumer));
     }
 
     #[test]
@@ -339,7 +339,7 @@ mod tests {
             }
             keepalive.on_question(now);
             let (action, at) = run(&mut keepalive, false);
-            prop_assert_eq!(action, KeepaliveAction::Close(CloseReason::IdleTooLong));
+            prop_assert_eq!(action, KeepaliveAction::Close(CloseReason::IdleTimeout));
             prop_assert!(at - now <= seconds(50));
         }
     }

@@ -64,6 +64,6 @@ where
         if let Err(panic) = catch_panic_sync(Component::Session, || drop(output)) {
             error!(self.log.borrow(), "session panicked while stopping"; &panic);
         }
-        Poll::Ready(Some(Ok(final_frames(&self.error_frame(), CloseReason::InternalFault))))
+        Poll::Ready(Some(Ok(final_frames(&self.error_frame(), CloseReason::InternalError))))
     }
 }

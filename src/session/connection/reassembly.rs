@@ -52,7 +52,7 @@ impl MessageAssembler {
     fn extend(&mut self, bytes: &[u8]) -> Result<(), CloseReason> {
         let buffer = self.buffer.as_mut().ok_or(CloseReason::ProtocolViolation)?;
         if buffer.len() + bytes.len() > MAX_MESSAGE_BYTES {
-            return Err(CloseReason::TooBig);
+            return Err(CloseReason::MessageTooBig);
         }
         buffer.extend_from_slice(bytes);
         Ok(())
@@ -90,6 +90,6 @@ mod tests {
         let mut message = MessageAssembler::default();
         message.push(MessageFragment::FirstText(&[b'a'; MAX_MESSAGE_BYTES])).unwrap();
         assert_eq!(message.push(MessageFragment::Middle(b"")), Ok(None));
-        assert_eq!(message.push(MessageFragment::Middle(b"b")), Err(CloseReason::TooBig));
+        assert_eq!(message.push(MessageFragment::Middle(b"b")), Err(CloseReason::MessageTooBig));
     }
 }

@@ -168,8 +168,8 @@ impl StreamHandler<Result<Message, ProtocolError>> for SessionActor {
 /// connection is lost.
 fn close_reason(frame_error: Option<FrameError>, error: &ProtocolError) -> Option<CloseReason> {
     match (frame_error, error) {
-        (Some(FrameError::TooBig), _) | (None, ProtocolError::Overflow) => Some(CloseReason::TooBig),
-        (Some(FrameError::MessageTimeout), _) => Some(CloseReason::IdleTooLong),
+        (Some(FrameError::TooBig), _) | (None, ProtocolError::Overflow) => Some(CloseReason::MessageTooBig),
+        (Some(FrameError::MessageTimeout), _) => Some(CloseReason::IdleTimeout),
         (Some(FrameError::RateExceeded), _) => Some(CloseReason::TooManyFrames),
         (Some(FrameError::Disconnected), _) => None,
         // The codec reports reserved bits as an I/O error, distinguished only by its kind.

@@ -67,7 +67,7 @@ impl SessionActor {
     pub(crate) fn send(&self, frame: &ServerFrame, ctx: &mut SocketContext) {
         if let Err(error) = socket::send(ctx, frame) {
             error!(self.log.connection(), "frame serialization failed"; "cause" => %error);
-            socket::close(ctx, CloseReason::InternalFault);
+            socket::close(ctx, CloseReason::InternalError);
         }
     }
 

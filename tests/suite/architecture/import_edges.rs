@@ -340,7 +340,7 @@ fn planted_violations_are_found() {
         ("src/session/state/history.rs", "use crate::session::actor::SessionActor;", ("state", "actor")),
         ("src/session/state/history.rs", "use super::super::registry::Registry;", ("state", "registry")),
         (
-            "src/llm/upstream/sse.rs",
+            "src/llm/upstream/streaming/sse.rs",
             "use crate::llm::resilience::retry::Backoff;",
             ("upstream", "resilience"),
         ),

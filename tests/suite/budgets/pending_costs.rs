@@ -10,6 +10,7 @@ use crate::support::client::chat::{Chat, receive_text, wait_until_stored};
 use crate::support::client::chat_client::ChatClient;
 use crate::support::server::cli;
 use crate::support::server::config::ServerConfig;
+use crate::support::server::failpoints::wait_for_metric;
 use crate::support::server::metrics_scrape::Scrape;
 use crate::support::server::test_server::Server;
 use crate::support::stores::fresh_store::FreshStore;
@@ -137,16 +138,14 @@ on_both_stores! {
         let counted = store.query_number(USED_TOKENS).await;
         wait_until_stored(&store, "SELECT count(*) FROM pending_costs WHERE attempts = 1", 1).await;
 
-        assert_eq!(outcomes(&server, "untold").await, 1.0);
+        wait_for_metric(&server, "budget_cost_lookups_total{outcome=\"failed\"}", 1.0).await;
 
         upstream.serve_document("/generation", 200, json!({"data": {"id": "gen-9", "total_cost": 1e300}}));
         store.execute("UPDATE pending_costs SET attempts = 19").await;
 
         wait_until_stored(&store, PENDING_COSTS, 0).await;
-        assert_eq!(
-            (store.query_number(USED_TOKENS).await, outcomes(&server, "given_up").await),
-            (counted, 1.0)
-        );
+        wait_for_metric(&server, "budget_cost_lookups_total{outcome=\"abandoned\"}", 1.0).await;
+        assert_eq!(store.query_number(USED_TOKENS).await, counted);
 
         let given_up =
             |line: &Value| line["msg"] == "pending cost abandoned, keeping the estimate";

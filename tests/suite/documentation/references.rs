@@ -63,7 +63,6 @@ fn every_source_file_in_the_pages_exists() {
 }
 
 #[test]
-#[ignore = "the pages use the final names of the files in tests/"]
 fn every_test_file_in_the_pages_exists() {
     let missing = missing_paths(&["tests/"]);
     assert!(missing.is_empty(), "{}", missing.join("\n"));

@@ -86,7 +86,7 @@ on_both_stores! {
         assert_refused(&store, &["another version", "20261125000004", "set DATABASE_URL to a new database"]).await;
 
         assert_eq!(tables(&store).await, before);
-        assert_eq!(store.query_number("SELECT tokens FROM daily_budgets WHERE day = 20000").await, 7);
+        assert_eq!(store.query_number("SELECT tokens FROM spending WHERE day = 20000").await, 7);
         assert_eq!(store.query_number("SELECT count(*) FROM __diesel_schema_migrations").await, 5);
     }
 

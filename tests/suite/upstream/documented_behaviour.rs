@@ -14,7 +14,8 @@ use crate::support::upstream::script::Script;
 
 const UPSTREAM_PAGE: &str = include_str!("../../../docs/upstream.md");
 
-const TABLE_HEAD: &str = "| the model's server | alone, the visitor gets | by default, the visitor gets | requests | the log says |";
+const TABLE_HEAD: &str =
+    "| the model server | alone, the visitor gets | by default, the visitor gets | requests | the log says |";
 
 /// Internal details of upstream. No visitor may see them.
 const INTERNALS: &str = "backend-7.internal";

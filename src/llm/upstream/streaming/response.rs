@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use crate::domain::turn::{TurnStatus, Usage};
-use crate::llm::upstream::chunk::{Chunk, ChunkUsage, UpstreamError};
+use crate::llm::upstream::account::generation_cost::MAX_COST_DOLLARS;
 use crate::llm::upstream::completion::{Completion, CompletionError};
 use crate::llm::upstream::error_class::UpstreamErrorKind;
-use crate::llm::upstream::generation_cost::MAX_COST_DOLLARS;
-use crate::llm::upstream::sink::AnswerSink;
+use crate::llm::upstream::streaming::chunk::{Chunk, ChunkUsage, UpstreamError};
+use crate::llm::upstream::streaming::sink::AnswerSink;
 
 /// The maximum number of characters kept of a model's name; no real name is longer.
 const MAX_MODEL_CHARS: usize = 128;

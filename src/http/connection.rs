@@ -29,7 +29,7 @@ const KERNEL_EXTRA: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: TcpStream,
-    lifeline: Arc<AbortHandle>,
+    abort_handle: Arc<AbortHandle>,
 }
 
 impl Connection {
@@ -47,12 +47,12 @@ impl Connection {
         let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES);
         #[cfg(not(target_os = "linux"))]
         let _ = slow_reader_timeout;
-        (Self { stream, lifeline: Arc::default() }, peer)
+        (Self { stream, abort_handle: Arc::default() }, peer)
     }
 
     /// Stores the abort handle in the request extensions, where the session finds it.
     pub(super) fn attach_abort_handle(&self, extensions: &mut Extensions) {
-        extensions.insert(Arc::clone(&self.lifeline));
+        extensions.insert(Arc::clone(&self.abort_handle));
     }
 
     /// Calls `write`, or fails if the connection is aborted before or while the write is pending.
@@ -62,11 +62,11 @@ impl Connection {
         write: impl FnOnce(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<Result<usize>>,
     ) -> Poll<Result<usize>> {
         let this = self.get_mut();
-        if this.lifeline.is_aborted() {
+        if this.abort_handle.is_aborted() {
             return Poll::Ready(Err(this.cut()));
         }
         let written = write(Pin::new(&mut this.stream), cx);
-        if written.is_pending() && this.lifeline.poll_aborted(cx) {
+        if written.is_pending() && this.abort_handle.poll_aborted(cx) {
             return Poll::Ready(Err(this.cut()));
         }
         written
@@ -83,7 +83,7 @@ impl Connection {
 impl AsyncRead for Connection {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<Result<()>> {
         let this = self.get_mut();
-        if this.lifeline.is_aborted() {
+        if this.abort_handle.is_aborted() {
             return Poll::Ready(Err(this.cut()));
         }
         Pin::new(&mut this.stream).poll_read(cx, buffer)

@@ -15,8 +15,7 @@ use crate::impl_mailbox;
 use crate::llm::messages::CheckModel;
 use crate::mailbox::{AskError, Handle, Mailbox, Reply};
 use crate::persistence::messages::{CheckStorage, CheckWriter};
-use crate::system::failpoints;
-use crate::system::failpoints::Failpoint;
+use crate::system::failpoints::{self, Failpoint};
 
 /// How often the checks run without a request.
 const CHECK_INTERVAL: Duration = Duration::from_secs(10);

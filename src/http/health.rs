@@ -12,8 +12,7 @@ use super::AppState;
 use super::error_response::error;
 use crate::domain::error_code::ErrorCode;
 use crate::health::{CheckHealth, HealthReport};
-use crate::system::failpoints;
-use crate::system::failpoints::Failpoint;
+use crate::system::failpoints::{self, Failpoint};
 
 /// The maximum time of a health request, even if a component hangs.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(4);

@@ -28,8 +28,7 @@ use crate::llm::turn::task::TurnTask;
 use crate::mailbox::{Address, Handle, Mailbox, Reply};
 use crate::persistence::STORE_TIMEOUT;
 use crate::persistence::messages::LoadBudgetUsage;
-use crate::system::failpoints;
-use crate::system::failpoints::Failpoint;
+use crate::system::failpoints::{self, Failpoint};
 
 /// How often ended generations are removed.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);

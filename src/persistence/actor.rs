@@ -29,8 +29,7 @@ use crate::persistence::writer::job::{WithDeadline, Write, WriteJob, WriterMetri
 use crate::persistence::writer::{QUEUE_CAPACITY, Writer};
 use crate::settings::DatabaseSettings;
 use crate::supervision::Supervision;
-use crate::system::failpoints;
-use crate::system::failpoints::Failpoint;
+use crate::system::failpoints::{self, Failpoint};
 use crate::telemetry::metrics::Metrics;
 
 /// The capacity of the mailbox. Handling a message takes microseconds.

@@ -18,8 +18,7 @@ use crate::protocol::server::{NoticeCode, ServerFrame};
 use crate::session::connection::connection_log::ConnectionLog;
 use crate::session::connection::keepalive::{ConnectionStatus, Keepalive, KeepaliveAction};
 use crate::session::connection::reassembly::{MessageAssembler, MessageFragment};
-use crate::session::connection::socket;
-use crate::session::connection::socket::{SocketContext, SocketState};
+use crate::session::connection::socket::{self, SocketContext, SocketState};
 use crate::session::context::SessionContext;
 use crate::session::handlers::feedback::FeedbackRequest;
 use crate::session::handlers::resume::ResumeRequest;
@@ -27,8 +26,7 @@ use crate::session::messages::SessionCommand;
 use crate::session::registry::RegistryEntry;
 use crate::session::state::open_session::{ActiveAnswer, OpenSession};
 use crate::session::state::refusal::Refusal;
-use crate::system::failpoints;
-use crate::system::failpoints::Failpoint;
+use crate::system::failpoints::{self, Failpoint};
 
 /// The mailbox capacity. A session receives only a few commands in its lifetime.
 const MAILBOX_CAPACITY: usize = 16;

@@ -19,8 +19,7 @@ use crate::llm::turn::store::{SaveError, answer_record};
 use crate::llm::upstream::completion::{Completion, CompletionError};
 use crate::persistence::STORE_TIMEOUT;
 use crate::persistence::records::{AnswerRecord, BudgetSettlement, PendingCost};
-use crate::system::failpoints;
-use crate::system::failpoints::Failpoint;
+use crate::system::failpoints::{self, Failpoint};
 
 /// Why the generation of an answer ended.
 pub(crate) enum TurnEnd {

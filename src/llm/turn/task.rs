@@ -26,8 +26,7 @@ use crate::mailbox::AskError;
 use crate::persistence::StorageError;
 use crate::persistence::messages::SaveQuestion;
 use crate::persistence::records::BudgetReservation;
-use crate::system::failpoints;
-use crate::system::failpoints::Failpoint;
+use crate::system::failpoints::{self, Failpoint};
 use crate::system::panics::catch_panic;
 use crate::telemetry::metrics::{DegradedBy, GaugeGuard, QueueRejection};
 

@@ -13,8 +13,7 @@ use crate::persistence::queries::questions::QuestionToSave;
 use crate::persistence::queries::{feedback, pending_costs, questions, session_epochs, sessions, turns};
 use crate::persistence::records::WriteOutcome;
 use crate::persistence::writer::job::{WithDeadline, Write};
-use crate::system::failpoints;
-use crate::system::failpoints::Failpoint;
+use crate::system::failpoints::{self, Failpoint};
 
 /// Commits all writes in their order, or none. Returns one outcome for each.
 pub(crate) async fn commit(

@@ -24,8 +24,7 @@ use crate::persistence::records::WriteOutcome;
 use crate::persistence::writer::job::{Write, WriteJob, WriterMetrics};
 use crate::persistence::writer::poison_detector::{Decision, PoisonDetector};
 use crate::system::backoff::Backoff;
-use crate::system::failpoints;
-use crate::system::failpoints::Failpoint;
+use crate::system::failpoints::{self, Failpoint};
 
 /// The capacity of the queue.
 pub(crate) const QUEUE_CAPACITY: usize = 4096;

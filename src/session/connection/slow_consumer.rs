@@ -19,8 +19,7 @@ use futures_util::Stream;
 use futures_util::task::AtomicWaker;
 use slog::{Logger, info};
 
-use crate::system::failpoints;
-use crate::system::failpoints::Failpoint;
+use crate::system::failpoints::{self, Failpoint};
 use crate::telemetry::metrics::Metrics;
 
 /// How often the watchdog examines the connections. Connections measure time in these ticks, so

@@ -15,8 +15,7 @@ use crate::session::actor::SessionActor;
 use crate::session::connection::socket::SocketContext;
 use crate::session::state::open_session::{ActiveAnswer, AfterAnswer};
 use crate::session::state::refusal::Refusal;
-use crate::system::failpoints;
-use crate::system::failpoints::Failpoint;
+use crate::system::failpoints::{self, Failpoint};
 
 impl SessionActor {
     fn on_accepted(&mut self, acceptance: &Acceptance, ctx: &mut SocketContext) {

@@ -54,9 +54,11 @@ impl Application {
         };
         let shutdown = async {
             self.registry.close();
-            self.registry.broadcast(SessionCommand::AnnounceShutdown);
+            // Sent before the announcement, so that no question after the announcement is accepted.
             let finish = FinishAnswers { within: answer_timeout };
-            if self.finish_answers.ask(finish, answer_timeout + STORE_TIMEOUT * 3).await.is_err() {
+            let finished = self.finish_answers.ask(finish, answer_timeout + STORE_TIMEOUT * 3);
+            self.registry.broadcast(SessionCommand::AnnounceShutdown);
+            if finished.await.is_err() {
                 warn!(self.log, "answers did not finish in time");
             }
             self.registry.broadcast(SessionCommand::CloseForShutdown);

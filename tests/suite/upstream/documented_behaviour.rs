@@ -21,7 +21,7 @@ const TABLE_HEAD: &str =
 const INTERNALS: &str = "backend-7.internal";
 
 const SETTINGS: [(&str, &str); 4] = [
-    ("LLM_FIRST_WORD_TIMEOUT", "700ms"),
+    ("LLM_FIRST_WORD_TIMEOUT", "2s"),
     ("LLM_IDLE_TIMEOUT", "300ms"),
     ("RATE_LIMIT_REQUESTS_PER_MINUTE", "600"),
     ("LLM_MAX_RETRIES", "1"),

@@ -180,7 +180,7 @@ const UPDATE_SESSION: &str = "UPDATE sessions SET last_seen_at_ms = ?1 WHERE id 
 const INSERT_TURN: &str = "INSERT INTO turns (id, session_id, status, asked_at_ms, answered_by)
     VALUES (?1, ?2, 'answering', ?3, 'bench')";
 const INSERT_MESSAGE: &str =
-    "INSERT INTO messages (turn_id, role, content, tokens, created_at_ms) VALUES (?1, 'user', ?2, ?3, ?4)";
+    "INSERT INTO messages (turn_id, role, content, tokens, saved_at_ms) VALUES (?1, 'user', ?2, ?3, ?4)";
 
 /// Writes with prepared statements and the same durability as the server.
 fn write_with_rusqlite(fixture: &Fixture) -> Instant {
@@ -211,7 +211,7 @@ fn write_with_rusqlite(fixture: &Fixture) -> Instant {
 const UPDATE_SESSIONS: &str = "UPDATE sessions SET last_seen_at_ms = $1 WHERE id = ANY($2) AND epoch = 0";
 const INSERT_TURNS: &str = "INSERT INTO turns (id, session_id, status, asked_at_ms, answered_by)
     SELECT turn, session, 'answering', $3, 'bench' FROM unnest($1::uuid[], $2::uuid[]) AS asked (turn, session)";
-const INSERT_MESSAGES: &str = "INSERT INTO messages (turn_id, role, content, tokens, created_at_ms)
+const INSERT_MESSAGES: &str = "INSERT INTO messages (turn_id, role, content, tokens, saved_at_ms)
     SELECT turn, 'user', said, $3, $4 FROM unnest($1::uuid[], $2::text[]) AS asked (turn, said)";
 
 /// Writes with one statement per table and transaction.

@@ -39,8 +39,8 @@ pub struct Delta {
     pub replay: bool,
 }
 
-/// The [`AnswerProgress`] of a generation from one position on. The generation counts it as a subscriber
-/// until it is dropped.
+/// The [`AnswerProgress`] of a generation from one position on. The generation counts it as a
+/// subscriber until it is dropped.
 #[derive(Debug)]
 pub struct Subscription {
     generation: Arc<Generation>,

@@ -4,6 +4,7 @@
 //! No endpoint here makes a decision about a conversation.
 
 mod api_docs;
+mod assets;
 mod connection;
 mod error_response;
 mod health;

@@ -66,7 +66,11 @@ fn operations() -> Vec<(&'static str, Operation)> {
         ("/health/live", live()),
         ("/health/ready", ready()),
     ];
-    all.extend(static_files::FILES.map(|served| (served.path, file(served.path, served.media_type))));
+    all.extend(
+        static_files::stable_files()
+            .into_iter()
+            .map(|served| (served.path, file(served.path, served.media_type))),
+    );
     for (path, what) in
         [("/openapi.json", "This document"), ("/asyncapi.json", "The WebSocket as AsyncAPI 3.0")]
     {

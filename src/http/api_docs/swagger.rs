@@ -17,8 +17,8 @@ const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-static PAGE: LazyLock<Bytes> = LazyLock::new(|| include_str!("../../../assets/docs.html").into());
-static START: LazyLock<Bytes> = LazyLock::new(|| include_str!("../../../assets/docs.js").into());
+static PAGE: LazyLock<Bytes> = LazyLock::new(|| include_str!("../../../assets/docs/docs.html").into());
+static START: LazyLock<Bytes> = LazyLock::new(|| include_str!("../../../assets/docs/docs.js").into());
 
 /// Unpacked on first use, because most servers never serve them.
 static BUNDLE: LazyLock<Bytes> = LazyLock::new(|| unpack("swagger-ui-bundle.js"));

@@ -2,11 +2,11 @@
 
 import { StreamingMarkdown, createElement } from "./streaming-markdown.js";
 
-/** @typedef {import("./turn.js").Turn} Turn */
+/** @typedef {import("../client/turn.js").Turn} Turn */
 
 /**
  * @typedef {object} Page  the page around a view
- * @property {import("./client.js").ChatClient} client
+ * @property {import("../client/client.js").ChatClient} client
  * @property {(turn: Turn) => void} askAgain
  * @property {(text: string) => void} announce   passes a text to screen readers
  * @property {() => void} onResize               called when the view may have become longer

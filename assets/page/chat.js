@@ -3,11 +3,11 @@
  * can become markup.
  */
 
-import { ChatClient } from "./client.js";
-import { createElement } from "./streaming-markdown.js";
-import { TurnView } from "./turn-view.js";
+import { ChatClient } from "../client/client.js";
+import { createElement } from "../ui/streaming-markdown.js";
+import { TurnView } from "../ui/turn-view.js";
 
-/** @typedef {import("./turn.js").Turn} Turn */
+/** @typedef {import("../client/turn.js").Turn} Turn */
 
 /** Within this distance of the end, the page scrolls with the answer. */
 const AT_END_PX = 48;
@@ -50,7 +50,7 @@ const client = new ChatClient({ url: address });
 
 /** @type {Map<Turn, TurnView>} */
 const views = new Map();
-/** @type {import("./turn-view.js").Page} */
+/** @type {import("../ui/turn-view.js").Page} */
 const page = { client, askAgain, announce, onResize: keepFollowing, blockedUntil: () => blockedUntil };
 /** The time at which the server accepts questions again, in milliseconds since the epoch. */
 let blockedUntil = 0;

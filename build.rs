@@ -1,0 +1,180 @@
+//! Prepares the browser files of `assets/` for the binary: minifies the JavaScript, compresses
+//! every file, and derives the revision that the addresses of cacheable files contain.
+//!
+//! Writes `assets.rs` into the output directory; `src/http/assets.rs` includes it.
+
+use std::error::Error;
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use oxc_allocator::Allocator;
+use oxc_codegen::{Codegen, CodegenOptions, CommentOptions};
+use oxc_minifier::{Minifier, MinifierOptions};
+use oxc_parser::Parser;
+use oxc_span::SourceType;
+use sha2::{Digest, Sha256};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// The directory of the browser files.
+const SOURCE: &str = "assets";
+
+/// Modules that are also served at the root, under an address that never changes. Other sites
+/// import them.
+const ENTRY_POINTS: [&str; 1] = ["client/client.js"];
+
+/// The number of hexadecimal digits of a revision.
+const REVISION_DIGITS: usize = 16;
+
+/// A file as it is served.
+struct Asset {
+    /// The path below the directory of the revision; for an entry point, from the root.
+    path: String,
+    media_type: &'static str,
+    content: Vec<u8>,
+}
+
+fn main() -> Result<()> {
+    println!("cargo::rerun-if-changed={SOURCE}");
+    let output = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
+    let files = read_files(Path::new(SOURCE))?;
+    let revision = revision_of(&files);
+    let entry_points = entry_points(&files, &revision)?;
+    let mut code = format!("pub(super) const REVISION: &str = \"{revision}\";\n\n");
+    write_table(&mut code, "FILES", &files, &output)?;
+    write_table(&mut code, "ENTRY_POINTS", &entry_points, &output)?;
+    fs::write(output.join("assets.rs"), code)?;
+    Ok(())
+}
+
+/// Reads and minifies all files that are served as they are, sorted by path.
+fn read_files(root: &Path) -> Result<Vec<Asset>> {
+    let mut files = Vec::new();
+    let mut directories = vec![root.to_path_buf()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(&directory)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                directories.push(path);
+            } else if let Some(asset) = read_file(root, &path)? {
+                files.push(asset);
+            }
+        }
+    }
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(files)
+}
+
+/// Returns `None` for files that are not served, such as templates and package metadata.
+fn read_file(root: &Path, path: &Path) -> Result<Option<Asset>> {
+    let name = path.strip_prefix(root)?.to_str().ok_or("a file name is not UTF-8")?.replace('\\', "/");
+    let (media_type, content) = match path.extension().and_then(OsStr::to_str) {
+        Some("js") => {
+            ("text/javascript; charset=utf-8", minify(&fs::read_to_string(path)?, &name)?.into_bytes())
+        }
+        Some("css") => ("text/css; charset=utf-8", fs::read(path)?),
+        Some("svg") => ("image/svg+xml", fs::read(path)?),
+        Some("png") => ("image/png", fs::read(path)?),
+        _ => return Ok(None),
+    };
+    Ok(Some(Asset { path: name, media_type, content }))
+}
+
+fn minify(source: &str, name: &str) -> Result<String> {
+    let allocator = Allocator::default();
+    let parsed = Parser::new(&allocator, source, SourceType::mjs()).parse();
+    if let Some(problem) = parsed.diagnostics.first() {
+        return Err(format!("{SOURCE}/{name}: {problem}").into());
+    }
+    let mut program = parsed.program;
+    let minified = Minifier::new(MinifierOptions::default()).minify(&allocator, &mut program);
+    let options =
+        CodegenOptions { minify: true, comments: CommentOptions::disabled(), ..CodegenOptions::default() };
+    Ok(Codegen::new().with_options(options).with_scoping(minified.scoping).build(&program).code)
+}
+
+/// Returns a hash of all files. One revision covers all of them, so that the relative imports
+/// between modules need no rewriting.
+fn revision_of(files: &[Asset]) -> String {
+    let mut hash = Sha256::new();
+    for file in files {
+        for part in [file.path.as_bytes(), &file.content] {
+            hash.update(part.len().to_le_bytes());
+            hash.update(part);
+        }
+    }
+    let mut revision = hex(&hash.finalize());
+    revision.truncate(REVISION_DIGITS);
+    revision
+}
+
+/// Returns the modules at the root, which import from the directory of the revision.
+fn entry_points(files: &[Asset], revision: &str) -> Result<Vec<Asset>> {
+    let entry_point = |path: &str| {
+        let file = files
+            .iter()
+            .find(|file| file.path == path)
+            .ok_or_else(|| format!("{SOURCE}/{path} is missing"))?;
+        let name = path.rsplit('/').next().unwrap_or(path);
+        let content = format!("export * from\"./assets/{revision}/{path}\";");
+        Ok(Asset { path: format!("/{name}"), media_type: file.media_type, content: content.into_bytes() })
+    };
+    ENTRY_POINTS.into_iter().map(entry_point).collect()
+}
+
+/// Adds a table of files to the code, and writes their contents next to it.
+fn write_table(code: &mut String, name: &str, files: &[Asset], output: &Path) -> Result<()> {
+    writeln!(code, "pub(super) static {name}: [Asset; {}] = [", files.len())?;
+    for (index, file) in files.iter().enumerate() {
+        let hash = hex(&Sha256::digest(&file.content));
+        let variants = [
+            ("identity", file.content.clone()),
+            ("gzip", gzip(&file.content)?),
+            ("brotli", brotli(&file.content)?),
+        ];
+        let etag = hash.get(..REVISION_DIGITS).unwrap_or(&hash);
+        writeln!(
+            code,
+            "    Asset {{ path: {:?}, media_type: {:?}, etag: {etag:?},",
+            file.path, file.media_type
+        )?;
+        for (variant, content) in variants {
+            let file_name = format!("{}-{index}.{variant}", name.to_lowercase());
+            fs::write(output.join(&file_name), content)?;
+            writeln!(
+                code,
+                "        {variant}: include_bytes!(concat!(env!(\"OUT_DIR\"), {:?})),",
+                format!("/{file_name}")
+            )?;
+        }
+        writeln!(code, "    }},")?;
+    }
+    writeln!(code, "];\n")?;
+    Ok(())
+}
+
+fn gzip(content: &[u8]) -> Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(content)?;
+    Ok(encoder.finish()?)
+}
+
+fn brotli(content: &[u8]) -> Result<Vec<u8>> {
+    let mut compressed = Vec::new();
+    let params =
+        brotli::enc::BrotliEncoderParams { quality: 11, size_hint: content.len(), ..Default::default() };
+    brotli::BrotliCompress(&mut &*content, &mut compressed, &params)?;
+    Ok(compressed)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

@@ -1,5 +1,7 @@
 /** Asks a question and waits for its answer, for programs. */
 
+import { ChatError } from "./chat-error.js";
+
 /** @typedef {import("./turn.js").Turn} Turn */
 
 /**
@@ -25,27 +27,6 @@ const DEFAULT_MAX_WAIT_MS = 60_000;
 const MAX_RETRIES = 5;
 /** The delay before a retry if the server names none. It doubles each time. */
 const FIRST_RETRY_MS = 1_000;
-
-/** A question without a whole answer. */
-export class ChatError extends Error {
-  name = "ChatError";
-
-  /**
-   * @param {string} code an error code of the protocol, `CONNECTION_CLOSED` or `INTERRUPTED`
-   * @param {string} message
-   * @param {{retryable?: boolean, retryAfterMs?: number, text?: string}} [details]
-   */
-  constructor(code, message, { retryable = false, retryAfterMs = 0, text = "" } = {}) {
-    super(message);
-    this.code = code;
-    /** Whether the same question may succeed later. */
-    this.retryable = retryable;
-    /** The time until a retry can succeed; 0 if it is not known. */
-    this.retryAfterMs = retryAfterMs;
-    /** The part of the answer that arrived. */
-    this.text = text;
-  }
-}
 
 /**
  * @param {import("./client.js").ChatClient} client @param {string} question

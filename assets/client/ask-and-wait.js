@@ -85,10 +85,10 @@ export function waitForAnswer(client, turn, { signal, onDelta, onReset, maxWaitM
     const retryIn = (delayMs) => {
       retries += 1;
       retryTimer = setTimeout(() => {
-        retryTimer = undefined;
         // The client may do it by itself.
         if (!client.busy) client.askAgain(turn);
         turn = client.turns.at(-1) ?? turn;
+        retryTimer = undefined;
         check();
       }, delayMs);
     };

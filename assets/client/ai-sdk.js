@@ -30,7 +30,10 @@ export class ResumeChatTransport {
     this.#maxWaitMs = maxWaitMs;
   }
 
-  /** @type {ChatTransport["sendMessages"]} */
+  /**
+   * Asks the last question, or requests another answer to it.
+   * @param {Parameters<ChatTransport["sendMessages"]>[0]} options
+   */
   async sendMessages({ trigger, messages, abortSignal }) {
     const client = this.#client;
     await this.#session(abortSignal);
@@ -40,7 +43,10 @@ export class ResumeChatTransport {
     return this.#stream(turn, abortSignal);
   }
 
-  /** @type {ChatTransport["reconnectToStream"]} */
+  /**
+   * Continues the answer that is being generated; resolves with null if there is none.
+   * @param {Parameters<ChatTransport["reconnectToStream"]>[0]} options
+   */
   async reconnectToStream({ abortSignal }) {
     await this.#session(abortSignal);
     const last = this.#client.turns.at(-1);

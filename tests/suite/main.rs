@@ -23,6 +23,7 @@ mod architecture;
 mod browser;
 mod budgets;
 mod cli;
+mod client_package;
 mod documentation;
 mod limits;
 mod operations;

@@ -1,6 +1,6 @@
 /** A transport for `useChat` of the AI SDK. */
 
-import { waitForAnswer } from "./ask-and-wait.js";
+import { untilStopped, waitForAnswer } from "./ask-and-wait.js";
 import { ChatError } from "./chat-error.js";
 import { FINAL } from "./turn.js";
 
@@ -37,6 +37,7 @@ export class ResumeChatTransport {
   async sendMessages({ trigger, messages, abortSignal }) {
     const client = this.#client;
     await this.#session(abortSignal);
+    await untilStopped(client);
     const question = textOf(messages.findLast(({ role }) => role === "user"));
     const turn = (trigger === "regenerate-message" ? client.regenerate() : null) ?? client.ask(question);
     if (!turn) throw new ChatError("TURN_IN_PROGRESS", "Please wait until the current answer is complete.", { retryable: true });

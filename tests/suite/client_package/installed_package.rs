@@ -3,18 +3,24 @@
 #![expect(clippy::unwrap_used, reason = "a failed set-up should fail the test")]
 
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::io::AsyncReadExt;
 
+use crate::support::client::chat::Chat;
 use crate::support::server::config::ServerConfig;
 use crate::support::server::test_server::Server;
 use crate::support::tools::external_tools::{
     ToolOutput, command, node_modules, repository_path, run_tool_within,
 };
+use crate::support::upstream::gate::Gate;
+use crate::support::upstream::script::Script;
+use crate::support::within;
 
 /// npm and compilers start slowly on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(300);
@@ -89,6 +95,18 @@ fn copy_files(from: &Path, to: &Path) {
     }
 }
 
+/// Returns the names and the code of the examples in the README, for a server at this address.
+fn readme_examples(server: SocketAddr) -> Vec<(String, String)> {
+    let readme = fs::read_to_string(repository_path("assets/client/README.md")).unwrap();
+    let blocks = readme.split("```js run=").skip(1);
+    let examples = blocks.map(|block| {
+        let (name, rest) = block.split_once('\n').unwrap();
+        let code = rest.split("\n```").next().unwrap().replace("127.0.0.1:8080", &server.to_string());
+        (name.to_owned(), code)
+    });
+    examples.collect()
+}
+
 #[tokio::test]
 async fn package_works_in_another_project() {
     let Some(project) = Project::new("the npm package").await else { return };
@@ -113,8 +131,44 @@ async fn package_works_in_another_project() {
 
     let program = project.run("project", "node", &["program.mjs"], Some(&url)).await;
     assert!(program.succeeded, "{} {}", program.stdout, program.stderr);
-    for file in ["react.test.mjs", "ai_sdk.test.mjs"] {
+    for (name, code) in readme_examples(server.address()) {
+        fs::write(project.path("project").join(format!("readme-{name}")), code).unwrap();
+    }
+    for example in ["readme-program.mjs", "readme-page.mjs"] {
+        let program = project.run("project", "node", &[example], Some(&url)).await;
+        assert!(program.succeeded, "{example}: {} {}", program.stdout, program.stderr);
+        let status = format!("{}{}", program.stdout, program.stderr);
+        assert!(status.contains("complete"), "{example}: {status}");
+    }
+    for file in ["react.test.mjs", "ai_sdk.test.mjs", "deep_chat.test.mjs"] {
         let tested = project.run("project", "node", &["--test", file], Some(&url)).await;
         assert!(tested.succeeded, "{file}:\n{} {}", tested.stdout, tested.stderr);
     }
+}
+
+#[tokio::test]
+async fn program_prints_the_whole_answer_although_the_server_is_killed() {
+    let Some(project) = Project::new("the npm package").await else { return };
+    let mut chat = Chat::new(&[]).await;
+    let gate = Gate::default();
+    chat.upstream.queue(Script::from_words(&["Swedish, ", "never received"]).hold_after(1, &gate));
+    chat.upstream.queue(Script::from_words(&["English ", "and German."]));
+    let (_, code) = readme_examples(chat.server.address()).swap_remove(0);
+    fs::write(project.path("project/program.mjs"), code).unwrap();
+    let mut node = command("node", &["program.mjs"], &project.path("project"));
+    let mut child = node.spawn().unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    let mut printed = String::new();
+    while !printed.contains("Swedish, ") {
+        let mut bytes = [0; 4096];
+        let count = within("the first word", stdout.read(&mut bytes)).await.unwrap();
+        assert_ne!(count, 0, "the program ended: {printed}");
+        printed.push_str(&String::from_utf8_lossy(&bytes[..count]));
+    }
+    chat.server.kill().await;
+    chat.server.restart_on_the_same_port().await;
+    within("the rest", stdout.read_to_string(&mut printed)).await.unwrap();
+    let status = within("the end of the program", child.wait()).await.unwrap();
+    assert!(status.success(), "{printed}");
+    assert!(printed.ends_with("[from the start]\nEnglish and German."), "{printed}");
 }

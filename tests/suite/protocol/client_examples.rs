@@ -102,7 +102,15 @@ async fn full_clients_print_the_whole_answer_although_the_server_is_killed() {
 
 #[tokio::test]
 async fn full_clients_end_with_a_time_when_the_budget_of_the_day_is_spent() {
-    let chat = Chat::new(&[("DAILY_TOKEN_LIMIT", "1"), ("DEGRADED_MODE", "off")]).await;
+    let mut chat = Chat::new(&[
+        ("MAX_CONTEXT_TOKENS", "2000"),
+        ("MAX_RESPONSE_TOKENS", "1200"),
+        ("DAILY_TOKEN_LIMIT", "2000"),
+        ("DEGRADED_MODE", "off"),
+    ])
+    .await;
+    chat.upstream.queue(Script::from_words(&["All of it."]).usage(1900, 50, None));
+    assert_eq!(chat.visitor.ask_and_wait(QUESTION).await.status(), "complete");
     for name in ["full.mjs", "full.py"] {
         let Some(mut client) = start_example(name, chat.server.address(), &[QUESTION]) else { return };
         assert!(!client.wait_for_exit().await, "{name} succeeded without a budget");

@@ -24,6 +24,7 @@ mod browser;
 mod budgets;
 mod cli;
 mod documentation;
+mod event_stream;
 mod limits;
 mod operations;
 mod prompt;

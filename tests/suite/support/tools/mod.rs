@@ -2,4 +2,5 @@
 
 pub(crate) mod document_examples;
 pub(crate) mod external_tools;
+pub(crate) mod nginx;
 pub(crate) mod webdriver;

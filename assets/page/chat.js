@@ -43,10 +43,8 @@ const parts = {
   announcer: part("announcer"),
 };
 
-// Relative to the page, so that it also works below a path of another site.
-const address = new URL("ws/chat", document.baseURI);
-address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
-const client = new ChatClient({ url: address });
+// The server of the page's own directory, so that it also works below a path of another site.
+const client = new ChatClient();
 
 /** @type {Map<Turn, TurnView>} */
 const views = new Map();

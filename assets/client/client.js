@@ -2,11 +2,16 @@
  * A client of the resume chat protocol that keeps a conversation consistent across reconnections.
  */
 
+import { askAndWait } from "./ask-and-wait.js";
 import { Connection } from "./connection.js";
+import { Conversations, forgetSession } from "./conversations.js";
 import { PendingRatings } from "./pending-ratings.js";
 import { SessionStore } from "./session-store.js";
 import { Transcript } from "./transcript.js";
-import { newId, newTurn, restartsAnswer } from "./turn.js";
+import { TransportChoice, addressesOf } from "./transport-choice.js";
+import { FINAL, keepWhatWasRead, newId, newTurn, restartsAnswer } from "./turn.js";
+
+export { ChatError } from "./ask-and-wait.js";
 
 /** @typedef {import("./turn.js").Turn} Turn */
 /** @typedef {import("./turn.js").TurnError} TurnError */
@@ -31,13 +36,56 @@ import { newId, newTurn, restartsAnswer } from "./turn.js";
  * @property {"live" | "excerpts"} [mode]
  * @property {HistoryMessage[]} [history]
  * @property {boolean} [more]
+ * @property {{url?: string | null, retention_days?: number | null}} [privacy]
+ * @property {string[]} [link_hosts]
+ *
+ * @typedef {object} ErrorFrame
+ * @property {string} code
+ * @property {string} message
+ * @property {boolean} [retryable]
+ * @property {number} [retry_after_ms]
+ * @property {string} [id]
+ * @property {string} [turn_id]
+ * @property {string} [request_id]
  *
  * @typedef {object} ChatClientOptions
- * @property {string | URL} url         the address of the WebSocket, for example
- *   `wss://resume.example/ws/chat`
+ * @property {string | URL} [server]    the address of the server, for example
+ *   `https://resume.example/`; the page's own directory if absent
+ * @property {string | URL} [url]       instead of `server`: the address of the WebSocket
  * @property {string} [storageKey]      the key under which the session is stored between visits
  * @property {Storage | null} [storage] defaults to `localStorage`; `null` stores nothing
+ * @property {boolean} [regenerateInterrupted]  whether to request another answer if one was
+ *   interrupted, for example by a crash of the server
+ * @property {import("./transport.js").TransportName[]} [transports]  the transports that may be
+ *   used; all if absent
+ * @property {any} [WebSocket]          the class of WebSockets; the global one if absent
+ * @property {typeof globalThis.fetch} [fetch]  the global one if absent
+ *
+ * @typedef {"added" | "accepted" | "queued" | "delta" | "reset" | "done" | "rating" | "error"} TurnChange
+ *
+ * @typedef {object} ChatEvents  the details of the events
+ * @property {undefined} state        the state of the connection or its transport changed
+ * @property {Session} session        a session started or was resumed
+ * @property {undefined} transcript   `turns` was replaced or reordered
+ * @property {{turn: Turn, change: TurnChange}} turn  a turn changed
+ * @property {{turn: Turn}} interrupted  an answer ended too early; `regenerate()` requests another
+ * @property {{turn: Turn, lostChars: number}} lost  the server lost the end of an answer in a
+ *   crash; `turn.answer` still has it
+ * @property {undefined} ended        the session has expired or was deleted, and a new one started
+ * @property {undefined} forgotten    the server has deleted the conversation
+ * @property {undefined} conversations  `conversations` changed
+ * @property {{code: string, message: string}} notice  a notice of the server
+ * @property {ErrorFrame} error       an error that belongs to no turn
  */
+
+/** The number of other answers that are requested without the visitor for one question. */
+const MAX_REGENERATIONS = 2;
+
+/** How long the deletion of the current conversation may take. */
+const FORGET_TIMEOUT_MS = 15_000;
+
+/** The longest wait before a question is sent again during another answer. */
+const MAX_DEFER_MS = 30_000;
 
 /** An unsent question is sent after a reload, but not if the visitor returns much later. */
 const UNSENT_LIFETIME_MS = 10 * 60_000;
@@ -45,17 +93,8 @@ const UNSENT_LIFETIME_MS = 10 * 60_000;
 /**
  * A conversation with one server.
  *
- * All events are `CustomEvent`s:
- * - `state`: the state of the connection changed.
- * - `session`: a session started or was resumed; detail: {@link Session}.
- * - `transcript`: `turns` was replaced or reordered.
- * - `turn`: a turn changed; detail: `{turn, change}` with `change` one of `added`, `accepted`,
- *   `queued`, `delta`, `reset`, `done`, `rating`, `error`.
- * - `ended`: the session has expired or was deleted, and a new one started.
- * - `forgotten`: the server has deleted the conversation.
- * - `notice`: a notice of the server; detail: the frame.
- * - `error`: an error that belongs to no turn; detail: the frame. The error of a turn is in its
- *   `error` field.
+ * All events are `CustomEvent`s; {@link ChatEvents} lists them. The error of a turn is in its
+ * `error` field.
  */
 export class ChatClient extends EventTarget {
   /** @type {Session | null} */
@@ -75,18 +114,30 @@ export class ChatClient extends EventTarget {
   /** Whether the question waits until the server has finished an earlier answer. */
   #questionDeferred = false;
   #loadingEarlier = false;
+  /** Whether the reply to `start` or `resume` has not arrived. */
+  #awaitingSession = false;
+  /** Whether the visitor opened the conversation that is being resumed. */
+  #opening = false;
+  /** @type {Conversations} */ #conversations;
+  #regenerateInterrupted;
+  /** The number of answers requested without the visitor since the last one that completed. */
+  #regenerations = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #deferredTimer;
 
-  /** @param {ChatClientOptions} options */
-  constructor({ url, storageKey, storage }) {
+  /** @param {ChatClientOptions} [options] */
+  constructor(options = {}) {
     super();
-    this.#store = new SessionStore(storageKey ?? `resume-chat:${url}`, storage);
-    this.#connection = new Connection(String(url), {
+    const addresses = addressesOf(options);
+    const { storage, storageKey = `resume-chat:${addresses.socket}` } = options;
+    this.#regenerateInterrupted = options.regenerateInterrupted ?? false;
+    this.#store = new SessionStore(storageKey, storage);
+    this.#conversations = new Conversations(`${storageKey}:conversations`, storage);
+    this.#connection = new Connection(new TransportChoice(addresses, { ...options, storageKey }), {
       onOpen: () => this.#sendGreeting(),
       onMessage: (frame) => this.#onFrame(frame),
       isAwaitingAnswer: () => this.busy,
       onDisconnect: () => this.#onDisconnect(),
-      onGiveUp: (code) => this.#onGiveUp(code),
+      onGiveUp: (code, error) => this.#onGiveUp(code, error),
       onStateChange: () => this.#emit("state"),
     });
   }
@@ -94,6 +145,14 @@ export class ChatClient extends EventTarget {
   /** The state of the connection: {@link import("./connection.js").ConnectionState}. */
   get state() {
     return this.#connection.state;
+  }
+
+  /**
+   * How the client is connected: `websocket`, `events` (an event stream) or `request` (one request
+   * for each question).
+   */
+  get transport() {
+    return this.#connection.transport;
   }
 
   /**
@@ -121,6 +180,22 @@ export class ChatClient extends EventTarget {
   /** Whether a question is being sent or answered. Only one can be. */
   get busy() {
     return this.#active !== null;
+  }
+
+  /** Earlier conversations of this browser, newest first, without the current one. */
+  get conversations() {
+    return this.#conversations.all;
+  }
+
+  /**
+   * Calls `listener` with the detail of each event. Returns a function that ends this.
+   * @template {keyof ChatEvents} K
+   * @param {K} type @param {(detail: ChatEvents[K]) => void} listener
+   */
+  on(type, listener) {
+    const onEvent = (/** @type {Event} */ event) => listener(/** @type {CustomEvent} */ (event).detail);
+    this.addEventListener(type, onEvent);
+    return () => this.removeEventListener(type, onEvent);
   }
 
   /** Connects now, also if a later attempt is planned or the connection is closed. */
@@ -154,6 +229,16 @@ export class ChatClient extends EventTarget {
   }
 
   /**
+   * Asks a question, and resolves with the whole answer. Rejects with a `ChatError`, or with the
+   * reason of `signal`. Retries what can succeed soon.
+   * @param {string} question
+   * @param {import("./ask-and-wait.js").AskOptions} [options]
+   */
+  askAndWait(question, options = {}) {
+    return askAndWait(this, question, options);
+  }
+
+  /**
    * Asks a question without an answer again. If it was not accepted, it keeps its id, so that it is
    * not answered twice.
    * @param {Turn} turn
@@ -163,7 +248,13 @@ export class ChatClient extends EventTarget {
     if (turn.turnId) return this.regenerate() ?? this.ask(turn.question);
     this.#transcript.remove(turn);
     this.#emit("transcript");
-    return this.ask(turn.question, turn.id);
+    // The server knows the id with another text.
+    return this.ask(turn.question, turn.error?.code === "DUPLICATE_ID" ? newId() : turn.id);
+  }
+
+  /** Whether another answer to this turn can be requested now. @param {Turn} turn */
+  canRegenerate(turn) {
+    return !this.#active && turn === this.turns.at(-1) && Boolean(turn.turnId) && !turn.past;
   }
 
   /**
@@ -172,7 +263,7 @@ export class ChatClient extends EventTarget {
    */
   regenerate() {
     const last = this.turns.at(-1);
-    if (this.#active || !last?.turnId || last.past) return null;
+    if (!last || !this.canRegenerate(last)) return null;
     const turn = newTurn({ id: newId(), question: last.question, mode: this.session?.mode });
     turn.replaces = last;
     this.#transcript.replace(last, turn);
@@ -185,11 +276,12 @@ export class ChatClient extends EventTarget {
   /**
    * Rates an answer; `null` removes the rating. Returns false if the rating could not be sent.
    * @param {Turn} turn @param {"up" | "down" | null} rating
+   * @param {string} [comment] at most 500 characters
    */
-  rate(turn, rating) {
+  rate(turn, rating, comment) {
     const { turnId } = turn;
     if (!turnId || turn.past || this.state !== "open" || this.#ratings.isFull) return false;
-    return this.#send(this.#ratings.add(Object.assign(turn, { turnId }), rating));
+    return this.#send(this.#ratings.add(Object.assign(turn, { turnId }), rating, comment));
   }
 
   /**
@@ -218,11 +310,55 @@ export class ChatClient extends EventTarget {
     }
   }
 
-  /** Leaves this conversation and starts a new one. */
+  /** Leaves this conversation and starts a new one. The old one is kept in `conversations`. */
   startOver() {
     this.cancel();
+    this.#keepConversation();
     this.#discardSession();
     this.connect();
+  }
+
+  /**
+   * Leaves this conversation and continues one of `conversations`. Returns false if it is not kept.
+   * @param {string} sessionId
+   */
+  openConversation(sessionId) {
+    const conversation = this.#conversations.find(sessionId);
+    if (!conversation) return false;
+    this.cancel();
+    this.#keepConversation();
+    this.#discardSession();
+    this.#conversations.remove(sessionId);
+    this.#emit("conversations");
+    this.#store.begin(conversation);
+    this.#opening = true;
+    this.connect();
+    return true;
+  }
+
+  /**
+   * Deletes the current conversation or one of `conversations`. Resolves to whether the server no
+   * longer has it; otherwise it stays in the list.
+   * @param {string} sessionId
+   */
+  async deleteConversation(sessionId) {
+    const current = this.session ?? this.#store.read();
+    if (sessionId === current?.session_id) return this.#forgetCurrent();
+    const conversation = this.#conversations.find(sessionId);
+    if (!conversation) return true;
+    const isGone = await forgetSession((handlers) => this.#connection.openOther(handlers), conversation);
+    if (isGone) {
+      this.#conversations.remove(sessionId);
+      this.#emit("conversations");
+    }
+    return isGone;
+  }
+
+  /** Deletes the current conversation and all others. Resolves to whether all are deleted. */
+  async deleteAllConversations() {
+    let areGone = true;
+    for (const { sessionId } of this.conversations) areGone = (await this.deleteConversation(sessionId)) && areGone;
+    return (!this.session || (await this.#forgetCurrent())) && areGone;
   }
 
   /** Requests messages older than the first of `turns`. They arrive with a `transcript` event. */
@@ -237,6 +373,7 @@ export class ChatClient extends EventTarget {
 
   /** Sends `resume` for the session in memory or in the storage, or else `start`. */
   #sendGreeting() {
+    this.#awaitingSession = true;
     const stored = this.#store.read();
     const known = this.session ?? stored;
     if (!known?.session_id || !known.resume_token) {
@@ -294,10 +431,41 @@ export class ChatClient extends EventTarget {
     this.#questionDeferred = false;
   }
 
+  /** Adds the current conversation to the list of earlier ones, unless it is empty. */
+  #keepConversation() {
+    const known = this.session ?? this.#store.read();
+    const first = this.turns.find((turn) => turn.turnId && !turn.past);
+    if (!known?.session_id || !known.resume_token || (this.session && !first)) return;
+    this.#conversations.add(known, first?.question ?? "");
+    this.#emit("conversations");
+  }
+
+  /** Resolves to whether the current conversation was deleted. @returns {Promise<boolean>} */
+  #forgetCurrent() {
+    return new Promise((resolve) => {
+      if (!this.forget()) return resolve(false);
+      const listening = new AbortController();
+      /** @param {boolean} isGone */
+      const end = (isGone) => {
+        clearTimeout(timer);
+        listening.abort();
+        resolve(isGone);
+      };
+      const timer = setTimeout(() => end(false), FORGET_TIMEOUT_MS);
+      const options = { signal: listening.signal };
+      this.addEventListener("forgotten", () => end(true), options);
+      this.addEventListener("error", () => end(false), options);
+      this.addEventListener("state", () => this.state === "open" || end(false), options);
+    });
+  }
+
   /** Forgets the session, in memory and in the storage. */
   #discardSession() {
     this.#clearDeferred();
     this.#connection.reset();
+    this.#opening = this.#awaitingSession = false;
+    this.#cancelSent = this.#cancelAfterResume = this.#loadingEarlier = false;
+    this.#regenerations = 0;
     this.#store.clear();
     this.session = null;
     this.#transcript.clear();
@@ -308,15 +476,18 @@ export class ChatClient extends EventTarget {
 
   #onDisconnect() {
     this.#clearDeferred();
+    this.#awaitingSession = false;
     this.#cancelSent = false;
     this.#loadingEarlier = false;
   }
 
-  /** @param {number} code */
-  #onGiveUp(code) {
+  /** @param {number} code @param {ErrorFrame} [error] */
+  #onGiveUp(code, error) {
+    if (error) this.#emit("error", error);
     const turn = this.#active;
-    if (!turn || code === 1000 || code === 1001) return;
+    if (!turn) return;
     this.#store.update({ unsent: undefined });
+    if (error) return this.#fail(turn, turnError(error));
     // The answer continues in the window that has the session now.
     if (code === 4409 && turn.turnId) return this.#finish(turn, "interrupted");
     const message =
@@ -324,7 +495,10 @@ export class ChatClient extends EventTarget {
     this.#fail(turn, { code: "CONNECTION_CLOSED", message, retryable: code !== 1009, retryAt: 0 });
   }
 
-  /** @param {string} type @param {unknown} [detail] */
+  /**
+   * @template {keyof ChatEvents} K
+   * @param {K} type @param {ChatEvents[K]} [detail]
+   */
   #emit(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
@@ -375,6 +549,9 @@ export class ChatClient extends EventTarget {
   /** @param {Session} frame */
   #onSession(frame) {
     this.session = frame;
+    this.#awaitingSession = false;
+    this.#opening = false;
+    const answering = this.#active?.turnId ?? this.#store.read()?.turn_id;
     const unsent = this.#unsentQuestion();
     if (frame.resumed) this.#restoreTurns(frame, unsent);
     else this.#startSession(unsent);
@@ -385,6 +562,9 @@ export class ChatClient extends EventTarget {
     this.#sendQuestion();
     if (this.#cancelAfterResume) this.cancel();
     this.#cancelAfterResume = false;
+    // The answer ended while there was no connection.
+    const last = this.turns.findLast((turn) => turn.turnId);
+    if (last?.turnId === answering && last?.status === "interrupted" && !last.past) this.#onInterrupted(last);
   }
 
   /**
@@ -412,7 +592,7 @@ export class ChatClient extends EventTarget {
     const continued = frame.recovered ? this.#sentCursor?.turn_id : undefined;
     if (continued && this.turns.some((turn) => turn.turnId === continued)) return;
 
-    const { last, answering } = this.#transcript.restore(frame, continued);
+    const { last, answering, lost } = this.#transcript.restore(frame, continued);
     this.#active = answering ? (last ?? null) : null;
     if (unsent) {
       if (last && unsent.replaces?.turnId === last.turnId) this.#transcript.remove(last);
@@ -420,10 +600,11 @@ export class ChatClient extends EventTarget {
       this.#active = unsent;
     }
     this.#emit("transcript");
+    for (const turn of lost) this.#emit("lost", { turn, lostChars: turn.lostChars });
   }
 
   /**
-   * @param {{id?: string, turn_id: string, duplicate?: boolean, mode?: "live" | "excerpts"}} frame
+   * @param {{id?: string, turn_id: string, duplicate?: boolean, mode?: "live" | "excerpts", remaining?: number}} frame
    */
   #onAccepted(frame) {
     const known = this.#transcript.find(frame.turn_id);
@@ -439,8 +620,24 @@ export class ChatClient extends EventTarget {
     Object.assign(turn, { turnId: frame.turn_id, status: "accepted", mode: frame.mode ?? turn.mode });
     turn.uncertain = Boolean(frame.duplicate) && turn.answer !== "";
     this.#active = turn;
-    this.#store.update({ unsent: undefined, turn_id: frame.turn_id });
+    this.#noteRemaining(frame.remaining);
+    this.#extendSession();
+    this.#store.update({ unsent: undefined, turn_id: frame.turn_id, expires_at: this.session?.expires_at });
     this.#emit("turn", { turn, change: "accepted" });
+  }
+
+  /** @param {number} [remaining] the number of questions left */
+  #noteRemaining(remaining) {
+    if (this.session?.limits && remaining !== undefined) this.session.limits.remaining = remaining;
+  }
+
+  /** Notes that a question extends the life of the session. */
+  #extendSession() {
+    if (!this.session?.expires_at) return;
+    // The first digits of the id are the time of the start.
+    const startedAt = parseInt(this.session.session_id.replaceAll("-", "").slice(0, 12), 16);
+    const lifetimeMs = Date.parse(this.session.expires_at) - startedAt;
+    if (lifetimeMs > 0) this.session.expires_at = new Date(Date.now() + lifetimeMs).toISOString();
   }
 
   /** @param {{turn_id: string, position?: number}} frame */
@@ -491,8 +688,12 @@ export class ChatClient extends EventTarget {
     this.#emit("turn", { turn, change: "reset" });
   }
 
-  /** @param {{turn_id: string, status: TurnStatus, mode?: "live" | "excerpts"}} frame */
+  /**
+   * @param {{turn_id: string, status: TurnStatus, mode?: "live" | "excerpts", remaining?: number}}
+   *   frame
+   */
   #onDone(frame) {
+    this.#noteRemaining(frame.remaining);
     const turn = this.#transcript.find(frame.turn_id);
     if (!turn) return;
     if (frame.mode) turn.mode = frame.mode;
@@ -501,23 +702,26 @@ export class ChatClient extends EventTarget {
       turn.answer += turn.late.text;
       turn.seq = turn.late.seq;
     }
+    const hasLost = frame.status === "interrupted" && keepWhatWasRead(turn);
     this.#finish(turn, frame.status);
+    if (hasLost) this.#emit("lost", { turn, lostChars: turn.lostChars });
+    if (frame.status === "interrupted") this.#onInterrupted(turn);
+    else if (frame.status !== "failed") this.#regenerations = 0;
   }
 
-  /**
-   * @param {{code: string, message: string, retryable?: boolean, retry_after_ms?: number, id?:
-   *   string, turn_id?: string}} frame
-   */
+  /** @param {Turn} turn */
+  #onInterrupted(turn) {
+    this.#emit("interrupted", { turn });
+    if (!this.#regenerateInterrupted || !this.canRegenerate(turn) || this.#regenerations >= MAX_REGENERATIONS) return;
+    this.#regenerations += 1;
+    this.regenerate();
+  }
+
+  /** @param {ErrorFrame} frame */
   #onError(frame) {
-    if (frame.retry_after_ms) this.#connection.retryAfterMs = frame.retry_after_ms;
-    if (this.state === "connecting") return this.#onGreetingRejected(frame);
+    if (this.#awaitingSession && !frame.id) return this.#onGreetingRejected(frame);
     if (this.#loadingEarlier && !frame.id && !frame.turn_id) this.#loadingEarlier = false;
-    const error = {
-      code: frame.code,
-      message: frame.message,
-      retryable: frame.retryable ?? false,
-      retryAt: frame.retry_after_ms ? Date.now() + frame.retry_after_ms : 0,
-    };
+    const error = turnError(frame);
     const rejected = frame.id ? this.#ratings.reject(frame.id, (turnId) => this.#transcript.find(turnId)) : null;
     if (rejected) {
       if (rejected.turn) this.#emit("turn", { turn: rejected.turn, change: "rating" });
@@ -540,9 +744,11 @@ export class ChatClient extends EventTarget {
     }
   }
 
-  /** @param {{code: string, message: string, retryable?: boolean}} frame */
+  /** @param {ErrorFrame} frame */
   #onGreetingRejected(frame) {
     if (frame.code === "SESSION_NOT_FOUND" || frame.code === "SESSION_EXPIRED") {
+      if (this.#opening) this.#emit("ended");
+      this.#opening = false;
       const unsent = this.#unsentQuestion();
       this.session = null;
       this.#store.clear();
@@ -554,12 +760,13 @@ export class ChatClient extends EventTarget {
       this.#send({ type: "start" });
       return;
     }
-    this.#emit("error", frame);
-    this.#connection.disconnect(frame.retryable ? 1013 : 1000);
+    if (frame.retryable) this.#emit("error", frame);
+    this.#connection.reject(frame);
   }
 
   /** @param {Turn} turn @param {TurnError} error */
   #onQuestionRejected(turn, error) {
+    if (error.code === "SESSION_EXPIRED") return this.#startAgain();
     const isTemporary = error.code === "TURN_IN_PROGRESS" || error.code === "SHUTTING_DOWN";
     if (!isTemporary && turn.replaces) {
       this.#undoRegenerate(turn, turn.replaces);
@@ -575,7 +782,16 @@ export class ChatClient extends EventTarget {
     // question.
     this.#questionDeferred = true;
     clearTimeout(this.#deferredTimer);
-    this.#deferredTimer = setTimeout(() => this.#sendDeferred(), Math.max(this.#connection.retryAfterMs, 1_000));
+    const deferMs = Math.min(Math.max(error.retryAt - Date.now(), 1_000), MAX_DEFER_MS);
+    this.#deferredTimer = setTimeout(() => this.#sendDeferred(), deferMs);
+  }
+
+  /** Starts another session, in which the question is sent again. */
+  #startAgain() {
+    this.#connection.reset();
+    this.session = null;
+    this.#store.clear();
+    this.connect();
   }
 
   /** @param {{messages?: HistoryMessage[], more?: boolean}} frame */
@@ -615,4 +831,9 @@ export class ChatClient extends EventTarget {
     // The question that waited for this answer can be sent without waiting for its timer.
     if (this.#questionDeferred) this.#sendDeferred();
   }
+}
+
+/** @param {ErrorFrame} frame @returns {TurnError} */
+function turnError({ code, message, retryable = false, retry_after_ms }) {
+  return { code, message, retryable, retryAt: retry_after_ms ? Date.now() + retry_after_ms : 0 };
 }

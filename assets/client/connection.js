@@ -1,6 +1,12 @@
 /**
- * A WebSocket connection that detects silence and reconnects after each close code as appropriate.
+ * A connection that detects silence and reconnects after each close code as appropriate, over the
+ * transport that works.
  */
+
+import { TransportChoice } from "./transport-choice.js";
+
+/** @typedef {import("./transport.js").Transport} Transport */
+/** @typedef {import("./transport.js").CloseCause} CloseCause */
 
 /**
  * @typedef {"connecting" | "open" | "waiting" | "away" | "closed"} ConnectionState
@@ -8,16 +14,14 @@
  *   `closed`: reconnects only on `connect()`.
  *
  * @typedef {object} ConnectionHandlers
- * @property {() => void} onOpen                 the socket is open and needs `start` or `resume`
+ * @property {() => void} onOpen                 the transport is open and needs `start` or `resume`
  * @property {(frame: any) => void} onMessage
  * @property {() => boolean} isAwaitingAnswer
  * @property {(code: number) => void} onDisconnect
- * @property {(code: number) => void} onGiveUp   called after `onDisconnect` if it will not
- *   reconnect
+ * @property {(code: number, error?: any) => void} onGiveUp   called after `onDisconnect` if it will
+ *   not reconnect; with the error frame that is the reason, if there is one
  * @property {() => void} onStateChange
  */
-
-const SUBPROTOCOL = "resume-chat.v1";
 
 /**
  * The first retry is hardly noticed. The delay doubles up to a rate that does not burden a server
@@ -29,6 +33,8 @@ const MAX_RETRY_MS = 30_000;
 const RESTART_SPREAD_MS = 5_000;
 /** The delay after a rate limit without `retry_after_ms`. */
 const DEFAULT_RETRY_AFTER_MS = 30_000;
+/** The longest delay that a server can ask for. */
+const MAX_RETRY_AFTER_MS = 5 * 60_000;
 /** After a connection of at least this duration, the backoff starts again. */
 const STABLE_CONNECTION_MS = 10_000;
 /** A handshake over a mobile network can take several seconds. */
@@ -68,81 +74,136 @@ export class Connection {
   retryAt = 0;
   /** The close code of the last connection; 0 before the first one ended. */
   closeCode = 0;
-  /** The delay that the server last asked for; 0 if none. */
-  retryAfterMs = 0;
 
-  /** @type {string} */ #url;
+  /** @type {TransportChoice} */ #choice;
   /** @type {ConnectionHandlers} */ #handlers;
-  /** @type {WebSocket | null} */ #socket = null;
+  /** @type {Transport | null} */ #transport = null;
+  /** @type {Transport | null} A WebSocket that may replace the transport. */ #candidate = null;
+  /** Whether the transport has delivered anything. */
+  #works = false;
   #failedAttempts = 0;
+  /** The delay that the server last asked for; 0 if none. */
+  #retryAfterMs = 0;
   #openedAt = 0;
   #lastMessageAt = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #retryTimer;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #silenceTimer;
   #listeners = new AbortController();
 
-  /** @param {string} url @param {ConnectionHandlers} handlers */
-  constructor(url, handlers) {
-    this.#url = url;
+  /** @param {TransportChoice} choice @param {ConnectionHandlers} handlers */
+  constructor(choice, handlers) {
+    this.#choice = choice;
     this.#handlers = handlers;
     const signal = this.#listeners.signal;
     const onReturn = () => this.#onActivity({ mayHurry: true });
+    const onNetworkChange = () => {
+      this.#choice.forget();
+      onReturn();
+    };
     globalThis.document?.addEventListener("visibilitychange", () => document.hidden || onReturn(), { signal });
-    globalThis.addEventListener?.("online", onReturn, { signal });
+    globalThis.addEventListener?.("online", onNetworkChange, { signal });
     globalThis.addEventListener?.("pageshow", onReturn, { signal });
     for (const event of ["pointerdown", "keydown"]) {
       globalThis.addEventListener?.(event, () => this.#onActivity({ mayHurry: false }), { signal, passive: true });
     }
   }
 
+  /** The name of the transport that is in use or that the next attempt begins with. */
+  get transport() {
+    return this.#transport?.name ?? this.#choice.name;
+  }
+
   /** Connects now, also if a later attempt is planned or the connection is closed. */
   connect() {
     clearTimeout(this.#retryTimer);
-    if (this.#socket) return;
-    this.#setState("connecting");
-    this.retryAfterMs = 0;
-    const socket = new WebSocket(this.#url, SUBPROTOCOL);
-    this.#socket = socket;
-    this.#openedAt = Date.now();
-    socket.onopen = () => this.#onSocketOpen();
-    socket.onmessage = (event) => this.#socket === socket && this.#onSocketMessage(event.data);
-    socket.onclose = (event) => this.#socket === socket && this.disconnect(event.code);
-    this.#watchSilence();
+    if (this.#transport) return;
+    this.#retryAfterMs = 0;
+    this.#choice.begin();
+    this.#open();
   }
 
   /** Marks the connection as open, after the server has sent a `session` frame. */
   markOpen() {
-    this.#setState("open");
+    if (this.state !== "open") this.#setState("open");
   }
 
-  /** Sends a frame. Returns false without an open socket. @param {object} frame */
+  /** Sends a frame. Returns false without an open transport. @param {object} frame */
   send(frame) {
-    if (this.#socket?.readyState !== WebSocket.OPEN) return false;
-    this.#socket.send(JSON.stringify(frame));
-    this.#watchSilence();
-    return true;
+    const isSent = this.#transport?.send(frame) ?? false;
+    if (isSent) this.#watchSilence();
+    return isSent;
   }
 
-  /** Closes the socket and resets the close code. Does not call any handler. */
+  /**
+   * Opens another transport of the kind that works, without any reconnection.
+   * @param {import("./transport.js").TransportHandlers} handlers
+   */
+  openOther(handlers) {
+    return this.#choice.open(handlers);
+  }
+
+  /** Closes the transport and resets the close code. Does not call any handler. */
   reset() {
-    this.#dropSocket();
+    this.#dropTransport();
     this.closeCode = 0;
   }
 
   /** Closes the connection and removes all listeners. Does not reconnect. */
   close() {
     this.#listeners.abort();
-    this.#dropSocket();
+    this.#dropTransport();
     this.#setState("closed");
   }
 
   /**
-   * Handles the end of the connection, or ends it as if the server had closed it.
-   * @param {number} code
+   * Ends the connection because the server rejected it.
+   * @param {{retryable?: boolean, retry_after_ms?: number}} error the error frame
    */
-  disconnect(code) {
+  reject(error) {
+    this.#retryAfterMs = Math.min(error.retry_after_ms ?? 0, MAX_RETRY_AFTER_MS);
+    this.#disconnect(error.retryable ? 1013 : 1000, error);
+  }
+
+  #open() {
+    this.#works = false;
+    this.#openedAt = this.#lastMessageAt = Date.now();
+    // The handlers run later than this assignment.
+    const transport = this.#choice.open(this.#handlersOf(() => this.#transport === transport));
+    this.#transport = transport;
+    this.#setState("connecting");
+    this.#watchSilence();
+  }
+
+  /**
+   * @param {() => boolean} isCurrent
+   * @returns {import("./transport.js").TransportHandlers}
+   */
+  #handlersOf(isCurrent) {
+    return {
+      onOpen: () => isCurrent() && this.#handlers.onOpen(),
+      onFrame: (frame) => isCurrent() && this.#onFrame(frame),
+      onAlive: () => isCurrent() && this.#onAlive(),
+      onRejected: (error) => isCurrent() && this.reject(error),
+      onClose: (code, cause) => isCurrent() && this.#onClose(code, cause),
+    };
+  }
+
+  /** @param {number} code @param {CloseCause} [cause] */
+  #onClose(code, cause) {
+    const worked = this.#works;
+    if (!this.#choice.fallBack(cause, worked)) return this.#disconnect(code);
+    this.#dropTransport();
+    if (worked) this.#handlers.onDisconnect(code);
+    this.#open();
+  }
+
+  /**
+   * Handles the end of the connection, or ends it as if the server had closed it.
+   * @param {number} code @param {any} [error]
+   */
+  #disconnect(code, error) {
     const wasOpen = this.state === "open";
-    this.#dropSocket();
+    this.#dropTransport();
     this.closeCode = code;
     if (wasOpen && Date.now() - this.#openedAt > STABLE_CONNECTION_MS) this.#failedAttempts = 0;
     this.#handlers.onDisconnect(code);
@@ -152,7 +213,7 @@ export class Connection {
     if (policy === "on-activity" && this.#handlers.isAwaitingAnswer() && !globalThis.document?.hidden) policy = "backoff";
     switch (policy) {
       case "stop":
-        this.#handlers.onGiveUp(code);
+        this.#handlers.onGiveUp(code, error);
         this.#setState("closed");
         break;
       case "on-activity":
@@ -162,37 +223,61 @@ export class Connection {
         this.#retryIn(Math.random() * RESTART_SPREAD_MS);
         break;
       case "retry-after":
-        this.#retryIn(this.retryAfterMs || DEFAULT_RETRY_AFTER_MS);
+        this.#retryIn(this.#retryAfterMs || DEFAULT_RETRY_AFTER_MS);
         break;
       case "backoff":
-        this.#retryIn(Math.max(this.retryAfterMs, this.#nextBackoff()));
+        this.#retryIn(Math.max(this.#retryAfterMs, this.#nextBackoff()));
     }
   }
 
-  #onSocketOpen() {
-    this.#lastMessageAt = Date.now();
-    this.#handlers.onOpen();
-  }
-
-  /** @param {unknown} data */
-  #onSocketMessage(data) {
-    this.#lastMessageAt = Date.now();
-    let frame;
-    try {
-      frame = JSON.parse(String(data));
-    } catch {
-      return;
-    }
+  /** @param {any} frame */
+  #onFrame(frame) {
+    this.#onAlive();
     this.#handlers.onMessage(frame);
+    this.#watchSilence();
+    this.#trySocket();
+  }
+
+  #onAlive() {
+    this.#lastMessageAt = Date.now();
+    if (!this.#works) this.#choice.confirm();
+    this.#works = true;
     this.#watchSilence();
   }
 
-  #dropSocket() {
+  /** Replaces a fallback by a WebSocket if there is one again, but not during an answer. */
+  #trySocket() {
+    if (this.#candidate || this.state !== "open" || this.#handlers.isAwaitingAnswer() || !this.#choice.mayTrySocket) return;
+    const isCurrent = () => this.#transport === candidate;
+    const handlers = this.#handlersOf(isCurrent);
+    /** @type {Transport} */
+    const candidate = this.#choice.openSocket({
+      ...handlers,
+      onOpen: () => {
+        this.#candidate = null;
+        if (this.state !== "open" || this.#handlers.isAwaitingAnswer()) return candidate.close();
+        this.#dropTransport();
+        this.#choice.selectSocket();
+        this.#works = false;
+        this.#transport = candidate;
+        this.#handlers.onDisconnect(1000);
+        this.#setState("connecting");
+        this.#handlers.onOpen();
+      },
+      onClose: (code, cause) => {
+        this.#candidate = null;
+        handlers.onClose(code, cause);
+      },
+    });
+    this.#candidate = candidate;
+  }
+
+  #dropTransport() {
     clearTimeout(this.#retryTimer);
     clearTimeout(this.#silenceTimer);
-    const socket = this.#socket;
-    this.#socket = null;
-    socket?.close(1000);
+    this.#candidate?.close();
+    this.#transport?.close();
+    this.#candidate = this.#transport = null;
   }
 
   /**
@@ -218,19 +303,22 @@ export class Connection {
    */
   #onActivity({ mayHurry }) {
     if (this.state === "away") this.connect();
-    else if (mayHurry && this.state === "waiting" && !this.retryAfterMs && this.closeCode === 1006) this.connect();
+    else if (mayHurry && this.state === "waiting" && !this.#retryAfterMs && this.closeCode === 1006) this.connect();
     else if (mayHurry && this.state === "open" && Date.now() - this.#lastMessageAt > PING_AFTER_MS) this.#ping();
+    this.#trySocket();
   }
 
   /** Starts the timer for the next expected message. An idle connection may be silent. */
   #watchSilence() {
     clearTimeout(this.#silenceTimer);
-    if (!this.#socket) return;
+    // A proxy can withhold everything until the end, so requests have their own timeout.
+    if (!this.#transport || this.#transport.name === "request") return;
     if (this.state === "connecting") this.#silenceTimer = setTimeout(() => this.#onTimeout(), HANDSHAKE_TIMEOUT_MS);
     else if (this.#handlers.isAwaitingAnswer()) this.#silenceTimer = setTimeout(() => this.#ping(), PING_AFTER_MS);
   }
 
   #ping() {
+    if (this.#transport?.name === "request") return;
     this.send({ type: "ping" });
     clearTimeout(this.#silenceTimer);
     this.#silenceTimer = setTimeout(() => this.#onTimeout(), PONG_TIMEOUT_MS);
@@ -238,7 +326,7 @@ export class Connection {
 
   /** Disconnects without waiting for a close event, which a dead network never delivers. */
   #onTimeout() {
-    this.disconnect(1006);
+    this.#onClose(1006, "silent");
   }
 
   /** @param {ConnectionState} state @param {number} [retryAt] */

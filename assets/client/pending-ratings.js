@@ -4,7 +4,7 @@ import { newId } from "./turn.js";
 
 /** @typedef {import("./turn.js").Turn} Turn */
 /** @typedef {"up" | "down" | null} Rating */
-/** @typedef {{turnId: string, rating: Rating, previous: Rating}} PendingRating */
+/** @typedef {{turnId: string, rating: Rating, comment?: string, previous: Rating}} PendingRating */
 
 /** Further ratings are ignored until the server confirms some. */
 const MAX_PENDING = 100;
@@ -19,11 +19,11 @@ export class PendingRatings {
 
   /**
    * Sets the rating of a turn. Returns the frame to send.
-   * @param {Turn & {turnId: string}} turn @param {Rating} rating
+   * @param {Turn & {turnId: string}} turn @param {Rating} rating @param {string} [comment]
    */
-  add(turn, rating) {
+  add(turn, rating, comment) {
     const id = newId();
-    const pending = { turnId: turn.turnId, rating, previous: turn.rating };
+    const pending = { turnId: turn.turnId, rating, comment, previous: turn.rating };
     this.#pending.set(id, pending);
     turn.rating = rating;
     return feedbackFrame(id, pending);
@@ -69,6 +69,6 @@ export class PendingRatings {
 }
 
 /** @param {string} id @param {PendingRating} pending */
-function feedbackFrame(id, { turnId, rating }) {
-  return { type: "feedback", turn_id: turnId, rating, id };
+function feedbackFrame(id, { turnId, rating, comment }) {
+  return { type: "feedback", turn_id: turnId, rating, ...(rating && comment && { comment }), id };
 }

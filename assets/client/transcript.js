@@ -1,6 +1,6 @@
 /** The turns on the page, and how they are merged with the history of the server. */
 
-import { FINAL, newId, newTurn, turnsFrom } from "./turn.js";
+import { FINAL, keepWhatWasRead, newId, newTurn, turnsFrom } from "./turn.js";
 
 /** @typedef {import("./turn.js").Turn} Turn */
 /** @typedef {import("./turn.js").HistoryMessage} HistoryMessage */
@@ -58,13 +58,14 @@ export class Transcript {
   }
 
   /**
-   * Replaces the turns by the history of the server. Returns the last turn, and whether it is still
-   * being answered.
+   * Replaces the turns by the history of the server. Returns the last turn, whether it is still
+   * being answered, and the turns of which the server lost something in a crash.
    * @param {{history?: HistoryMessage[], more?: boolean, mode?: "live" | "excerpts"}} session
    * @param {string | undefined} continued the turn whose deltas follow, from the first one
    */
   restore(session, continued) {
-    const restored = turnsFrom(session.history ?? [], session.mode);
+    const restored = turnsFrom(session.history ?? [], session.mode).map((turn) => this.#sameAs(turn) ?? turn);
+    const lost = [...this.#keepWhatWasRead(restored), ...this.#keepLastTurn(restored)];
     const overlap = this.turns.findIndex((turn) => turn.turnId === restored[0]?.turnId);
     // Without an overlap there may be unknown turns in between, so only the history is shown.
     this.turns = [...(overlap > 0 ? this.turns.slice(0, overlap) : []), ...restored];
@@ -73,7 +74,39 @@ export class Transcript {
     if (last && last.turnId === continued) {
       Object.assign(last, { answer: "", seq: 0, status: "accepted", uncertain: false });
     }
-    return { last, answering: last !== undefined && !FINAL.has(last.status) };
+    const answering = last !== undefined && !FINAL.has(last.status);
+    for (const turn of lost) if (!turn.turnId) this.turns.push(turn);
+    return { last, answering, lost };
+  }
+
+  /** Returns the known turn that is equal to one from the history. @param {Turn} turn */
+  #sameAs({ turnId, question, answer, status }) {
+    const known = FINAL.has(status) ? this.find(turnId ?? "") : undefined;
+    return known?.question === question && known.answer === answer && known.status === status ? known : undefined;
+  }
+
+  /** @param {Turn[]} restored */
+  #keepWhatWasRead(restored) {
+    return restored.filter((turn) => {
+      const known = this.find(turn.turnId ?? "");
+      if (!known || known === turn) return false;
+      turn.read = known.answer;
+      // The end of a running answer decides.
+      return turn.status === "interrupted" && keepWhatWasRead(turn) && known.lostChars === 0;
+    });
+  }
+
+  /**
+   * Keeps the last turn if the server does not know it after a crash, because not even its question
+   * was stored.
+   * @param {Turn[]} restored
+   */
+  #keepLastTurn(restored) {
+    const last = this.turns.findLast((turn) => turn.turnId && !turn.past);
+    // Ids increase with time.
+    if (!last?.turnId || !last.answer || last.turnId <= (restored.at(-1)?.turnId ?? "")) return [];
+    Object.assign(last, { turnId: null, status: "interrupted", lostChars: [...last.answer].length });
+    return [last];
   }
 
   /**

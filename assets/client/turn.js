@@ -29,6 +29,9 @@
  *   if the answer completed
  * @property {Turn | null} replaces  the turn whose question this one answers again
  * @property {"up" | "down" | null} rating
+ * @property {number} lostChars      the number of characters at the end of `answer` that the server
+ *   lost in a crash
+ * @property {string} read           the answer that was shown before it was requested again
  *
  * @typedef {object} HistoryMessage
  * @property {string} turn_id
@@ -64,6 +67,8 @@ export function newTurn({ id, question, mode }) {
     late: { text: "", seq: 0 },
     replaces: null,
     rating: null,
+    lostChars: 0,
+    read: "",
   };
 }
 
@@ -102,6 +107,20 @@ export function turnsFrom(messages, mode) {
 export function restartsAnswer(turn, delta) {
   if (delta.seq === 1 || delta.seq <= turn.seq) return true;
   return Boolean(delta.replay) && (delta.text.startsWith(turn.answer) || turn.answer.startsWith(delta.text));
+}
+
+/**
+ * Keeps the words that the visitor has read if the server knows fewer after a crash. Returns
+ * whether it does.
+ * @param {Turn} turn an answer that was interrupted, as the server knows it
+ */
+export function keepWhatWasRead(turn) {
+  const { read, answer } = turn;
+  turn.read = "";
+  if (read.length <= answer.length || !read.startsWith(answer)) return false;
+  turn.answer = read;
+  turn.lostChars = [...read.slice(answer.length)].length;
+  return true;
 }
 
 /**

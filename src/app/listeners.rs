@@ -94,6 +94,7 @@ pub(super) fn app_state(
     Ok(Data::new(AppState {
         session,
         watchdog: start_watchdog(context),
+        event_streams: Arc::default(),
         health: context.address_of(health),
         ip_limiter: IpLimiter::new(limits, Arc::clone(&context.metrics)),
         trusted_proxies: TrustedProxies::parse(proxies).map_err(StartupError::system)?,

@@ -31,6 +31,8 @@ pub enum ErrorCode {
     SessionNotFound,
     /// The session has expired.
     SessionExpired,
+    /// No open event stream has this connection id.
+    ConnectionNotFound,
     /// The client is not allowed to do this.
     NotAuthorized,
     /// The server is overloaded at the moment.
@@ -74,6 +76,7 @@ impl ErrorCode {
             | Self::NoSuchTurn
             | Self::SessionNotFound
             | Self::SessionExpired
+            | Self::ConnectionNotFound
             | Self::NotAuthorized => false,
         }
     }

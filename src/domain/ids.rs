@@ -67,6 +67,11 @@ impl fmt::Display for TurnId {
 /// once; the store keeps only its hash.
 pub struct ResumeToken([u8; 32]);
 
+/// The secret with which a client addresses its event stream: 128 random bits as 32 hexadecimal
+/// digits.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct ConnectionId(String);
+
 /// The SHA-256 hash of a [`ResumeToken`]'s text.
 #[derive(Clone, Copy)]
 pub struct TokenHash(pub [u8; 32]);
@@ -85,17 +90,51 @@ impl ResumeToken {
     /// Returns the token as the client receives it: 64 hexadecimal digits.
     #[must_use]
     pub fn reveal(&self) -> String {
-        use fmt::Write;
-        self.0.iter().fold(String::with_capacity(64), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+        to_hex(&self.0)
     }
 
     /// Returns the hash to store.
     #[must_use]
     pub fn hash(&self) -> TokenHash {
         TokenHash::from_token(&self.reveal())
+    }
+}
+
+impl ConnectionId {
+    /// Generates a new id.
+    ///
+    /// # Errors
+    /// Returns an error if the system's random number generator fails.
+    pub fn generate() -> Result<Self, getrandom::Error> {
+        let mut bits = [0; 16];
+        getrandom::fill(&mut bits)?;
+        Ok(Self(to_hex(&bits)))
+    }
+
+    /// Returns an id as received from a client. Any text is accepted.
+    #[must_use]
+    pub fn from_text(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    /// Returns the id as the client receives it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+fn to_hex(bits: &[u8]) -> String {
+    use fmt::Write;
+    bits.iter().fold(String::with_capacity(bits.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+impl fmt::Debug for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ConnectionId(hidden)")
     }
 }
 

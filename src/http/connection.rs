@@ -86,7 +86,13 @@ impl AsyncRead for AbortableStream {
         if this.abort_handle.is_aborted() {
             return Poll::Ready(Err(this.reset_on_drop()));
         }
-        Pin::new(&mut this.stream).poll_read(cx, buffer)
+        let received = buffer.filled().len();
+        std::task::ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
+        let has_ended = buffer.filled().len() == received && buffer.remaining() > 0;
+        if has_ended && this.abort_handle.aborts_on_end() {
+            return Poll::Ready(Err(Error::new(ErrorKind::ConnectionAborted, "the client has gone")));
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -1,12 +1,15 @@
-//! The HTTP servers: one for visitors (WebSocket handshake, health, chat page, API documents) and
-//! one for the operator (metrics, health).
+//! The HTTP servers: one for visitors (WebSocket handshake, event streams, health, chat page, API
+//! documents) and one for the operator (metrics, health).
 //!
 //! No endpoint here makes a decision about a conversation.
 
+mod admission;
 mod api_docs;
 mod assets;
 mod connection;
 mod error_response;
+mod event_stream;
+mod frame_lines;
 mod health;
 mod operator_server;
 mod origin_check;
@@ -27,6 +30,7 @@ use crate::health::CheckHealth;
 use crate::limits::{IpLimiter, TrustedProxies};
 use crate::mailbox::Address;
 use crate::session::SessionContext;
+use crate::session::connection::event_stream::directory::StreamDirectory;
 use crate::session::connection::slow_consumer::Watchdog;
 use crate::settings::HttpSettings;
 
@@ -36,6 +40,8 @@ pub struct AppState {
     pub session: Arc<SessionContext>,
     /// Closes the connections of slow consumers.
     pub watchdog: Arc<Watchdog>,
+    /// The open event streams.
+    pub event_streams: Arc<StreamDirectory>,
     /// The health actor.
     pub health: Address<CheckHealth>,
     /// The limits of each client address.

@@ -10,13 +10,13 @@ use actix_server::Server;
 use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
 use actix_web::dev::AppConfig;
 use actix_web::middleware::from_fn;
-use actix_web::web::{Data, get, resource};
+use actix_web::web::{Data, get, post, resource};
 use actix_web::{App, Error};
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 
 use super::connection::AbortableStream;
-use super::{AppState, api_docs, health, request_id, static_files, upgrade};
+use super::{AppState, api_docs, event_stream, health, request_id, static_files, upgrade};
 
 /// The number of connections that may wait to be accepted.
 const BACKLOG: i32 = 4096;
@@ -97,6 +97,12 @@ pub fn serve(
             .app_data(Data::clone(&state))
             .wrap(from_fn(request_id::attach))
             .service(resource("/ws/chat").route(get().to(upgrade::chat)))
+            .service(
+                resource("/sse/chat")
+                    .route(get().to(event_stream::connect))
+                    .route(post().to(event_stream::connect_with_frames)),
+            )
+            .service(resource("/sse/chat/{connection_id}").route(post().to(event_stream::post_frames)))
             .service(resource("/health").route(get().to(health::report)))
             .service(resource("/health/live").route(get().to(health::live)))
             .service(resource("/health/ready").route(get().to(health::ready)))

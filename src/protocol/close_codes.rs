@@ -1,12 +1,13 @@
-//! The table of WebSocket close codes: code, text, cause, and what a client should do.
+//! The table of close codes: code, text, cause, and what a client should do.
 
 use strum::VariantArray;
 
-/// Why the server closed a WebSocket.
+/// Why the server closed a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, VariantArray)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 pub enum CloseReason {
-    /// 1000: the client closed the connection, or its conversation was deleted.
+    /// 1000: the client closed the connection, its conversation was deleted, or all that a one-shot
+    /// request asked for is done.
     Normal,
     /// 1002: the client violated the WebSocket protocol.
     ProtocolViolation,
@@ -53,7 +54,7 @@ pub const CLOSE_CODES: [CloseCodeEntry; 12] = [
         reason: CloseReason::Normal,
         code: 1000,
         description: "connection closed",
-        cause: "the client closed the connection, or `forget` deleted the conversation",
+        cause: "the client closed the connection, `forget` deleted the conversation, or everything that an event stream with `close=done` asked for is done",
         client_action: "–",
     },
     CloseCodeEntry {

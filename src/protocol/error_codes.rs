@@ -24,7 +24,7 @@ pub struct ErrorCodeEntry {
 }
 
 /// Every error code, in the order of the reference.
-pub const ERROR_CODES: [ErrorCodeEntry; 17] = [
+pub const ERROR_CODES: [ErrorCodeEntry; 18] = [
     ErrorCodeEntry {
         code: ErrorCode::ValidationError,
         http_status: 400,
@@ -104,6 +104,14 @@ pub const ERROR_CODES: [ErrorCodeEntry; 17] = [
         message: "This conversation has expired. Please start a new one.",
         cause: "not used for `SESSION_TTL`",
         operator_action: "if visitors reach it, raise `SESSION_TTL`",
+    },
+    ErrorCodeEntry {
+        code: ErrorCode::ConnectionNotFound,
+        http_status: 404,
+        close_reason: None,
+        message: "The connection has ended. Please connect again.",
+        cause: "frames for an event stream that has ended, is unknown, or is open at another instance; open another stream and resume",
+        operator_action: "if many occur with several instances, route the requests of a client to one instance",
     },
     ErrorCodeEntry {
         code: ErrorCode::NotAuthorized,

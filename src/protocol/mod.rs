@@ -1,4 +1,5 @@
-//! The WebSocket protocol, version 1: client frames, server frames, error codes, close codes.
+//! The chat protocol, version 1: client frames, server frames, error codes, close codes, and their
+//! form as server-sent events.
 //!
 //! This module only describes the wire: it parses and serializes frames and maps domain values to
 //! them. It contains no sockets, actors, clocks or stores.
@@ -8,6 +9,7 @@ pub mod close_codes;
 #[cfg(test)]
 mod docs_sync_test;
 pub mod error_codes;
+pub mod event_stream;
 pub mod server;
 
 /// The WebSocket subprotocol that a client may request.

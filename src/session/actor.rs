@@ -31,7 +31,7 @@ use crate::system::failpoints::{self, Failpoint};
 /// The mailbox capacity. A session receives only a few commands in its lifetime.
 const MAILBOX_CAPACITY: usize = 16;
 
-/// The actor of one WebSocket connection.
+/// The actor of one connection: a WebSocket or an event stream.
 pub struct SessionActor {
     pub(super) context: Arc<SessionContext>,
     pub(super) entry: RegistryEntry,
@@ -41,6 +41,8 @@ pub struct SessionActor {
     pub(super) request_id: Arc<str>,
     pub(super) log: ConnectionLog,
     pub(super) socket: SocketState,
+    /// Whether the connection closes when everything that the client asked for is done.
+    closes_when_done: bool,
     assembler: MessageAssembler,
     malformed_in_a_row: u8,
     keepalive: Keepalive,
@@ -67,6 +69,7 @@ impl SessionActor {
             request_id,
             log: ConnectionLog::new(log),
             socket,
+            closes_when_done: false,
             assembler: MessageAssembler::default(),
             malformed_in_a_row: 0,
             keepalive,
@@ -98,6 +101,21 @@ impl SessionActor {
             _ => {}
         }
         socket::close(ctx, reason);
+    }
+
+    /// Closes the connection when the current answer and the current read of the transcript have
+    /// ended. All other requests are done when their successor is handled.
+    pub(super) fn close_when_done(&mut self, ctx: &mut SocketContext) {
+        self.closes_when_done = true;
+        self.close_if_done(ctx);
+    }
+
+    /// Closes the connection if it should close when everything is done, and everything is done.
+    pub(super) fn close_if_done(&mut self, ctx: &mut SocketContext) {
+        let is_busy = self.session.as_ref().is_some_and(|session| session.is_busy());
+        if self.closes_when_done && !is_busy {
+            self.close(CloseReason::Normal, ctx);
+        }
     }
 
     pub(super) fn on_fragment(&mut self, fragment: MessageFragment<'_>, ctx: &mut SocketContext) {
@@ -141,6 +159,7 @@ impl SessionActor {
             }
             ClientFrame::Start => self.start(None, ctx),
             ClientFrame::Resume { session_id, resume_token, cursor } => {
+                let cursor = cursor.or(self.socket.last_event);
                 self.resume(ResumeRequest::new(session_id, resume_token, cursor), ctx);
             }
             ClientFrame::Question { question, id } => self.question(&question, id, ctx),

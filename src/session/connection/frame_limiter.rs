@@ -3,13 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::protocol::MAX_MESSAGE_BYTES;
-
-/// The maximum burst of frames. Larger than any conversation needs, and small enough not to delay
-/// other connections.
-const FRAME_BURST: u32 = 1_000;
-
-/// The time after which one more frame is allowed, which makes 100 per second.
-const FRAME_INTERVAL: Duration = Duration::from_millis(10);
+use crate::session::connection::frame_rate::FrameRate;
 
 /// Why the stream of frames ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,9 +43,7 @@ pub struct FrameLimiter {
     /// When the first byte of the current frame or message arrived.
     started_at: Option<Instant>,
     message_timeout: Duration,
-    frames_left: u32,
-    /// When frames were last added to `frames_left`.
-    refilled_at: Instant,
+    rate: FrameRate,
 }
 
 /// What the header of a frame declares.
@@ -73,8 +65,7 @@ impl FrameLimiter {
             remaining: 0,
             started_at: None,
             message_timeout,
-            frames_left: FRAME_BURST,
-            refilled_at: now,
+            rate: FrameRate::new(now),
         }
     }
 
@@ -130,15 +121,7 @@ impl FrameLimiter {
         if !self.message_is_open {
             self.started_at = None;
         }
-        let elapsed = now.saturating_duration_since(self.refilled_at);
-        let refill = elapsed.as_millis() / FRAME_INTERVAL.as_millis();
-        let refill = u32::try_from(refill).unwrap_or(FRAME_BURST).min(FRAME_BURST);
-        if refill > 0 {
-            self.frames_left = self.frames_left.saturating_add(refill).min(FRAME_BURST);
-            self.refilled_at = now;
-        }
-        self.frames_left = self.frames_left.checked_sub(1).ok_or(FrameError::RateExceeded)?;
-        Ok(())
+        if self.rate.take(now) { Ok(()) } else { Err(FrameError::RateExceeded) }
     }
 
     /// Returns the header if all of its bytes have arrived.

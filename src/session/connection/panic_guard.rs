@@ -18,30 +18,49 @@ use crate::domain::component::Component;
 use crate::domain::error_code::ErrorCode;
 use crate::protocol::close_codes::CloseReason;
 use crate::protocol::server::{ErrorFrame, ServerFrame};
+use crate::session::actor::SessionActor;
 use crate::session::connection::connection_log::SharedLogger;
-use crate::session::connection::socket::final_frames;
+use crate::session::connection::socket::{Transport, final_frames};
 use crate::session::context::SessionContext;
 use crate::system::panics::catch_panic_sync;
+
+/// What remains of a session that has panicked.
+pub struct PanicGuard {
+    context: Arc<SessionContext>,
+    request_id: Arc<str>,
+    /// The logger of the current turn or of the connection.
+    log: SharedLogger,
+    transport: Transport,
+}
 
 /// The output of a session, which ends with an error frame if the session panics.
 pub struct CatchPanic<S> {
     /// `None` after a panic.
     output: Option<S>,
-    context: Arc<SessionContext>,
-    request_id: Arc<str>,
-    log: SharedLogger,
+    guard: PanicGuard,
 }
 
-impl<S> CatchPanic<S> {
-    /// Wraps the output of a session. `log` is the logger of the current turn or of the connection.
-    pub fn new(output: S, context: Arc<SessionContext>, request_id: Arc<str>, log: SharedLogger) -> Self {
-        Self { output: Some(output), context, request_id, log }
+impl PanicGuard {
+    /// Returns the guard of a session that has not started yet.
+    pub fn of(session: &SessionActor) -> Self {
+        Self {
+            context: Arc::clone(&session.context),
+            request_id: Arc::clone(&session.request_id),
+            log: session.log.shared(),
+            transport: session.socket.transport,
+        }
     }
 
-    fn error_frame(&self) -> ServerFrame {
+    /// Wraps the output of the session.
+    pub fn wrap<S>(self, output: S) -> CatchPanic<S> {
+        CatchPanic { output: Some(output), guard: self }
+    }
+
+    fn final_frames(&self) -> Bytes {
         let code = ErrorCode::InternalError;
         self.context.metrics.session.count_error(code);
-        ServerFrame::Error(Box::new(ErrorFrame::new(code, Arc::clone(&self.request_id))))
+        let error = ServerFrame::Error(Box::new(ErrorFrame::new(code, Arc::clone(&self.request_id))));
+        final_frames(self.transport, &error, CloseReason::InternalError)
     }
 }
 
@@ -57,13 +76,13 @@ where
             Ok(polled) => return polled,
             Err(panic) => panic,
         };
-        error!(self.log.borrow(), "session panicked"; &panic);
+        error!(self.guard.log.borrow(), "session panicked"; &panic);
         let output = self.output.take();
         // Dropping the context makes actix stop the actor, which can panic again in its
         // inconsistent state.
         if let Err(panic) = catch_panic_sync(Component::Session, || drop(output)) {
-            error!(self.log.borrow(), "session panicked while stopping"; &panic);
+            error!(self.guard.log.borrow(), "session panicked while stopping"; &panic);
         }
-        Poll::Ready(Some(Ok(final_frames(&self.error_frame(), CloseReason::InternalError))))
+        Poll::Ready(Some(Ok(self.guard.final_frames())))
     }
 }

@@ -35,10 +35,36 @@ const CATCH_UP_FACTOR: u32 = 4;
 #[derive(Debug, Default)]
 pub struct AbortHandle {
     is_aborted: AtomicBool,
+    aborts_on_end: AtomicBool,
     waker: AtomicWaker,
 }
 
+/// Aborts the connection when the client closes its side, as long as this lives.
+#[derive(Debug)]
+pub struct AbortOnEnd(Arc<AbortHandle>);
+
+impl Drop for AbortOnEnd {
+    fn drop(&mut self) {
+        self.0.aborts_on_end.store(false, Ordering::Release);
+    }
+}
+
 impl AbortHandle {
+    /// Makes the end of what the client sends abort the connection. An HTTP response otherwise
+    /// continues until a write fails, so an event stream would outlive its client until the next
+    /// keep-alive.
+    #[must_use]
+    pub fn abort_on_end(self: &Arc<Self>) -> AbortOnEnd {
+        self.aborts_on_end.store(true, Ordering::Release);
+        AbortOnEnd(Arc::clone(self))
+    }
+
+    /// Returns whether the end of what the client sends aborts the connection.
+    #[must_use]
+    pub fn aborts_on_end(&self) -> bool {
+        self.aborts_on_end.load(Ordering::Acquire)
+    }
+
     /// Aborts the connection.
     pub fn abort(&self) {
         self.is_aborted.store(true, Ordering::Release);

@@ -1,4 +1,5 @@
-//! The socket of a session. The only file that uses actix-web-actors.
+//! The socket of a session, and its replacement by an event stream. The only file that uses
+//! actix-web-actors.
 //!
 //! That crate is deprecated. To make its replacement possible without touching other files, the
 //! rest of the session uses only a context type and a few functions of this file.
@@ -15,15 +16,18 @@ use actix_web::error::PayloadError;
 use actix_web::{HttpRequest, HttpResponse};
 use actix_web_actors::ws::{self, HandshakeError, Message, ProtocolError, WebsocketContext};
 use bytes::{Bytes, BytesMut};
-use futures_util::Stream;
+use futures_util::{Stream, stream};
 use thiserror::Error;
 
+use crate::protocol::client::Cursor;
 use crate::protocol::close_codes::CloseReason;
+use crate::protocol::event_stream;
 use crate::protocol::server::ServerFrame;
 use crate::protocol::{MAX_MESSAGE_BYTES, SUBPROTOCOL};
 use crate::session::actor::SessionActor;
+use crate::session::connection::event_stream::input::{InputStream, StreamInput};
 use crate::session::connection::frame_guard::{FrameError, FrameErrorCell, FrameGuard};
-use crate::session::connection::panic_guard::CatchPanic;
+use crate::session::connection::panic_guard::PanicGuard;
 use crate::session::connection::reassembly::MessageFragment;
 use crate::session::connection::slow_consumer::{AbortHandle, ConnectionProgress, Watchdog};
 
@@ -32,9 +36,38 @@ pub type SocketContext = WebsocketContext<SessionActor>;
 
 /// The state of the socket that the session reads.
 pub struct SocketState {
+    pub transport: Transport,
     /// The error that ended the stream of frames, if the frame guard ended it.
     pub frame_error: FrameErrorCell,
     pub progress: Arc<ConnectionProgress>,
+    /// The position after the last event that the client of an event stream has received.
+    pub last_event: Option<Cursor>,
+}
+
+/// How the frames of a connection travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    WebSocket,
+    EventStream,
+}
+
+impl Transport {
+    /// Returns the name in log lines.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::WebSocket => "websocket",
+            Self::EventStream => "event_stream",
+        }
+    }
+
+    /// Returns the text that carries a frame.
+    fn encode(self, frame: &ServerFrame) -> Result<String, serde_json::Error> {
+        match self {
+            Self::WebSocket => serde_json::to_string(frame),
+            Self::EventStream => event_stream::encode_frame(frame),
+        }
+    }
 }
 
 /// A request that is not a valid WebSocket handshake. The client receives an HTTP response.
@@ -81,20 +114,41 @@ where
     let payload = FrameGuard::new(payload, message_timeout, Rc::clone(&frame_error));
     let codec = Codec::new().max_size(MAX_MESSAGE_BYTES);
     let progress = watchdog.register(request.conn_data::<Arc<AbortHandle>>().cloned());
-    let session = create(SocketState { frame_error, progress: Arc::clone(&progress) });
-    let (context, request_id) = (Arc::clone(&session.context), Arc::clone(&session.request_id));
-    let log = session.log.shared();
+    let session = create(SocketState {
+        transport: Transport::WebSocket,
+        frame_error,
+        progress: Arc::clone(&progress),
+        last_event: None,
+    });
+    let guard = PanicGuard::of(&session);
     let output = Box::pin(WebsocketContext::with_codec(session, payload, codec));
-    let output = CatchPanic::new(output, context, request_id, log);
-    Ok(response.streaming(progress.track(output)))
+    Ok(response.streaming(progress.track(guard.wrap(output))))
+}
+
+/// Starts a session that receives `input` instead of the frames of a socket. Returns its output,
+/// which consists of WebSocket frames whose texts are complete events.
+pub fn start(
+    input: InputStream,
+    session: SessionActor,
+) -> impl Stream<Item = Result<Bytes, actix_web::Error>> + Unpin + use<> {
+    let guard = PanicGuard::of(&session);
+    let output = Box::pin(WebsocketContext::with_factory(stream::pending(), move |ctx| {
+        ctx.add_stream(input);
+        session
+    }));
+    guard.wrap(output)
 }
 
 /// Sends a frame.
 ///
 /// # Errors
 /// The frame cannot be serialized.
-pub fn send(ctx: &mut SocketContext, frame: &ServerFrame) -> Result<(), serde_json::Error> {
-    ctx.text(serde_json::to_string(frame)?);
+pub fn send(
+    ctx: &mut SocketContext,
+    transport: Transport,
+    frame: &ServerFrame,
+) -> Result<(), serde_json::Error> {
+    ctx.text(transport.encode(frame)?);
     Ok(())
 }
 
@@ -110,9 +164,9 @@ pub fn close(ctx: &mut SocketContext, reason: CloseReason) {
 }
 
 /// Returns the bytes of a frame and a close frame, for a session that has panicked.
-pub(crate) fn final_frames(frame: &ServerFrame, reason: CloseReason) -> Bytes {
+pub(crate) fn final_frames(transport: Transport, frame: &ServerFrame, reason: CloseReason) -> Bytes {
     let mut bytes = BytesMut::new();
-    if let Ok(text) = serde_json::to_string(frame) {
+    if let Ok(text) = transport.encode(frame) {
         Parser::write_message(&mut bytes, text, OpCode::Text, true, false);
     }
     Parser::write_close(&mut bytes, Some(close_frame(reason)), false);
@@ -161,6 +215,18 @@ impl StreamHandler<Result<Message, ProtocolError>> for SessionActor {
     /// The client has closed its side without a close frame.
     fn finished(&mut self, ctx: &mut SocketContext) {
         ctx.stop();
+    }
+}
+
+impl StreamHandler<Result<StreamInput, FrameError>> for SessionActor {
+    fn handle(&mut self, input: Result<StreamInput, FrameError>, ctx: &mut SocketContext) {
+        self.note_activity();
+        match input {
+            Ok(StreamInput::Frame(text)) => self.on_text(&text, ctx),
+            Ok(StreamInput::Pong) => {}
+            Ok(StreamInput::End) => self.close_when_done(ctx),
+            Err(_) => self.close(CloseReason::TooManyFrames, ctx),
+        }
     }
 }
 

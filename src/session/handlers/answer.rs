@@ -80,7 +80,7 @@ impl SessionActor {
 
     fn after_answer(&mut self, after: AfterAnswer, ctx: &mut SocketContext) {
         match after {
-            AfterAnswer::Continue => {}
+            AfterAnswer::Continue => self.close_if_done(ctx),
             AfterAnswer::DeleteConversation => self.delete_conversation(ctx),
             AfterAnswer::CloseForShutdown => self.close(CloseReason::Restarting, ctx),
         }

@@ -55,6 +55,7 @@ impl SessionActor {
             if let Some(session) = &mut actor.session {
                 session.end_history_read();
             }
+            actor.close_if_done(ctx);
         }));
     }
 

@@ -65,7 +65,7 @@ impl SessionActor {
 
     /// Sends a frame to the client.
     pub(crate) fn send(&self, frame: &ServerFrame, ctx: &mut SocketContext) {
-        if let Err(error) = socket::send(ctx, frame) {
+        if let Err(error) = socket::send(ctx, self.socket.transport, frame) {
             error!(self.log.connection(), "frame serialization failed"; "cause" => %error);
             socket::close(ctx, CloseReason::InternalError);
         }

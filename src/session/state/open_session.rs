@@ -111,6 +111,12 @@ impl OpenSession {
     pub fn end_history_read(&mut self) {
         self.is_reading_history = false;
     }
+
+    /// Returns whether an answer is being forwarded or the transcript is being read.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.answer.is_some() || self.is_reading_history
+    }
 }
 
 impl ActiveAnswer {

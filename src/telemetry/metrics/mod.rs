@@ -51,15 +51,19 @@ pub struct Metrics {
 metrics! {
     /// Connections and sessions.
     pub struct SessionMetrics in "session" {
-        /// Open WebSocket connections.
+        /// Open connections: WebSockets and event streams.
         open_connections: Gauge = Gauge::default(),
-        /// Maximum number of open WebSocket connections: `MAX_CONNECTIONS`, or fewer if the limit
-        /// of open files requires it.
+        /// Maximum number of open connections: `MAX_CONNECTIONS`, or fewer if the limit of open
+        /// files requires it.
         connections_max: Gauge = Gauge::default(),
         /// Sessions with an open connection.
         open_sessions: Gauge = Gauge::default(),
-        /// WebSocket connections opened.
+        /// Connections opened: WebSockets and event streams.
         connections: Counter = Counter::default(),
+        /// Connections opened as event streams.
+        event_streams: Counter = Counter::default(),
+        /// Requests with frames for an event stream rejected because its session was busy.
+        event_stream_queue_rejections: Counter = Counter::default(),
         /// Sessions started.
         opened_sessions: Counter = Counter::default(),
         /// Sessions resumed on another connection.

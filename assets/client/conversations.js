@@ -1,0 +1,105 @@
+/** The earlier conversations of the visitor, so that each can be opened again or deleted. */
+
+import { StoredValue } from "./stored-value.js";
+
+/**
+ * @typedef {object} Conversation
+ * @property {string} sessionId
+ * @property {string} title  the first question; empty if it is not known
+ * @property {number} at     when it was left, in milliseconds since the epoch
+ *
+ * @typedef {object} StoredConversation
+ * @property {string} session_id
+ * @property {string} resume_token
+ * @property {string} [expires_at]
+ * @property {string} title
+ * @property {number} at
+ */
+
+/** The oldest ones are dropped. */
+const MAX_CONVERSATIONS = 20;
+const MAX_TITLE_CHARS = 80;
+
+export class Conversations {
+  /** @type {StoredValue} */ #stored;
+  /** @type {StoredConversation[]} The list without storage. */ #list = [];
+
+  /** @param {string} key @param {Storage | null} [storage] */
+  constructor(key, storage) {
+    this.#stored = new StoredValue(key, storage);
+  }
+
+  /** Newest first, without the expired ones. @returns {StoredConversation[]} */
+  read() {
+    const stored = this.#stored.read();
+    const list = Array.isArray(stored) ? stored : this.#list;
+    return list.filter(({ session_id, expires_at }) => session_id && !(Date.parse(expires_at) < Date.now()));
+  }
+
+  /** @returns {Conversation[]} */
+  get all() {
+    return this.read().map(({ session_id, title, at }) => ({ sessionId: session_id, title, at }));
+  }
+
+  /** @param {string} sessionId */
+  find(sessionId) {
+    return this.read().find(({ session_id }) => session_id === sessionId);
+  }
+
+  /** @param {import("./client.js").Session} session @param {string} title */
+  add({ session_id, resume_token, expires_at }, title) {
+    const others = this.read().filter((other) => other.session_id !== session_id);
+    const characters = [...title];
+    if (characters.length > MAX_TITLE_CHARS) title = `${characters.slice(0, MAX_TITLE_CHARS - 1).join("")}…`;
+    this.#write([{ session_id, resume_token, expires_at, title, at: Date.now() }, ...others]);
+  }
+
+  /** @param {string} sessionId */
+  remove(sessionId) {
+    this.#write(this.read().filter(({ session_id }) => session_id !== sessionId));
+  }
+
+  /** @param {StoredConversation[]} list */
+  #write(list) {
+    this.#list = list.slice(0, MAX_CONVERSATIONS);
+    this.#stored.write(this.#list);
+  }
+}
+
+/** The time for all steps of a deletion. */
+const FORGET_TIMEOUT_MS = 15_000;
+
+/**
+ * Deletes a conversation over a connection of its own. Resolves to whether the server no longer has
+ * it.
+ * @param {(handlers: import("./transport.js").TransportHandlers) =>
+ *   import("./transport.js").Transport} open
+ * @param {{session_id: string, resume_token: string}} session
+ * @returns {Promise<boolean>}
+ */
+export function forgetSession(open, { session_id, resume_token }) {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => end(false), FORGET_TIMEOUT_MS);
+    /** @param {boolean} isGone */
+    const end = (isGone) => {
+      clearTimeout(timer);
+      transport.close();
+      resolve(isGone);
+    };
+    let isResumed = false;
+    const transport = open({
+      // Each request of the transport without a connection begins with this frame.
+      onOpen: () => transport.send({ type: "resume", session_id, resume_token }),
+      onFrame: (frame) => {
+        if (frame?.type === "session" && !isResumed) {
+          isResumed = true;
+          transport.send({ type: "forget" });
+        } else if (frame?.type === "forgotten") end(true);
+        else if (frame?.type === "error") end(frame.code === "SESSION_NOT_FOUND" || frame.code === "SESSION_EXPIRED");
+      },
+      onAlive() {},
+      onRejected: () => end(false),
+      onClose: () => end(false),
+    });
+  });
+}

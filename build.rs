@@ -24,9 +24,15 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 /// The directory of the browser files.
 const SOURCE: &str = "assets";
 
+/// The directory of the texts. Each JSON file in it is served as a module, and `index.js` lists
+/// their languages.
+const LOCALES: &str = "locales/";
+
 /// Modules that are also served at the root, under an address that never changes. Other sites
 /// import them.
 const ENTRY_POINTS: [&str; 1] = ["client/client.js"];
+
+const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// The number of hexadecimal digits of a revision.
 const REVISION_DIGITS: usize = 16;
@@ -66,6 +72,7 @@ fn read_files(root: &Path) -> Result<Vec<Asset>> {
             }
         }
     }
+    files.push(locale_index(&files));
     files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(files)
 }
@@ -74,8 +81,9 @@ fn read_files(root: &Path) -> Result<Vec<Asset>> {
 fn read_file(root: &Path, path: &Path) -> Result<Option<Asset>> {
     let name = path.strip_prefix(root)?.to_str().ok_or("a file name is not UTF-8")?.replace('\\', "/");
     let (media_type, content) = match path.extension().and_then(OsStr::to_str) {
-        Some("js") => {
-            ("text/javascript; charset=utf-8", minify(&fs::read_to_string(path)?, &name)?.into_bytes())
+        Some("js") => (JAVASCRIPT, minify(&fs::read_to_string(path)?, &name)?.into_bytes()),
+        Some("json") if name.starts_with(LOCALES) => {
+            return locale_module(&fs::read_to_string(path)?, &name).map(Some);
         }
         Some("css") => ("text/css; charset=utf-8", fs::read(path)?),
         Some("svg") => ("image/svg+xml", fs::read(path)?),
@@ -83,6 +91,21 @@ fn read_file(root: &Path, path: &Path) -> Result<Option<Asset>> {
         _ => return Ok(None),
     };
     Ok(Some(Asset { path: name, media_type, content }))
+}
+
+/// Returns a module whose default export is the content of a JSON file.
+fn locale_module(source: &str, name: &str) -> Result<Asset> {
+    let content = minify(&format!("export default {source}"), name)?.into_bytes();
+    Ok(Asset { path: name.replace(".json", ".js"), media_type: JAVASCRIPT, content })
+}
+
+/// Returns the module that lists the languages of the texts.
+fn locale_index(files: &[Asset]) -> Asset {
+    let language = |file: &Asset| Some(file.path.strip_prefix(LOCALES)?.strip_suffix(".js")?.to_owned());
+    let mut languages: Vec<String> = files.iter().filter_map(language).collect();
+    languages.sort();
+    let content = format!("export default{languages:?};").into_bytes();
+    Asset { path: format!("{LOCALES}index.js"), media_type: JAVASCRIPT, content }
 }
 
 fn minify(source: &str, name: &str) -> Result<String> {

@@ -145,16 +145,20 @@ async fn feedback_buttons_toggle_and_delete_starts_a_new_session() {
     within("the feedback to be shown after a reload", shown_again).await;
     let stored_session = "Object.values(localStorage).join()";
     let session = page.browser.evaluate(stored_session).await;
-    page.browser.evaluate("window.confirm = () => true").await;
-    page.browser.evaluate("document.querySelector('[data-part=forget]').click()").await;
+    for part in ["menu-button", "forget", "confirm"] {
+        page.browser.evaluate(&format!("document.querySelector('[data-part={part}]').click()")).await;
+    }
     page.wait_until("an empty page", "!document.querySelector('.welcome').hidden").await;
     page.wait_until("a connection", "document.querySelector('.connection').dataset.state === 'open'").await;
 
     assert_eq!(page.transcript().await, "");
     assert_ne!(page.browser.evaluate(stored_session).await, session, "the session is still the old one");
 
-    let lines = page.browser.evaluate("document.querySelectorAll('.line').length").await;
-    assert_eq!(lines, 0, "the page shows an error");
+    let errors = page
+        .browser
+        .evaluate("document.querySelectorAll('.line, [data-part=alert]:not([hidden])').length")
+        .await;
+    assert_eq!(errors, 0, "the page shows an error");
 }
 
 #[tokio::test]

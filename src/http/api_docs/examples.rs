@@ -11,8 +11,8 @@ use crate::domain::turn::{AnswerMode, Rating, Role, TurnStatus, Usage};
 use crate::health::{Check, HealthReport, HealthStatus};
 use crate::protocol::MAX_QUESTION_CHARS;
 use crate::protocol::server::{
-    DeltaFrame, DoneFrame, ErrorFrame, HistoryMessage, Limits, NoticeCode, ResumeInfo, ServerFrame,
-    SessionFrame,
+    DeltaFrame, DoneFrame, ErrorFrame, HistoryMessage, Limits, NoticeCode, PrivacyInfo, ResumeInfo,
+    ServerFrame, SessionFrame,
 };
 
 const SESSION: SessionId = SessionId(Uuid::from_u128(0x01a2_0a5f_8d99_7273_b6ac_b546_884d_681d));
@@ -160,6 +160,11 @@ fn session(resumed: bool) -> ServerFrame {
         mode: AnswerMode::Live,
         history: if resumed { transcript() } else { Vec::new() },
         more: false,
+        privacy: Some(PrivacyInfo {
+            url: Some("https://mara.lindqvist.example/privacy".into()),
+            retention_days: Some(90),
+        }),
+        link_hosts: ["github.example".to_owned(), "mara.lindqvist.example".to_owned()].into(),
         request_id: REQUEST.into(),
     }))
 }

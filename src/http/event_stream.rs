@@ -14,7 +14,7 @@ use super::{AppState, admission, frame_lines, request_id};
 use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::ConnectionId;
 use crate::limits::ConnectionGuard;
-use crate::protocol::event_stream::{ConnectedEvent, MEDIA_TYPE, parse_event_id};
+use crate::protocol::event_stream::{MEDIA_TYPE, StreamEvent, parse_event_id};
 use crate::session::connection::event_stream::input::{QueueError, StreamInput, channel};
 use crate::session::connection::event_stream::output::EventStream;
 use crate::session::connection::slow_consumer::AbortHandle;
@@ -89,10 +89,14 @@ fn open(
 ) -> Result<HttpResponse, HttpResponse> {
     // Not before the body has arrived, because a shutdown waits for registered connections.
     let entry = admission::register(request, state)?;
-    let id = ConnectionId::generate().map_err(|cause| {
-        error!(state.log, "system RNG failed"; "cause" => %cause, "request_id" => &*request_id::get(request));
+    let internal_error = |what: &'static str, cause: &dyn std::fmt::Display| {
+        error!(state.log, "event stream failed"; "step" => what, "cause" => %cause,
+            "request_id" => &*request_id::get(request));
         error(request, ErrorCode::InternalError, ErrorCode::InternalError.entry().message)
-    })?;
+    };
+    let id = ConnectionId::generate().map_err(|error| internal_error("system RNG", &error))?;
+    let connected = StreamEvent::Connected { connection_id: id.reveal() }.encode();
+    let connected = connected.map_err(|error| internal_error("first event", &error))?;
     let admitted = admission::admit(request, state, entry, address_guard, Transport::EventStream);
     let abort_handle = request.conn_data::<Arc<AbortHandle>>().cloned();
     let client = abort_handle.as_ref().map(AbortHandle::abort_on_end);
@@ -108,7 +112,6 @@ fn open(
         },
     );
     let (input, queue, pongs) = channel(first);
-    let connected = ConnectedEvent::new(id.reveal()).encode();
     let directory_entry = state.event_streams.insert(id, queue);
     let events = EventStream::new(socket::start(input, session), connected, pongs, directory_entry, client);
     let mut response = HttpResponse::Ok();

@@ -174,6 +174,10 @@ async fn lost_stream_frees_its_place_at_once_and_the_answer_continues() {
     gate.open();
     let whole = back.receive_rest().await;
     assert_eq!((whole.text.as_str(), whole.status()), ("One, two.", "complete"));
+    // That a visitor leaves is no event for the operator.
+    let alarms = |line: &&Value| ["warning", "error"].iter().any(|level| line["level"] == *level);
+    let logs = chat.server.logs();
+    assert!(!logs.iter().any(|line| alarms(&line)), "{logs:#?}");
 }
 
 #[tokio::test]

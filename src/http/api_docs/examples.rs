@@ -165,7 +165,7 @@ pub(super) fn event_stream() -> String {
     let [connected, close, _] = stream().map(|event| event.encode().unwrap_or_default());
     let frames = server();
     let [delta, done] = ["delta", "done"].map(|kind| {
-        let frame = frames.iter().find(|frame| to_json(frame)["type"] == kind);
+        let frame = frames.iter().find(|frame| to_json(frame).get("type").is_some_and(|name| name == kind));
         frame.and_then(|frame| encode_frame(frame).ok()).unwrap_or_default()
     });
     format!("{connected}{delta}{done}{close}")

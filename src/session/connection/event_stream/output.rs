@@ -154,7 +154,7 @@ mod tests {
 
     fn text(event: &str) -> Vec<u8> {
         let mut bytes = BytesMut::new();
-        Parser::write_message(&mut bytes, event.to_owned(), OpCode::Text, true, false);
+        Parser::write_message(&mut bytes, event, OpCode::Text, true, false);
         bytes.to_vec()
     }
 

@@ -5,6 +5,7 @@
 mod asyncapi;
 #[cfg(test)]
 mod docs_sync_test;
+mod event_stream;
 mod examples;
 mod messages;
 mod openapi;

@@ -9,6 +9,7 @@ use utoipa::openapi::{
     Type,
 };
 
+use super::event_stream;
 use super::examples::{error_response, health};
 use super::messages::{Wire, set};
 use super::{CONTACT, LICENCE, VERSION};
@@ -16,12 +17,13 @@ use crate::domain::error_code::ErrorCode;
 use crate::http::static_files;
 use crate::protocol::SUBPROTOCOL;
 
-const DESCRIPTION: &str = "Visitors of a portfolio site chat with a resume over a WebSocket.\n\n\
-    This document describes the HTTP endpoints and, under Schemas, every WebSocket message: clients send \
+const DESCRIPTION: &str = "Visitors of a portfolio site chat with a resume over a WebSocket or, where networks \
+    block it, over server-sent events.\n\n\
+    This document describes the HTTP endpoints and, under Schemas, every message: clients send \
     `ClientFrame`, the server sends `ServerFrame`. [/asyncapi.json](/asyncapi.json) lists the replies to each \
     message. No field is ever `null`; optional fields may be absent.\n\n\
-    Every response carries `X-Request-Id`, the id of the request in the log. Endpoints accept only `GET`; \
-    another method is 405.";
+    Every response carries `X-Request-Id`, the id of the request in the log. A method that is not described \
+    here is 405.";
 
 const HANDSHAKE: &str = "Opens the WebSocket. Messages are text frames of one JSON object each: `ClientFrame` from \
     the client, `ServerFrame` from the server. A minimal client: send a `question`, append each \
@@ -29,7 +31,7 @@ const HANDSHAKE: &str = "Opens the WebSocket. Messages are text frames of one JS
 
 /// The names and descriptions of the endpoint groups.
 const TAGS: [(&str, &str); 4] = [
-    ("Chat", "The WebSocket"),
+    ("Chat", "The WebSocket, and the event stream that replaces it"),
     ("Health", "For orchestrators and load balancers; probes never cause cost"),
     ("Page", "The chat page and its client module"),
     ("Documents", "The API documents"),
@@ -47,6 +49,9 @@ pub(super) fn document() -> Value {
     let mut paths = PathsBuilder::new();
     for (path, operation) in operations() {
         paths = paths.path(path, PathItem::new(HttpMethod::Get, operation));
+    }
+    for (path, method, operation) in event_stream::operations() {
+        paths = paths.path(path, PathItem::new(method, operation));
     }
     let document = OpenApiBuilder::new()
         .info(info.build())
@@ -85,78 +90,80 @@ fn operations() -> Vec<(&'static str, Operation)> {
 }
 
 fn chat() -> Operation {
-    let allowed = "Pages of this origin may not connect here. The owner can allow it with ALLOWED_ORIGINS.";
     let handshake = |problem| format!("This address takes WebSocket handshakes, version 13: {problem}.");
-    let retry = "Seconds after which to try again";
-    let later = |when: &str, examples: &[(ErrorCode, String)]| {
-        response(when)
-            .header(
-                "Retry-After",
-                HeaderBuilder::new().schema(Some(number())).description(Some(retry)).build(),
-            )
-            .content("application/json", error_responses(examples))
-            .build()
-    };
-    let crowded = "Too many connections are open from your address. Please close some of them.";
-    let upgrade = |code: ErrorCode, status: &str, when: &str, message: &str| {
-        (status.to_owned(), error(when, &[(code, message.to_owned())]))
-    };
     let mut chat = operation("Chat", "/ws/chat", "Open the WebSocket")
         .description(Some(HANDSHAKE))
         .parameters(Some(handshake_headers()))
         .response("101", response("The WebSocket is open").build());
-    for (status, error_response) in [
-        upgrade(
-            ErrorCode::ValidationError,
-            "400",
-            "`Sec-WebSocket-Key` is missing",
-            &handshake("unknown WebSocket key"),
-        ),
-        upgrade(ErrorCode::NotAuthorized, "403", "The origin is not allowed", allowed),
-        upgrade(
-            ErrorCode::ValidationError,
-            "426",
-            "Not a WebSocket handshake, or an unsupported version",
-            &handshake("no WebSocket UPGRADE header found"),
-        ),
+    for (status, when, problem) in [
+        ("400", "`Sec-WebSocket-Key` is missing", "unknown WebSocket key"),
+        ("426", "Not a WebSocket handshake, or an unsupported version", "no WebSocket UPGRADE header found"),
     ] {
-        chat = chat.response(status, error_response);
+        chat = chat.response(status, error(when, &[(ErrorCode::ValidationError, handshake(problem))]));
     }
-    chat.response(
-        "429",
-        later(
-            "The client address has reached its connection limit",
-            &[(ErrorCode::RateLimitExceeded, crowded.to_owned())],
-        ),
-    )
-    .response(
-        "503",
-        later(
-            "The server is full, or it is shutting down",
-            &[default_error(ErrorCode::Overloaded), default_error(ErrorCode::ShuttingDown)],
-        ),
-    )
-    .build()
+    with_admission_errors(chat).build()
+}
+
+/// Adds the responses to connections that are not admitted.
+pub(super) fn with_admission_errors(operation: OperationBuilder) -> OperationBuilder {
+    let crowded = "Too many connections are open from your address. Please close some of them.";
+    operation
+        .response("403", origin_error())
+        .response(
+            "429",
+            retryable_error(
+                "The client address has reached its connection limit",
+                &[(ErrorCode::RateLimitExceeded, crowded.to_owned())],
+            ),
+        )
+        .response(
+            "503",
+            retryable_error(
+                "The server is full, or it is shutting down",
+                &[default_error(ErrorCode::Overloaded), default_error(ErrorCode::ShuttingDown)],
+            ),
+        )
+}
+
+/// Returns the response to a page of another origin.
+pub(super) fn origin_error() -> Response {
+    let message = "Pages of this origin may not connect here. The owner can allow it with ALLOWED_ORIGINS.";
+    error("The origin is not allowed", &[(ErrorCode::NotAuthorized, message.to_owned())])
+}
+
+/// Returns an error response with a `Retry-After` header.
+pub(super) fn retryable_error(when: &str, examples: &[(ErrorCode, String)]) -> Response {
+    let retry = "Seconds after which to try again";
+    let header = HeaderBuilder::new().schema(Some(number())).description(Some(retry)).build();
+    response(when)
+        .header("Retry-After", header)
+        .content("application/json", error_responses(examples))
+        .build()
 }
 
 fn handshake_headers() -> Vec<Parameter> {
-    let header = |name: &str, what: &str, example: &str| {
-        ParameterBuilder::new()
-            .name(name)
-            .parameter_in(ParameterIn::Header)
-            .required(Required::False)
-            .description(Some(what))
-            .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
-            .example(Some(json!(example)))
-            .build()
-    };
     vec![
-        header("Upgrade", "Must be `websocket`", "websocket"),
-        header("Sec-WebSocket-Version", "Must be 13", "13"),
-        header("Sec-WebSocket-Key", "See RFC 6455", "dGhlIHNhbXBsZSBub25jZQ=="),
-        header("Sec-WebSocket-Protocol", "The protocol version; optional", SUBPROTOCOL),
-        header("Origin", "Sent by browsers; must be allowed", "https://ada.example"),
+        request_header("Upgrade", "Must be `websocket`", "websocket"),
+        request_header("Sec-WebSocket-Version", "Must be 13", "13"),
+        request_header("Sec-WebSocket-Key", "See RFC 6455", "dGhlIHNhbXBsZSBub25jZQ=="),
+        request_header("Sec-WebSocket-Protocol", "The protocol version; optional", SUBPROTOCOL),
+        origin_header(),
     ]
+}
+
+pub(super) fn origin_header() -> Parameter {
+    request_header("Origin", "Sent by browsers; must be allowed", "https://ada.example")
+}
+
+pub(super) fn request_header(name: &str, what: &str, example: &str) -> Parameter {
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(what))
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+        .example(Some(json!(example)))
+        .build()
 }
 
 fn report() -> Operation {
@@ -231,7 +238,7 @@ fn file(path: &'static str, kind: &str) -> Operation {
 }
 
 /// Returns an operation whose id is derived from the path, such as `health_ready`.
-fn operation(tag: &str, path: &str, summary: &str) -> OperationBuilder {
+pub(super) fn operation(tag: &str, path: &str, summary: &str) -> OperationBuilder {
     let words: Vec<&str> =
         path.split(|letter: char| !letter.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
     let id = if words.is_empty() { "page".to_owned() } else { words.join("_") };
@@ -239,7 +246,7 @@ fn operation(tag: &str, path: &str, summary: &str) -> OperationBuilder {
 }
 
 /// Returns a response with the common headers.
-fn response(description: &str) -> ResponseBuilder {
+pub(super) fn response(description: &str) -> ResponseBuilder {
     let id = ObjectBuilder::new().schema_type(Type::String).max_length(Some(128));
     let header = HeaderBuilder::new()
         .schema(Some(id))
@@ -247,7 +254,7 @@ fn response(description: &str) -> ResponseBuilder {
     ResponseBuilder::new().description(description).header("X-Request-Id", header.build())
 }
 
-fn error(description: &str, examples: &[(ErrorCode, String)]) -> Response {
+pub(super) fn error(description: &str, examples: &[(ErrorCode, String)]) -> Response {
     response(description).content("application/json", error_responses(examples)).build()
 }
 
@@ -260,7 +267,7 @@ fn error_responses(examples: &[(ErrorCode, String)]) -> Content {
 }
 
 /// Returns a code with its default message.
-fn default_error(code: ErrorCode) -> (ErrorCode, String) {
+pub(super) fn default_error(code: ErrorCode) -> (ErrorCode, String) {
     (code, code.entry().message.to_owned())
 }
 

@@ -88,15 +88,16 @@ settings_group! {
             kind: switch(),
         },
 
-        /// Maximum number of open WebSocket connections. Each takes a file descriptor.
+        /// Maximum number of open connections: WebSockets and event streams. Each takes a file
+        /// descriptor.
         pub max_connections: u32 = Setting {
             name: MAX_CONNECTIONS,
             default: "10000",
             kind: integer(1..=1_000_000),
         },
 
-        /// Maximum number of open WebSocket connections per client address. IPv6 addresses are
-        /// counted per /64 network.
+        /// Maximum number of open WebSockets and event streams per client address. IPv6 addresses
+        /// are counted per /64 network.
         pub max_connections_per_address: u32 = Setting {
             name: MAX_CONNECTIONS_PER_ADDRESS,
             default: "32",

@@ -1,7 +1,5 @@
 //! The ends of an event stream: each close code is an event, and nothing follows it.
 
-use std::time::Duration;
-
 use serde_json::json;
 
 use crate::support::client::chat::Chat;
@@ -108,32 +106,6 @@ async fn stream_that_is_not_read_is_reset() {
     wait_for_metric(&chat.server, "session_slow_consumer_closes_total", 1.0).await;
     wait_for_metric(&chat.server, "session_open_connections", 1.0).await;
     while !matches!(visitor.next().await, StreamEvent::Lost) {}
-}
-
-#[tokio::test]
-async fn stream_that_never_catches_up_is_closed_with_a_reason() {
-    let settings = [
-        ("SLOW_READER_TIMEOUT", "2s"),
-        ("HEARTBEAT_INTERVAL", "1s"),
-        ("RATE_LIMIT_REQUESTS_PER_MINUTE", "600"),
-    ];
-    let chat = Chat::new(&settings).await;
-    let words = "word ".repeat(180);
-    chat.upstream.always(Script::from_words(&vec![words.as_str(); 200]));
-    let request = StreamRequest::get(PATH).receive_buffer(4 * 1024);
-    let mut visitor = StreamClient::open_with(chat.server.address(), &request).await;
-    // It reads all the time, but asks so often that more arrives than it reads.
-    visitor.response.read_slowly(8_000, Duration::from_millis(40));
-    let post_path = format!("{PATH}/{}", visitor.connection_id);
-    let (address, ask) = (chat.server.address(), lines(&[question("Much?")]));
-    let asking = async {
-        while StreamRequest::post(&post_path, &ask).send(address).await.status != 404 {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    let (code, ()) = tokio::join!(visitor.wait_for_close(), asking);
-    assert_eq!(code, 4413);
-    assert_eq!(metric(&chat.server, "session_slow_consumer_closes_total").await, 1.0);
 }
 
 #[tokio::test]

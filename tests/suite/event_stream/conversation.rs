@@ -121,7 +121,8 @@ async fn cursor_of_the_frame_precedes_the_header_and_foreign_ids_are_ignored() {
         (&resume(&session), "42", false, None),
         (&resume(&session), "", false, None),
     ] {
-        let request = StreamRequest::post(PATH, &lines(&[frame.clone()])).header("Last-Event-ID", header);
+        let request =
+            StreamRequest::post(PATH, &lines(std::slice::from_ref(frame))).header("Last-Event-ID", header);
         let mut stream = StreamClient::open_with(chat.server.address(), &request).await;
         let resumed = stream.expect_session().await;
         assert_eq!(resumed.frame["recovered"], recovered, "{header:?}");
@@ -138,7 +139,7 @@ async fn repeated_question_does_not_move_the_position_back() {
     let gate = Gate::default();
     chat.upstream.queue(Script::from_words(&["One, ", "two."]).hold_after(1, &gate));
     let ask = json!({"type": "question", "question": "Count.", "id": "q1"});
-    let mut visitor = StreamClient::open(&chat.server, &[ask.clone()]).await;
+    let mut visitor = StreamClient::open(&chat.server, std::slice::from_ref(&ask)).await;
     visitor.receive_text("One, ").await;
     let seen = visitor.last_event_id.clone();
 
@@ -174,6 +175,10 @@ async fn lost_stream_frees_its_place_at_once_and_the_answer_continues() {
     gate.open();
     let whole = back.receive_rest().await;
     assert_eq!((whole.text.as_str(), whole.status()), ("One, two.", "complete"));
+    // That a visitor leaves is no event for the operator.
+    let alarms = |line: &&Value| ["warning", "error"].iter().any(|level| line["level"] == *level);
+    let logs = chat.server.logs();
+    assert!(!logs.iter().any(|line| alarms(&line)), "{logs:#?}");
 }
 
 #[tokio::test]

@@ -1,7 +1,6 @@
 //! A request whose response is read while it arrives, chunk by chunk.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -29,8 +28,6 @@ pub(crate) struct StreamResponse {
     /// Bytes that are received, but not decoded.
     encoded: Vec<u8>,
     has_ended: bool,
-    /// The number of bytes in one read, and the pause after it.
-    pace: Option<(usize, Duration)>,
 }
 
 impl StreamRequest {
@@ -118,7 +115,6 @@ impl StreamRequest {
             stream,
             encoded,
             has_ended: false,
-            pace: None,
         })
     }
 }
@@ -127,11 +123,6 @@ impl StreamResponse {
     /// Returns the value of a header. `name` is in lower case.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str())
-    }
-
-    /// Reads at most this many bytes at a time, with pauses in between.
-    pub(crate) fn read_slowly(&mut self, bytes: usize, pause: Duration) {
-        self.pace = Some((bytes, pause));
     }
 
     /// Reads the next chunk of the body; `None` at its end.
@@ -153,17 +144,7 @@ impl StreamResponse {
             } else if !self.encoded.is_empty() {
                 return Ok(Some(std::mem::take(&mut self.encoded)));
             }
-            let received = match self.pace {
-                Some((bytes, pause)) => {
-                    tokio::time::sleep(pause).await;
-                    (&mut self.stream)
-                        .take(u64::try_from(bytes).unwrap_or(u64::MAX))
-                        .read_buf(&mut self.encoded)
-                        .await?
-                }
-                None => self.stream.read_buf(&mut self.encoded).await?,
-            };
-            if received == 0 {
+            if self.stream.read_buf(&mut self.encoded).await? == 0 {
                 self.has_ended = true;
                 let is_complete = !is_chunked && length.is_none();
                 return if is_complete { Ok(None) } else { Err(std::io::ErrorKind::UnexpectedEof.into()) };

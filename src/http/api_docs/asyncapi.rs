@@ -2,11 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
-use super::messages::{MessageType, Sender, Wire, reference};
+use super::messages::{MessageType, Sender, Wire, reference, set};
 use super::{CONTACT, LICENCE, VERSION};
 use crate::protocol::close_codes::{CLOSE_CODES, CloseReason};
 use crate::protocol::error_codes::ERROR_CODES;
 use crate::protocol::{MAX_MESSAGE_BYTES, SUBPROTOCOL};
+use crate::settings::PublicUrl;
 
 /// The replies to each client message, except `error`.
 const REPLIES: &[(&str, &[&str])] = &[
@@ -22,7 +23,7 @@ const REPLIES: &[(&str, &[&str])] = &[
 ];
 
 /// Returns the document.
-pub(super) fn document() -> Value {
+pub(super) fn document(public_url: Option<&PublicUrl>) -> Value {
     let wire = Wire::from_types();
     let schemas: Map<String, Value> =
         wire.schemas().into_iter().map(|(name, schema)| (name, isolate_references(schema))).collect();
@@ -44,12 +45,7 @@ pub(super) fn document() -> Value {
             "tags": [{ "name": "chat", "description": "Chat with a resume" }],
         },
         "defaultContentType": "application/json",
-        "servers": { "chat": {
-            "host": "{host}",
-            "protocol": "wss",
-            "description": "The deployed server; `ws` without TLS, as on a development machine",
-            "variables": { "host": { "default": "127.0.0.1:8080", "description": "Host and optional port" } },
-        }},
+        "servers": { "chat": server(public_url) },
         "channels": { "chat": {
             "address": "/ws/chat",
             "title": "Chat",
@@ -65,6 +61,27 @@ pub(super) fn document() -> Value {
         "x-error-codes": error_codes(),
         "x-close-codes": close_codes(),
     })
+}
+
+fn server(public_url: Option<&PublicUrl>) -> Value {
+    let Some(url) = public_url else {
+        return json!({
+            "host": "{host}",
+            "protocol": "wss",
+            "description": "The deployed server; `ws` without TLS, as on a development machine",
+            "variables": { "host": { "default": "127.0.0.1:8080", "description": "Host and optional port" } },
+        });
+    };
+    let authority = url.origin().split_once("://").map_or("", |(_, authority)| authority);
+    let mut server = json!({
+        "host": authority,
+        "protocol": if url.is_https() { "wss" } else { "ws" },
+        "description": "This server",
+    });
+    if !url.path_prefix().is_empty() {
+        set(&mut server, "pathname", json!(url.path_prefix()));
+    }
+    server
 }
 
 fn description() -> String {

@@ -102,7 +102,7 @@ mod tests {
             "connection: close",
             "x-content-type-options: nosniff",
         ] {
-            assert_eq!(head.split("\r\n").filter(|other| other == line).count(), 1, "{line} in {head}");
+            assert_eq!(head.split("\r\n").filter(|other| *other == line).count(), 1, "{line} in {head}");
         }
         let error: serde_json::Value = serde_json::from_str(body).unwrap();
         assert_eq!(error["code"], "VALIDATION_ERROR");

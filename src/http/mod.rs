@@ -29,7 +29,7 @@ use slog::Logger;
 
 pub use operator_server::serve_operator;
 pub use server::{BindError, bind, bind_operator, serve};
-pub use site::Site;
+pub use site::{Site, widget_snippet};
 
 pub use middleware::LogThrottle;
 

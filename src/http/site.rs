@@ -20,6 +20,12 @@ pub struct Site {
     path_prefix: String,
 }
 
+/// Returns the line that shows the chat on a page of another site. `base_url` ends with a slash.
+#[must_use]
+pub fn widget_snippet(base_url: &str) -> String {
+    format!("<script type=\"module\" src=\"{base_url}widget.js\"></script>")
+}
+
 impl Site {
     /// Renders the page and the API documents.
     #[must_use]

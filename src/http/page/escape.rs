@@ -39,6 +39,6 @@ mod tests {
         let value = json!({ "name": "</script><!-- & \"x\"" });
         let text = json_in_html(&value);
         assert!(!text.contains(['<', '>', '&']), "{text}");
-        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
     }
 }

@@ -95,6 +95,6 @@ mod tests {
             page.contains("Ask about &lt;/title&gt;") && page.contains("mailto:a%25b@c.example"),
             "{page}"
         );
-        assert!(!page.contains("{{assets}}\"") && page.contains(" {{assets}}"), "{page}");
+        assert!(page.contains("&lt;/script&gt; {{assets}}"), "{page}");
     }
 }

@@ -51,9 +51,10 @@ fn main() -> Result<()> {
     let files = read_files(Path::new(SOURCE))?;
     let revision = revision_of(&files);
     let entry_points = entry_points(&files, &revision)?;
-    let mut code = format!("pub(super) const REVISION: &str = \"{revision}\";\n\n");
+    let mut code = format!("pub(in crate::http) const REVISION: &str = \"{revision}\";\n\n");
     write_table(&mut code, "FILES", &files, &output)?;
     write_table(&mut code, "ENTRY_POINTS", &entry_points, &output)?;
+    write_locales(&mut code)?;
     fs::write(output.join("assets.rs"), code)?;
     Ok(())
 }
@@ -88,6 +89,7 @@ fn read_file(root: &Path, path: &Path) -> Result<Option<Asset>> {
         Some("css") => ("text/css; charset=utf-8", fs::read(path)?),
         Some("svg") => ("image/svg+xml", fs::read(path)?),
         Some("png") => ("image/png", fs::read(path)?),
+        Some("ico") => ("image/x-icon", fs::read(path)?),
         _ => return Ok(None),
     };
     Ok(Some(Asset { path: name, media_type, content }))
@@ -152,7 +154,7 @@ fn entry_points(files: &[Asset], revision: &str) -> Result<Vec<Asset>> {
 
 /// Adds a table of files to the code, and writes their contents next to it.
 fn write_table(code: &mut String, name: &str, files: &[Asset], output: &Path) -> Result<()> {
-    writeln!(code, "pub(super) static {name}: [Asset; {}] = [", files.len())?;
+    writeln!(code, "pub(in crate::http) static {name}: [Asset; {}] = [", files.len())?;
     for (index, file) in files.iter().enumerate() {
         let hash = hex(&Sha256::digest(&file.content));
         let variants = [
@@ -178,6 +180,26 @@ fn write_table(code: &mut String, name: &str, files: &[Asset], output: &Path) ->
         writeln!(code, "    }},")?;
     }
     writeln!(code, "];\n")?;
+    Ok(())
+}
+
+/// Adds the table of texts by language, from which the server takes the texts of the page.
+fn write_locales(code: &mut String) -> Result<()> {
+    let folder = fs::canonicalize(Path::new(SOURCE).join("locales"))?;
+    let mut languages: Vec<(String, PathBuf)> = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension() == Some(OsStr::new("json")) {
+            let language = path.file_stem().and_then(OsStr::to_str).ok_or("a file name is not UTF-8")?;
+            languages.push((language.to_owned(), path));
+        }
+    }
+    languages.sort();
+    writeln!(code, "pub(in crate::http) static LOCALES: [(&str, &str); {}] = [", languages.len())?;
+    for (language, path) in languages {
+        writeln!(code, "    ({language:?}, include_str!({path:?})),")?;
+    }
+    writeln!(code, "];")?;
     Ok(())
 }
 

@@ -21,6 +21,12 @@ pub(super) fn error(request: &HttpRequest, code: ErrorCode, message: &str) -> Ht
     error_with_status(request, status, code, message, None)
 }
 
+/// Returns the response for a path at which nothing is served.
+pub(super) fn not_found(request: &HttpRequest) -> HttpResponse {
+    let (status, code) = (StatusCode::NOT_FOUND, ErrorCode::ValidationError);
+    error_with_status(request, status, code, "There is nothing at this address.", None)
+}
+
 /// Returns the response for an error code, with a `Retry-After` header.
 pub(super) fn retryable_error(request: &HttpRequest, code: ErrorCode, retry_after: Duration) -> HttpResponse {
     let status = StatusCode::from_u16(code.entry().http_status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);

@@ -25,6 +25,7 @@ mod budgets;
 mod cli;
 mod documentation;
 mod event_stream;
+mod http;
 mod limits;
 mod operations;
 mod prompt;

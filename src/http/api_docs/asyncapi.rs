@@ -2,11 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
-use super::messages::{MessageType, Sender, Wire, reference};
+use super::messages::{MessageType, Sender, Wire, reference, set};
 use super::{CONTACT, LICENCE, VERSION};
 use crate::protocol::close_codes::{CLOSE_CODES, CloseReason};
 use crate::protocol::error_codes::ERROR_CODES;
 use crate::protocol::{MAX_MESSAGE_BYTES, SUBPROTOCOL};
+use crate::settings::PublicUrl;
 
 /// The replies to each client message, except `error`.
 const REPLIES: &[(&str, &[&str])] = &[
@@ -22,7 +23,7 @@ const REPLIES: &[(&str, &[&str])] = &[
 ];
 
 /// Returns the document.
-pub(super) fn document() -> Value {
+pub(super) fn document(public_url: Option<&PublicUrl>) -> Value {
     let wire = Wire::from_types();
     let schemas: Map<String, Value> =
         wire.schemas().into_iter().map(|(name, schema)| (name, isolate_references(schema))).collect();
@@ -37,7 +38,7 @@ pub(super) fn document() -> Value {
             "tags": [{ "name": "chat", "description": "Chat with a resume" }],
         },
         "defaultContentType": "application/json",
-        "servers": servers(),
+        "servers": servers(public_url),
         "channels": channels(&wire),
         "operations": operations(&wire),
         "components": { "schemas": schemas, "messages": messages(&wire) },
@@ -46,19 +47,34 @@ pub(super) fn document() -> Value {
     })
 }
 
-fn servers() -> Value {
-    let server = |protocol: &str, description: &str| {
-        json!({
+fn servers(public_url: Option<&PublicUrl>) -> Value {
+    json!({
+        "chat": server(public_url, ["ws", "wss"], "The deployed server; `ws` without TLS, as on a development machine"),
+        "stream": server(public_url, ["http", "https"], "The same server; `http` without TLS"),
+    })
+}
+
+/// Returns a server of a protocol, which is given without and with TLS.
+fn server(public_url: Option<&PublicUrl>, protocol: [&str; 2], description: &str) -> Value {
+    let [plain, encrypted] = protocol;
+    let Some(url) = public_url else {
+        return json!({
             "host": "{host}",
-            "protocol": protocol,
+            "protocol": encrypted,
             "description": description,
             "variables": { "host": { "default": "127.0.0.1:8080", "description": "Host and optional port" } },
-        })
+        });
     };
-    json!({
-        "chat": server("wss", "The deployed server; `ws` without TLS, as on a development machine"),
-        "stream": server("https", "The same server; `http` without TLS"),
-    })
+    let authority = url.origin().split_once("://").map_or("", |(_, authority)| authority);
+    let mut server = json!({
+        "host": authority,
+        "protocol": if url.is_https() { encrypted } else { plain },
+        "description": "This server",
+    });
+    if !url.path_prefix().is_empty() {
+        set(&mut server, "pathname", json!(url.path_prefix()));
+    }
+    server
 }
 
 fn channels(wire: &Wire) -> Value {

@@ -14,16 +14,18 @@ use super::examples::{error_response, health};
 use super::messages::{Wire, set};
 use super::{CONTACT, LICENCE, VERSION};
 use crate::domain::error_code::ErrorCode;
-use crate::http::static_files;
+use crate::http::content;
 use crate::protocol::SUBPROTOCOL;
+use crate::settings::PublicUrl;
 
 const DESCRIPTION: &str = "Visitors of a portfolio site chat with a resume over a WebSocket or, where networks \
     block it, over server-sent events.\n\n\
     This document describes the HTTP endpoints and, under Schemas, every message: clients send \
-    `ClientFrame`, the server sends `ServerFrame`. [/asyncapi.json](/asyncapi.json) lists the replies to each \
+    `ClientFrame`, the server sends `ServerFrame`. [asyncapi.json](asyncapi.json) lists the replies to each \
     message. No field is ever `null`; optional fields may be absent.\n\n\
-    Every response carries `X-Request-Id`, the id of the request in the log. A method that is not described \
-    here is 405.";
+    Every response carries `X-Request-Id`, the id of the request in the log. Endpoints that accept `GET` also \
+    accept `HEAD` and `OPTIONS`; another method is 405 with `Allow`. A request for a host name that is not \
+    one of this server is 421.";
 
 const HANDSHAKE: &str = "Opens the WebSocket. Messages are text frames of one JSON object each: `ClientFrame` from \
     the client, `ServerFrame` from the server. A minimal client: send a `question`, append each \
@@ -38,7 +40,7 @@ const TAGS: [(&str, &str); 4] = [
 ];
 
 /// Returns the document.
-pub(super) fn document() -> Value {
+pub(super) fn document(public_url: Option<&PublicUrl>) -> Value {
     let info = InfoBuilder::new()
         .title("Resume Chatbot")
         .version(VERSION)
@@ -55,7 +57,8 @@ pub(super) fn document() -> Value {
     }
     let document = OpenApiBuilder::new()
         .info(info.build())
-        .servers(Some([Server::new("/")]))
+        // By default relative to this document, because a proxy may add a path.
+        .servers(Some([Server::new(public_url.map_or("./", PublicUrl::as_str))]))
         .paths(paths.build())
         .tags(Some(tags))
         .build();
@@ -71,11 +74,7 @@ fn operations() -> Vec<(&'static str, Operation)> {
         ("/health/live", live()),
         ("/health/ready", ready()),
     ];
-    all.extend(
-        static_files::stable_files()
-            .into_iter()
-            .map(|served| (served.path, file(served.path, served.media_type))),
-    );
+    all.extend(content::stable_files().into_iter().map(|(path, media_type)| (path, file(path, media_type))));
     for (path, what) in
         [("/openapi.json", "This document"), ("/asyncapi.json", "The WebSocket as AsyncAPI 3.0")]
     {
@@ -232,7 +231,11 @@ fn ready() -> Operation {
 }
 
 fn file(path: &'static str, kind: &str) -> Operation {
-    let what = if path == "/" { "The chat page".to_owned() } else { format!("{path} of the chat page") };
+    let what = match path {
+        "/" => "The chat page".to_owned(),
+        "/robots.txt" => "The rules for crawlers".to_owned(),
+        other => format!("{other} of the chat page"),
+    };
     let response = response("The file").content(kind, text()).build();
     operation("Page", path, &what).response("200", response).build()
 }

@@ -32,6 +32,9 @@ const LOCALES: &str = "locales/";
 /// import them.
 const ENTRY_POINTS: [&str; 1] = ["client/client.js"];
 
+/// Modules of the npm package that import other packages, which browsers cannot.
+const PACKAGE_ONLY: [&str; 2] = ["client/ai-sdk.js", "client/react.js"];
+
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// The number of hexadecimal digits of a revision.
@@ -82,6 +85,7 @@ fn read_files(root: &Path) -> Result<Vec<Asset>> {
 fn read_file(root: &Path, path: &Path) -> Result<Option<Asset>> {
     let name = path.strip_prefix(root)?.to_str().ok_or("a file name is not UTF-8")?.replace('\\', "/");
     let (media_type, content) = match path.extension().and_then(OsStr::to_str) {
+        Some("js") if PACKAGE_ONLY.contains(&name.as_str()) => return Ok(None),
         Some("js") => (JAVASCRIPT, minify(&fs::read_to_string(path)?, &name)?.into_bytes()),
         Some("json") if name.starts_with(LOCALES) => {
             return locale_module(&fs::read_to_string(path)?, &name).map(Some);

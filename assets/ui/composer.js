@@ -78,7 +78,7 @@ export class Composer {
     if (blockedUntil > Date.now()) return t("composer.blocked", { when: formatFuture(t, blockedUntil) });
     if (characters < 0) return t("composer.charactersOver", { count: -characters });
     if (characters <= SHOW_CHARACTERS_BELOW) return t("composer.charactersLeft", { count: characters });
-    const questions = client.remaining ?? Infinity;
+    const questions = client.session?.limits?.remaining ?? Infinity;
     if (questions === 0) return t("composer.noQuestionsLeft");
     return questions <= SHOW_QUESTIONS_BELOW ? t("composer.questionsLeft", { count: questions }) : "";
   }

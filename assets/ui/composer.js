@@ -85,7 +85,8 @@ export class Composer {
 
   #drawPrivacy() {
     const { client, t, options } = this.#chat;
-    const privacy = client.session?.privacy;
+    if (!client.session) return;
+    const { privacy } = client.session;
     const days = privacy?.retention_days;
     const text = days ? t("privacy.storedFor", { count: days }) : t("privacy.stored");
     const address = options.privacyUrl || privacy?.url;

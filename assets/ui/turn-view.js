@@ -18,7 +18,7 @@ export class TurnView {
   #chat;
   #text;
   #actions;
-  #notices = createElement("div", { className: "notices", dir: "auto" });
+  #notices = createElement("div", { className: "notices" });
   #label = createElement("div", { className: "label" });
   #waitingText = createElement("span");
   #waiting = createElement("div", { className: "waiting" }, createElement("i"), createElement("i"), createElement("i"), this.#waitingText);
@@ -42,7 +42,7 @@ export class TurnView {
     this.#askAgain = createButton({ click: () => chat.askAgain(turn) }, t("action.askAgain"));
     this.#outcome = createElement("div", { className: "outcome" }, this.#outcomeLabel, this.#askAgain);
     if (turn.question) {
-      const question = createElement("div", { className: "asked", part: "question", dir: "auto" }, turn.question);
+      const question = createElement("div", { className: "asked", part: "question" }, createElement("div", { dir: "auto" }, turn.question));
       this.root.append(createElement("span", { className: "visually-hidden" }, t("turn.asked")), question);
     }
     const answer = createElement("div", { className: "answer", part: "answer" });

@@ -6,7 +6,8 @@ import { mountChat } from "../ui/chat.js";
 const server = new URL(".", document.baseURI);
 const container = document.querySelector("#chat");
 if (container) {
-  const chat = mountChat(container, { server, onTitle: (title) => (document.title = title) });
+  const { language } = document.documentElement.dataset;
+  const chat = mountChat(container, { server, language, onTitle: (title) => (document.title = title) });
   // On touch screens the keyboard would cover the suggestions.
   if (matchMedia("(hover: hover) and (pointer: fine)").matches) chat.focus();
 }

@@ -6,7 +6,7 @@ import { createButton, createElement, createIcon, setText } from "./dom.js";
 
 export class Alert {
   root;
-  #text = createElement("span", { dir: "auto", role: "alert" });
+  #text = createElement("span", { role: "alert" });
 
   /** @param {ChatView} chat */
   constructor({ t }) {

@@ -16,7 +16,7 @@ export class AnswerActions {
   root = createElement("div", { className: "below-answer" });
   #turn;
   #chat;
-  #source = createElement("p", { className: "source", dir: "auto" });
+  #source = createElement("p", { className: "source" });
   /** @type {Record<Rating, HTMLButtonElement>} */
   #thumbs;
   #answerAgain;
@@ -93,6 +93,7 @@ export class AnswerActions {
     };
     this.#comment.replaceChildren(field, createElement("div", {}, createButton({ click: cancel }, t("comment.skip")), send));
     this.#comment.hidden = false;
+    this.#chat.announce(label);
     this.#chat.onResize();
   }
 

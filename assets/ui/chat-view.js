@@ -58,7 +58,7 @@ export class ChatView {
   /** "Ask about" the person, or the title that the owner chose. */
   get title() {
     const name = this.client.session?.resume?.name?.trim();
-    return this.options.title || (name ? this.t("title.named", { name }) : this.t("title.unnamed"));
+    return this.options.title || (name ? this.t("page.title", { name }) : this.t("title.unnamed"));
   }
 
   /** @param {HTMLElement} node */
@@ -150,7 +150,9 @@ export class ChatView {
     this.#visible = visible;
     if (!visible) return;
     this.#messages.keepFollowing();
-    if (this.#unread > 0) this.options.onUnread?.((this.#unread = 0));
+    if (this.#unread === 0) return;
+    this.#unread = 0;
+    this.options.onUnread?.(0);
   }
 
   destroy() {
@@ -176,7 +178,7 @@ export class ChatView {
       case "notice":
         return this.#onNotice(detail);
       case "lost":
-        return this.#onLost(detail?.turn);
+        return this.#messages.viewOf(detail.turn).drawSoon();
       case "ended":
         return this.#messages.addRemark(this.t("messages.ended"));
       case "forgotten":
@@ -220,11 +222,6 @@ export class ChatView {
   #onNotice(frame) {
     const turn = this.client.turns.findLast(({ turnId, status }) => turnId && isUnfinished(status));
     if (turn) this.#messages.viewOf(turn).addNotice(frame);
-  }
-
-  /** @param {Turn | undefined} turn */
-  #onLost(turn = this.client.turns.at(-1)) {
-    if (turn) this.#messages.viewOf(turn).markLost();
   }
 
   #beginAnswer() {

@@ -32,8 +32,7 @@ const EVENTS = ["state", "session", "transcript", "turn", "notice", "lost", "end
 
 /**
  * Builds a chat in a container and connects it. Its size is that of the container, which must have
- * a definite height. Its style sheet is `chat.css`, which is added to a shadow root; a page links it
- * in its head.
+ * a definite height. Its style sheet, `chat.css`, must apply there.
  * @param {Element | ShadowRoot} container
  * @param {ChatOptions} options
  * @returns {MountedChat}
@@ -41,10 +40,10 @@ const EVENTS = ["state", "session", "transcript", "turn", "notice", "lost", "end
 export function mountChat(container, options) {
   const root = createElement("section", { className: "chat", part: "chat", hidden: true });
   root.dataset.theme = options.theme ?? "auto";
-  const client = new ChatClient(clientOptions(options));
+  const client = new ChatClient({ server: options.server, storageKey: options.storageKey });
   /** @type {ChatView | undefined} */
   let view;
-  /** Calls that wait for the texts and the style sheet. @type {((view: ChatView) => void)[]} */
+  /** Calls that wait for the texts. @type {((view: ChatView) => void)[]} */
   let waiting = [];
   const whenReady = (/** @type {(view: ChatView) => void} */ call) => {
     if (view) call(view);
@@ -53,10 +52,9 @@ export function mountChat(container, options) {
   for (const type of EVENTS) {
     client.addEventListener(type, (event) => whenReady((ready) => ready.onEvent(/** @type {CustomEvent} */ (event))));
   }
-  const styled = addStyleSheet(container);
   container.append(root);
   const start = async () => {
-    const [t] = await Promise.all([loadTexts(options.language), styled]);
+    const t = await loadTexts(options.language);
     if (!root.isConnected) return;
     root.lang = t.language;
     root.dir = t.direction;
@@ -77,21 +75,4 @@ export function mountChat(container, options) {
       root.remove();
     },
   };
-}
-
-/** @param {ChatOptions} options */
-function clientOptions({ server, storageKey }) {
-  const url = new URL("ws/chat", server);
-  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-  return { url, storageKey };
-}
-
-/** Adds the style sheet to a shadow root. Resolves when it applies. @param {Element | ShadowRoot} container */
-function addStyleSheet(container) {
-  if (!(container instanceof ShadowRoot)) return Promise.resolve();
-  const link = createElement("link", { rel: "stylesheet", href: String(new URL("./chat.css", import.meta.url)) });
-  container.append(link);
-  return new Promise((resolve) => {
-    link.onload = link.onerror = () => resolve(undefined);
-  });
 }

@@ -78,14 +78,15 @@ export class Composer {
     if (blockedUntil > Date.now()) return t("composer.blocked", { when: formatFuture(t, blockedUntil) });
     if (characters < 0) return t("composer.charactersOver", { count: -characters });
     if (characters <= SHOW_CHARACTERS_BELOW) return t("composer.charactersLeft", { count: characters });
-    const questions = client.remaining ?? Infinity;
+    const questions = client.session?.limits?.remaining ?? Infinity;
     if (questions === 0) return t("composer.noQuestionsLeft");
     return questions <= SHOW_QUESTIONS_BELOW ? t("composer.questionsLeft", { count: questions }) : "";
   }
 
   #drawPrivacy() {
     const { client, t, options } = this.#chat;
-    const privacy = client.session?.privacy;
+    if (!client.session) return;
+    const { privacy } = client.session;
     const days = privacy?.retention_days;
     const text = days ? t("privacy.storedFor", { count: days }) : t("privacy.stored");
     const address = options.privacyUrl || privacy?.url;

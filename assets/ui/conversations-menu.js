@@ -31,7 +31,7 @@ export class ConversationsMenu {
       },
       createIcon("chats"),
     );
-    this.root = createElement("div", { className: "menu-anchor" }, this.#button, this.#panel);
+    this.root = createElement("div", {}, this.#button, this.#panel);
     this.root.addEventListener("keydown", (event) => {
       if (event.key !== "Escape" || this.#panel.hidden) return;
       event.stopPropagation();
@@ -77,14 +77,15 @@ export class ConversationsMenu {
     const nodes = [];
     if (client.turns.length > 0) {
       nodes.push(
+        this.#createItem("add", "header.startOver", () => this.#chat.startOver()),
         this.#createItem("download", "conversations.download", () => this.#chat.download()),
         this.#createItem("delete", "conversations.delete", () => this.#confirm(t("conversations.confirm"), () => this.#chat.forget()), "forget"),
       );
     }
     if (kept.length > 0) {
       nodes.push(
-        createElement("h3", {}, t("conversations.earlier")),
-        createElement("ul", {}, ...kept.map((conversation) => this.#createRow(conversation))),
+        createElement("p", { className: "heading", "aria-hidden": "true" }, t("conversations.earlier")),
+        createElement("ul", { "aria-label": t("conversations.earlier") }, ...kept.map((conversation) => this.#createRow(conversation))),
         this.#createItem("delete", "conversations.deleteAll", () => this.#confirm(t("conversations.confirmAll"), () => this.#delete(() => client.deleteAllConversations())), "delete-all"),
       );
     }
@@ -98,8 +99,9 @@ export class ConversationsMenu {
    */
   #createItem(icon, key, choose, part = icon) {
     const click = () => {
-      choose();
+      // A deletion is confirmed in the menu.
       if (icon !== "delete") this.close();
+      choose();
     };
     return createButton({ className: "item", part, click }, createIcon(icon), this.#chat.t(key));
   }
@@ -133,7 +135,7 @@ export class ConversationsMenu {
       act();
     };
     const remove = createButton({ className: "danger", part: "confirm", click: confirmed }, t("conversations.confirmed"));
-    const text = createElement("p", { id: "conversations-question", dir: "auto" }, question);
+    const text = createElement("p", { id: "conversations-question" }, question);
     this.#panel.replaceChildren(createElement("div", { className: "confirm", role: "group", "aria-labelledby": "conversations-question" }, text, keep, remove));
     keep.focus();
   }

@@ -20,7 +20,8 @@ export class Header {
   #title;
   #connection;
   #status = createElement("span", { part: "connection-text", role: "status" });
-  #mode = createElement("span", { className: "mode" });
+  /** What screen readers should not read at every change. */
+  #detail = createElement("span", { part: "connection-detail" });
   #reconnect;
   #startOver;
 
@@ -36,9 +37,9 @@ export class Header {
     };
     this.#reconnect = createButton({ className: "link", part: "reconnect", hidden: true, click: reconnect });
     const dot = createElement("span", { className: "dot", "aria-hidden": "true" });
-    this.#connection = createElement("div", { className: "connection", part: "connection" }, dot, this.#status, this.#mode, this.#reconnect);
+    this.#connection = createElement("div", { className: "connection", part: "connection" }, dot, this.#status, this.#detail, this.#reconnect);
     const label = t("header.startOver");
-    const startOver = { className: "quiet", part: "start-over", hidden: true, title: label, "aria-label": label };
+    const startOver = { className: "quiet start-over", part: "start-over", hidden: true, title: label, "aria-label": label };
     this.#startOver = createButton({ ...startOver, click: () => chat.startOver() }, createIcon("add"));
     const who = createElement("div", { className: "who" }, this.#title, this.#connection);
     this.root = createElement("header", { className: "bar", part: "header" }, this.#monogram, who, this.#startOver, this.#menu.root);
@@ -63,27 +64,22 @@ export class Header {
     const { state, session } = client;
     const open = state === "open";
     this.#connection.dataset.state = state;
+    const countdown = state === "waiting" && this.#retryDelay() > SHOW_RETRY_ABOVE_MS ? formatFuture(t, client.retryAt) : "";
     // A connection that works need not be mentioned, but who answers should be.
-    setText(this.#mode, open && session ? t(`header.${session.mode ?? "live"}`) : "");
     setText(this.#status, open ? "" : this.#statusText());
+    setText(this.#detail, open && session ? t(`header.${session.mode ?? "live"}`) : countdown);
     const takenOver = client.closeCode === TAKEN_OVER;
     setText(this.#reconnect, t(state === "waiting" ? "status.tryNow" : takenOver ? "status.continueHere" : "status.connect"));
-    this.#reconnect.hidden = state !== "closed" && !(state === "waiting" && this.#retryDelay() > SHOW_RETRY_ABOVE_MS);
+    this.#reconnect.hidden = state !== "closed" && !countdown;
   }
 
   #statusText() {
     const { client, t } = this.#chat;
-    const reason = `close.${client.closeCode}`;
-    switch (client.state) {
-      case "waiting":
-        if (client.closeCode === 1012 || client.closeCode === 1011) return t(reason);
-        if (this.#retryDelay() <= SHOW_RETRY_ABOVE_MS) return t("status.waiting");
-        return t("status.waitingUntil", { when: formatFuture(t, client.retryAt) });
-      case "closed":
-        return client.closeCode && t.has(reason) ? t(reason) : t("status.closed");
-      default:
-        return t(`status.${client.state}`);
-    }
+    const { state, closeCode } = client;
+    const known = t.has(`close.${closeCode}`);
+    if (state === "closed") return known ? t(`close.${closeCode}`) : t("status.closed");
+    if (state === "waiting" && known && closeCode !== 1000) return t(`close.${closeCode}`);
+    return t(`status.${state}`);
   }
 
   #retryDelay() {

@@ -97,9 +97,14 @@ export class Messages {
     return view;
   }
 
-  /** Adds a remark that is about no turn, after the last one. @param {string} text */
+  /**
+   * Adds a remark about the session that has begun, after the turns of the one before.
+   * @param {string} text
+   */
   addRemark(text) {
-    this.#turns.append(createElement("li", { className: "line", dir: "auto" }, text));
+    const first = this.#chat.client.turns.find((turn) => !turn.past);
+    const next = first && this.#views.get(first)?.root;
+    this.#turns.insertBefore(createElement("li", { className: "line" }, text), next?.parentNode ? next : null);
     this.#chat.announce(text);
     this.keepFollowing();
   }
@@ -110,7 +115,8 @@ export class Messages {
   }
 
   keepFollowing() {
-    if (this.#following) this.root.scrollTop = this.root.scrollHeight;
+    // The first view begins with the greeting.
+    if (this.#following && this.#chat.client.turns.length > 0) this.root.scrollTop = this.root.scrollHeight;
   }
 
   scrollToEnd() {

@@ -53,11 +53,11 @@ export function waitingText(t, { status, position }, connection) {
 
 /**
  * Returns how an answer ended, or "" if it is complete.
- * @param {Texts} t @param {Turn} turn @param {boolean} lost whether the server has lost a part of it
+ * @param {Texts} t @param {Turn} turn
  */
-export function outcomeText(t, { status, error, answer }, lost) {
+export function outcomeText(t, { status, error, answer, lostChars, turnId }) {
   if (status === "failed") return error ? errorText(t, error) : t("turn.failed");
-  if (lost) return t(answer ? "turn.lostAnswer" : "turn.lostQuestion");
+  if (lostChars > 0) return t(turnId ? "turn.lostEnd" : "turn.lost");
   if (status === "interrupted") return t(answer ? "turn.interrupted" : "turn.unanswered");
   if (status === "cancelled") return t("turn.cancelled");
   if (status === "length") return t("turn.length");

@@ -17,7 +17,7 @@ export function transcriptMarkdown(t, title, turns, now) {
   const date = new Intl.DateTimeFormat(t.language, { dateStyle: "long", timeStyle: "short" }).format(now);
   const parts = turns.map((turn) => {
     const label = isQuote(turn) ? `*${t("turn.quoted")}*` : "";
-    const outcome = outcomeText(t, turn, false);
+    const outcome = outcomeText(t, turn);
     return [`## ${turn.question.replace(/\s+/g, " ")}`, label, turn.answer, outcome && `*${outcome}*`].filter(Boolean).join("\n\n");
   });
   return `${[`# ${title}`, date, ...parts].join("\n\n")}\n`;

@@ -18,7 +18,7 @@ export class TurnView {
   #chat;
   #text;
   #actions;
-  #notices = createElement("div", { className: "notices", dir: "auto" });
+  #notices = createElement("div", { className: "notices" });
   #label = createElement("div", { className: "label" });
   #waitingText = createElement("span");
   #waiting = createElement("div", { className: "waiting" }, createElement("i"), createElement("i"), createElement("i"), this.#waitingText);
@@ -27,7 +27,6 @@ export class TurnView {
   #outcome;
   #drawnAt = 0;
   #drawScheduled = false;
-  #lost = false;
   /** Whether to pass the answer to screen readers. Not for answers that were finished before. */
   #announces;
 
@@ -37,13 +36,13 @@ export class TurnView {
     this.#turn = turn;
     this.#chat = chat;
     this.#announces = isUnfinished(turn.status);
-    this.#text = new StreamingMarkdown({ t, linkHosts: () => chat.client.session?.link_hosts });
+    this.#text = new StreamingMarkdown({ t, linkHosts: new Set(chat.client.session?.link_hosts), headingLevel: chat.options.embedded ? 4 : 3 });
     this.#actions = new AnswerActions(turn, chat);
     this.#label.append(createIcon("quote"), t("turn.quoted"));
     this.#askAgain = createButton({ click: () => chat.askAgain(turn) }, t("action.askAgain"));
     this.#outcome = createElement("div", { className: "outcome" }, this.#outcomeLabel, this.#askAgain);
     if (turn.question) {
-      const question = createElement("div", { className: "asked", part: "question", dir: "auto" }, turn.question);
+      const question = createElement("div", { className: "asked", part: "question" }, createElement("div", { dir: "auto" }, turn.question));
       this.root.append(createElement("span", { className: "visually-hidden" }, t("turn.asked")), question);
     }
     const answer = createElement("div", { className: "answer", part: "answer" });
@@ -64,12 +63,6 @@ export class TurnView {
     this.#chat.announce(text);
   }
 
-  /** Marks the turn as one of which the server has lost something. */
-  markLost() {
-    this.#lost = true;
-    this.draw();
-  }
-
   /** Draws in the next animation frame, once for all changes until then. */
   drawSoon() {
     if (this.#drawScheduled) return;
@@ -88,7 +81,7 @@ export class TurnView {
     const { status, answer, mode, error, past, question } = this.#turn;
     const unfinished = isUnfinished(status);
     const quoted = isQuote(this.#turn);
-    const outcome = outcomeText(t, this.#turn, this.#lost);
+    const outcome = outcomeText(t, this.#turn);
     this.root.dataset.status = status;
     this.root.dataset.mode = mode;
     const final = this.#text.update(answer, unfinished);

@@ -1,4 +1,5 @@
 //! The chat page in a real browser.
 
 mod chat_page;
+mod harness;
 mod network_loss;

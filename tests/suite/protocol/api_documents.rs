@@ -10,10 +10,9 @@ use crate::support::client::handshake::Handshake;
 use crate::support::client::http::{HttpResponse, get};
 use crate::support::server::config::ServerConfig;
 use crate::support::server::test_server::Server;
-use crate::support::tools::external_tools::{
-    command, node_modules, path_from_env, python, repository_path, run_tool,
-};
-use crate::support::tools::webdriver::Browser;
+use crate::support::tools::browser::scenario::in_browsers;
+use crate::support::tools::browser::{Browser, BrowserKind};
+use crate::support::tools::external_tools::{command, node_modules, python, repository_path, run_tool};
 
 async fn start_demo() -> Server {
     Server::start(ServerConfig::demo()).await
@@ -201,14 +200,14 @@ async fn server_conforms_to_its_openapi_document() {
     assert!(errors.is_empty(), "{errors:#?}");
 }
 
-#[tokio::test]
-async fn swagger_ui_shows_every_operation_without_console_errors() {
-    let Some(chromedriver) = path_from_env("TEST_CHROMEDRIVER", "Swagger UI") else { return };
+in_browsers!(swagger_ui_shows_every_operation_without_console_errors: chromium Chromium);
+
+async fn swagger_ui_shows_every_operation_without_console_errors(kind: BrowserKind) {
     let server = start_demo().await;
 
     let fetch_document = get(&server, "/openapi.json").await.json();
     let operations = fetch_document["paths"].as_object().unwrap().len();
-    let browser = Browser::start(chromedriver.as_os_str()).await;
+    let browser = Browser::start(kind).await;
     browser.open(&server.http_url("/docs")).await;
     let shown = format!("document.querySelectorAll('.opblock').length === {operations}");
     browser.wait_until("every operation", &shown).await;
@@ -216,7 +215,7 @@ async fn swagger_ui_shows_every_operation_without_console_errors() {
     browser.evaluate(open).await;
     let body = "document.querySelector('.opblock-body .responses-inner') !== null";
     browser.wait_until("the responses of an operation", body).await;
-    let console = browser.console_messages().await;
+    let console = browser.console_problems().await;
 
     assert!(console.is_empty(), "console messages: {console:#?}");
 }

@@ -2,7 +2,7 @@
 //! policies.
 
 use crate::support::site::HostSite;
-use crate::support::tools::browser::scenario::in_every_browser;
+use crate::support::tools::browser::scenario::{in_browsers, in_every_browser};
 use crate::support::tools::browser::{Browser, BrowserKind, Key, Preferences};
 
 in_every_browser! {
@@ -12,6 +12,8 @@ in_every_browser! {
     strict_policy_is_enforced_but_does_not_hinder_the_test,
     tabs_are_opened_switched_and_found,
 }
+
+in_browsers!(tab_goes_offline_and_back: chromium Chromium, firefox Firefox);
 
 const SHADOW_PAGE: &str = r#"<!doctype html><html lang="en"><title>Shadow</title><main><h1>Host</h1>
 <div style="height: 3000px"></div><x-outer></x-outer></main><script>
@@ -140,4 +142,21 @@ async fn tabs_are_opened_switched_and_found(kind: BrowserKind) {
     browser.click_button("Go").await;
     browser.switch_to_new_tab().await;
     browser.wait_until("the third tab", "document.title === 'Third'").await;
+}
+
+async fn tab_goes_offline_and_back(kind: BrowserKind) {
+    const FETCH: &str = "fetch('/').then(() => 'answered', () => 'failed')";
+    let site = HostSite::start().await;
+    site.page("/", "<!doctype html><title>Network</title>", &[]);
+    let browser = Browser::start(kind).await;
+    browser.open(&site.origin()).await;
+    browser.evaluate("window.seen = [], addEventListener('offline', () => seen.push('offline')), addEventListener('online', () => seen.push('online'))").await;
+
+    browser.set_offline(true).await;
+    browser.wait_until("the event", "seen.join() === 'offline' && !navigator.onLine").await;
+    assert_eq!(browser.evaluate(FETCH).await, "failed");
+
+    browser.set_offline(false).await;
+    browser.wait_until("the event", "seen.join() === 'offline,online' && navigator.onLine").await;
+    assert_eq!(browser.evaluate(FETCH).await, "answered");
 }

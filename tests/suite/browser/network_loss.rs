@@ -63,7 +63,7 @@ async fn interrupted_answer_shows_its_stored_part_and_can_be_regenerated(kind: B
     assert_eq!(browser.evaluate(ANSWER_TEXT).await, "One two");
 
     chat.upstream.queue(Script::from_words(&["All of it."]));
-    browser.click_button("Answer again").await;
+    browser.click_button("Ask again").await;
     wait_for_value(&browser, TURN_STATUS, "complete").await;
 
     assert_eq!(browser.evaluate(ANSWER_TEXT).await, "All of it.");

@@ -7,11 +7,12 @@ use super::bidi::Bidi;
 use super::preferences::{Preferences, Profile};
 use super::process_group::{Output, ProcessGroup};
 
-/// Preferences against traffic that no page has asked for. A browser that is controlled remotely
-/// sets many more by itself; the proxy does not exist and is not used for loopback addresses.
+/// Preferences against traffic and processes that no page has asked for. A browser that is controlled
+/// remotely sets many more by itself. The proxy does not exist; loopback addresses do not use it.
 const QUIET: &str = r#"
 user_pref("app.normandy.enabled", false);
 user_pref("datareporting.policy.dataSubmissionEnabled", false);
+user_pref("dom.ipc.processPrelaunch.enabled", false);
 user_pref("dom.push.connection.enabled", false);
 user_pref("network.captive-portal-service.enabled", false);
 user_pref("network.connectivity-service.enabled", false);

@@ -4,7 +4,7 @@
 pub(super) mod assets;
 pub(super) mod representation;
 
-use actix_web::http::header::HeaderName;
+use actix_web::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, HeaderName};
 use actix_web::web::{Data, Path, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 
@@ -19,6 +19,9 @@ const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resour
 
 /// The path of the icon that browsers ask for without being told.
 const FAVICON: &str = "/favicon.ico";
+
+/// The path of the module that adds the chat to the pages of other sites.
+const WIDGET: &str = "/widget.js";
 
 /// Returns path and media type of every file at an address that does not change.
 pub(super) fn stable_files() -> Vec<(&'static str, &'static str)> {
@@ -45,7 +48,11 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         }))
         .service(readable(FAVICON, favicon));
     for asset in &assets::ENTRY_POINTS {
-        let file = embeddable(asset, REVALIDATE);
+        let mut file = embeddable(asset, REVALIDATE);
+        if asset.path == WIDGET {
+            // On a site that is not listed, the widget says what its owner has to do.
+            file = file.with_header(ACCESS_CONTROL_ALLOW_ORIGIN, "*");
+        }
         config.service(readable(asset.path, move |request: HttpRequest| {
             let response = file.respond(&request);
             async move { response }

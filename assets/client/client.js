@@ -77,6 +77,9 @@ export { ChatError } from "./chat-error.js";
  * @property {ErrorFrame} error       an error that belongs to no turn
  */
 
+/** @type {Record<string, "live" | "excerpts">} The mode of the answers after a notice, by code. */
+const MODES = { DEGRADED: "excerpts", RECOVERED: "live" };
+
 /** The number of other answers that are requested without the visitor for one question. */
 const MAX_REGENERATIONS = 2;
 
@@ -542,9 +545,17 @@ export class ChatClient extends EventTarget {
         this.connect();
         break;
       case "notice":
-        this.#emit("notice", frame);
+        this.#onNotice(frame);
         break;
     }
+  }
+
+  /** @param {{code: string, message: string}} frame */
+  #onNotice(frame) {
+    const mode = MODES[frame.code];
+    // The notice precedes the first answer that it applies to.
+    for (const changed of mode ? [this.session, this.#active] : []) if (changed) changed.mode = mode;
+    this.#emit("notice", frame);
   }
 
   /** @param {Session} frame */
@@ -690,14 +701,15 @@ export class ChatClient extends EventTarget {
   }
 
   /**
-   * @param {{turn_id: string, status: TurnStatus, mode?: "live" | "excerpts", remaining?: number}}
-   *   frame
+   * @param {{turn_id: string, status: TurnStatus, mode?: "live" | "excerpts", model?: string,
+   *   remaining?: number}} frame
    */
   #onDone(frame) {
     this.#noteRemaining(frame.remaining);
     const turn = this.#transcript.find(frame.turn_id);
     if (!turn) return;
     if (frame.mode) turn.mode = frame.mode;
+    turn.model = frame.model ?? null;
     if (frame.status !== "cancelled" && turn.late.seq > turn.seq) {
       // The answer completed before the server received the `cancel`.
       turn.answer += turn.late.text;

@@ -20,6 +20,7 @@
  * @property {number} seq            the number of the last delta in `answer`
  * @property {TurnStatus} status
  * @property {"live" | "excerpts"} mode
+ * @property {string | null} model   the model that answered, if the server named it
  * @property {TurnError | null} error
  * @property {number | null} position    the position in the queue while the status is `queued`
  * @property {boolean} past          true if the session of the turn has ended
@@ -60,6 +61,7 @@ export function newTurn({ id, question, mode }) {
     seq: 0,
     status: "sending",
     mode: mode ?? "live",
+    model: null,
     error: null,
     position: null,
     past: false,

@@ -25,6 +25,8 @@ mod budgets;
 mod cli;
 mod client_package;
 mod documentation;
+mod event_stream;
+mod http;
 mod limits;
 mod operations;
 mod prompt;

@@ -3,7 +3,8 @@
 use crate::support::client::chat::Chat;
 use crate::support::server::config::ServerConfig;
 use crate::support::server::test_server::Server;
-use crate::support::tools::webdriver::{Browser, chromedriver};
+use crate::support::tools::browser::scenario::in_every_browser;
+use crate::support::tools::browser::{Browser, BrowserKind};
 use crate::support::upstream::gate::Gate;
 use crate::support::upstream::script::Script;
 use crate::support::within;
@@ -15,16 +16,24 @@ struct Page {
     _server: Server,
 }
 
-/// Opens the chat page of a demo server. Returns `None` without a browser, which is allowed only
-/// outside CI.
-async fn open_chat_page() -> Option<Page> {
-    let chromedriver = chromedriver()?;
+in_every_browser! {
+    page_shows_the_name_of_the_person_without_console_errors,
+    demo_answer_is_labelled_as_quoted_from_the_resume,
+    transcript_survives_a_page_reload,
+    regenerated_answer_replaces_the_old_one,
+    feedback_buttons_toggle_and_delete_starts_a_new_session,
+    cancelled_answer_keeps_the_text_that_was_displayed,
+    markup_in_a_question_is_displayed_as_text,
+}
+
+/// Opens the chat page of a demo server.
+async fn open_chat_page(kind: BrowserKind) -> Page {
     let server = Server::start(ServerConfig::demo()).await;
-    let browser = Browser::start(&chromedriver).await;
+    let browser = Browser::start(kind).await;
     browser.open(&server.http_url("/")).await;
     let page = Page { browser, _server: server };
     page.wait_until("a connection", "document.querySelector('.connection').dataset.state === 'open'").await;
-    Some(page)
+    page
 }
 
 impl Page {
@@ -48,9 +57,8 @@ impl Page {
     }
 }
 
-#[tokio::test]
-async fn page_shows_the_name_of_the_person_without_console_errors() {
-    let Some(page) = open_chat_page().await else { return };
+async fn page_shows_the_name_of_the_person_without_console_errors(kind: BrowserKind) {
+    let page = open_chat_page(kind).await;
 
     let named = "/^Ask about \\S/.test(document.querySelector('h1').textContent) && document.title === document.querySelector('h1').textContent";
     page.wait_until("the person's name in the title", named).await;
@@ -58,13 +66,12 @@ async fn page_shows_the_name_of_the_person_without_console_errors() {
 
     assert_ne!(title, "Ask about this resume", "the title contains no name");
 
-    let console = page.browser.console_messages().await;
+    let console = page.browser.console_problems().await;
     assert!(console.is_empty(), "console messages: {console:#?}");
 }
 
-#[tokio::test]
-async fn demo_answer_is_labelled_as_quoted_from_the_resume() {
-    let Some(page) = open_chat_page().await else { return };
+async fn demo_answer_is_labelled_as_quoted_from_the_resume(kind: BrowserKind) {
+    let page = open_chat_page(kind).await;
 
     page.ask("What is the work experience?").await;
     page.wait_for_answer().await;
@@ -80,9 +87,8 @@ async fn demo_answer_is_labelled_as_quoted_from_the_resume() {
     page.wait_until("the words of the answer", answered).await;
 }
 
-#[tokio::test]
-async fn transcript_survives_a_page_reload() {
-    let Some(page) = open_chat_page().await else { return };
+async fn transcript_survives_a_page_reload(kind: BrowserKind) {
+    let page = open_chat_page(kind).await;
 
     page.ask("Which skills are listed?").await;
     page.wait_for_answer().await;
@@ -94,9 +100,8 @@ async fn transcript_survives_a_page_reload() {
     assert_eq!(page.transcript().await, before);
 }
 
-#[tokio::test]
-async fn regenerated_answer_replaces_the_old_one() {
-    let Some(page) = open_chat_page().await else { return };
+async fn regenerated_answer_replaces_the_old_one(kind: BrowserKind) {
+    let page = open_chat_page(kind).await;
 
     page.ask("Which skills are listed?").await;
     page.wait_for_answer().await;
@@ -114,13 +119,12 @@ async fn regenerated_answer_replaces_the_old_one() {
     page.wait_for_answer().await;
     assert_eq!(page.transcript().await, before, "the replaced answer is shown after a reload");
 
-    let console = page.browser.console_messages().await;
+    let console = page.browser.console_problems().await;
     assert!(console.is_empty(), "console messages: {console:#?}");
 }
 
-#[tokio::test]
-async fn feedback_buttons_toggle_and_delete_starts_a_new_session() {
-    let Some(page) = open_chat_page().await else { return };
+async fn feedback_buttons_toggle_and_delete_starts_a_new_session(kind: BrowserKind) {
+    let page = open_chat_page(kind).await;
 
     page.ask("Which skills are listed?").await;
     page.wait_for_answer().await;
@@ -145,28 +149,30 @@ async fn feedback_buttons_toggle_and_delete_starts_a_new_session() {
     within("the feedback to be shown after a reload", shown_again).await;
     let stored_session = "Object.values(localStorage).join()";
     let session = page.browser.evaluate(stored_session).await;
-    page.browser.evaluate("window.confirm = () => true").await;
-    page.browser.evaluate("document.querySelector('[data-part=forget]').click()").await;
+    for part in ["menu-button", "forget", "confirm"] {
+        page.browser.evaluate(&format!("document.querySelector('[data-part={part}]').click()")).await;
+    }
     page.wait_until("an empty page", "!document.querySelector('.welcome').hidden").await;
     page.wait_until("a connection", "document.querySelector('.connection').dataset.state === 'open'").await;
 
     assert_eq!(page.transcript().await, "");
     assert_ne!(page.browser.evaluate(stored_session).await, session, "the session is still the old one");
 
-    let lines = page.browser.evaluate("document.querySelectorAll('.line').length").await;
-    assert_eq!(lines, 0, "the page shows an error");
+    let errors = page
+        .browser
+        .evaluate("document.querySelectorAll('.line, [data-part=alert]:not([hidden])').length")
+        .await;
+    assert_eq!(errors, 0, "the page shows an error");
 }
 
-#[tokio::test]
-async fn cancelled_answer_keeps_the_text_that_was_displayed() {
-    let Some(chromedriver) = chromedriver() else { return };
+async fn cancelled_answer_keeps_the_text_that_was_displayed(kind: BrowserKind) {
     let chat = Chat::new(&[]).await;
     let gate = Gate::default();
 
     let long_answer = (0..2000)
         .fold(Script::from_words(&["One ", "two "]), |script, word| script.words(&[&format!("late{word} ")]));
     chat.upstream.queue(long_answer.hold_after(2, &gate).hang_after(2002));
-    let browser = Browser::start(&chromedriver).await;
+    let browser = Browser::start(kind).await;
     browser.open(&chat.server.http_url("/")).await;
     browser.type_into("#question", "Count, please.\n").await;
     let text = "document.querySelector('.turn:last-child .text')?.innerText.trim()";
@@ -190,9 +196,8 @@ async fn cancelled_answer_keeps_the_text_that_was_displayed() {
     assert_eq!(browser.evaluate(text).await, shown);
 }
 
-#[tokio::test]
-async fn markup_in_a_question_is_displayed_as_text() {
-    let Some(page) = open_chat_page().await else { return };
+async fn markup_in_a_question_is_displayed_as_text(kind: BrowserKind) {
+    let page = open_chat_page(kind).await;
     let markup = "<img src=x onerror=\"document.title='taken over'\"><script>document.title='taken over'</script><b>skills</b>";
 
     page.ask(markup).await;

@@ -1,4 +1,6 @@
 //! The chat page in a real browser.
 
+mod chat_interface;
 mod chat_page;
+mod harness;
 mod network_loss;

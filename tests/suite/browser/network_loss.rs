@@ -5,7 +5,8 @@ use crate::support::client::chat::{Chat, wait_until_stored};
 use crate::support::client::tcp_proxy::TcpProxy;
 use crate::support::server::failpoints::wait_for_metric;
 use crate::support::stores::fresh_store::StoreKind;
-use crate::support::tools::webdriver::{Browser, chromedriver};
+use crate::support::tools::browser::scenario::in_every_browser;
+use crate::support::tools::browser::{Browser, BrowserKind};
 use crate::support::upstream::gate::Gate;
 use crate::support::upstream::script::Script;
 
@@ -18,20 +19,20 @@ async fn wait_for_value(browser: &Browser, expression: &str, value: &str) {
     browser.wait_until(&what, &format!("{expression} === '{value}'")).await;
 }
 
-async fn click(browser: &Browser, button: &str) {
-    let found =
-        format!("[...document.querySelectorAll('button')].find((node) => node.textContent === '{button}')");
-    browser.evaluate(&format!("{found}.click()")).await;
+in_every_browser! {
+    answer_continues_at_the_next_word_after_a_network_loss,
+    interrupted_answer_shows_its_stored_part_and_can_be_regenerated,
+    question_asked_while_offline_is_sent_once_after_reconnecting,
+    session_opened_in_another_window_can_be_taken_back,
+    feedback_reverts_when_rejected_and_is_resent_after_a_lost_connection,
 }
 
-#[tokio::test]
-async fn answer_continues_at_the_next_word_after_a_network_loss() {
-    let Some(chromedriver) = chromedriver() else { return };
+async fn answer_continues_at_the_next_word_after_a_network_loss(kind: BrowserKind) {
     let chat = Chat::new(&[]).await;
     let proxy = TcpProxy::start(chat.server.address()).await;
     let gate = Gate::default();
     chat.upstream.queue(Script::from_words(&["One ", "two ", "three ", "four."]).hold_after(2, &gate));
-    let browser = Browser::start(&chromedriver).await;
+    let browser = Browser::start(kind).await;
 
     browser.open(&format!("http://{}/", proxy.address)).await;
     browser.type_into("#question", "Count, please.\n").await;
@@ -45,13 +46,11 @@ async fn answer_continues_at_the_next_word_after_a_network_loss() {
     assert_eq!(chat.upstream.requests().len(), 1);
 }
 
-#[tokio::test]
-async fn interrupted_answer_shows_its_stored_part_and_can_be_regenerated() {
-    let Some(chromedriver) = chromedriver() else { return };
+async fn interrupted_answer_shows_its_stored_part_and_can_be_regenerated(kind: BrowserKind) {
     let store = StoreKind::Sqlite.create().await;
     let mut chat = Chat::with_store(&store, &[]).await;
     chat.upstream.queue(Script::from_words(&["One ", "two ", "three."]).hang_after(2));
-    let browser = Browser::start(&chromedriver).await;
+    let browser = Browser::start(kind).await;
 
     browser.open(&chat.server.http_url("/")).await;
     browser.type_into("#question", "Count, please.\n").await;
@@ -64,19 +63,17 @@ async fn interrupted_answer_shows_its_stored_part_and_can_be_regenerated() {
     assert_eq!(browser.evaluate(ANSWER_TEXT).await, "One two");
 
     chat.upstream.queue(Script::from_words(&["All of it."]));
-    click(&browser, "Answer again").await;
+    browser.click_button("Ask again").await;
     wait_for_value(&browser, TURN_STATUS, "complete").await;
 
     assert_eq!(browser.evaluate(ANSWER_TEXT).await, "All of it.");
     assert_eq!(browser.evaluate("document.querySelectorAll('.turn').length").await, 1);
 }
 
-#[tokio::test]
-async fn question_asked_while_offline_is_sent_once_after_reconnecting() {
-    let Some(chromedriver) = chromedriver() else { return };
+async fn question_asked_while_offline_is_sent_once_after_reconnecting(kind: BrowserKind) {
     let mut chat = Chat::new(&[]).await;
     chat.upstream.queue(Script::from_words(&["Here."]));
-    let browser = Browser::start(&chromedriver).await;
+    let browser = Browser::start(kind).await;
 
     browser.open(&chat.server.http_url("/")).await;
     wait_for_value(&browser, CONNECTION_STATE, "open").await;
@@ -91,12 +88,10 @@ async fn question_asked_while_offline_is_sent_once_after_reconnecting() {
     assert_eq!(chat.upstream.requests().len(), 1);
 }
 
-#[tokio::test]
-async fn session_opened_in_another_window_can_be_taken_back() {
-    let Some(chromedriver) = chromedriver() else { return };
+async fn session_opened_in_another_window_can_be_taken_back(kind: BrowserKind) {
     let chat = Chat::new(&[]).await;
     chat.upstream.queue(Script::from_words(&["First."]));
-    let browser = Browser::start(&chromedriver).await;
+    let browser = Browser::start(kind).await;
 
     browser.open(&chat.server.http_url("/")).await;
     browser.type_into("#question", "Which?\n").await;
@@ -113,7 +108,7 @@ async fn session_opened_in_another_window_can_be_taken_back() {
         "First.",
     )
     .await;
-    click(&browser, "Continue here").await;
+    browser.click_button("Continue here").await;
     wait_for_value(&browser, CONNECTION_STATE, "open").await;
 
     assert_eq!(browser.evaluate(ANSWER_TEXT).await, "First.");
@@ -122,16 +117,14 @@ async fn session_opened_in_another_window_can_be_taken_back() {
         .await;
 }
 
-#[tokio::test]
-async fn feedback_reverts_when_rejected_and_is_resent_after_a_lost_connection() {
+async fn feedback_reverts_when_rejected_and_is_resent_after_a_lost_connection(kind: BrowserKind) {
     const PRESSED: &str = "document.querySelector('.thumb').getAttribute('aria-pressed')";
     const PRESS: &str = "document.querySelector('.thumb').click()";
     const STORED: &str = "SELECT count(*) FROM feedback WHERE rating = 'up'";
-    let Some(chromedriver) = chromedriver() else { return };
     let store = StoreKind::Sqlite.create().await;
     let chat = Chat::with_store(&store, &[]).await;
     let proxy = TcpProxy::start(chat.server.address()).await;
-    let browser = Browser::start(&chromedriver).await;
+    let browser = Browser::start(kind).await;
 
     browser.open(&format!("http://{}/", proxy.address)).await;
     browser.type_into("#question", "Helpful?\n").await;

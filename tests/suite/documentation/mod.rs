@@ -1,4 +1,5 @@
-//! The Markdown pages: their links exist, and the output that they show is what the commands print.
+//! The Markdown pages and the texts of the chat: links and keys exist, and the output that the pages
+//! show is what the commands print.
 
 mod links;
 mod markdown;
@@ -6,3 +7,4 @@ mod normalize;
 mod references;
 mod sample_output;
 mod sandbox;
+mod texts;

@@ -1,17 +1,15 @@
 //! Runs every example of `docs/websocket_examples.md` against a real server.
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
-
 use crate::support::client::chat::Chat;
 use crate::support::client::tcp_proxy::TcpProxy;
 use crate::support::server::config::ServerConfig;
 use crate::support::server::test_server::Server;
+use crate::support::site::HostSite;
+use crate::support::tools::browser::scenario::in_every_browser;
+use crate::support::tools::browser::{Browser, BrowserKind};
 use crate::support::tools::document_examples::{
     RunningExample, example_code, example_names, other_fences, start_example,
 };
-use crate::support::tools::external_tools::path_from_env;
-use crate::support::tools::webdriver::Browser;
 use crate::support::upstream::gate::Gate;
 use crate::support::upstream::script::{OPENING, Script};
 
@@ -140,46 +138,26 @@ async fn full_clients_retry_only_retryable_errors() {
     }
 }
 
-/// Binds a port for a web site that embeds the chat. Returns the listener and the origin.
-async fn bind_site() -> (TcpListener, String) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let origin = format!("http://{}", listener.local_addr().unwrap());
-    (listener, origin)
-}
+in_every_browser!(example_pages_chat_from_another_site_and_survive_a_reload);
 
-/// Serves `page` as the response to every request.
-fn serve(listener: TcpListener, page: String) {
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            // The request is short and arrives in one read. Its content does not matter.
-            let _ = stream.read(&mut [0; 4096]).await;
-            let length = page.len();
-            let head = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\nContent-Length:";
-            let _ = stream.write_all(format!("{head} {length}\r\n\r\n{page}").as_bytes()).await;
-        }
-    });
-}
-
-#[tokio::test]
-async fn example_pages_chat_from_another_site_and_survive_a_reload() {
-    let Some(chromedriver) = path_from_env("TEST_CHROMEDRIVER", "the browser examples") else { return };
-    let ((least, first), (full, second)) = (bind_site().await, bind_site().await);
-    let origins = format!("{first},{second}");
+async fn example_pages_chat_from_another_site_and_survive_a_reload(kind: BrowserKind) {
+    let (least, full) = (HostSite::start().await, HostSite::start().await);
+    let origins = format!("{},{}", least.origin(), full.origin());
     let chat = Chat::new(&[("ALLOWED_ORIGINS", origins.as_str())]).await;
     let proxy = TcpProxy::start(chat.server.address()).await;
 
-    serve(least, example_code("least.html", chat.server.address()));
-    serve(full, example_code("full.html", proxy.address));
-    let browser = Browser::start(chromedriver.as_os_str()).await;
+    least.page("/", &example_code("least.html", chat.server.address()), &[]);
+    full.page("/", &example_code("full.html", proxy.address), &[]);
+    let browser = Browser::start(kind).await;
 
-    browser.open(&first).await;
+    browser.open(&least.origin()).await;
     let whole = format!("document.getElementById('answer').textContent === '{OPENING} {QUESTION}'");
     browser.wait_until("the whole answer", &whole).await;
 
     let gate = Gate::default();
     chat.upstream.queue(Script::from_words(&["Swedish, ", "English ", "and German."]).hold_after(1, &gate));
 
-    browser.open(&second).await;
+    browser.open(&full.origin()).await;
     let state = |text: &str| format!("document.forms[0].elements.state.value === '{text}'");
     browser.wait_until("a session", &state("ready")).await;
     browser.type_into("input", &format!("{QUESTION}\n")).await;

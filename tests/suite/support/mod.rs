@@ -1,9 +1,10 @@
-//! Test support: a real server process, clients, a scripted model server, real databases.
+//! Test support: a real server process, clients, a scripted model server, real databases, browsers.
 //!
 //! Every wait has a deadline. A missed deadline fails the test and shows what arrived instead.
 
 pub(crate) mod client;
 pub(crate) mod server;
+pub(crate) mod site;
 pub(crate) mod stores;
 pub(crate) mod tools;
 pub(crate) mod upstream;

@@ -1,0 +1,109 @@
+/** The row below an answer: who answered, copy, rate with a comment, answer again. */
+
+import { copyText } from "./clipboard.js";
+import { createButton, createElement, createIcon, setText } from "./dom.js";
+import { isQuote } from "./notices.js";
+
+/** @typedef {import("../client/turn.js").Turn} Turn */
+/** @typedef {import("./chat-view.js").ChatView} ChatView */
+/** @typedef {"up" | "down"} Rating */
+
+const COPIED_MS = 2_000;
+/** The protocol allows comments up to this length. */
+const MAX_COMMENT_CHARS = 500;
+
+export class AnswerActions {
+  root = createElement("div", { className: "below-answer" });
+  #turn;
+  #chat;
+  #source = createElement("p", { className: "source" });
+  /** @type {Record<Rating, HTMLButtonElement>} */
+  #thumbs;
+  #answerAgain;
+  #comment;
+
+  /** @param {Turn} turn @param {ChatView} chat */
+  constructor(turn, chat) {
+    const { t } = chat;
+    this.#turn = turn;
+    this.#chat = chat;
+    const copy = createButton({ className: "copy", title: t("action.copy"), "aria-label": t("action.copy"), click: () => this.#copy(copy) }, createIcon("copy"));
+    this.#thumbs = { up: this.#createThumb("up"), down: this.#createThumb("down") };
+    this.#answerAgain = createButton({ click: () => chat.askAgain(turn) }, t("action.answerAgain"));
+    const buttons = createElement("div", { className: "actions" }, copy, this.#thumbs.up, this.#thumbs.down, this.#answerAgain);
+    this.#comment = createElement("form", { className: "comment", hidden: true });
+    this.root.append(this.#source, buttons, this.#comment);
+  }
+
+  /** @param {boolean} unfinished @param {boolean} askable whether the question can be asked again */
+  draw(unfinished, askable) {
+    const { turnId, past, answer, rating, mode, model } = this.#turn;
+    const { client, t } = this.#chat;
+    this.root.hidden = unfinished || answer === "";
+    const generated = model ? t("turn.generatedBy", { model }) : t("turn.generated");
+    setText(this.#source, mode === "live" ? generated : isQuote(this.#turn) ? "" : t("turn.notFound"));
+    for (const [name, thumb] of Object.entries(this.#thumbs)) {
+      thumb.hidden = past || !turnId;
+      thumb.setAttribute("aria-pressed", String(rating === name));
+      thumb.disabled = client.state !== "open";
+    }
+    this.#answerAgain.hidden = !askable;
+    this.#answerAgain.disabled = client.busy || Date.now() < this.#chat.blockedUntil;
+  }
+
+  /** @param {Rating} rating */
+  #createThumb(rating) {
+    const label = this.#chat.t(`action.${rating}`);
+    const rate = () => {
+      const removed = this.#turn.rating === rating;
+      const sent = this.#chat.client.rate(this.#turn, removed ? null : rating);
+      this.draw(false, !this.#answerAgain.hidden);
+      if (sent) this.#openComment(removed ? null : rating);
+    };
+    return createButton({ className: `thumb ${rating}`, title: label, "aria-label": label, click: rate }, createIcon("thumb"));
+  }
+
+  /** Offers a comment on a rating; `null` closes it. @param {Rating | null} rating */
+  #openComment(rating) {
+    const { t, client } = this.#chat;
+    const close = (/** @type {string} */ message) => {
+      this.#comment.replaceChildren(...(message ? [createElement("p", { role: "status" }, message)] : []));
+      this.#comment.hidden = !message;
+      this.#chat.onResize();
+    };
+    if (!rating) return close("");
+    const label = t(`comment.${rating}`);
+    const field = createElement("textarea", { rows: 2, maxLength: MAX_COMMENT_CHARS, dir: "auto", placeholder: label, "aria-label": label });
+    const cancel = () => {
+      close("");
+      this.#thumbs[rating].focus();
+    };
+    const send = createElement("button", { type: "submit", className: "primary" }, t("comment.send"));
+    this.#comment.onsubmit = (event) => {
+      event.preventDefault();
+      const comment = field.value.trim();
+      if (!comment) return cancel();
+      if (client.rate(this.#turn, rating, comment)) close(t("comment.thanks"));
+      this.#thumbs[rating].focus();
+    };
+    this.#comment.onkeydown = (event) => {
+      if (event.key !== "Escape") return;
+      event.stopPropagation();
+      cancel();
+    };
+    this.#comment.replaceChildren(field, createElement("div", {}, createButton({ click: cancel }, t("comment.skip")), send));
+    this.#comment.hidden = false;
+    this.#chat.announce(label);
+    this.#chat.onResize();
+  }
+
+  /** @param {HTMLButtonElement} button */
+  async #copy(button) {
+    const { t } = this.#chat;
+    const copied = await copyText(this.#turn.answer, button);
+    if (!copied) return this.#chat.warn(t("action.copyFailed"));
+    this.#chat.announce(t("action.copied"));
+    button.replaceChildren(createIcon("check"), t("action.copied"));
+    setTimeout(() => button.replaceChildren(createIcon("copy")), COPIED_MS);
+  }
+}

@@ -1,0 +1,63 @@
+/** The texts of the user interface in the visitor's language. */
+
+import languages from "../locales/index.js";
+
+/**
+ * @typedef {Record<string, string | number>} Params
+ * @typedef {object} TextProperties
+ * @property {string} language                the BCP 47 tag of the texts
+ * @property {"ltr" | "rtl"} direction
+ * @property {(key: string) => boolean} has   whether there is such a text
+ *
+ * @typedef {((key: string, params?: Params) => string) & TextProperties} Texts
+ */
+
+const FALLBACK = "en";
+const RIGHT_TO_LEFT = new Set(["ar", "fa", "he", "ur"]);
+
+/**
+ * Returns the language of the texts: the first of the requested ones that has texts.
+ * @param {string} [requested] a BCP 47 tag, or `auto` for the languages of the browser
+ */
+export function chooseLanguage(requested = "auto") {
+  const candidates = requested === "auto" ? navigator.languages : [requested];
+  const bases = candidates.map((tag) => tag.toLowerCase().split("-")[0] ?? "");
+  return bases.find((base) => languages.includes(base)) ?? FALLBACK;
+}
+
+/**
+ * Loads the texts of a language.
+ * @param {string} [requested] a BCP 47 tag, or `auto` for the languages of the browser
+ * @returns {Promise<Texts>}
+ */
+export async function loadTexts(requested) {
+  const language = chooseLanguage(requested);
+  const { default: entries } = await import(`../locales/${language}.js`);
+  return createTexts(language, entries);
+}
+
+/**
+ * Creates the function that returns a text by its key. `{name}` in a text stands for a parameter.
+ * A text with plural forms has one entry for each category of `params.count`.
+ * @param {string} language
+ * @param {Record<string, string | Record<string, string>>} entries
+ * @returns {Texts}
+ */
+export function createTexts(language, entries) {
+  const plurals = new Intl.PluralRules(language);
+  const numbers = new Intl.NumberFormat(language);
+  /** @param {string} key @param {Params} [params] */
+  const text = (key, params = {}) => {
+    const entry = entries[key] ?? key;
+    const form = typeof entry === "string" ? entry : (entry[plurals.select(Number(params.count))] ?? entry.other ?? key);
+    return form.replace(/\{(\w+)\}/g, (_, name) => {
+      const value = params[name] ?? "";
+      return typeof value === "number" ? numbers.format(value) : value;
+    });
+  };
+  return Object.assign(text, {
+    language,
+    direction: RIGHT_TO_LEFT.has(language) ? /** @type {const} */ ("rtl") : /** @type {const} */ ("ltr"),
+    has: (/** @type {string} */ key) => key in entries,
+  });
+}

@@ -6,18 +6,20 @@
 use std::error::Error;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use oxc_allocator::Allocator;
 use oxc_codegen::{Codegen, CodegenOptions, CommentOptions};
 use oxc_minifier::{Minifier, MinifierOptions};
 use oxc_parser::Parser;
 use oxc_span::SourceType;
 use sha2::{Digest, Sha256};
+
+#[path = "build/bundle.rs"]
+mod bundle;
+#[path = "build/stylesheet.rs"]
+mod stylesheet;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -32,7 +34,20 @@ const LOCALES: &str = "locales/";
 /// import them.
 const ENTRY_POINTS: [&str; 1] = ["client/client.js"];
 
+/// Modules of the npm package that import other packages, which browsers cannot.
+const PACKAGE_ONLY: [&str; 2] = ["client/ai-sdk.js", "client/react.js"];
+
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
+
+/// The module that defines the widget. It is served at the root as one file, because the pages of
+/// other sites load it at once.
+const WIDGET: &str = "widget/widget.js";
+
+/// Modules that are served with everything that they import, so that a page needs one request.
+const BUNDLES: [&str; 1] = ["widget/chat.js"];
+
+/// The directory of the widget's modules, which are served only as bundles.
+const BUNDLED: &str = "widget/";
 
 /// The number of hexadecimal digits of a revision.
 const REVISION_DIGITS: usize = 16;
@@ -47,13 +62,20 @@ struct Asset {
 
 fn main() -> Result<()> {
     println!("cargo::rerun-if-changed={SOURCE}");
+    println!("cargo::rerun-if-changed=build");
     let output = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
-    let files = read_files(Path::new(SOURCE))?;
+    let mut files = read_files(Path::new(SOURCE))?;
+    for path in BUNDLES {
+        let source = bundle::bundle(Path::new(SOURCE), &files, path)?;
+        files.push(javascript(path, &source)?);
+    }
     let revision = revision_of(&files);
-    let entry_points = entry_points(&files, &revision)?;
-    let mut code = format!("pub(super) const REVISION: &str = \"{revision}\";\n\n");
+    let mut entry_points = entry_points(&files, &revision)?;
+    entry_points.push(widget(&files, &revision)?);
+    let mut code = format!("pub(in crate::http) const REVISION: &str = \"{revision}\";\n\n");
     write_table(&mut code, "FILES", &files, &output)?;
     write_table(&mut code, "ENTRY_POINTS", &entry_points, &output)?;
+    write_locales(&mut code)?;
     fs::write(output.join("assets.rs"), code)?;
     Ok(())
 }
@@ -77,26 +99,29 @@ fn read_files(root: &Path) -> Result<Vec<Asset>> {
     Ok(files)
 }
 
-/// Returns `None` for files that are not served, such as templates and package metadata.
+/// Returns `None` for files that are not served as they are, such as templates, package metadata
+/// and parts of a bundle.
 fn read_file(root: &Path, path: &Path) -> Result<Option<Asset>> {
     let name = path.strip_prefix(root)?.to_str().ok_or("a file name is not UTF-8")?.replace('\\', "/");
+    if name.starts_with(BUNDLED) {
+        return Ok(None);
+    }
     let (media_type, content) = match path.extension().and_then(OsStr::to_str) {
-        Some("js") => (JAVASCRIPT, minify(&fs::read_to_string(path)?, &name)?.into_bytes()),
+        Some("js") if PACKAGE_ONLY.contains(&name.as_str()) => return Ok(None),
+        Some("js") => return javascript(&name, &fs::read_to_string(path)?).map(Some),
         Some("json") if name.starts_with(LOCALES) => {
-            return locale_module(&fs::read_to_string(path)?, &name).map(Some);
+            let module = format!("export default {}", fs::read_to_string(path)?);
+            return javascript(&name.replace(".json", ".js"), &module).map(Some);
         }
-        Some("css") => ("text/css; charset=utf-8", fs::read(path)?),
+        Some("css") => {
+            ("text/css; charset=utf-8", stylesheet::minify(&fs::read_to_string(path)?).into_bytes())
+        }
         Some("svg") => ("image/svg+xml", fs::read(path)?),
         Some("png") => ("image/png", fs::read(path)?),
+        Some("ico") => ("image/x-icon", fs::read(path)?),
         _ => return Ok(None),
     };
     Ok(Some(Asset { path: name, media_type, content }))
-}
-
-/// Returns a module whose default export is the content of a JSON file.
-fn locale_module(source: &str, name: &str) -> Result<Asset> {
-    let content = minify(&format!("export default {source}"), name)?.into_bytes();
-    Ok(Asset { path: name.replace(".json", ".js"), media_type: JAVASCRIPT, content })
 }
 
 /// Returns the module that lists the languages of the texts.
@@ -106,6 +131,11 @@ fn locale_index(files: &[Asset]) -> Asset {
     languages.sort();
     let content = format!("export default{languages:?};").into_bytes();
     Asset { path: format!("{LOCALES}index.js"), media_type: JAVASCRIPT, content }
+}
+
+fn javascript(path: &str, source: &str) -> Result<Asset> {
+    let content = minify(source, path)?.into_bytes();
+    Ok(Asset { path: path.to_owned(), media_type: JAVASCRIPT, content })
 }
 
 fn minify(source: &str, name: &str) -> Result<String> {
@@ -118,7 +148,11 @@ fn minify(source: &str, name: &str) -> Result<String> {
     let minified = Minifier::new(MinifierOptions::default()).minify(&allocator, &mut program);
     let options =
         CodegenOptions { minify: true, comments: CommentOptions::disabled(), ..CodegenOptions::default() };
-    Ok(Codegen::new().with_options(options).with_scoping(minified.scoping).build(&program).code)
+    let codegen = Codegen::new()
+        .with_options(options)
+        .with_scoping(minified.scoping)
+        .with_private_member_mappings(minified.class_private_mappings);
+    Ok(codegen.build(&program).code)
 }
 
 /// Returns a hash of all files. One revision covers all of them, so that the relative imports
@@ -150,9 +184,20 @@ fn entry_points(files: &[Asset], revision: &str) -> Result<Vec<Asset>> {
     ENTRY_POINTS.into_iter().map(entry_point).collect()
 }
 
+/// Returns the widget, which loads the chat from the directory of the revision.
+fn widget(files: &[Asset], revision: &str) -> Result<Asset> {
+    let source = bundle::bundle(Path::new(SOURCE), files, WIDGET)?;
+    let address = |directory: &str| format!("new URL(\"./{directory}chat.js\", import.meta.url)");
+    if !source.contains(&address("")) {
+        return Err(format!("{SOURCE}/{WIDGET} does not load the chat").into());
+    }
+    let located = source.replace(&address(""), &address(&format!("assets/{revision}/{BUNDLED}")));
+    javascript("/widget.js", &located)
+}
+
 /// Adds a table of files to the code, and writes their contents next to it.
 fn write_table(code: &mut String, name: &str, files: &[Asset], output: &Path) -> Result<()> {
-    writeln!(code, "pub(super) static {name}: [Asset; {}] = [", files.len())?;
+    writeln!(code, "pub(in crate::http) static {name}: [Asset; {}] = [", files.len())?;
     for (index, file) in files.iter().enumerate() {
         let hash = hex(&Sha256::digest(&file.content));
         let variants = [
@@ -181,10 +226,30 @@ fn write_table(code: &mut String, name: &str, files: &[Asset], output: &Path) ->
     Ok(())
 }
 
+/// Adds the table of texts by language, from which the server takes the texts of the page.
+fn write_locales(code: &mut String) -> Result<()> {
+    let folder = fs::canonicalize(Path::new(SOURCE).join("locales"))?;
+    let mut languages: Vec<(String, PathBuf)> = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension() == Some(OsStr::new("json")) {
+            let language = path.file_stem().and_then(OsStr::to_str).ok_or("a file name is not UTF-8")?;
+            languages.push((language.to_owned(), path));
+        }
+    }
+    languages.sort();
+    writeln!(code, "pub(in crate::http) static LOCALES: [(&str, &str); {}] = [", languages.len())?;
+    for (language, path) in languages {
+        writeln!(code, "    ({language:?}, include_str!({path:?})),")?;
+    }
+    writeln!(code, "];")?;
+    Ok(())
+}
+
 fn gzip(content: &[u8]) -> Result<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    encoder.write_all(content)?;
-    Ok(encoder.finish()?)
+    let mut compressed = Vec::new();
+    zopfli::compress(zopfli::Options::default(), zopfli::Format::Gzip, content, &mut compressed)?;
+    Ok(compressed)
 }
 
 fn brotli(content: &[u8]) -> Result<Vec<u8>> {

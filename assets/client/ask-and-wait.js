@@ -1,5 +1,7 @@
 /** Asks a question and waits for its answer, for programs. */
 
+import { ChatError } from "./chat-error.js";
+
 /** @typedef {import("./turn.js").Turn} Turn */
 
 /**
@@ -26,37 +28,27 @@ const MAX_RETRIES = 5;
 /** The delay before a retry if the server names none. It doubles each time. */
 const FIRST_RETRY_MS = 1_000;
 
-/** A question without a whole answer. */
-export class ChatError extends Error {
-  name = "ChatError";
-
-  /**
-   * @param {string} code an error code of the protocol, `CONNECTION_CLOSED` or `INTERRUPTED`
-   * @param {string} message
-   * @param {{retryable?: boolean, retryAfterMs?: number, text?: string}} [details]
-   */
-  constructor(code, message, { retryable = false, retryAfterMs = 0, text = "" } = {}) {
-    super(message);
-    this.code = code;
-    /** Whether the same question may succeed later. */
-    this.retryable = retryable;
-    /** The time until a retry can succeed; 0 if it is not known. */
-    this.retryAfterMs = retryAfterMs;
-    /** The part of the answer that arrived. */
-    this.text = text;
-  }
-}
-
 /**
+ * Asks a question and waits for the answer.
  * @param {import("./client.js").ChatClient} client @param {string} question
  * @param {AskOptions} options
  * @returns {Promise<Answer>}
  */
-export function askAndWait(client, question, { signal, onDelta, onReset, maxWaitMs = DEFAULT_MAX_WAIT_MS, regenerate = true }) {
+export async function askAndWait(client, question, options) {
+  options.signal?.throwIfAborted();
+  const turn = client.ask(question);
+  if (!turn) throw new ChatError("TURN_IN_PROGRESS", "Another question is being answered.", { retryable: true });
+  return waitForAnswer(client, turn, options);
+}
+
+/**
+ * Waits for the answer of a turn that was just started or that is being answered.
+ * @param {import("./client.js").ChatClient} client @param {Turn} turn
+ * @param {AskOptions} options
+ * @returns {Promise<Answer>}
+ */
+export function waitForAnswer(client, turn, { signal, onDelta, onReset, maxWaitMs = DEFAULT_MAX_WAIT_MS, regenerate = true }) {
   return new Promise((resolve, reject) => {
-    if (signal?.aborted) return reject(signal.reason);
-    let turn = client.ask(question);
-    if (!turn) return reject(new ChatError("TURN_IN_PROGRESS", "Another question is being answered.", { retryable: true }));
     let shown = "";
     let retries = 0;
     /** @type {ReturnType<typeof setTimeout> | undefined} */ let waitTimer;
@@ -78,7 +70,7 @@ export function askAndWait(client, question, { signal, onDelta, onReset, maxWait
       fail(new ChatError(code, message, { retryable: true, retryAfterMs, text: shown }));
     };
     const show = () => {
-      const { answer } = /** @type {Turn} */ (turn);
+      const { answer } = turn;
       // After a reconnection, the answer can arrive again from its start.
       if (shown.startsWith(answer)) return;
       if (!answer.startsWith(shown)) {
@@ -93,10 +85,10 @@ export function askAndWait(client, question, { signal, onDelta, onReset, maxWait
     const retryIn = (delayMs) => {
       retries += 1;
       retryTimer = setTimeout(() => {
-        retryTimer = undefined;
         // The client may do it by itself.
-        if (!client.busy) client.askAgain(/** @type {Turn} */ (turn));
+        if (!client.busy) client.askAgain(turn);
         turn = client.turns.at(-1) ?? turn;
+        retryTimer = undefined;
         check();
       }, delayMs);
     };
@@ -109,7 +101,7 @@ export function askAndWait(client, question, { signal, onDelta, onReset, maxWait
       fail(new ChatError(error?.code ?? "INTERNAL_ERROR", message, { retryable: error?.retryable, retryAfterMs, text: shown }));
     };
     const check = () => {
-      if (!turn || retryTimer !== undefined) return;
+      if (retryTimer !== undefined) return;
       const { turnId } = turn;
       // The history of the server replaces the turns.
       if (!client.turns.includes(turn)) turn = client.turns.find((other) => turnId && other.turnId === turnId) ?? turn;

@@ -2,7 +2,6 @@
  * A client of the resume chat protocol that keeps a conversation consistent across reconnections.
  */
 
-import { askAndWait } from "./ask-and-wait.js";
 import { Connection } from "./connection.js";
 import { Conversations, forgetSession } from "./conversations.js";
 import { PendingRatings } from "./pending-ratings.js";
@@ -11,7 +10,7 @@ import { Transcript } from "./transcript.js";
 import { TransportChoice, addressesOf } from "./transport-choice.js";
 import { FINAL, keepWhatWasRead, newId, newTurn, restartsAnswer } from "./turn.js";
 
-export { ChatError } from "./ask-and-wait.js";
+export { ChatError } from "./chat-error.js";
 
 /** @typedef {import("./turn.js").Turn} Turn */
 /** @typedef {import("./turn.js").TurnError} TurnError */
@@ -237,7 +236,9 @@ export class ChatClient extends EventTarget {
    * @param {string} question
    * @param {import("./ask-and-wait.js").AskOptions} [options]
    */
-  askAndWait(question, options = {}) {
+  async askAndWait(question, options = {}) {
+    // For programs; the chat page does not load it.
+    const { askAndWait } = await import("./ask-and-wait.js");
     return askAndWait(this, question, options);
   }
 

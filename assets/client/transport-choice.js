@@ -1,13 +1,12 @@
 /** Chooses a transport: a WebSocket if the network allows it, and otherwise what works. */
 
-import { EventStreamTransport } from "./event-stream.js";
-import { RequestTransport } from "./requests.js";
 import { StoredValue } from "./stored-value.js";
 import { WebSocketTransport } from "./websocket.js";
 
 /** @typedef {import("./transport.js").Transport} Transport */
 /** @typedef {import("./transport.js").TransportHandlers} TransportHandlers */
 /** @typedef {import("./transport.js").TransportName} TransportName */
+/** @typedef {import("./transport.js").TransportOptions} TransportOptions */
 
 /** A network that allows WebSockets opens one within this time. */
 const SOCKET_OPEN_MS = 4_000;
@@ -21,6 +20,37 @@ const REQUEST_MS = 60_000;
 const SOCKET_RETRY_MS = 60 * 60_000;
 /** The same if a WebSocket worked before: the server may only have restarted meanwhile. */
 const SOCKET_RETURN_MS = 60_000;
+
+/** @typedef {new (options: TransportOptions, handlers: TransportHandlers) => Transport} TransportClass */
+
+/** @type {[TransportName, () => Promise<TransportClass>][]} Loaded only where they are needed. */
+const FALLBACKS = [
+  ["events", () => import("./event-stream.js").then((module) => module.EventStreamTransport)],
+  ["request", () => import("./requests.js").then((module) => module.RequestTransport)],
+];
+
+/**
+ * Opens a transport whose module has to be loaded first.
+ * @param {TransportName} name @param {() => Promise<TransportClass>} load
+ * @param {TransportOptions} options @param {TransportHandlers} handlers
+ * @returns {Transport}
+ */
+function openLater(name, load, options, handlers) {
+  /** @type {Transport | null} */ let transport = null;
+  let isClosed = false;
+  const onLoad = (/** @type {TransportClass} */ Transport) => {
+    if (!isClosed) transport = new Transport(options, handlers);
+  };
+  load().then(onLoad, () => isClosed || handlers.onClose(1006, "blocked"));
+  return {
+    name,
+    send: (frame) => transport?.send(frame) ?? false,
+    close: () => {
+      isClosed = true;
+      transport?.close();
+    },
+  };
+}
 
 /**
  * @typedef {object} Addresses
@@ -67,19 +97,22 @@ export class TransportChoice {
     // Browsers require `fetch` to be called on the global object.
     const fetch = options.fetch ?? ((address, init) => globalThis.fetch(address, init));
     this.#memory = new StoredValue(`${options.storageKey}:transport`, options.storage);
-    /** @param {TransportName} name @param {any} Transport @param {string} url */
-    const add = (name, Transport, url) => {
-      if (options.transports && !options.transports.includes(name)) return;
-      /** @type {(timeoutMs: number, handlers: TransportHandlers) => Transport} */
-      const open = (timeoutMs, handlers) =>
-        new Transport({ url, timeoutMs, fetch, WebSocket }, handlers);
-      this.#candidates.push({ name, open });
-    };
-    if (WebSocket) add("websocket", WebSocketTransport, socket);
-    if (events) {
-      add("events", EventStreamTransport, events);
-      add("request", RequestTransport, events);
+    const common = { fetch, WebSocket };
+    /** @type {{name: TransportName, open: (timeoutMs: number, handlers: TransportHandlers) => Transport}[]} */
+    const candidates = [];
+    if (WebSocket) {
+      const open = (/** @type {number} */ timeoutMs, /** @type {TransportHandlers} */ handlers) =>
+        new WebSocketTransport({ ...common, url: socket, timeoutMs }, handlers);
+      candidates.push({ name: "websocket", open });
     }
+    if (events) {
+      for (const [name, load] of FALLBACKS) {
+        /** @type {(timeoutMs: number, handlers: TransportHandlers) => Transport} */
+        const open = (timeoutMs, handlers) => openLater(name, load, { ...common, url: events, timeoutMs }, handlers);
+        candidates.push({ name, open });
+      }
+    }
+    this.#candidates = candidates.filter(({ name }) => options.transports?.includes(name) ?? true);
     if (this.#candidates.length === 0) throw new TypeError("None of the transports is available.");
   }
 

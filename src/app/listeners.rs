@@ -13,7 +13,7 @@ use crate::app::startup::{AnswerSource, StartupError};
 use crate::budget::BudgetTracker;
 use crate::domain::component::Component;
 use crate::health::HealthActor;
-use crate::http::{self, AppState};
+use crate::http::{self, AppState, LogThrottle, Site};
 use crate::limits::{IpLimiter, IpLimits, TrustedProxies};
 use crate::session::SessionContext;
 use crate::session::connection::slow_consumer::Watchdog;
@@ -56,19 +56,19 @@ impl Listeners {
         connections: &ConnectionCaps,
         log: &Logger,
     ) -> Result<(Server, Option<ServerHandle>), StartupError> {
+        let slow_reader_timeout = settings.session.slow_reader_timeout;
         let operator_server = match self.operator {
             Some(listener) => {
                 let address = listener.local_addr().map_err(StartupError::system)?;
                 info!(log, "operator address"; "address" => %address);
-                let server =
-                    http::serve_operator(listener, Data::clone(state)).map_err(StartupError::system)?;
+                let server = http::serve_operator(listener, Data::clone(state), slow_reader_timeout)
+                    .map_err(StartupError::system)?;
                 let handle = server.handle();
                 actix::spawn(server);
                 Some(handle)
             }
             None => None,
         };
-        let slow_reader_timeout = settings.session.slow_reader_timeout;
         let server = http::serve(self.visitors, Data::clone(state), slow_reader_timeout, connections.total)
             .map_err(StartupError::system)?;
         Ok((server, operator_server))
@@ -101,6 +101,8 @@ pub(super) fn app_state(
         warned_of_untrusted_proxy: Once::new(),
         budget,
         settings: settings.http.clone(),
+        site: Site::new(&settings.http, &settings.page, context.resume),
+        refused_hosts_log: LogThrottle::default(),
         log: context.log.clone(),
     }))
 }

@@ -10,9 +10,11 @@ use crate::health::{HealthActor, HealthParts};
 use crate::llm::LlmActor;
 use crate::llm::prompt::system_prompt::suggestions;
 use crate::persistence::PersistenceActor;
-use crate::protocol::server::ResumeInfo;
+use crate::protocol::server::{PrivacyInfo, ResumeInfo};
+use crate::resume::links::link_hosts;
 use crate::session::state::question_validator::QuestionValidator;
 use crate::session::{ActorHandles, SessionContext, SessionLimits, SessionTimeouts};
+use crate::settings::PageSettings;
 use crate::supervision::supervisor;
 
 pub(super) fn start_health(
@@ -72,7 +74,16 @@ pub(super) fn session_context(
         },
         resume: ResumeInfo { name: resume.name.as_str().into(), revision: resume.revision().into() },
         suggestions: suggestions(resume).into(),
+        privacy: privacy_info(&settings.page),
+        link_hosts: link_hosts(resume).into(),
         system_prompt: Arc::clone(&context.system_prompt),
         router: Arc::clone(&answers.router),
     })
+}
+
+/// Returns what visitors are told about their data; `None` if the owner has set nothing.
+fn privacy_info(settings: &PageSettings) -> Option<PrivacyInfo> {
+    let url = settings.privacy_url.as_deref().map(Arc::from);
+    let retention_days = settings.retention_days;
+    (url.is_some() || retention_days.is_some()).then_some(PrivacyInfo { url, retention_days })
 }

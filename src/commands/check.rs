@@ -1,10 +1,12 @@
 //! `check`: prints the settings, the resume, and the state of the API key and database.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use resume_chatbot::app::startup::StartupError;
 use resume_chatbot::domain::clock::Timestamp;
+use resume_chatbot::http::widget_snippet;
 use resume_chatbot::llm::upstream::account::api_key::KeyError;
 use resume_chatbot::llm::upstream::client::UpstreamClient;
 use resume_chatbot::persistence::db::migrations::inspect;
@@ -25,6 +27,7 @@ pub(super) fn check(config: Option<&Path>) -> CliResult {
     let resume = read_resume(settings)?;
     print(&describe_resume(&resume, settings))?;
     build_system_prompt(&resume, settings)?;
+    print(&describe_embedding(settings))?;
     print(&check_key(settings)?)?;
     print(&check_database(&settings.database.url)?)
 }
@@ -55,6 +58,24 @@ fn describe_resume(resume: &Document, settings: &Settings) -> String {
         let _ = writeln!(page, "  {indent}{} ({} tokens)", section.title, counter.count(&section.text));
     }
     page
+}
+
+/// Shows the line that puts the chat on the owner's pages.
+fn describe_embedding(settings: &Settings) -> String {
+    let http = &settings.http;
+    let (url, hint) = match &http.public_url {
+        Some(url) => (url.to_string(), ""),
+        None => (
+            format!("http://{}/", SocketAddr::new(http.host, http.port)),
+            "  Set PUBLIC_URL to the address that visitors use.\n",
+        ),
+    };
+    let origins = if http.allowed_origins.is_empty() {
+        "  Set ALLOWED_ORIGINS to the origins of these pages.\n"
+    } else {
+        ""
+    };
+    format!("\nFor your pages\n  {}\n{hint}{origins}", widget_snippet(&url))
 }
 
 /// Describes the state of the API key. Returns an empty text if the model server does not report

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use resume_chatbot::app::shutdown::ExitReason;
 use resume_chatbot::app::startup::{AnswerSource, Application, BuildInput};
 use resume_chatbot::domain::component::Component;
+use resume_chatbot::http::widget_snippet;
 use resume_chatbot::llm::prompt::system_prompt::SystemPrompt;
 use resume_chatbot::resume;
 use resume_chatbot::resume::Document;
@@ -85,11 +86,14 @@ fn run_server(
 fn serve_until_signal(input: BuildInput<'_>) -> CliResult {
     let (log, shutdown_timeout) = (input.log.clone(), input.settings.process.shutdown_timeout);
     let name = input.resume.name.clone();
+    let public_url = input.settings.http.public_url.clone();
     actix::System::new().block_on(async {
         let application = Application::build(input).map_err(CliError::failure)?;
         application.check_key().await.map_err(CliError::config)?;
         info!(log, "listening"; "address" => %application.address);
-        print(&format!("Chat about {name} at http://{}\n", application.address))?;
+        let local_url = format!("http://{}", application.address);
+        let base_url = public_url.map_or_else(|| format!("{local_url}/"), |url| url.to_string());
+        print(&format!("Chat about {name} at {local_url}\nFor your pages: {}\n", widget_snippet(&base_url)))?;
         let result = catch_panic(Component::Other, application.run(shutdown_timeout))
             .await
             .map_err(|panic| CliError::new(EXIT_SOFTWARE, format!("the server panicked: {panic}")))?;

@@ -10,7 +10,7 @@ use actix_web::http::header::{HOST, HeaderName, HeaderValue, ORIGIN};
 use actix_web::{HttpRequest, HttpResponse};
 use slog::{Logger, info, o, warn};
 
-use super::error_response::{error, error_with_status, retryable_error};
+use super::error_response::{Rejection, error, error_with_status, retryable_error};
 use super::{AppState, origin_check, request_id};
 use crate::domain::address_limit::AddressLimit;
 use crate::domain::clock::Timestamp;
@@ -46,7 +46,7 @@ impl Admitted {
 ///
 /// # Errors
 /// The response to any other page.
-pub(super) fn check_origin(request: &HttpRequest, state: &AppState) -> Result<(), HttpResponse> {
+pub(super) fn check_origin(request: &HttpRequest, state: &AppState) -> Result<(), Rejection> {
     let header = |name: HeaderName| request.headers().get(name).map(HeaderValue::to_str);
     let (origin, host) = (header(ORIGIN), header(HOST).and_then(Result::ok));
     let allowed = match origin {
@@ -58,28 +58,25 @@ pub(super) fn check_origin(request: &HttpRequest, state: &AppState) -> Result<()
         return Ok(());
     }
     let message = "Pages of this origin may not connect here. The owner can allow it with ALLOWED_ORIGINS.";
-    Err(error(request, ErrorCode::NotAuthorized, message))
+    Err(Box::new(error(request, ErrorCode::NotAuthorized, message)))
 }
 
 /// Counts the connection for the address of the client.
 ///
 /// # Errors
 /// The response if a limit is reached.
-pub(super) fn count_address(
-    request: &HttpRequest,
-    state: &AppState,
-) -> Result<ConnectionGuard, HttpResponse> {
+pub(super) fn count_address(request: &HttpRequest, state: &AppState) -> Result<ConnectionGuard, Rejection> {
     let admitted = state.ip_limiter.admit(Timestamp::now(), address_of(request, state));
-    admitted.map_err(|exceeded| limit_exceeded(request, exceeded))
+    admitted.map_err(|exceeded| Box::new(limit_exceeded(request, exceeded)))
 }
 
 /// Registers the connection.
 ///
 /// # Errors
 /// The response during shutdown.
-pub(super) fn register(request: &HttpRequest, state: &AppState) -> Result<RegistryEntry, HttpResponse> {
+pub(super) fn register(request: &HttpRequest, state: &AppState) -> Result<RegistryEntry, Rejection> {
     let entry = state.session.registry.register();
-    entry.map_err(|_| retryable_error(request, ErrorCode::ShuttingDown, RETRY_AFTER_RESTART))
+    entry.map_err(|_| Box::new(retryable_error(request, ErrorCode::ShuttingDown, RETRY_AFTER_RESTART)))
 }
 
 /// Counts and logs a connection that was admitted.

@@ -1,10 +1,12 @@
-//! An accepted connection: a TCP stream that the watchdog can abort.
+//! An accepted connection: a TCP stream that the watchdog can abort, and that completes the error
+//! responses of the HTTP library.
 
 use std::io::{Error, ErrorKind, IoSlice, Result};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use actix_web::dev::Extensions;
@@ -12,6 +14,8 @@ use actix_web::rt::net::TcpStream;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::error_head;
+use super::middleware::response_headers::ResponseHeaders;
 use crate::session::connection::slow_consumer::AbortHandle;
 
 /// The number of unsent bytes that the kernel may buffer for a client. By default it buffers
@@ -25,17 +29,45 @@ const UNSENT_BYTES: u32 = 16 * 1024;
 #[cfg(target_os = "linux")]
 const KERNEL_EXTRA: Duration = Duration::from_secs(2);
 
+/// Set when a connection becomes a WebSocket, and carries no more responses.
+#[derive(Debug, Default)]
+pub(super) struct UpgradeMark(AtomicBool);
+
+impl UpgradeMark {
+    pub(super) fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// A TCP stream with an [`AbortHandle`].
 #[derive(Debug)]
 pub(super) struct AbortableStream {
     stream: TcpStream,
     abort_handle: Arc<AbortHandle>,
+    upgraded: Arc<UpgradeMark>,
+    /// The headers of every response.
+    response_headers: Arc<ResponseHeaders>,
+    /// The completed error response that is being sent.
+    error_response: Option<CompletedResponse>,
+}
+
+/// A response that is sent in place of other bytes.
+#[derive(Debug)]
+struct CompletedResponse {
+    bytes: Vec<u8>,
+    written: usize,
+    /// The number of bytes that it replaces.
+    replaced: usize,
 }
 
 impl AbortableStream {
     /// Sets the socket options that protect against a peer that stops reading. Returns the stream
     /// and the address of the peer.
-    pub(super) fn accept(stream: TcpStream, slow_reader_timeout: Duration) -> (Self, Option<SocketAddr>) {
+    pub(super) fn accept(
+        stream: TcpStream,
+        slow_reader_timeout: Duration,
+        response_headers: Arc<ResponseHeaders>,
+    ) -> (Self, Option<SocketAddr>) {
         let peer = stream.peer_addr().ok();
         // With Nagle's algorithm the last delta of each answer would wait 40 ms for a delayed ACK.
         let _ = stream.set_nodelay(true);
@@ -47,12 +79,35 @@ impl AbortableStream {
         let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES);
         #[cfg(not(target_os = "linux"))]
         let _ = slow_reader_timeout;
-        (Self { stream, abort_handle: Arc::default() }, peer)
+        let (abort_handle, upgraded) = Default::default();
+        (Self { stream, abort_handle, upgraded, response_headers, error_response: None }, peer)
     }
 
-    /// Stores the abort handle in the request extensions, where the session finds it.
-    pub(super) fn attach_abort_handle(&self, extensions: &mut Extensions) {
+    /// Stores the abort handle and the upgrade mark in the request extensions, where the session and
+    /// the middleware find them.
+    pub(super) fn attach_handles(&self, extensions: &mut Extensions) {
         extensions.insert(Arc::clone(&self.abort_handle));
+        extensions.insert(Arc::clone(&self.upgraded));
+    }
+
+    /// Writes the rest of the completed error response. Returns the number of bytes it replaces.
+    fn write_error_response(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize>> {
+        while let Some(response) = self.error_response.take() {
+            let rest = response.bytes.get(response.written..).unwrap_or_default();
+            if rest.is_empty() {
+                return Poll::Ready(Ok(response.replaced));
+            }
+            let written = Pin::new(&mut *self).write(cx, |stream, cx| stream.poll_write(cx, rest));
+            let count = match &written {
+                Poll::Ready(Ok(count)) => *count,
+                _ => 0,
+            };
+            self.error_response = Some(CompletedResponse { written: response.written + count, ..response });
+            if ready!(written)? == 0 {
+                return Poll::Ready(Ok(0));
+            }
+        }
+        Poll::Ready(Ok(0))
     }
 
     /// Calls `write`, or fails if the connection is aborted before or while the write is pending.
@@ -98,7 +153,21 @@ impl AsyncRead for AbortableStream {
 
 impl AsyncWrite for AbortableStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
-        self.write(cx, |stream, cx| stream.poll_write(cx, bytes))
+        let this = self.get_mut();
+        if this.error_response.is_some() {
+            return this.write_error_response(cx);
+        }
+        let head = if this.upgraded.0.load(Ordering::Relaxed) { None } else { error_head::find(bytes) };
+        let Some(start) = head else {
+            return Pin::new(this).write(cx, |stream, cx| stream.poll_write(cx, bytes));
+        };
+        let (before, head) = bytes.split_at_checked(start).unwrap_or((bytes, &[]));
+        if !before.is_empty() {
+            return Pin::new(this).write(cx, |stream, cx| stream.poll_write(cx, before));
+        }
+        let bytes = error_head::complete(head, &this.response_headers);
+        this.error_response = Some(CompletedResponse { bytes, written: 0, replaced: head.len() });
+        this.write_error_response(cx)
     }
 
     fn poll_write_vectored(

@@ -11,10 +11,20 @@ use super::{AppState, request_id};
 use crate::domain::error_code::ErrorCode;
 use crate::protocol::server::ErrorFrame;
 
+/// The response to a request that is rejected, as the error of a step. Boxed, because it is large and
+/// every step returns it.
+pub(super) type Rejection = Box<HttpResponse>;
+
 /// Returns the response for an error code, with the given message.
 pub(super) fn error(request: &HttpRequest, code: ErrorCode, message: &str) -> HttpResponse {
     let status = StatusCode::from_u16(code.entry().http_status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     error_with_status(request, status, code, message, None)
+}
+
+/// Returns the response for a path at which nothing is served.
+pub(super) fn not_found(request: &HttpRequest) -> HttpResponse {
+    let (status, code) = (StatusCode::NOT_FOUND, ErrorCode::ValidationError);
+    error_with_status(request, status, code, "There is nothing at this address.", None)
 }
 
 /// Returns the response for an error code, with a `Retry-After` header.

@@ -9,12 +9,12 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 use slog::error;
 
-use super::error_response::{error, retryable_error};
+use super::error_response::{Rejection, error, retryable_error};
 use super::{AppState, admission, frame_lines, request_id};
 use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::ConnectionId;
 use crate::limits::ConnectionGuard;
-use crate::protocol::event_stream::{ConnectedEvent, MEDIA_TYPE, parse_event_id};
+use crate::protocol::event_stream::{MEDIA_TYPE, StreamEvent, parse_event_id};
 use crate::session::connection::event_stream::input::{QueueError, StreamInput, channel};
 use crate::session::connection::event_stream::output::EventStream;
 use crate::session::connection::slow_consumer::AbortHandle;
@@ -48,7 +48,7 @@ pub(super) async fn connect(request: HttpRequest, state: Data<AppState>) -> Http
     let opened = admission::check_origin(&request, &state)
         .and_then(|()| admission::count_address(&request, &state))
         .and_then(|address_guard| open(&request, &state, address_guard, Vec::new()));
-    opened.unwrap_or_else(|response| response)
+    opened.unwrap_or_else(|response| *response)
 }
 
 /// `POST`: opens an event stream with its first frames.
@@ -61,7 +61,7 @@ pub(super) async fn connect_with_frames(
     let Ok(options) = options else {
         return error(&request, ErrorCode::ValidationError, "`close` is `done` or absent.");
     };
-    accept(&request, options.close, body, &state).await.unwrap_or_else(|response| response)
+    accept(&request, options.close, body, &state).await.unwrap_or_else(|response| *response)
 }
 
 async fn accept(
@@ -69,12 +69,12 @@ async fn accept(
     close: Option<CloseOption>,
     body: Payload,
     state: &AppState,
-) -> Result<HttpResponse, HttpResponse> {
+) -> Result<HttpResponse, Rejection> {
     admission::check_origin(request, state)?;
     // Before the body, so that the limits apply while it arrives.
     let address_guard = admission::count_address(request, state)?;
     let frames = frame_lines::read(body, state.session.timeouts.message_timeout).await;
-    let frames = frames.map_err(|error| error.response(request))?;
+    let frames = frames.map_err(|error| Box::new(error.response(request)))?;
     let end = close.map(|CloseOption::Done| StreamInput::End);
     let first = frames.into_iter().map(StreamInput::Frame).chain(end).collect();
     open(request, state, address_guard, first)
@@ -86,13 +86,17 @@ fn open(
     state: &AppState,
     address_guard: ConnectionGuard,
     first: Vec<StreamInput>,
-) -> Result<HttpResponse, HttpResponse> {
+) -> Result<HttpResponse, Rejection> {
     // Not before the body has arrived, because a shutdown waits for registered connections.
     let entry = admission::register(request, state)?;
-    let id = ConnectionId::generate().map_err(|cause| {
-        error!(state.log, "system RNG failed"; "cause" => %cause, "request_id" => &*request_id::get(request));
-        error(request, ErrorCode::InternalError, ErrorCode::InternalError.entry().message)
-    })?;
+    let internal_error = |what: &'static str, cause: &dyn std::fmt::Display| {
+        error!(state.log, "event stream failed"; "step" => what, "cause" => %cause,
+            "request_id" => &*request_id::get(request));
+        Box::new(error(request, ErrorCode::InternalError, ErrorCode::InternalError.entry().message))
+    };
+    let id = ConnectionId::generate().map_err(|error| internal_error("system RNG", &error))?;
+    let connected = StreamEvent::Connected { connection_id: id.reveal() }.encode();
+    let connected = connected.map_err(|error| internal_error("first event", &error))?;
     let admitted = admission::admit(request, state, entry, address_guard, Transport::EventStream);
     let abort_handle = request.conn_data::<Arc<AbortHandle>>().cloned();
     let client = abort_handle.as_ref().map(AbortHandle::abort_on_end);
@@ -108,7 +112,6 @@ fn open(
         },
     );
     let (input, queue, pongs) = channel(first);
-    let connected = ConnectedEvent::new(id.reveal()).encode();
     let directory_entry = state.event_streams.insert(id, queue);
     let events = EventStream::new(socket::start(input, session), connected, pongs, directory_entry, client);
     let mut response = HttpResponse::Ok();
@@ -124,7 +127,7 @@ pub(super) async fn post_frames(
     body: Payload,
     state: Data<AppState>,
 ) -> HttpResponse {
-    pass_on(&request, &ConnectionId::from_text(&id), body, &state).await.unwrap_or_else(|response| response)
+    pass_on(&request, &ConnectionId::from_text(&id), body, &state).await.unwrap_or_else(|response| *response)
 }
 
 async fn pass_on(
@@ -132,21 +135,21 @@ async fn pass_on(
     id: &ConnectionId,
     body: Payload,
     state: &AppState,
-) -> Result<HttpResponse, HttpResponse> {
+) -> Result<HttpResponse, Rejection> {
     admission::check_origin(request, state)?;
     let not_found = || {
         let code = ErrorCode::ConnectionNotFound;
-        error(request, code, code.entry().message)
+        Box::new(error(request, code, code.entry().message))
     };
     let queue = state.event_streams.find(id).ok_or_else(not_found)?;
     let frames = frame_lines::read(body, state.session.timeouts.message_timeout).await;
-    let frames = frames.map_err(|error| error.response(request))?;
+    let frames = frames.map_err(|error| Box::new(error.response(request)))?;
     match queue.push(frames) {
         Ok(()) => Ok(HttpResponse::Accepted().insert_header((CACHE_CONTROL, "no-store")).finish()),
         Err(QueueError::Ended) => Err(not_found()),
         Err(QueueError::Full) => {
             state.session.metrics.session.event_stream_queue_rejections.inc();
-            Err(retryable_error(request, ErrorCode::Overloaded, RETRY_AFTER_FULL))
+            Err(Box::new(retryable_error(request, ErrorCode::Overloaded, RETRY_AFTER_FULL)))
         }
     }
 }

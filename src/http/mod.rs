@@ -5,17 +5,22 @@
 
 mod admission;
 mod api_docs;
-mod assets;
 mod connection;
+mod content;
+mod error_head;
 mod error_response;
 mod event_stream;
 mod frame_lines;
 mod health;
+mod http1;
+mod middleware;
 mod operator_server;
 mod origin_check;
+mod page;
 mod request_id;
+mod routing;
 mod server;
-mod static_files;
+mod site;
 mod upgrade;
 
 use std::sync::{Arc, Once};
@@ -24,6 +29,9 @@ use slog::Logger;
 
 pub use operator_server::serve_operator;
 pub use server::{BindError, bind, bind_operator, serve};
+pub use site::{Site, widget_snippet};
+
+pub use middleware::LogThrottle;
 
 use crate::budget::BudgetTracker;
 use crate::health::CheckHealth;
@@ -54,6 +62,10 @@ pub struct AppState {
     pub budget: Arc<BudgetTracker>,
     /// Origins and addresses.
     pub settings: HttpSettings,
+    /// The page, the documents, and the rules for hosts and headers.
+    pub site: Site,
+    /// Limits the log lines about refused host names.
+    pub refused_hosts_log: LogThrottle,
     /// The root logger.
     pub log: Logger,
 }

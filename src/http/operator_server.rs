@@ -1,16 +1,20 @@
 //! The server for the operator, on a separate address: metrics and health.
 
 use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
 
-use actix_web::dev::Server;
+use actix_server::Server;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use actix_web::middleware::from_fn;
-use actix_web::web::{Data, ServiceConfig, get, resource};
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
+use actix_web::web::{Data, ServiceConfig, to};
+use actix_web::{App, HttpRequest, HttpResponse};
 
 use super::error_response::error;
-use super::server::{KEEP_ALIVE, REQUEST_TIMEOUT};
-use super::{AppState, health, request_id};
+use super::http1::ServerParameters;
+use super::middleware::host::ListenScope;
+use super::routing::{readable, unknown_path};
+use super::{AppState, health, http1, middleware, request_id};
 use crate::domain::clock::Timestamp;
 use crate::domain::error_code::ErrorCode;
 
@@ -24,23 +28,30 @@ const MAX_CONNECTIONS: usize = 64;
 ///
 /// # Errors
 /// Returns an error if the listener cannot be used.
-pub fn serve_operator(listener: TcpListener, state: Data<AppState>) -> std::io::Result<Server> {
-    let server = HttpServer::new(move || {
+pub fn serve_operator(
+    listener: TcpListener,
+    state: Data<AppState>,
+    slow_reader_timeout: Duration,
+) -> std::io::Result<Server> {
+    let parameters = ServerParameters {
+        name: "operator",
+        workers: 1,
+        max_connections: MAX_CONNECTIONS,
+        slow_reader_timeout,
+        response_headers: Arc::clone(&state.site.response_headers),
+    };
+    let scope = ListenScope::of(listener.local_addr()?.ip());
+    http1::serve(listener, parameters, move || {
         App::new()
             .app_data(Data::clone(&state))
+            .app_data(scope)
+            .wrap(from_fn(middleware::for_the_operator))
             .wrap(from_fn(request_id::attach))
-            .service(resource("/metrics").route(get().to(metrics)))
-            .service(resource("/health").route(get().to(health::report)))
+            .service(readable("/metrics", metrics))
+            .service(readable("/health", health::report))
             .configure(failpoint_routes)
+            .default_service(to(unknown_path))
     })
-    .workers(1)
-    .max_connections(MAX_CONNECTIONS)
-    .client_request_timeout(REQUEST_TIMEOUT)
-    .keep_alive(KEEP_ALIVE)
-    .disable_signals()
-    .shutdown_timeout(1)
-    .listen(listener)?;
-    Ok(server.run())
 }
 
 /// Adds `/faults/{failpoint}/{order}` in test builds. A number makes the next hits panic; `hold`
@@ -48,7 +59,7 @@ pub fn serve_operator(listener: TcpListener, state: Data<AppState>) -> std::io::
 /// `release` resumes them.
 fn failpoint_routes(config: &mut ServiceConfig) {
     #[cfg(feature = "fault-injection")]
-    config.service(resource("/faults/{failpoint}/{order}").route(get().to(
+    config.service(actix_web::web::resource("/faults/{failpoint}/{order}").route(actix_web::web::get().to(
         async |path: actix_web::web::Path<(String, String)>| {
             let (failpoint, order) = path.into_inner();
             match (order.as_str(), order.parse()) {

@@ -1,14 +1,18 @@
-//! The `Origin` check of WebSocket handshakes.
+//! The check of the `Origin` header: which pages may use this server.
 
 use crate::settings::HttpSettings;
 
-/// Returns whether a page of this origin may open a WebSocket: a listed origin, or the origin of
-/// this server itself. Browsers send `Origin` with every handshake, and nothing else protects a
-/// WebSocket from the pages of other sites.
+/// Returns whether a page of this origin may use this server: a listed origin, or the origin of this
+/// server itself, by `PUBLIC_URL` or by `host`, which the middleware has checked. Browsers send
+/// `Origin` with every handshake, and nothing else protects a WebSocket from the pages of other
+/// sites.
 pub(super) fn is_allowed(settings: &HttpSettings, origin: Option<&str>, host: Option<&str>) -> bool {
     let Some(origin) = origin else { return settings.allow_missing_origin };
     let origin = origin.to_ascii_lowercase();
-    settings.allowed_origins.contains(&origin) || host.is_some_and(|host| is_same_origin(&origin, host))
+    let is_public = settings.public_url.as_ref().is_some_and(|url| url.origin() == origin);
+    is_public
+        || settings.allowed_origins.contains(&origin)
+        || host.is_some_and(|host| is_same_origin(&origin, host))
 }
 
 fn is_same_origin(origin: &str, host: &str) -> bool {

@@ -5,13 +5,16 @@ use std::sync::Arc;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse, ResponseError};
 use slog::error;
 
 use super::AppState;
+use super::connection::UpgradeMark;
+use super::middleware::response_headers::ResponseHeaders;
 use crate::domain::component::Component;
 use crate::domain::error_code::ErrorCode;
 use crate::protocol::server::ErrorFrame;
@@ -25,6 +28,7 @@ struct RequestId(Arc<str>);
 #[derive(Debug)]
 struct Panicked {
     request_id: Arc<str>,
+    headers: Option<Arc<ResponseHeaders>>,
 }
 
 impl fmt::Display for Panicked {
@@ -35,11 +39,13 @@ impl fmt::Display for Panicked {
 
 impl ResponseError for Panicked {
     fn error_response(&self) -> HttpResponse {
-        let mut response = HttpResponse::InternalServerError();
-        response
+        let mut response = HttpResponse::InternalServerError()
             .insert_header((HEADER, &*self.request_id))
-            .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"));
-        response.json(ErrorFrame::new(ErrorCode::InternalError, Arc::clone(&self.request_id)))
+            .json(ErrorFrame::new(ErrorCode::InternalError, Arc::clone(&self.request_id)));
+        if let Some(headers) = &self.headers {
+            headers.complete(response.headers_mut());
+        }
+        response
     }
 }
 
@@ -60,17 +66,25 @@ pub(super) async fn attach(
     let mut response = match catch_panic(Component::Http, async { next.call(request).await }).await {
         Ok(response) => response?,
         Err(panic) => {
-            if let Some(state) = state {
+            if let Some(state) = &state {
                 error!(state.log, "request handler panicked"; "request_id" => &*id, &panic);
                 state.session.metrics.session.count_error(ErrorCode::InternalError);
             }
-            return Err(Panicked { request_id: id }.into());
+            let headers = state.map(|state| Arc::clone(&state.site.response_headers));
+            return Err(Panicked { request_id: id, headers }.into());
         }
     };
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS
+        && let Some(upgraded) = response.request().conn_data::<Arc<UpgradeMark>>()
+    {
+        upgraded.set();
+    }
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&id) {
         headers.insert(HeaderName::from_static(HEADER), value);
     }
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if let Some(state) = state {
+        state.site.response_headers.complete(headers);
+    }
     Ok(response)
 }

@@ -1,35 +1,24 @@
 //! The server for visitors: its listener and routes.
 
-use std::future::ready;
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
-use actix_http::HttpServiceBuilder;
 use actix_server::Server;
-use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
-use actix_web::dev::AppConfig;
+use actix_web::App;
 use actix_web::middleware::from_fn;
-use actix_web::web::{Data, get, post, resource};
-use actix_web::{App, Error};
+use actix_web::web::{Data, get, post, resource, to};
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 
-use super::connection::AbortableStream;
-use super::{AppState, api_docs, event_stream, health, request_id, static_files, upgrade};
+use super::http1::ServerParameters;
+use super::middleware::host::ListenScope;
+use super::routing::{readable, unknown_path};
+use super::{AppState, api_docs, content, event_stream, health, http1, middleware, request_id, upgrade};
 
 /// The number of connections that may wait to be accepted.
 const BACKLOG: i32 = 4096;
-
-/// How long a client may take to send the head of a request.
-pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long a client has to close the connection after the server did. Dropping the connection at
-/// once would discard data that is still in flight.
-const LINGER: Duration = Duration::from_secs(1);
-
-/// How long an idle connection is kept open for another request.
-pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// An address cannot be bound.
 #[derive(Debug, Error)]
@@ -92,9 +81,19 @@ pub fn serve(
 ) -> std::io::Result<Server> {
     let workers = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
     let max_connections = usize::try_from(max_connections).unwrap_or(usize::MAX);
-    let app = move || {
+    let parameters = ServerParameters {
+        name: "chat",
+        workers,
+        max_connections: max_connections.div_ceil(workers),
+        slow_reader_timeout,
+        response_headers: Arc::clone(&state.site.response_headers),
+    };
+    let scope = ListenScope::of(listener.local_addr()?.ip());
+    http1::serve(listener, parameters, move || {
         App::new()
             .app_data(Data::clone(&state))
+            .app_data(scope)
+            .wrap(from_fn(middleware::for_visitors))
             .wrap(from_fn(request_id::attach))
             .service(resource("/ws/chat").route(get().to(upgrade::chat)))
             .service(
@@ -103,30 +102,11 @@ pub fn serve(
                     .route(post().to(event_stream::connect_with_frames)),
             )
             .service(resource("/sse/chat/{connection_id}").route(post().to(event_stream::post_frames)))
-            .service(resource("/health").route(get().to(health::report)))
-            .service(resource("/health/live").route(get().to(health::live)))
-            .service(resource("/health/ready").route(get().to(health::ready)))
+            .service(readable("/health", health::report))
+            .service(readable("/health/live", health::live))
+            .service(readable("/health/ready", health::ready))
             .configure(api_docs::routes)
-            .configure(static_files::routes)
-    };
-    // The same as `HttpServer`, with our own type of connection.
-    let server = Server::build()
-        .workers(workers)
-        // Per worker. A full worker is skipped while another one has room; if all are full, clients
-        // wait.
-        .max_concurrent_connections(max_connections.div_ceil(workers))
-        .disable_signals()
-        .shutdown_timeout(1)
-        .listen("chat", listener, move || {
-            let app = app().into_factory().map_err(|error: Error| error.error_response());
-            let http = HttpServiceBuilder::default()
-                .client_request_timeout(REQUEST_TIMEOUT)
-                .client_disconnect_timeout(LINGER)
-                .keep_alive(KEEP_ALIVE)
-                .on_connect_ext(AbortableStream::attach_abort_handle)
-                .h1(map_config(app, |_| AppConfig::default()));
-            let accept = move |stream| ready(Ok(AbortableStream::accept(stream, slow_reader_timeout)));
-            fn_service(accept).and_then(http)
-        })?;
-    Ok(server.run())
+            .configure(content::routes)
+            .default_service(to(unknown_path))
+    })
 }

@@ -5,25 +5,25 @@ use actix_web::http::header::{HeaderValue, SEC_WEBSOCKET_VERSION, UPGRADE};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::error_response::error_with_status;
+use super::error_response::{Rejection, error_with_status};
 use super::{AppState, admission};
 use crate::domain::error_code::ErrorCode;
 use crate::session::connection::socket::{self, Transport, UpgradeError};
 
 pub(super) async fn chat(request: HttpRequest, payload: Payload, state: Data<AppState>) -> HttpResponse {
-    accept(&request, payload, &state).unwrap_or_else(|response| response)
+    accept(&request, payload, &state).unwrap_or_else(|response| *response)
 }
 
 /// Accepts a handshake.
 ///
 /// # Errors
 /// The response to a request that is rejected.
-fn accept(request: &HttpRequest, payload: Payload, state: &AppState) -> Result<HttpResponse, HttpResponse> {
+fn accept(request: &HttpRequest, payload: Payload, state: &AppState) -> Result<HttpResponse, Rejection> {
     admission::check_origin(request, state)?;
     let version = request.headers().get(SEC_WEBSOCKET_VERSION);
     if version.is_some_and(|version| version.as_bytes() != b"13") {
         let problem = UpgradeError::Protocol("the client asks for another version".to_owned());
-        return Err(not_a_handshake(request, &problem));
+        return Err(Box::new(not_a_handshake(request, &problem)));
     }
     let entry = admission::register(request, state)?;
     let address_guard = admission::count_address(request, state)?;
@@ -32,7 +32,7 @@ fn accept(request: &HttpRequest, payload: Payload, state: &AppState) -> Result<H
     let upgraded = socket::upgrade(request, payload, &state.watchdog, message_timeout, |socket| {
         admitted.into_session(state, socket)
     });
-    upgraded.map_err(|error| not_a_handshake(request, &error))
+    upgraded.map_err(|error| Box::new(not_a_handshake(request, &error)))
 }
 
 fn not_a_handshake(request: &HttpRequest, error: &UpgradeError) -> HttpResponse {

@@ -17,8 +17,9 @@ use crate::domain::ids::TurnId;
 /// The media type of the stream.
 pub const MEDIA_TYPE: &str = "text/event-stream";
 
-/// The media type of request bodies: one frame per line.
-pub const FRAMES_MEDIA_TYPE: &str = "application/x-ndjson";
+/// The media type of request bodies: one frame per line. Any other one is accepted too, but browsers
+/// ask for permission before they send it to another origin.
+pub const FRAMES_MEDIA_TYPE: &str = "text/plain";
 
 /// The maximum number of frames in one request. Resuming, asking and rating take three.
 pub const MAX_FRAMES_PER_REQUEST: usize = 8;
@@ -29,57 +30,46 @@ pub const MAX_BODY_BYTES: usize = MAX_FRAMES_PER_REQUEST * (MAX_MESSAGE_BYTES + 
 /// The comment that stands for a ping.
 pub const KEEP_ALIVE: &str = ": keep-alive\n\n";
 
-/// The data of the first event of a stream.
+/// An event that is not a frame. Its name is its `type`.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct ConnectedEvent<'a> {
-    /// The name of the event.
-    #[serde(rename = "type")]
-    #[schema(rename = "type", pattern = "^connected$")]
-    pub kind: &'static str,
-    /// The secret id of the connection, for `POST /sse/chat/{connection_id}`. It is valid as long as
-    /// the stream.
-    #[schema(min_length = 32, max_length = 32)]
-    pub connection_id: &'a str,
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum StreamEvent<'a> {
+    /// The first event of a stream.
+    Connected {
+        /// The secret id of the connection, for `POST /sse/chat/{connection_id}`. It is valid as
+        /// long as the stream.
+        #[schema(min_length = 32, max_length = 32)]
+        connection_id: &'a str,
+    },
+    /// The last event of a stream. It stands for the close frame of a WebSocket.
+    Close {
+        /// The close code.
+        code: u16,
+        /// The text of the close code.
+        reason: &'a str,
+    },
 }
 
-/// The data of the last event of a stream.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct CloseEvent {
-    /// The name of the event.
-    #[serde(rename = "type")]
-    #[schema(rename = "type", pattern = "^close$")]
-    pub kind: &'static str,
-    /// The close code, as on the WebSocket.
-    pub code: u16,
-    /// The text of the close code.
-    pub reason: &'static str,
-}
-
-impl<'a> ConnectedEvent<'a> {
+impl StreamEvent<'_> {
+    /// Returns the last event for a close reason.
     #[must_use]
-    pub fn new(connection_id: &'a str) -> Self {
-        Self { kind: "connected", connection_id }
+    pub fn close(reason: CloseReason) -> Self {
+        StreamEvent::Close { code: reason.code(), reason: reason.description() }
     }
 
-    /// Returns the event. A comment precedes it, so that a client that shows bytes as they arrive
-    /// sees the version of the protocol.
-    #[must_use]
-    pub fn encode(&self) -> String {
-        let data = serde_json::to_string(self).unwrap_or_default();
-        format!(": {}\n\nevent: connected\ndata: {data}\n\n", super::SUBPROTOCOL)
-    }
-}
-
-impl CloseEvent {
-    #[must_use]
-    pub fn new(reason: CloseReason) -> Self {
-        Self { kind: "close", code: reason.code(), reason: reason.description() }
-    }
-
-    #[must_use]
-    pub fn encode(&self) -> String {
-        let data = serde_json::to_string(self).unwrap_or_default();
-        format!("event: close\ndata: {data}\n\n")
+    /// Returns the event as text.
+    ///
+    /// # Errors
+    /// The event cannot be serialized.
+    pub fn encode(&self) -> Result<String, serde_json::Error> {
+        let data = serde_json::to_string(self)?;
+        Ok(match self {
+            // The comment is the first line of a stream: it names the version of the protocol.
+            Self::Connected { .. } => {
+                format!(": {}\n\nevent: connected\ndata: {data}\n\n", super::SUBPROTOCOL)
+            }
+            Self::Close { .. } => format!("event: close\ndata: {data}\n\n"),
+        })
     }
 }
 
@@ -130,13 +120,13 @@ mod tests {
 
     #[test]
     fn named_events_have_their_name_as_type() {
-        let connected = ConnectedEvent::new("ab").encode();
+        let connected = StreamEvent::Connected { connection_id: "ab" }.encode().unwrap();
         assert!(
             connected.ends_with(
                 "\n\nevent: connected\ndata: {\"type\":\"connected\",\"connection_id\":\"ab\"}\n\n"
             )
         );
-        let close = CloseEvent::new(CloseReason::TakenOver).encode();
+        let close = StreamEvent::close(CloseReason::TakenOver).encode().unwrap();
         assert!(
             close.starts_with(
                 "event: close\ndata: {\"type\":\"close\",\"code\":4409,\"reason\":\"the session"

@@ -113,8 +113,26 @@ pub struct SessionFrame {
     pub history: Vec<HistoryMessage>,
     /// Whether messages older than `history` exist.
     pub more: bool,
+    /// What visitors are told about their data; absent if the owner has set nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub privacy: Option<PrivacyInfo>,
+    /// The hosts of the links and mail addresses in the resume, sorted.
+    #[schema(max_items = 100)]
+    pub link_hosts: Arc<[String]>,
     /// The id of this connection in the log.
     pub request_id: Arc<str>,
+}
+
+/// What visitors are told about their data.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct PrivacyInfo {
+    /// The page that explains how the data is processed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<Arc<str>>,
+    /// The number of days after which the owner deletes conversations.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
+    pub retention_days: Option<u32>,
 }
 
 /// The limits of a session.

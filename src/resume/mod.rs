@@ -16,6 +16,7 @@ mod error;
 mod file;
 mod headings;
 mod json_resume;
+pub mod links;
 mod markdown;
 mod pdf;
 mod plain_text;

@@ -10,7 +10,7 @@ use crate::persistence::messages::{
     CreateSession, FindEpochs, FindTurn, ForgetSession, LoadBudgetUsage, LoadHistory, MarkInterrupted,
     ResumeSession, SaveFeedback,
 };
-use crate::protocol::server::ResumeInfo;
+use crate::protocol::server::{PrivacyInfo, ResumeInfo};
 use crate::session::limits::{SessionLimits, SessionTimeouts};
 use crate::session::registry::Registry;
 use crate::session::state::question_validator::QuestionValidator;
@@ -32,6 +32,10 @@ pub struct SessionContext {
     pub resume: ResumeInfo,
     /// Questions that the client can suggest to the visitor.
     pub suggestions: Arc<[String]>,
+    /// What visitors are told about their data.
+    pub privacy: Option<PrivacyInfo>,
+    /// The hosts of the links in the resume.
+    pub link_hosts: Arc<[String]>,
     pub system_prompt: Arc<SystemPrompt>,
     pub router: Arc<Router>,
 }

@@ -43,6 +43,7 @@ pub use groups::http::HttpSettings;
 pub use groups::limits::{LimitSettings, SuspiciousContent};
 pub use groups::llm::{DegradedMode, LlmSettings};
 pub use groups::log::{LogFormat, LogSettings};
+pub use groups::page::PageSettings;
 pub use groups::process::ProcessSettings;
 pub use groups::resume::ResumeSettings;
 pub use groups::session::SessionSettings;
@@ -52,12 +53,15 @@ pub use values::base_url::BaseUrl;
 pub use values::database_url::DatabaseUrl;
 pub use values::duration::parse as parse_duration;
 pub use values::log_levels::{LogLevel, LogLevels};
+pub use values::public_url::PublicUrl;
 
 declaration::settings! {
     /// All settings, validated. `Debug` shows no secret.
     pub struct Settings {
         /// Network
         pub http: HttpSettings,
+        /// Page
+        pub page: PageSettings,
         /// Database
         pub database: DatabaseSettings,
         /// Resume

@@ -24,6 +24,8 @@ mod browser;
 mod budgets;
 mod cli;
 mod documentation;
+mod event_stream;
+mod http;
 mod limits;
 mod operations;
 mod prompt;

@@ -2,11 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
-use super::messages::{MessageType, Sender, Wire, reference};
+use super::messages::{MessageType, Sender, Wire, reference, set};
 use super::{CONTACT, LICENCE, VERSION};
 use crate::protocol::close_codes::{CLOSE_CODES, CloseReason};
 use crate::protocol::error_codes::ERROR_CODES;
 use crate::protocol::{MAX_MESSAGE_BYTES, SUBPROTOCOL};
+use crate::settings::PublicUrl;
 
 /// The replies to each client message, except `error`.
 const REPLIES: &[(&str, &[&str])] = &[
@@ -22,17 +23,10 @@ const REPLIES: &[(&str, &[&str])] = &[
 ];
 
 /// Returns the document.
-pub(super) fn document() -> Value {
+pub(super) fn document(public_url: Option<&PublicUrl>) -> Value {
     let wire = Wire::from_types();
     let schemas: Map<String, Value> =
         wire.schemas().into_iter().map(|(name, schema)| (name, isolate_references(schema))).collect();
-    let in_channel: Map<String, Value> = wire
-        .messages
-        .iter()
-        .map(|message| {
-            (message.name.clone(), json!({ "$ref": format!("#/components/messages/{}", message.name) }))
-        })
-        .collect();
     json!({
         "asyncapi": "3.0.0",
         "info": {
@@ -44,26 +38,82 @@ pub(super) fn document() -> Value {
             "tags": [{ "name": "chat", "description": "Chat with a resume" }],
         },
         "defaultContentType": "application/json",
-        "servers": { "chat": {
-            "host": "{host}",
-            "protocol": "wss",
-            "description": "The deployed server; `ws` without TLS, as on a development machine",
-            "variables": { "host": { "default": "127.0.0.1:8080", "description": "Host and optional port" } },
-        }},
-        "channels": { "chat": {
-            "address": "/ws/chat",
-            "title": "Chat",
-            "description": "A connection belongs to one session. A session may span several connections.",
-            "messages": in_channel,
-            "bindings": { "ws": { "method": "GET", "bindingVersion": "0.1.0", "headers": {
-                "type": "object",
-                "properties": { "Sec-WebSocket-Protocol": { "type": "string", "const": SUBPROTOCOL } },
-            }}},
-        }},
+        "servers": servers(public_url),
+        "channels": channels(&wire),
         "operations": operations(&wire),
         "components": { "schemas": schemas, "messages": messages(&wire) },
         "x-error-codes": error_codes(),
         "x-close-codes": close_codes(),
+    })
+}
+
+fn servers(public_url: Option<&PublicUrl>) -> Value {
+    json!({
+        "chat": server(public_url, ["ws", "wss"], "The deployed server; `ws` without TLS, as on a development machine"),
+        "stream": server(public_url, ["http", "https"], "The same server; `http` without TLS"),
+    })
+}
+
+/// Returns a server of a protocol, which is given without and with TLS.
+fn server(public_url: Option<&PublicUrl>, protocol: [&str; 2], description: &str) -> Value {
+    let [plain, encrypted] = protocol;
+    let Some(url) = public_url else {
+        return json!({
+            "host": "{host}",
+            "protocol": encrypted,
+            "description": description,
+            "variables": { "host": { "default": "127.0.0.1:8080", "description": "Host and optional port" } },
+        });
+    };
+    let authority = url.origin().split_once("://").map_or("", |(_, authority)| authority);
+    let mut server = json!({
+        "host": authority,
+        "protocol": if url.is_https() { encrypted } else { plain },
+        "description": "This server",
+    });
+    if !url.path_prefix().is_empty() {
+        set(&mut server, "pathname", json!(url.path_prefix()));
+    }
+    server
+}
+
+fn channels(wire: &Wire) -> Value {
+    let messages = |senders: &[Sender]| -> Map<String, Value> {
+        let described = wire.messages.iter().filter(|message| senders.contains(&message.sender));
+        described
+            .map(|message| {
+                (message.name.clone(), json!({ "$ref": format!("#/components/messages/{}", message.name) }))
+            })
+            .collect()
+    };
+    json!({
+        "chat": {
+            "address": "/ws/chat",
+            "title": "Chat",
+            "description": "A connection belongs to one session. A session may span several connections.",
+            "servers": [{ "$ref": "#/servers/chat" }],
+            "messages": messages(&[Sender::Client, Sender::Server]),
+            "bindings": { "ws": { "method": "GET", "bindingVersion": "0.1.0", "headers": {
+                "type": "object",
+                "properties": { "Sec-WebSocket-Protocol": { "type": "string", "const": SUBPROTOCOL } },
+            }}},
+        },
+        "stream": {
+            "address": "/sse/chat",
+            "title": "Event stream",
+            "description": "The same messages as server-sent events. The body of the request that opens the \
+                stream may contain the first client messages, one per line.",
+            "servers": [{ "$ref": "#/servers/stream" }],
+            "messages": messages(&[Sender::Server, Sender::Stream]),
+        },
+        "frames": {
+            "address": "/sse/chat/{connection_id}",
+            "title": "Frames for an event stream",
+            "description": "Client messages, one per line. Their replies arrive on the stream.",
+            "servers": [{ "$ref": "#/servers/stream" }],
+            "parameters": { "connection_id": { "description": "The id from the `connected` event" } },
+            "messages": messages(&[Sender::Client]),
+        },
     })
 }
 
@@ -80,6 +130,7 @@ fn description() -> String {
 
 fn operations(wire: &Wire) -> Map<String, Value> {
     let channel = json!({ "$ref": "#/channels/chat" });
+    let in_channel = |message: &MessageType| in_channel("chat", message);
     let mut operations = Map::new();
     for message in wire.messages_from(Sender::Client) {
         let answers = REPLIES.iter().find(|(kind, _)| *kind == message.kind).map_or(&[][..], |(_, all)| all);
@@ -105,11 +156,33 @@ fn operations(wire: &Wire) -> Map<String, Value> {
         "messages": all,
     });
     operations.insert("send".to_owned(), send);
+    operations.extend(stream_operations(wire));
     operations
 }
 
-fn in_channel(message: &MessageType) -> Value {
-    json!({ "$ref": format!("#/channels/chat/messages/{}", message.name) })
+/// Returns the operations of the event stream. The replies to each message are those of the
+/// WebSocket.
+fn stream_operations(wire: &Wire) -> [(String, Value); 2] {
+    let operation = |action: &str, channel: &str, summary: &str, senders: &[Sender]| {
+        let described = wire.messages.iter().filter(|message| senders.contains(&message.sender));
+        let messages: Vec<Value> = described.map(|message| in_channel(channel, message)).collect();
+        json!({
+            "action": action,
+            "channel": { "$ref": format!("#/channels/{channel}") },
+            "summary": summary,
+            "messages": messages,
+        })
+    };
+    let events = "All messages and events that the server may send over an event stream";
+    let frames = "All messages that a client may send to its event stream";
+    [
+        ("stream".to_owned(), operation("send", "stream", events, &[Sender::Server, Sender::Stream])),
+        ("post".to_owned(), operation("receive", "frames", frames, &[Sender::Client])),
+    ]
+}
+
+fn in_channel(channel: &str, message: &MessageType) -> Value {
+    json!({ "$ref": format!("#/channels/{channel}/messages/{}", message.name) })
 }
 
 fn messages(wire: &Wire) -> Map<String, Value> {

@@ -60,6 +60,7 @@ fn reference_documents_exactly_the_fields_of_every_message() {
         let chapter = match sender {
             Sender::Client => "Client messages",
             Sender::Server => "Server messages",
+            Sender::Stream => "Event stream",
         };
         check(chapter, &format!("\n### `{kind}`"), schema, &wire);
     }
@@ -70,7 +71,11 @@ fn reference_documents_exactly_the_fields_of_every_message() {
 #[test]
 fn reference_documents_exactly_the_messages() {
     let wire = Wire::from_types();
-    for (chapter, sender) in [("Client messages", Sender::Client), ("Server messages", Sender::Server)] {
+    for (chapter, sender) in [
+        ("Client messages", Sender::Client),
+        ("Server messages", Sender::Server),
+        ("Event stream", Sender::Stream),
+    ] {
         let text = REFERENCE.split(&format!("\n## {chapter}\n")).nth(1).unwrap();
         let headings =
             text.split("\n## ").next().unwrap().lines().filter_map(|line| line.strip_prefix("### `"));

@@ -10,14 +10,18 @@ use crate::domain::ids::{SessionId, TurnId};
 use crate::domain::turn::{AnswerMode, Rating, Role, TurnStatus, Usage};
 use crate::health::{Check, HealthReport, HealthStatus};
 use crate::protocol::MAX_QUESTION_CHARS;
+use crate::protocol::close_codes::CloseReason;
+use crate::protocol::event_stream::{StreamEvent, encode_frame};
 use crate::protocol::server::{
-    DeltaFrame, DoneFrame, ErrorFrame, HistoryMessage, Limits, NoticeCode, ResumeInfo, ServerFrame,
-    SessionFrame,
+    DeltaFrame, DoneFrame, ErrorFrame, HistoryMessage, Limits, NoticeCode, PrivacyInfo, ResumeInfo,
+    ServerFrame, SessionFrame,
 };
 
 const SESSION: SessionId = SessionId(Uuid::from_u128(0x01a2_0a5f_8d99_7273_b6ac_b546_884d_681d));
 const TURN: TurnId = TurnId(Uuid::from_u128(0x01a2_0a5f_8d9f_70c1_b4f7_5b64_7992_b16f));
 const TOKEN: &str = "a2ea0bd2dbb34c71c04cde683fc53643893a09c5d1bba408eefa022a4c6707a8";
+/// The id of an event stream.
+pub(super) const CONNECTION: &str = "5d1f0c3b8a7e4926b0d4e8f1a2c37659";
 const REQUEST: &str = "01a20a5f-8d98-7374-bf3a-4c50205c2aa7";
 const QUESTION: &str = "Which languages does Mara speak?";
 const ANSWER: &str = "Mara speaks Swedish, English and German.";
@@ -30,6 +34,7 @@ pub(super) fn examples_of(sender: Sender, kind: &str) -> Vec<Value> {
     let all = match sender {
         Sender::Client => client(),
         Sender::Server => server().iter().map(to_json).collect(),
+        Sender::Stream => stream().iter().map(to_json).collect(),
     };
     all.into_iter().filter(|example| example["type"] == kind).collect()
 }
@@ -141,6 +146,36 @@ fn server() -> Vec<ServerFrame> {
     ]
 }
 
+fn stream() -> [StreamEvent<'static>; 3] {
+    [
+        StreamEvent::Connected { connection_id: CONNECTION },
+        StreamEvent::close(CloseReason::Normal),
+        StreamEvent::close(CloseReason::TakenOver),
+    ]
+}
+
+/// Returns the body of a request with client frames.
+pub(super) fn frames() -> String {
+    let resume = json!({ "type": "resume", "session_id": SESSION, "resume_token": TOKEN });
+    format!("{resume}\n{}\n", json!({ "type": "question", "question": QUESTION, "id": "q1" }))
+}
+
+/// Returns the start and the end of an event stream.
+pub(super) fn event_stream() -> String {
+    let [connected, close, _] = stream().map(|event| event.encode().unwrap_or_default());
+    let frames = server();
+    let [delta, done] = ["delta", "done"].map(|kind| {
+        let frame = frames.iter().find(|frame| to_json(frame).get("type").is_some_and(|name| name == kind));
+        frame.and_then(|frame| encode_frame(frame).ok()).unwrap_or_default()
+    });
+    format!("{connected}{delta}{done}{close}")
+}
+
+/// Returns the id of the last event that a client has received.
+pub(super) fn last_event_id() -> String {
+    format!("{TURN}:1")
+}
+
 fn session(resumed: bool) -> ServerFrame {
     ServerFrame::Session(Box::new(SessionFrame {
         session_id: SESSION,
@@ -160,6 +195,11 @@ fn session(resumed: bool) -> ServerFrame {
         mode: AnswerMode::Live,
         history: if resumed { transcript() } else { Vec::new() },
         more: false,
+        privacy: Some(PrivacyInfo {
+            url: Some("https://mara.lindqvist.example/privacy".into()),
+            retention_days: Some(90),
+        }),
+        link_hosts: ["github.example".to_owned(), "mara.lindqvist.example".to_owned()].into(),
         request_id: REQUEST.into(),
     }))
 }

@@ -9,6 +9,7 @@ use utoipa::{PartialSchema, ToSchema};
 use super::examples;
 use crate::health::HealthReport;
 use crate::protocol::client::ClientFrame;
+use crate::protocol::event_stream::StreamEvent;
 use crate::protocol::server::{ErrorFrame, ServerFrame};
 
 /// The path of schemas in both documents.
@@ -19,6 +20,8 @@ const SCHEMAS: &str = "#/components/schemas/";
 pub(super) enum Sender {
     Client,
     Server,
+    /// The server, but only over an event stream.
+    Stream,
 }
 
 /// A message type.
@@ -44,7 +47,7 @@ impl MessageType {
 /// The schemas that both documents contain.
 #[derive(Debug)]
 pub(super) struct Wire {
-    /// All messages in the order of the enums, client messages first.
+    /// All messages in the order of the enums: client, server, event stream.
     pub(super) messages: Vec<MessageType>,
     /// Schemas that messages and HTTP responses refer to, by name.
     pub(super) parts: BTreeMap<String, Value>,
@@ -59,13 +62,14 @@ impl Wire {
         collect::<HealthReport>(&mut parts);
         let client = message_types(Sender::Client, &schema_to_json(ClientFrame::schema()), &parts);
         let server = message_types(Sender::Server, &schema_to_json(ServerFrame::schema()), &parts);
+        let stream = message_types(Sender::Stream, &schema_to_json(StreamEvent::schema()), &parts);
         // Their fields are inlined into the messages. An error also stands alone, in HTTP
         // responses.
         let bodies = ["SessionFrame", "DeltaFrame", "DoneFrame"];
         parts.retain(|name, _| !bodies.contains(&name.as_str()));
         parts.insert("ErrorFrame".to_owned(), schema_to_json(ErrorFrame::schema()));
         parts.insert("HealthReport".to_owned(), schema_to_json(HealthReport::schema()));
-        Self { messages: client.into_iter().chain(server).collect(), parts }
+        Self { messages: client.into_iter().chain(server).chain(stream).collect(), parts }
     }
 
     /// Returns the messages of one sender.
@@ -81,7 +85,11 @@ impl Wire {
             set(&mut schema, "examples", json!(message.examples));
             schemas.insert(message.name.clone(), schema);
         }
-        for (name, sender) in [("ClientFrame", Sender::Client), ("ServerFrame", Sender::Server)] {
+        for (name, sender) in [
+            ("ClientFrame", Sender::Client),
+            ("ServerFrame", Sender::Server),
+            ("StreamEvent", Sender::Stream),
+        ] {
             let each: Vec<Value> =
                 self.messages_from(sender).map(|message| reference(&message.name)).collect();
             schemas.insert(name.to_owned(), json!({ "oneOf": each }));

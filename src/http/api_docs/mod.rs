@@ -5,17 +5,19 @@
 mod asyncapi;
 #[cfg(test)]
 mod docs_sync_test;
+mod event_stream;
 mod examples;
 mod messages;
 mod openapi;
 mod swagger;
 
-use std::sync::LazyLock;
+use actix_web::HttpRequest;
+use actix_web::web::{Data, ServiceConfig};
 
-use actix_web::HttpResponse;
-use actix_web::http::header::CACHE_CONTROL;
-use actix_web::web::{Bytes, ServiceConfig, get, resource};
-use serde_json::Value;
+use super::AppState;
+use super::content::representation::{REVALIDATE, Representation};
+use super::routing::readable;
+use crate::settings::PublicUrl;
 
 const LICENCE: &str = env!("CARGO_PKG_LICENSE");
 
@@ -23,27 +25,33 @@ const CONTACT: &str = "The maintainers of Resume Chatbot";
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-static OPENAPI: LazyLock<Bytes> = LazyLock::new(|| serialize(&openapi::document()));
-static ASYNCAPI: LazyLock<Bytes> = LazyLock::new(|| serialize(&asyncapi::document()));
+/// The documents as they are served.
+#[derive(Debug)]
+pub(super) struct Documents {
+    openapi: Representation,
+    asyncapi: Representation,
+}
 
-fn serialize(document: &Value) -> Bytes {
-    Bytes::from(document.to_string())
+impl Documents {
+    /// Generates the documents of a server with this public URL.
+    pub(super) fn new(public_url: Option<&PublicUrl>) -> Self {
+        let json = |document: &serde_json::Value| {
+            Representation::new("application/json", REVALIDATE, document.to_string())
+        };
+        Self {
+            openapi: json(&openapi::document(public_url)),
+            asyncapi: json(&asyncapi::document(public_url)),
+        }
+    }
 }
 
 pub(super) fn routes(config: &mut ServiceConfig) {
-    for (path, document) in [("/openapi.json", &OPENAPI), ("/asyncapi.json", &ASYNCAPI)] {
-        // Forces the lazy value at start-up instead of in the first request.
-        let document = Bytes::clone(document);
-        let send = move || {
-            let document = document.clone();
-            async move {
-                HttpResponse::Ok()
-                    .content_type("application/json")
-                    .insert_header((CACHE_CONTROL, "no-cache"))
-                    .body(document)
-            }
-        };
-        config.service(resource(path).route(get().to(send)));
-    }
+    config
+        .service(readable("/openapi.json", async |request: HttpRequest, state: Data<AppState>| {
+            state.site.documents.openapi.respond(&request)
+        }))
+        .service(readable("/asyncapi.json", async |request: HttpRequest, state: Data<AppState>| {
+            state.site.documents.asyncapi.respond(&request)
+        }));
     swagger::routes(config);
 }

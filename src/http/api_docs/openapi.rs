@@ -9,19 +9,23 @@ use utoipa::openapi::{
     Type,
 };
 
+use super::event_stream;
 use super::examples::{error_response, health};
 use super::messages::{Wire, set};
 use super::{CONTACT, LICENCE, VERSION};
 use crate::domain::error_code::ErrorCode;
-use crate::http::static_files;
+use crate::http::content;
 use crate::protocol::SUBPROTOCOL;
+use crate::settings::PublicUrl;
 
-const DESCRIPTION: &str = "Visitors of a portfolio site chat with a resume over a WebSocket.\n\n\
-    This document describes the HTTP endpoints and, under Schemas, every WebSocket message: clients send \
-    `ClientFrame`, the server sends `ServerFrame`. [/asyncapi.json](/asyncapi.json) lists the replies to each \
+const DESCRIPTION: &str = "Visitors of a portfolio site chat with a resume over a WebSocket or, where networks \
+    block it, over server-sent events.\n\n\
+    This document describes the HTTP endpoints and, under Schemas, every message: clients send \
+    `ClientFrame`, the server sends `ServerFrame`. [asyncapi.json](asyncapi.json) lists the replies to each \
     message. No field is ever `null`; optional fields may be absent.\n\n\
-    Every response carries `X-Request-Id`, the id of the request in the log. Endpoints accept only `GET`; \
-    another method is 405.";
+    Every response carries `X-Request-Id`, the id of the request in the log. Endpoints that accept `GET` also \
+    accept `HEAD` and `OPTIONS`; another method is 405 with `Allow`. A request for a host name that is not \
+    one of this server is 421.";
 
 const HANDSHAKE: &str = "Opens the WebSocket. Messages are text frames of one JSON object each: `ClientFrame` from \
     the client, `ServerFrame` from the server. A minimal client: send a `question`, append each \
@@ -29,14 +33,14 @@ const HANDSHAKE: &str = "Opens the WebSocket. Messages are text frames of one JS
 
 /// The names and descriptions of the endpoint groups.
 const TAGS: [(&str, &str); 4] = [
-    ("Chat", "The WebSocket"),
+    ("Chat", "The WebSocket, and the event stream that replaces it"),
     ("Health", "For orchestrators and load balancers; probes never cause cost"),
     ("Page", "The chat page and its client module"),
     ("Documents", "The API documents"),
 ];
 
 /// Returns the document.
-pub(super) fn document() -> Value {
+pub(super) fn document(public_url: Option<&PublicUrl>) -> Value {
     let info = InfoBuilder::new()
         .title("Resume Chatbot")
         .version(VERSION)
@@ -48,9 +52,13 @@ pub(super) fn document() -> Value {
     for (path, operation) in operations() {
         paths = paths.path(path, PathItem::new(HttpMethod::Get, operation));
     }
+    for (path, method, operation) in event_stream::operations() {
+        paths = paths.path(path, PathItem::new(method, operation));
+    }
     let document = OpenApiBuilder::new()
         .info(info.build())
-        .servers(Some([Server::new("/")]))
+        // By default relative to this document, because a proxy may add a path.
+        .servers(Some([Server::new(public_url.map_or("./", PublicUrl::as_str))]))
         .paths(paths.build())
         .tags(Some(tags))
         .build();
@@ -66,11 +74,7 @@ fn operations() -> Vec<(&'static str, Operation)> {
         ("/health/live", live()),
         ("/health/ready", ready()),
     ];
-    all.extend(
-        static_files::stable_files()
-            .into_iter()
-            .map(|served| (served.path, file(served.path, served.media_type))),
-    );
+    all.extend(content::stable_files().into_iter().map(|(path, media_type)| (path, file(path, media_type))));
     for (path, what) in
         [("/openapi.json", "This document"), ("/asyncapi.json", "The WebSocket as AsyncAPI 3.0")]
     {
@@ -85,78 +89,80 @@ fn operations() -> Vec<(&'static str, Operation)> {
 }
 
 fn chat() -> Operation {
-    let allowed = "Pages of this origin may not connect here. The owner can allow it with ALLOWED_ORIGINS.";
     let handshake = |problem| format!("This address takes WebSocket handshakes, version 13: {problem}.");
-    let retry = "Seconds after which to try again";
-    let later = |when: &str, examples: &[(ErrorCode, String)]| {
-        response(when)
-            .header(
-                "Retry-After",
-                HeaderBuilder::new().schema(Some(number())).description(Some(retry)).build(),
-            )
-            .content("application/json", error_responses(examples))
-            .build()
-    };
-    let crowded = "Too many connections are open from your address. Please close some of them.";
-    let upgrade = |code: ErrorCode, status: &str, when: &str, message: &str| {
-        (status.to_owned(), error(when, &[(code, message.to_owned())]))
-    };
     let mut chat = operation("Chat", "/ws/chat", "Open the WebSocket")
         .description(Some(HANDSHAKE))
         .parameters(Some(handshake_headers()))
         .response("101", response("The WebSocket is open").build());
-    for (status, error_response) in [
-        upgrade(
-            ErrorCode::ValidationError,
-            "400",
-            "`Sec-WebSocket-Key` is missing",
-            &handshake("unknown WebSocket key"),
-        ),
-        upgrade(ErrorCode::NotAuthorized, "403", "The origin is not allowed", allowed),
-        upgrade(
-            ErrorCode::ValidationError,
-            "426",
-            "Not a WebSocket handshake, or an unsupported version",
-            &handshake("no WebSocket UPGRADE header found"),
-        ),
+    for (status, when, problem) in [
+        ("400", "`Sec-WebSocket-Key` is missing", "unknown WebSocket key"),
+        ("426", "Not a WebSocket handshake, or an unsupported version", "no WebSocket UPGRADE header found"),
     ] {
-        chat = chat.response(status, error_response);
+        chat = chat.response(status, error(when, &[(ErrorCode::ValidationError, handshake(problem))]));
     }
-    chat.response(
-        "429",
-        later(
-            "The client address has reached its connection limit",
-            &[(ErrorCode::RateLimitExceeded, crowded.to_owned())],
-        ),
-    )
-    .response(
-        "503",
-        later(
-            "The server is full, or it is shutting down",
-            &[default_error(ErrorCode::Overloaded), default_error(ErrorCode::ShuttingDown)],
-        ),
-    )
-    .build()
+    with_admission_errors(chat).build()
+}
+
+/// Adds the responses to connections that are not admitted.
+pub(super) fn with_admission_errors(operation: OperationBuilder) -> OperationBuilder {
+    let crowded = "Too many connections are open from your address. Please close some of them.";
+    operation
+        .response("403", origin_error())
+        .response(
+            "429",
+            retryable_error(
+                "The client address has reached its connection limit",
+                &[(ErrorCode::RateLimitExceeded, crowded.to_owned())],
+            ),
+        )
+        .response(
+            "503",
+            retryable_error(
+                "The server is full, or it is shutting down",
+                &[default_error(ErrorCode::Overloaded), default_error(ErrorCode::ShuttingDown)],
+            ),
+        )
+}
+
+/// Returns the response to a page of another origin.
+pub(super) fn origin_error() -> Response {
+    let message = "Pages of this origin may not connect here. The owner can allow it with ALLOWED_ORIGINS.";
+    error("The origin is not allowed", &[(ErrorCode::NotAuthorized, message.to_owned())])
+}
+
+/// Returns an error response with a `Retry-After` header.
+pub(super) fn retryable_error(when: &str, examples: &[(ErrorCode, String)]) -> Response {
+    let retry = "Seconds after which to try again";
+    let header = HeaderBuilder::new().schema(Some(number())).description(Some(retry)).build();
+    response(when)
+        .header("Retry-After", header)
+        .content("application/json", error_responses(examples))
+        .build()
 }
 
 fn handshake_headers() -> Vec<Parameter> {
-    let header = |name: &str, what: &str, example: &str| {
-        ParameterBuilder::new()
-            .name(name)
-            .parameter_in(ParameterIn::Header)
-            .required(Required::False)
-            .description(Some(what))
-            .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
-            .example(Some(json!(example)))
-            .build()
-    };
     vec![
-        header("Upgrade", "Must be `websocket`", "websocket"),
-        header("Sec-WebSocket-Version", "Must be 13", "13"),
-        header("Sec-WebSocket-Key", "See RFC 6455", "dGhlIHNhbXBsZSBub25jZQ=="),
-        header("Sec-WebSocket-Protocol", "The protocol version; optional", SUBPROTOCOL),
-        header("Origin", "Sent by browsers; must be allowed", "https://ada.example"),
+        request_header("Upgrade", "Must be `websocket`", "websocket"),
+        request_header("Sec-WebSocket-Version", "Must be 13", "13"),
+        request_header("Sec-WebSocket-Key", "See RFC 6455", "dGhlIHNhbXBsZSBub25jZQ=="),
+        request_header("Sec-WebSocket-Protocol", "The protocol version; optional", SUBPROTOCOL),
+        origin_header(),
     ]
+}
+
+pub(super) fn origin_header() -> Parameter {
+    request_header("Origin", "Sent by browsers; must be allowed", "https://ada.example")
+}
+
+pub(super) fn request_header(name: &str, what: &str, example: &str) -> Parameter {
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(what))
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+        .example(Some(json!(example)))
+        .build()
 }
 
 fn report() -> Operation {
@@ -225,13 +231,17 @@ fn ready() -> Operation {
 }
 
 fn file(path: &'static str, kind: &str) -> Operation {
-    let what = if path == "/" { "The chat page".to_owned() } else { format!("{path} of the chat page") };
+    let what = match path {
+        "/" => "The chat page".to_owned(),
+        "/robots.txt" => "The rules for crawlers".to_owned(),
+        other => format!("{other} of the chat page"),
+    };
     let response = response("The file").content(kind, text()).build();
     operation("Page", path, &what).response("200", response).build()
 }
 
 /// Returns an operation whose id is derived from the path, such as `health_ready`.
-fn operation(tag: &str, path: &str, summary: &str) -> OperationBuilder {
+pub(super) fn operation(tag: &str, path: &str, summary: &str) -> OperationBuilder {
     let words: Vec<&str> =
         path.split(|letter: char| !letter.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
     let id = if words.is_empty() { "page".to_owned() } else { words.join("_") };
@@ -239,7 +249,7 @@ fn operation(tag: &str, path: &str, summary: &str) -> OperationBuilder {
 }
 
 /// Returns a response with the common headers.
-fn response(description: &str) -> ResponseBuilder {
+pub(super) fn response(description: &str) -> ResponseBuilder {
     let id = ObjectBuilder::new().schema_type(Type::String).max_length(Some(128));
     let header = HeaderBuilder::new()
         .schema(Some(id))
@@ -247,7 +257,7 @@ fn response(description: &str) -> ResponseBuilder {
     ResponseBuilder::new().description(description).header("X-Request-Id", header.build())
 }
 
-fn error(description: &str, examples: &[(ErrorCode, String)]) -> Response {
+pub(super) fn error(description: &str, examples: &[(ErrorCode, String)]) -> Response {
     response(description).content("application/json", error_responses(examples)).build()
 }
 
@@ -260,7 +270,7 @@ fn error_responses(examples: &[(ErrorCode, String)]) -> Content {
 }
 
 /// Returns a code with its default message.
-fn default_error(code: ErrorCode) -> (ErrorCode, String) {
+pub(super) fn default_error(code: ErrorCode) -> (ErrorCode, String) {
     (code, code.entry().message.to_owned())
 }
 

@@ -3,10 +3,13 @@
 use std::io::{Cursor, Read};
 use std::sync::LazyLock;
 
-use actix_web::HttpResponse;
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY};
-use actix_web::web::{Bytes, ServiceConfig, get, resource};
+use actix_web::HttpRequest;
+use actix_web::http::header::CONTENT_SECURITY_POLICY;
+use actix_web::web::{Bytes, ServiceConfig};
 use utoipa_swagger_ui_vendored::SWAGGER_UI_VENDORED;
+
+use crate::http::content::representation::{REVALIDATE, Representation};
+use crate::http::routing::readable;
 
 /// The Content Security Policy of the chat page, relaxed by what Swagger UI needs: style attributes
 /// and inline images.
@@ -17,26 +20,26 @@ const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-static PAGE: LazyLock<Bytes> = LazyLock::new(|| include_str!("../../../assets/docs/docs.html").into());
-static START: LazyLock<Bytes> = LazyLock::new(|| include_str!("../../../assets/docs/docs.js").into());
+static PAGE: LazyLock<Representation> =
+    LazyLock::new(|| represent(HTML, include_str!("../../../assets/docs/docs.html")));
+static START: LazyLock<Representation> =
+    LazyLock::new(|| represent(SCRIPT, include_str!("../../../assets/docs/docs.js")));
 
 /// Unpacked on first use, because most servers never serve them.
-static BUNDLE: LazyLock<Bytes> = LazyLock::new(|| unpack("swagger-ui-bundle.js"));
-static STYLE: LazyLock<Bytes> = LazyLock::new(|| unpack("swagger-ui.css"));
+static BUNDLE: LazyLock<Representation> = LazyLock::new(|| represent(SCRIPT, unpack("swagger-ui-bundle.js")));
+static STYLE: LazyLock<Representation> = LazyLock::new(|| represent(CSS, unpack("swagger-ui.css")));
 
-/// A file of the page.
-struct PageFile {
-    path: &'static str,
-    media_type: &'static str,
-    content: &'static LazyLock<Bytes>,
-}
-
-const FILES: [PageFile; 4] = [
-    PageFile { path: "/docs", media_type: HTML, content: &PAGE },
-    PageFile { path: "/docs/start.js", media_type: SCRIPT, content: &START },
-    PageFile { path: "/docs/swagger-ui-bundle.js", media_type: SCRIPT, content: &BUNDLE },
-    PageFile { path: "/docs/swagger-ui.css", media_type: CSS, content: &STYLE },
+/// The files of the page, by path.
+static FILES: [(&str, &LazyLock<Representation>); 4] = [
+    ("/docs", &PAGE),
+    ("/docs/start.js", &START),
+    ("/docs/swagger-ui-bundle.js", &BUNDLE),
+    ("/docs/swagger-ui.css", &STYLE),
 ];
+
+fn represent(media_type: &'static str, content: impl Into<Bytes>) -> Representation {
+    Representation::new(media_type, REVALIDATE, content).with_header(CONTENT_SECURITY_POLICY, POLICY)
+}
 
 /// Returns a file of the distribution, or nothing if it does not exist, which a test rules out.
 fn unpack(name: &str) -> Bytes {
@@ -50,16 +53,8 @@ fn unpack(name: &str) -> Bytes {
 }
 
 pub(super) fn routes(config: &mut ServiceConfig) {
-    for PageFile { path, media_type, content } in FILES {
-        let file = move || async move {
-            HttpResponse::Ok()
-                .insert_header((CONTENT_TYPE, media_type))
-                .insert_header((CONTENT_SECURITY_POLICY, POLICY))
-                .insert_header((REFERRER_POLICY, "no-referrer"))
-                .insert_header((CACHE_CONTROL, "no-cache"))
-                .body(Bytes::clone(content))
-        };
-        config.service(resource(path).route(get().to(file)));
+    for (path, file) in FILES {
+        config.service(readable(path, async move |request: HttpRequest| file.respond(&request)));
     }
 }
 
@@ -69,8 +64,8 @@ mod tests {
 
     #[test]
     fn every_file_has_content() {
-        for PageFile { path, content, .. } in FILES {
-            assert!(content.len() > 100, "{path} has {} bytes", content.len());
+        for name in ["swagger-ui-bundle.js", "swagger-ui.css"] {
+            assert!(unpack(name).len() > 100, "{name}");
         }
     }
 }

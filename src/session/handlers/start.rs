@@ -110,6 +110,8 @@ impl SessionActor {
             mode,
             history: Vec::new(),
             more: false,
+            privacy: context.privacy.clone(),
+            link_hosts: Arc::clone(&context.link_hosts),
             request_id: Arc::clone(&self.request_id),
         }
     }

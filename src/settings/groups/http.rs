@@ -4,9 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::limits::TrustedProxies;
 use crate::settings::declaration::settings_group;
-use crate::settings::kind::{Kind, integer, list, switch};
+use crate::settings::kind::{Kind, Redaction, integer, list, switch};
 use crate::settings::reader::SettingsReader;
-use crate::settings::values::{address, web_origin};
+use crate::settings::values::public_url::PublicUrl;
+use crate::settings::values::{address, host_name, web_origin};
 
 settings_group! {
     /// The addresses to listen on, and who may connect.
@@ -42,8 +43,33 @@ settings_group! {
             ),
         },
 
-        /// Web origins whose pages may open a chat, written as browsers send them. If empty, only
-        /// pages that this server itself serves may do so.
+        /// URL under which visitors reach this server, such as `https://chat.example/` or
+        /// `https://example.com/chat/`. Used for links, and its host name is accepted in requests.
+        pub public_url: Option<PublicUrl> = Setting {
+            name: PUBLIC_URL,
+            default: "",
+            kind: Kind::new(
+                "an http:// or https:// URL without query, such as https://chat.example/ or \
+                 https://example.com/chat/",
+                PublicUrl::parse,
+                PublicUrl::to_string,
+            )
+            .with_redaction(Redaction::Url)
+            .optional(),
+        },
+
+        /// Further host names under which this server is reached. A request for a name that is
+        /// neither listed, nor in `PUBLIC_URL`, nor an address of this machine is refused, so that
+        /// a page whose name is pointed at this server cannot read from it.
+        pub allowed_hosts: Vec<String> = Setting {
+            name: ALLOWED_HOSTS,
+            default: "",
+            kind: list("a list of host names or addresses without ports, such as chat.internal", host_name::parse),
+        },
+
+        /// Web origins whose pages may open a chat, import the browser modules or show the chat page
+        /// in a frame, written as browsers send them. If empty, only pages that this server itself
+        /// serves may do so.
         pub allowed_origins: Vec<String> = Setting {
             name: ALLOWED_ORIGINS,
             default: "",
@@ -62,15 +88,16 @@ settings_group! {
             kind: switch(),
         },
 
-        /// Maximum number of open WebSocket connections. Each takes a file descriptor.
+        /// Maximum number of open connections: WebSockets and event streams. Each takes a file
+        /// descriptor.
         pub max_connections: u32 = Setting {
             name: MAX_CONNECTIONS,
             default: "10000",
             kind: integer(1..=1_000_000),
         },
 
-        /// Maximum number of open WebSocket connections per client address. IPv6 addresses are
-        /// counted per /64 network.
+        /// Maximum number of open WebSockets and event streams per client address. IPv6 addresses
+        /// are counted per /64 network.
         pub max_connections_per_address: u32 = Setting {
             name: MAX_CONNECTIONS_PER_ADDRESS,
             default: "32",

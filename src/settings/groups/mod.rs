@@ -6,6 +6,7 @@ pub(super) mod http;
 pub(super) mod limits;
 pub(super) mod llm;
 pub(super) mod log;
+pub(super) mod page;
 pub(super) mod process;
 pub(super) mod resume;
 pub(super) mod session;

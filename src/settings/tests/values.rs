@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::super::groups::llm;
-use super::super::values::{address, duration, web_origin};
-use super::super::{BaseUrl, LogFormat, LogLevel, Tokenizer};
+use super::super::values::{address, duration, host_name, language, web_origin, web_url};
+use super::super::{BaseUrl, LogFormat, LogLevel, PublicUrl, Tokenizer};
 use super::{Folder, TestResult, only_error_of};
 
 #[test]
@@ -248,4 +248,78 @@ fn app_url_and_title_are_valid_header_values() {
     for text in ["Frag Ädä", "a\nb", "a\u{7f}"] {
         assert!(llm::parse_app_title(text).is_err(), "{text:?}");
     }
+}
+
+#[test]
+fn public_urls_are_normalized_and_have_no_query() -> TestResult {
+    for (text, url, origin, host, prefix) in [
+        ("https://Chat.Example", "https://chat.example/", "https://chat.example", "chat.example", ""),
+        (
+            "https://example.com/chat",
+            "https://example.com/chat/",
+            "https://example.com",
+            "example.com",
+            "/chat",
+        ),
+        ("http://[::1]:8080/a/b//", "http://[::1]:8080/a/b/", "http://[::1]:8080", "[::1]", "/a/b"),
+        (
+            "https://bücher.example:443",
+            "https://xn--bcher-kva.example/",
+            "https://xn--bcher-kva.example",
+            "xn--bcher-kva.example",
+            "",
+        ),
+    ] {
+        let parsed = PublicUrl::parse(text)?;
+        assert_eq!(
+            (parsed.as_str(), parsed.origin(), parsed.host(), parsed.path_prefix()),
+            (url, origin, host, prefix)
+        );
+        assert_eq!(PublicUrl::parse(&parsed.to_string())?, parsed);
+    }
+    for text in [
+        "chat.example",
+        "ftp://chat.example",
+        "https://a@chat.example",
+        "https://chat.example/?x",
+        "https://chat.example/#x",
+        "https://a.example//b",
+    ] {
+        assert!(PublicUrl::parse(text).is_err(), "{text}");
+    }
+    Ok(())
+}
+
+#[test]
+fn host_names_have_no_port_and_no_wildcard() {
+    for (text, expected) in [
+        ("Chat.Internal", "chat.internal"),
+        ("chat.internal.", "chat.internal"),
+        ("10.0.0.7", "10.0.0.7"),
+        ("::1", "[::1]"),
+        ("[2001:db8::1]", "[2001:db8::1]"),
+        ("bücher.example", "xn--bcher-kva.example"),
+    ] {
+        assert_eq!(host_name::parse(text).as_deref(), Ok(expected));
+    }
+    for text in ["*.example", "https://chat.example", "chat.example/x", "chat.example:443", "[::1]:80", "a b"]
+    {
+        assert!(host_name::parse(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn languages_are_auto_or_a_tag() {
+    assert_eq!(language::parse("Auto"), Ok(None));
+    for text in ["en", "pt-BR", "zh-Hant-TW", "ast"] {
+        assert_eq!(language::parse(text), Ok(Some(text.to_owned())));
+        assert_eq!(language::format(&Some(text.to_owned())), text);
+    }
+    for text in ["e", "english", "en_US", "en-", "-en", "de-\u{e4}", "en-a-b-c-d-e-f-g-h-i-j-k-l-m-n-o-p-q"] {
+        assert!(language::parse(text).is_err(), "{text}");
+    }
+    assert!(web_url::parse("https://example.com/privacy?lang=en#data").is_ok());
+    assert!(
+        web_url::parse("javascript:alert(1)").is_err() && web_url::parse("https://a:b@c.example").is_err()
+    );
 }

@@ -37,6 +37,7 @@ use crate::telemetry::mailbox_metrics::MailboxRegistry;
 /// All metrics of the server.
 #[derive(Debug, Default)]
 pub struct Metrics {
+    pub http: HttpMetrics,
     pub session: SessionMetrics,
     pub answer: AnswerMetrics,
     pub budget: BudgetMetrics,
@@ -46,6 +47,14 @@ pub struct Metrics {
     pub log: LogMetrics,
     pub actor: ActorMetrics,
     pub mailboxes: MailboxRegistry,
+}
+
+metrics! {
+    /// HTTP requests.
+    pub struct HttpMetrics in "http" {
+        /// Requests refused because they were for an unknown host name.
+        refused_hosts: Counter = Counter::default(),
+    }
 }
 
 metrics! {
@@ -245,6 +254,7 @@ impl Metrics {
 
 impl Collector for Metrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        self.http.encode(&mut encoder)?;
         self.session.encode(&mut encoder)?;
         self.answer.encode(&mut encoder)?;
         self.budget.encode(&mut encoder)?;

@@ -92,6 +92,7 @@ const CRATE: Layering = Layering {
                 "limits",
                 "mailbox",
                 "protocol",
+                "resume",
                 "session",
                 "settings",
                 "system",

@@ -20,7 +20,7 @@ struct Rule {
 
 /// Returns whether a file holds only pure logic.
 fn is_pure(path: &str) -> bool {
-    const PURE: [&str; 21] = [
+    const PURE: [&str; 22] = [
         "src/domain/delta_offsets.rs",
         "src/session/state/conversation.rs",
         "src/session/state/history.rs",
@@ -29,6 +29,7 @@ fn is_pure(path: &str) -> bool {
         "src/session/connection/reassembly.rs",
         "src/session/connection/keepalive.rs",
         "src/session/connection/frame_limiter.rs",
+        "src/session/connection/frame_rate.rs",
         "src/limits/sliding_window.rs",
         "src/supervision/restart_limit.rs",
         "src/llm/upstream/streaming/sse.rs",

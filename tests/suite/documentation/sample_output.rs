@@ -132,10 +132,10 @@ async fn demo_prints_what_is_shown() {
     let sandbox = Sandbox::new();
     let mut server = sandbox.serve(&arguments(&sample.command), &[HUMAN_LOG]).await;
     let mut printed = Vec::new();
-    while printed.len() + 1 < sample.output.len() {
+    while printed.len() + 2 < sample.output.len() {
         printed.push(server.log_line().await);
     }
-    printed.push(server.announcement.clone());
+    printed.extend([server.announcement.clone(), server.snippet.clone()]);
     sample.check(&printed);
 }
 

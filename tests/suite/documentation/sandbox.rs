@@ -63,7 +63,8 @@ impl Sandbox {
         let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
         let announcement = next_line(&mut stdout, "the address of the server").await;
         let address = announcement.rsplit("http://").next().unwrap().parse().unwrap();
-        RunningServer { _child: child, log, announcement, address }
+        let snippet = next_line(&mut stdout, "the line for the pages of the owner").await;
+        RunningServer { _child: child, log, announcement, snippet, address }
     }
 }
 
@@ -78,6 +79,8 @@ pub(super) struct RunningServer {
     log: Lines<BufReader<ChildStderr>>,
     /// The line on standard output that contains the address.
     pub(super) announcement: String,
+    /// The next line on standard output.
+    pub(super) snippet: String,
     pub(super) address: SocketAddr,
 }
 

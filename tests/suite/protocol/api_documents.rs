@@ -6,13 +6,17 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::support::client::chat_client::ChatClient;
+use crate::support::client::event_stream::{PATH, StreamClient};
 use crate::support::client::handshake::Handshake;
 use crate::support::client::http::{HttpResponse, get};
+use crate::support::client::http_stream::StreamRequest;
 use crate::support::server::config::ServerConfig;
 use crate::support::server::test_server::Server;
 use crate::support::tools::browser::scenario::in_browsers;
 use crate::support::tools::browser::{Browser, BrowserKind};
 use crate::support::tools::external_tools::{command, node_modules, python, repository_path, run_tool};
+
+const EVENT_STREAM: &str = "text/event-stream";
 
 async fn start_demo() -> Server {
     Server::start(ServerConfig::demo()).await
@@ -40,18 +44,34 @@ async fn every_openapi_path_returns_the_documented_content_type() {
 
     let paths = fetch_document["paths"].as_object().unwrap();
     for (path, item) in paths {
+        for (method, operation) in item.as_object().unwrap() {
+            for text in ["summary", "operationId"] {
+                let is_missing = operation[text].as_str().unwrap_or_default().is_empty();
+                assert!(!is_missing, "{method} {path} has no {text}");
+            }
+        }
+        // An event stream has no end.
+        if !item["get"].is_object() || item["get"]["responses"]["200"]["content"][EVENT_STREAM].is_object() {
+            continue;
+        }
         let response = get(&server, path).await;
         let described = &item["get"]["responses"][response.status.to_string()];
         assert!(described.is_object(), "{path} returns {}, which is not documented", response.status);
         let types: Vec<&String> = described["content"].as_object().unwrap().keys().collect();
         assert_eq!(types, [content_type(&response)], "{path}");
-        let operation = &item["get"];
-        for text in ["summary", "operationId"] {
-            assert!(operation[text].as_str().is_some_and(|text| !text.is_empty()), "{path} has no {text}");
-        }
     }
 
-    for path in ["/", "/ws/chat", "/health", "/health/live", "/health/ready", "/docs", "/asyncapi.json"] {
+    for path in [
+        "/",
+        "/ws/chat",
+        "/sse/chat",
+        "/sse/chat/{connection_id}",
+        "/health",
+        "/health/live",
+        "/health/ready",
+        "/docs",
+        "/asyncapi.json",
+    ] {
         assert!(paths.contains_key(path), "{path} is not documented");
     }
 }
@@ -64,7 +84,8 @@ async fn every_json_response_and_message_has_an_example() {
     let documents = ["/openapi.json", "/asyncapi.json"];
 
     for (path, item) in fetch_document["paths"].as_object().unwrap() {
-        let responses = item["get"]["responses"].as_object().unwrap();
+        let operations = item.as_object().unwrap().values();
+        let responses = operations.flat_map(|operation| operation["responses"].as_object().unwrap());
         for (status, response) in responses {
             let Some(body) = response["content"].get("application/json") else { continue };
             let has_example = body.get("example").or(body.get("examples")).is_some();
@@ -73,7 +94,7 @@ async fn every_json_response_and_message_has_an_example() {
     }
 
     let schemas = fetch_document["components"]["schemas"].as_object().unwrap();
-    for side in ["ClientFrame", "ServerFrame"] {
+    for side in ["ClientFrame", "ServerFrame", "StreamEvent"] {
         for reference in schemas[side]["oneOf"].as_array().unwrap() {
             let name = reference["$ref"].as_str().unwrap().rsplit('/').next().unwrap();
             let examples = schemas[name]["examples"].as_array();
@@ -136,6 +157,62 @@ async fn every_handshake_rejection_is_documented_with_its_headers() {
 }
 
 #[tokio::test]
+async fn every_rejection_of_an_event_stream_is_documented() {
+    let settings = [("MAX_CONNECTIONS_PER_ADDRESS", 1), ("MAX_CONNECTIONS", 2)];
+    let config = settings.iter().fold(ServerConfig::demo(), |config, (name, value)| config.with(name, value));
+    let server = Server::start(config.with("MESSAGE_TIMEOUT", "1s")).await;
+    let document = get(&server, "/openapi.json").await.json();
+    let address = server.address();
+    let elsewhere = |request: StreamRequest, address| request.with_local_address(address);
+    let evil = |request: StreamRequest| request.header("Origin", "https://evil.example");
+    let long = "x".repeat(20_000);
+
+    let stream = StreamClient::open_with_get(&server).await;
+    let post = format!("{PATH}/{}", stream.connection_id);
+    let other = elsewhere(StreamRequest::get(PATH), "127.0.0.2");
+    let ping = r#"{"type":"ping"}"#;
+    for (described, request) in [
+        ("POST /sse/chat", elsewhere(StreamRequest::post("/sse/chat?close=x", ""), "127.0.0.2")),
+        ("POST /sse/chat", elsewhere(StreamRequest::post_bytes(PATH, b"\xff"), "127.0.0.2")),
+        ("POST /sse/chat", elsewhere(StreamRequest::post(PATH, &long), "127.0.0.2")),
+        ("POST /sse/chat", elsewhere(StreamRequest::unfinished_post(PATH), "127.0.0.2")),
+        ("POST /sse/chat", evil(StreamRequest::post(PATH, ""))),
+        ("POST /sse/chat", StreamRequest::post(PATH, "")),
+        ("GET /sse/chat", evil(StreamRequest::get(PATH))),
+        ("GET /sse/chat", StreamRequest::get(PATH)),
+        ("GET /sse/chat", other.clone()),
+        ("GET /sse/chat", elsewhere(StreamRequest::get(PATH), "127.0.0.3")),
+        ("POST /sse/chat/{connection_id}", StreamRequest::post(&post, ping)),
+        ("POST /sse/chat/{connection_id}", StreamRequest::post("/sse/chat/x", ping)),
+        ("POST /sse/chat/{connection_id}", StreamRequest::post(&post, &long)),
+        ("POST /sse/chat/{connection_id}", StreamRequest::post_bytes(&post, b"\xff")),
+        ("POST /sse/chat/{connection_id}", StreamRequest::unfinished_post(&post)),
+        ("POST /sse/chat/{connection_id}", evil(StreamRequest::post(&post, ping))),
+    ] {
+        // The second connection of the server, which stays open for the ones that follow.
+        let kept = match described {
+            "GET /sse/chat" => Some(other.send(address).await),
+            _ => None,
+        };
+        let response = request.send(address).await;
+        let (method, path) = described.split_once(' ').unwrap();
+        let operation = &document["paths"][path][method.to_lowercase()];
+        let status = response.status;
+        let documented = &operation["responses"][status.to_string()];
+        assert!(documented.is_object(), "{described} returns {status}, which is not documented");
+        if let Some(content) = documented["content"].as_object() {
+            let kind = response.header("content-type").unwrap_or_default();
+            assert!(content.contains_key(kind), "{described} {status}: {kind}");
+        }
+        assert_eq!(
+            response.header("retry-after").is_some(),
+            documented["headers"]["Retry-After"].is_object()
+        );
+        drop(kept);
+    }
+}
+
+#[tokio::test]
 async fn openapi_document_is_valid() {
     let Some(python) = python("the OpenAPI document") else { return };
     let server = start_demo().await;
@@ -184,6 +261,8 @@ async fn server_conforms_to_its_openapi_document() {
         "--max-examples=20",
         "--max-time=20",
         "--phases=examples,coverage,fuzzing",
+        // These responses end only with the conversation.
+        "--exclude-path=/sse/chat",
         // A schema cannot describe a handshake; valid headers alone are rejected correctly.
         "--exclude-checks=positive_data_acceptance",
         "--no-color",
@@ -206,7 +285,8 @@ async fn swagger_ui_shows_every_operation_without_console_errors(kind: BrowserKi
     let server = start_demo().await;
 
     let fetch_document = get(&server, "/openapi.json").await.json();
-    let operations = fetch_document["paths"].as_object().unwrap().len();
+    let paths = fetch_document["paths"].as_object().unwrap().values();
+    let operations: usize = paths.map(|item| item.as_object().unwrap().len()).sum();
     let browser = Browser::start(kind).await;
     browser.open(&server.http_url("/docs")).await;
     let shown = format!("document.querySelectorAll('.opblock').length === {operations}");

@@ -12,7 +12,7 @@ use futures_util::Stream;
 use tokio_util::codec::Decoder;
 
 use crate::protocol::close_codes::{CLOSE_CODES, CloseReason};
-use crate::protocol::event_stream::{CloseEvent, KEEP_ALIVE};
+use crate::protocol::event_stream::{KEEP_ALIVE, StreamEvent};
 use crate::session::connection::event_stream::directory::DirectoryEntry;
 use crate::session::connection::event_stream::input::PongSender;
 use crate::session::connection::slow_consumer::AbortOnEnd;
@@ -75,7 +75,8 @@ impl EventTranslator {
 
 fn close_event(code: u16) -> String {
     let entry = CLOSE_CODES.iter().find(|entry| entry.code == code);
-    CloseEvent::new(entry.map_or(CloseReason::Normal, |entry| entry.reason)).encode()
+    // A number and a text of this program can always be serialized.
+    StreamEvent::close(entry.map_or(CloseReason::Normal, |entry| entry.reason)).encode().unwrap_or_default()
 }
 
 /// The events of a session. Dropping it ends the session.
@@ -153,7 +154,7 @@ mod tests {
 
     fn text(event: &str) -> Vec<u8> {
         let mut bytes = BytesMut::new();
-        Parser::write_message(&mut bytes, event.to_owned(), OpCode::Text, true, false);
+        Parser::write_message(&mut bytes, event, OpCode::Text, true, false);
         bytes.to_vec()
     }
 
@@ -201,7 +202,7 @@ mod tests {
         for entry in CLOSE_CODES {
             let (events, _, has_closed) = translate(&[text("a"), close(entry.code), text("late")]);
             assert!(has_closed);
-            assert_eq!(events, format!("a{}", CloseEvent::new(entry.reason).encode()));
+            assert_eq!(events, format!("a{}", StreamEvent::close(entry.reason).encode().unwrap()));
         }
     }
 }

@@ -33,6 +33,34 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// Adds the next frame. Returns whether it is the last one. A rejected question fails the test.
+    pub(crate) fn add(&mut self, frame: Value) -> bool {
+        match frame.get("type").and_then(Value::as_str).unwrap_or_default() {
+            "done" => {
+                self.done = frame;
+                return true;
+            }
+            "accepted" => self.accepted = frame,
+            "delta" => {
+                self.text.push_str(frame.get("text").and_then(Value::as_str).unwrap_or_default());
+                self.seqs.extend(frame.get("seq").and_then(Value::as_u64));
+                self.deltas.push(frame);
+            }
+            "reset" => {
+                (self.text, self.deltas, self.seqs) = Default::default();
+                self.other_frames.push(frame);
+            }
+            "error" => {
+                let busy = frame.get("code") == Some(&json!("TURN_IN_PROGRESS"));
+                let has_turn = frame.get("turn_id").is_some_and(|turn| !turn.is_null());
+                assert!(has_turn && !busy, "the question was rejected: {frame}");
+                self.error = frame;
+            }
+            _ => self.other_frames.push(frame),
+        }
+        false
+    }
+
     /// Returns the id of the turn.
     pub(crate) fn turn_id(&self) -> &str {
         self.done.get("turn_id").and_then(Value::as_str).unwrap_or_default()

@@ -174,28 +174,8 @@ impl ChatClient {
         let mut answer = Answer::default();
         loop {
             let frame = self.receive_expecting("done").await;
-            match type_of(&frame) {
-                "done" => {
-                    answer.done = frame;
-                    return answer;
-                }
-                "accepted" => answer.accepted = frame,
-                "delta" => {
-                    answer.text.push_str(frame.get("text").and_then(Value::as_str).unwrap_or_default());
-                    answer.seqs.extend(frame.get("seq").and_then(Value::as_u64));
-                    answer.deltas.push(frame);
-                }
-                "reset" => {
-                    (answer.text, answer.deltas, answer.seqs) = Default::default();
-                    answer.other_frames.push(frame);
-                }
-                "error" => {
-                    let busy = frame.get("code") == Some(&json!("TURN_IN_PROGRESS"));
-                    let has_turn = frame.get("turn_id").is_some_and(|turn| !turn.is_null());
-                    assert!(has_turn && !busy, "the question was rejected: {frame}{}", self.recent_frames());
-                    answer.error = frame;
-                }
-                _ => answer.other_frames.push(frame),
+            if answer.add(frame) {
+                return answer;
             }
         }
     }

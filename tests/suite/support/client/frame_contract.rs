@@ -23,6 +23,7 @@ const FIELDS: &[(&str, &[&str])] = &[
             "resume.revision",
             "suggestions",
             "mode",
+            "link_hosts",
             "request_id",
         ],
     ),

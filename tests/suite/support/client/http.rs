@@ -43,7 +43,17 @@ pub(crate) async fn get(server: &Server, path: &str) -> HttpResponse {
 
 /// Sends `GET` with extra headers to the public port.
 pub(crate) async fn get_with(server: &Server, path: &str, headers: &[(&str, &str)]) -> HttpResponse {
-    request(server.address(), path, headers).await
+    request(server.address(), "GET", path, headers, "").await
+}
+
+/// Sends `POST` with extra headers to an address.
+pub(crate) async fn post_to(
+    address: SocketAddr,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> HttpResponse {
+    request(address, "POST", path, headers, body).await
 }
 
 /// Sends `GET` to a complete URL, such as one on the operator port.
@@ -51,13 +61,24 @@ pub(crate) async fn get_url(url: impl AsRef<str>) -> HttpResponse {
     let url = url.as_ref();
     let (authority, path) = url.trim_start_matches("http://").split_once('/').unwrap_or((url, ""));
     let address = authority.parse().unwrap_or_else(|error| panic!("no address in {url}: {error}"));
-    request(address, &format!("/{path}"), &[]).await
+    request(address, "GET", &format!("/{path}"), &[], "").await
 }
 
-async fn request(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> HttpResponse {
-    let extra_headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let request =
-        format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{extra_headers}\r\n");
+async fn request(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> HttpResponse {
+    let mut extra_headers: String =
+        headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    if method != "GET" {
+        extra_headers.push_str(&format!("Content-Length: {}\r\n", body.len()));
+    }
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{extra_headers}\r\n{body}"
+    );
     let started = Instant::now();
     let exchange = async {
         let mut stream = TcpStream::connect(address).await?;
@@ -66,8 +87,8 @@ async fn request(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> H
         stream.read_to_end(&mut response).await?;
         Ok::<_, std::io::Error>(response)
     };
-    let response = within(&format!("the response to GET {path}"), exchange).await;
-    let response = response.unwrap_or_else(|error| panic!("GET {path} failed: {error}"));
+    let response = within(&format!("the response to {method} {path}"), exchange).await;
+    let response = response.unwrap_or_else(|error| panic!("{method} {path} failed: {error}"));
     let text = String::from_utf8_lossy(&response).into_owned();
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());

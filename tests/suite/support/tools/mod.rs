@@ -3,3 +3,4 @@
 pub(crate) mod browser;
 pub(crate) mod document_examples;
 pub(crate) mod external_tools;
+pub(crate) mod nginx;

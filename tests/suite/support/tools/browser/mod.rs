@@ -9,6 +9,7 @@ mod kind;
 mod page_functions;
 mod preferences;
 mod process_group;
+#[allow(unused_macros, unused_imports, reason = "benchmarks use the test support and have no scenarios")]
 pub(crate) mod scenario;
 mod session;
 mod webdriver;
@@ -67,7 +68,7 @@ impl Browser {
             }
             Programs::Firefox { firefox } => {
                 let (process, bidi) = firefox::start(&firefox, &profile, &preferences).await;
-                (vec![process], Session::Firefox(bidi))
+                (vec![process], Session::Firefox(Box::new(bidi)))
             }
             Programs::WebKit { driver, xvfb } => {
                 let (processes, driver) = webkit::start(&driver, &xvfb, &profile, &preferences).await;

@@ -92,3 +92,19 @@ impl Drop for ProcessGroup {
         }
     }
 }
+
+#[test]
+fn dropped_group_ends_with_the_descendants_of_its_program() {
+    let configure = |command: &mut Command| {
+        command.args(["-c", "sleep 600 & echo $!; wait"]);
+    };
+    let (group, mut lines) = ProcessGroup::start(OsStr::new("sh"), configure, Output::Stdout);
+    let descendant = lines.next().unwrap_or_default();
+    let status = || std::fs::read_to_string(format!("/proc/{descendant}/stat")).unwrap_or_default();
+    assert!(status().contains("(sleep)"), "no descendant {descendant:?}");
+
+    drop(group);
+
+    // A process that has ended may still wait for its new parent.
+    assert!(status().is_empty() || status().contains(") Z "), "it still runs: {}", status());
+}

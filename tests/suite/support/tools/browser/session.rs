@@ -9,7 +9,7 @@ use super::{chromium, webkit};
 /// A connection to a browser.
 pub(super) enum Session {
     Chromium(WebDriver),
-    Firefox(Bidi),
+    Firefox(Box<Bidi>),
     WebKit(WebDriver),
 }
 

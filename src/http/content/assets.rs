@@ -1,9 +1,9 @@
 //! The browser files that `build.rs` prepares from `assets/`.
 
 /// A browser file with its compressed forms.
-pub(super) struct Asset {
+pub(in crate::http) struct Asset {
     /// The path below the directory of the revision; for an entry point, from the root.
-    pub(super) path: &'static str,
+    pub(in crate::http) path: &'static str,
     pub(super) media_type: &'static str,
     /// A hash of the content, without quotes.
     pub(super) etag: &'static str,

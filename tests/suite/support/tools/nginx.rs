@@ -1,0 +1,128 @@
+//! nginx as a reverse proxy before the server, with its own configuration and directory.
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+
+use crate::support::tools::external_tools::{command, path_from_env, run_tool};
+use crate::support::within;
+
+/// What the proxy does with connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Proxy {
+    /// It answers every WebSocket handshake with 403, and otherwise has the default configuration.
+    RefusesUpgrades,
+    /// It collects whole responses before it passes them on, whatever the server asks for.
+    BuffersResponses,
+    /// It speaks HTTP/2 over TLS with clients, with a certificate that nobody signed.
+    Http2,
+}
+
+/// A running nginx, killed when dropped.
+pub(crate) struct Nginx {
+    /// The address clients connect to.
+    pub(crate) address: SocketAddr,
+    _child: Child,
+    _home: TempDir,
+}
+
+impl Proxy {
+    fn listen_options(self) -> &'static str {
+        if self == Self::Http2 { "ssl http2" } else { "" }
+    }
+
+    fn directives(self) -> &'static str {
+        match self {
+            Self::RefusesUpgrades => "if ($http_upgrade) { return 403; }",
+            Self::BuffersResponses => {
+                "proxy_ignore_headers X-Accel-Buffering; proxy_buffering on; proxy_buffer_size 64k; \
+                 proxy_buffers 16 64k; proxy_busy_buffers_size 128k;"
+            }
+            Self::Http2 => "proxy_http_version 1.1; proxy_set_header Connection '';",
+        }
+    }
+}
+
+impl Nginx {
+    /// Starts nginx before `server` and waits until it listens. `None` if it is not installed.
+    pub(crate) async fn start(test: &str, server: SocketAddr, proxy: Proxy) -> Option<Self> {
+        let program = path_from_env("TEST_NGINX", test)?;
+        let home = tempfile::tempdir().unwrap_or_else(|error| panic!("no directory for nginx: {error}"));
+        if proxy == Proxy::Http2 {
+            create_certificate(&home).await;
+        }
+        let address = free_address();
+        let path = home.path().join("nginx.conf");
+        fs::write(&path, configuration(&home, address, server, proxy))
+            .unwrap_or_else(|error| panic!("could not write {}: {error}", path.display()));
+        let child = Command::new(program)
+            .arg("-p")
+            .arg(home.path())
+            .arg("-c")
+            .arg(&path)
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap_or_else(|error| panic!("could not start nginx: {error}"));
+        let listening = async {
+            while TcpStream::connect(address).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        within("nginx to listen", listening).await;
+        Some(Self { address, _child: child, _home: home })
+    }
+}
+
+fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    listener.unwrap_or_else(|error| panic!("no free port: {error}"))
+}
+
+fn configuration(home: &TempDir, address: SocketAddr, server: SocketAddr, proxy: Proxy) -> String {
+    let home = home.path().display();
+    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|name| format!("    {name}_temp_path {home}/{name};\n"))
+        .concat();
+    let certificate = match proxy {
+        Proxy::Http2 => {
+            format!("ssl_certificate {home}/certificate.pem; ssl_certificate_key {home}/key.pem;")
+        }
+        _ => String::new(),
+    };
+    let (options, directives) = (proxy.listen_options(), proxy.directives());
+    // One process, so that the end of the child is the end of nginx.
+    format!(
+        "daemon off;\nmaster_process off;\npid {home}/nginx.pid;\nerror_log stderr error;\n\
+         events {{ worker_connections 64; }}\n\
+         http {{\n    access_log off;\n{temporary}    server {{\n        listen {address} {options};\n        \
+         {certificate}\n        location / {{ proxy_pass http://{server}; {directives} }}\n    }}\n}}\n"
+    )
+}
+
+async fn create_certificate(home: &TempDir) {
+    let arguments = [
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=localhost",
+        "-keyout",
+        "key.pem",
+        "-out",
+        "certificate.pem",
+    ];
+    let output = run_tool(command("openssl", &arguments, home.path()), "").await;
+    assert!(output.succeeded, "no certificate: {}", output.stderr);
+}

@@ -36,7 +36,7 @@ export class TurnView {
     this.#turn = turn;
     this.#chat = chat;
     this.#announces = isUnfinished(turn.status);
-    this.#text = new StreamingMarkdown({ t, linkHosts: new Set(chat.client.session?.link_hosts), headingLevel: chat.options.embedded ? 4 : 3 });
+    this.#text = new StreamingMarkdown({ t, linkHosts: new Set(chat.client.session?.link_hosts), headingLevel: chat.options.embedded ? 3 : 2 });
     this.#actions = new AnswerActions(turn, chat);
     this.#label.append(createIcon("quote"), t("turn.quoted"));
     this.#askAgain = createButton({ click: () => chat.askAgain(turn) }, t("action.askAgain"));

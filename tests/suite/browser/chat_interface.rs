@@ -38,7 +38,7 @@ async fn open(kind: BrowserKind, server: &Server) -> Browser {
 /// Asks a question and waits for the end of its answer.
 async fn ask(browser: &Browser, question: &str) {
     browser.type_into("#question", &format!("{question}\n")).await;
-    let asked = "[...document.querySelectorAll('.asked')].at(-1)?.innerText";
+    let asked = "[...document.querySelectorAll('.asked')].at(-1)?.innerText.trim()";
     wait_for_value(browser, asked, question).await;
     wait_for_value(browser, TURN_STATUS, "complete").await;
 }
@@ -46,7 +46,7 @@ async fn ask(browser: &Browser, question: &str) {
 /// Returns the visible text of a part of a turn.
 async fn text_of(browser: &Browser, turn: usize, part: &str) -> String {
     let node = format!("document.querySelectorAll('.turn')[{turn}].querySelector('{part}:not([hidden])')");
-    let text = browser.evaluate(&format!("{node}?.innerText ?? ''")).await;
+    let text = browser.evaluate(&format!("{node}?.innerText.trim() ?? ''")).await;
     text.as_str().unwrap_or_default().to_owned()
 }
 

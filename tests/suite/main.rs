@@ -26,6 +26,7 @@ mod cli;
 mod documentation;
 mod event_stream;
 mod http;
+mod embedding;
 mod limits;
 mod operations;
 mod prompt;

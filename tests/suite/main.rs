@@ -25,6 +25,7 @@ mod budgets;
 mod cli;
 mod client_package;
 mod documentation;
+mod embedding;
 mod event_stream;
 mod http;
 mod limits;

@@ -55,7 +55,8 @@ impl Process {
 
     async fn read_address(&mut self) -> SocketAddr {
         let stdout = Arc::clone(&self.stdout);
-        let has_address = |line: &String| line.contains("http://127.0.0.1:");
+        let has_address =
+            |line: &String| line.contains("http://127.0.0.1:") || line.contains("http://0.0.0.0:");
         let what = "the listening address on stdout";
         let ended = tokio::select! {
             line = stdout.find_within(START_AND_STOP, what, has_address) => match addresses_in(&line).first() {

@@ -59,7 +59,7 @@ impl Process {
             |line: &String| line.contains("http://127.0.0.1:") || line.contains("http://0.0.0.0:");
         let what = "the listening address on stdout";
         let ended = tokio::select! {
-            line = stdout.find_within(START_AND_STOP, what, has_address) => match addresses_in(&line).first() {
+            line = stdout.find_within(START_AND_STOP, what, has_address) => match addresses_in(&line.replace("0.0.0.0", "127.0.0.1")).first() {
                 Some(address) => return *address,
                 None => panic!("no port in {line:?}"),
             },

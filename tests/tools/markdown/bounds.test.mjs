@@ -3,7 +3,10 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { createView, render } from "./dom.mjs";
 
-/** Returns the least processor time of some runs in milliseconds. Waiting for a processor does not count. */
+/**
+ * Returns the least processor time of some runs in milliseconds. Waiting for a processor does not
+ * count.
+ */
 function measure(run, runs) {
   const times = Array.from({ length: runs }, () => {
     const before = process.cpuUsage();

@@ -32,7 +32,7 @@ export function structureOfHtml(html) {
 
 /**
  * Describes what a reader gets: blocks, texts and links. Leaves out what is a decision of the
- * page: the levels of headings, whether items contain paragraphs, the bar of a code block, and where the
+ * page: the levels of headings, whether items contain paragraphs, the bar of code, and where the
  * link goes in words. Links that are not allowed count as their text, images as links.
  */
 export function structureOf(node) {

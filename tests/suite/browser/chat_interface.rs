@@ -94,7 +94,7 @@ async fn comment_is_stored_with_the_rating(kind: BrowserKind) {
     let stored = "SELECT count(*) FROM feedback WHERE rating = 'down' AND comment = 'Which dialects?'";
     wait_until_stored(&store, stored, 1).await;
     assert_eq!(
-        browser.evaluate("document.querySelector('.comment').innerText").await,
+        browser.evaluate("document.querySelector('.comment').innerText.trim()").await,
         "Thank you for the comment."
     );
 }
@@ -118,7 +118,7 @@ async fn end_of_the_budget_is_a_time_in_words(kind: BrowserKind) {
     assert!(!outcome.contains("minutes") || outcome.contains("in "), "{outcome}");
     let near_midnight = outcome.contains("Please try again in ");
     assert!(outcome.contains("after midnight UTC") || near_midnight, "{outcome}");
-    let hint = browser.evaluate("document.querySelector('.hint').innerText").await;
+    let hint = browser.evaluate("document.querySelector('.hint').innerText.trim()").await;
     assert!(hint.as_str().unwrap_or_default().starts_with("You can ask again"), "{hint}");
 }
 

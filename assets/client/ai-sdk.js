@@ -1,6 +1,6 @@
 /** A transport for `useChat` of the AI SDK. */
 
-import { waitForAnswer } from "./ask-and-wait.js";
+import { untilStopped, waitForAnswer } from "./ask-and-wait.js";
 import { ChatError } from "./chat-error.js";
 import { FINAL } from "./turn.js";
 
@@ -30,17 +30,24 @@ export class ResumeChatTransport {
     this.#maxWaitMs = maxWaitMs;
   }
 
-  /** @type {ChatTransport["sendMessages"]} */
+  /**
+   * Asks the last question, or requests another answer to it.
+   * @param {Parameters<ChatTransport["sendMessages"]>[0]} options
+   */
   async sendMessages({ trigger, messages, abortSignal }) {
     const client = this.#client;
     await this.#session(abortSignal);
+    await untilStopped(client);
     const question = textOf(messages.findLast(({ role }) => role === "user"));
     const turn = (trigger === "regenerate-message" ? client.regenerate() : null) ?? client.ask(question);
     if (!turn) throw new ChatError("TURN_IN_PROGRESS", "Please wait until the current answer is complete.", { retryable: true });
     return this.#stream(turn, abortSignal);
   }
 
-  /** @type {ChatTransport["reconnectToStream"]} */
+  /**
+   * Continues the answer that is being generated; resolves with null if there is none.
+   * @param {Parameters<ChatTransport["reconnectToStream"]>[0]} options
+   */
   async reconnectToStream({ abortSignal }) {
     await this.#session(abortSignal);
     const last = this.#client.turns.at(-1);

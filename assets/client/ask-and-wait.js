@@ -28,6 +28,39 @@ const MAX_RETRIES = 5;
 /** The delay before a retry if the server names none. It doubles each time. */
 const FIRST_RETRY_MS = 1_000;
 
+/** How long a stopped answer may take to end. */
+const STOP_TIMEOUT_MS = 5_000;
+
+/** @type {WeakMap<import("./client.js").ChatClient, Promise<void>>} The end of a stopped answer. */
+const stopping = new WeakMap();
+
+/** Stops the answer. @param {import("./client.js").ChatClient} client */
+function stopAnswer(client) {
+  client.cancel();
+  if (!client.busy) return;
+  stopping.set(client, new Promise((resolve) => {
+    const listening = new AbortController();
+    const end = () => {
+      listening.abort();
+      clearTimeout(timer);
+      resolve();
+    };
+    const timer = setTimeout(end, STOP_TIMEOUT_MS);
+    for (const event of ["turn", "transcript", "state"]) {
+      const onEvent = () => client.busy || end();
+      client.addEventListener(event, onEvent, { signal: listening.signal });
+    }
+  }));
+}
+
+/**
+ * Waits until an answer that was just stopped has ended, because only then another one can begin.
+ * @param {import("./client.js").ChatClient} client
+ */
+export async function untilStopped(client) {
+  await stopping.get(client);
+}
+
 /**
  * Asks a question and waits for the answer.
  * @param {import("./client.js").ChatClient} client @param {string} question
@@ -36,6 +69,7 @@ const FIRST_RETRY_MS = 1_000;
  */
 export async function askAndWait(client, question, options) {
   options.signal?.throwIfAborted();
+  await untilStopped(client);
   const turn = client.ask(question);
   if (!turn) throw new ChatError("TURN_IN_PROGRESS", "Another question is being answered.", { retryable: true });
   return waitForAnswer(client, turn, options);
@@ -140,7 +174,7 @@ export function waitForAnswer(client, turn, { signal, onDelta, onReset, maxWaitM
     for (const event of ["turn", "transcript", "state"]) client.addEventListener(event, check, options);
     signal?.addEventListener("abort", () => {
       listening.abort();
-      client.cancel();
+      stopAnswer(client);
       fail(signal.reason);
     }, options);
     check();

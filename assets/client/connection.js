@@ -88,23 +88,22 @@ export class Connection {
   #lastMessageAt = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #retryTimer;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #silenceTimer;
-  #listeners = new AbortController();
+  /** @type {(() => void)[]} */ #removeListeners = [];
 
   /** @param {TransportChoice} choice @param {ConnectionHandlers} handlers */
   constructor(choice, handlers) {
     this.#choice = choice;
     this.#handlers = handlers;
-    const signal = this.#listeners.signal;
     const onReturn = () => this.#onActivity({ mayHurry: true });
-    const onNetworkChange = () => {
+    const { document } = globalThis;
+    this.#listen(document, "visibilitychange", () => document.hidden || onReturn());
+    this.#listen(globalThis, "pageshow", onReturn);
+    this.#listen(globalThis, "online", () => {
       this.#choice.forget();
       onReturn();
-    };
-    globalThis.document?.addEventListener("visibilitychange", () => document.hidden || onReturn(), { signal });
-    globalThis.addEventListener?.("online", onNetworkChange, { signal });
-    globalThis.addEventListener?.("pageshow", onReturn, { signal });
+    });
     for (const event of ["pointerdown", "keydown"]) {
-      globalThis.addEventListener?.(event, () => this.#onActivity({ mayHurry: false }), { signal, passive: true });
+      this.#listen(globalThis, event, () => this.#onActivity({ mayHurry: false }));
     }
   }
 
@@ -150,7 +149,7 @@ export class Connection {
 
   /** Closes the connection and removes all listeners. Does not reconnect. */
   close() {
-    this.#listeners.abort();
+    for (const remove of this.#removeListeners.splice(0)) remove();
     this.#dropTransport();
     this.#setState("closed");
   }
@@ -162,6 +161,16 @@ export class Connection {
   reject(error) {
     this.#retryAfterMs = Math.min(error.retry_after_ms ?? 0, MAX_RETRY_AFTER_MS);
     this.#disconnect(error.retryable ? 1013 : 1000, error);
+  }
+
+  /**
+   * Listens until the connection is closed. Does nothing outside of a browser.
+   * @param {EventTarget | undefined} target @param {string} type @param {() => void} listener
+   */
+  #listen(target, type, listener) {
+    if (!target?.addEventListener) return;
+    target.addEventListener(type, listener, { passive: true });
+    this.#removeListeners.push(() => target.removeEventListener(type, listener));
   }
 
   #open() {
@@ -213,6 +222,7 @@ export class Connection {
     if (policy === "on-activity" && this.#handlers.isAwaitingAnswer() && !globalThis.document?.hidden) policy = "backoff";
     switch (policy) {
       case "stop":
+        this.state = "closed";
         this.#handlers.onGiveUp(code, error);
         this.#setState("closed");
         break;

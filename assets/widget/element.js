@@ -150,7 +150,7 @@ export class ResumeChat extends HTMLElement {
     this.#memory.write(open);
     nodes.bubble.ariaExpanded = String(open);
     if (open) {
-      this.#unread = 0;
+      this.#setUnread(0);
       this.#presenter?.show();
       if (this.#takesFocus && !this.#chat) nodes.panel.focus({ preventScroll: true });
       this.#showChat();

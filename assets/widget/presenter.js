@@ -39,7 +39,7 @@ export class Presenter {
 
   #present = () => {
     const panel = /** @type {HTMLDialogElement} */ (this.#panel);
-    const focused = /** @type {ShadowRoot} */ (panel.getRootNode()).activeElement;
+    const focused = focusedElement();
     this.#withdraw();
     panel.dataset.screen = smallScreen.matches ? "full" : "beside";
     if (smallScreen.matches) {
@@ -48,8 +48,8 @@ export class Presenter {
     } else {
       raise(panel);
     }
-    // Hiding the panel took the focus away.
-    if (focused instanceof HTMLElement && panel.contains(focused)) focused.focus({ preventScroll: true });
+    // Showing a dialog moves the focus into it, and hiding it moves the focus out of it.
+    if (!smallScreen.matches || panel.contains(focused)) restoreFocus(focused);
   };
 
   #withdraw() {
@@ -82,6 +82,21 @@ export class Presenter {
     this.#panel.style.setProperty("--visible-height", `${visualViewport.height}px`);
     this.#panel.style.setProperty("--visible-top", `${visualViewport.offsetTop}px`);
   };
+}
+
+/** The element that has the focus, also inside of shadow roots. */
+function focusedElement() {
+  let focused = document.activeElement;
+  while (focused?.shadowRoot?.activeElement) focused = focused.shadowRoot.activeElement;
+  return focused;
+}
+
+/** @param {Element | null} before the element that had the focus */
+function restoreFocus(before) {
+  const focused = focusedElement();
+  if (focused === before) return;
+  if (focused instanceof HTMLElement) focused.blur();
+  if (before instanceof HTMLElement) before.focus({ preventScroll: true });
 }
 
 /**

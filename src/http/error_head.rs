@@ -17,12 +17,15 @@ const END: &[u8] = b"\r\n\r\n";
 /// type and a date.
 const MAX_LENGTH: usize = 256;
 
+/// The start of a head, up to the minor version, which is that of the latest request.
+const START: &[u8] = b"HTTP/1.";
+
 /// The statuses that the library sends itself, with the code and the message for the client.
 const STATUSES: [(&[u8], ErrorCode, &str); 4] = [
-    (b"HTTP/1.1 400 ", ErrorCode::ValidationError, "The request is not valid HTTP."),
-    (b"HTTP/1.1 408 ", ErrorCode::ValidationError, "The request did not arrive in time."),
-    (b"HTTP/1.1 431 ", ErrorCode::ValidationError, "The head of the request is too long."),
-    (b"HTTP/1.1 500 ", ErrorCode::InternalError, "Something went wrong on the server. Please try again."),
+    (b" 400 ", ErrorCode::ValidationError, "The request is not valid HTTP."),
+    (b" 408 ", ErrorCode::ValidationError, "The request did not arrive in time."),
+    (b" 431 ", ErrorCode::ValidationError, "The head of the request is too long."),
+    (b" 500 ", ErrorCode::InternalError, "Something went wrong on the server. Please try again."),
 ];
 
 /// Returns where the head of such a response starts, if the bytes end with one. The library sends
@@ -33,9 +36,9 @@ pub(super) fn find(bytes: &[u8]) -> Option<usize> {
     }
     let tail_start = bytes.len().saturating_sub(MAX_LENGTH);
     let tail = bytes.get(tail_start..)?;
-    let start = memmem::rfind(tail, b"HTTP/1.1 ")?;
+    let start = memmem::rfind(tail, START)?;
     let head = tail.get(start..)?;
-    let has_status = STATUSES.iter().any(|(status, ..)| head.starts_with(status));
+    let has_status = error_of(head).is_some();
     let is_empty = memmem::find(head, b"\r\ncontent-length: 0\r\n").is_some();
     // The application adds a request id to each of its responses.
     let is_of_application = memmem::find(head, HEADER.as_bytes()).is_some();
@@ -43,11 +46,16 @@ pub(super) fn find(bytes: &[u8]) -> Option<usize> {
     (has_status && is_empty && is_one_head && !is_of_application).then_some(tail_start + start)
 }
 
+/// Returns the code and the message for the status of a head.
+fn error_of(head: &[u8]) -> Option<(ErrorCode, &'static str)> {
+    let status = head.get(START.len() + 1..)?;
+    let row = STATUSES.iter().find(|(line, ..)| status.starts_with(line));
+    row.map(|(_, code, message)| (*code, *message))
+}
+
 /// Returns the complete response for a head that [`find`] has found.
 pub(super) fn complete(head: &[u8], headers: &ResponseHeaders) -> Vec<u8> {
-    let status = STATUSES.iter().find(|(status, ..)| head.starts_with(status));
-    let (code, message) =
-        status.map_or((ErrorCode::ValidationError, ""), |(_, code, message)| (*code, *message));
+    let (code, message) = error_of(head).unwrap_or((ErrorCode::ValidationError, ""));
     let request_id = accept_or_generate(None);
     let frame = ErrorFrame { message: message.to_owned(), ..ErrorFrame::new(code, Arc::clone(&request_id)) };
     let body = serde_json::to_string(&frame).unwrap_or_default();
@@ -75,6 +83,7 @@ mod tests {
     fn only_a_bare_head_at_the_end_is_found() {
         let earlier = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx-request-id: 1\r\n\r\nok";
         assert_eq!(find(BARE.as_bytes()), Some(0));
+        assert_eq!(find(BARE.replace("HTTP/1.1", "HTTP/1.0").as_bytes()), Some(0));
         assert_eq!(find(format!("{earlier}{BARE}").as_bytes()), Some(earlier.len()));
         for other in [
             String::new(),

@@ -118,8 +118,8 @@ pub const ERROR_CODES: [ErrorCodeEntry; 18] = [
         http_status: 403,
         close_reason: None,
         message: "This is not allowed.",
-        cause: "the origin is not allowed to connect",
-        operator_action: "add the site to `ALLOWED_ORIGINS`",
+        cause: "the origin is not allowed to connect, or the request is for an unknown host name (421)",
+        operator_action: "add the site to `ALLOWED_ORIGINS`, or the host name to `ALLOWED_HOSTS`",
     },
     ErrorCodeEntry {
         code: ErrorCode::Overloaded,

@@ -163,6 +163,7 @@ export class BlockParser {
     if (!rest) {
       // After an empty line, an empty item has ended. Its list has not.
       container.ended = !container.node.hasChildNodes() && !container.task;
+      this.#skip(Infinity);
       return true;
     }
     if (indent < container.indent || container.ended) return false;

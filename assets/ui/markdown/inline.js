@@ -291,7 +291,8 @@ class InlineParser {
     const active = bracket.image || this.#brackets.length >= this.#inactive;
     this.#inactive = Math.min(this.#inactive, this.#brackets.length);
     const { start } = bracket.part;
-    if (!active || this.#at - start > MAX_SPAN) return false;
+    const nested = deepest(this.#parts.slice(bracket.index + 1));
+    if (!active || this.#at - start > MAX_SPAN || nested >= MAX_DEPTH) return false;
     const destination = destinationAt(this.#text, this.#at + 1, start + 2 * MAX_SPAN);
     if (destination) return this.#addBracketed(bracket, destination.address, destination.end);
     if (destination === null || !this.#growing) return false;
@@ -308,7 +309,7 @@ class InlineParser {
     const depth = 1 + deepest(inner);
     const label = toNodes(inner);
     if (image && label.length === 0) label.push(createText(address));
-    const link = depth <= MAX_DEPTH ? createLink(address, label, this.#linkHosts) : null;
+    const link = createLink(address, label, this.#linkHosts);
     if (link && !image) this.#inactive = this.#brackets.length;
     const node = link ?? createElement("span");
     if (!link) node.append(...label);

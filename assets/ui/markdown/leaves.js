@@ -31,6 +31,8 @@ const COPIED_MS = 2000;
 export class TextLeaf {
   kind;
   node;
+  /** Whether it is a heading that number signs begin and may close. */
+  #hasMarks;
   #context;
   /** The text that may be drawn again, after the last characters that are not. */
   #text = "";
@@ -44,6 +46,7 @@ export class TextLeaf {
   constructor(kind, node, context) {
     this.kind = kind;
     this.node = node;
+    this.#hasMarks = kind === "heading";
     this.#context = context;
     this.#settled = node.lastChild;
   }
@@ -100,7 +103,7 @@ export class TextLeaf {
   /** @param {string} text @param {boolean} growing @param {number} [limit] */
   #render(text, growing, limit) {
     let visible = trimSpaces(text.endsWith("\n") ? text.slice(0, -1) : text);
-    if (this.kind === "heading") visible = withoutClosingMarks(visible);
+    if (this.#hasMarks) visible = withoutClosingMarks(visible);
     return renderInline(visible, growing, this.#context.linkHosts, limit, this.#from);
   }
 

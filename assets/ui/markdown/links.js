@@ -26,7 +26,7 @@ export function createLink(address, label, linkHosts) {
   const url = parseAddress(address);
   if (!url) return null;
   const link = createElement("a");
-  link.href = url.href;
+  link.setAttribute("href", url.href);
   link.rel = "noopener noreferrer nofollow";
   if (url.host) link.target = "_blank";
   link.append(...label);

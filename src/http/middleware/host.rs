@@ -135,20 +135,20 @@ fn requested_hosts(request: &ServiceRequest) -> Result<Vec<HostName>, HostError>
 ///
 /// # Errors
 /// The response to any other request.
-pub(super) fn check(request: &ServiceRequest, state: &Data<AppState>) -> Result<(), HttpResponse> {
+pub(super) fn check(request: &ServiceRequest, state: &Data<AppState>) -> Result<(), Box<HttpResponse>> {
     let scope = request.app_data::<ListenScope>().copied().unwrap_or(ListenScope::Loopback);
     let peer = request.peer_addr().map(|peer| peer.ip());
     match requested_hosts(request) {
         Ok(hosts) => match hosts.iter().find(|host| !state.site.hosts.believes(host, scope, peer)) {
             None => Ok(()),
-            Some(unknown) => Err(refuse(request, state, unknown)),
+            Some(unknown) => Err(Box::new(refuse(request, state, unknown))),
         },
         Err(problem) => {
             let message = match problem {
                 HostError::NotOne => "A request has exactly one Host header.",
                 HostError::Malformed => "The Host header is neither a host name nor an address.",
             };
-            Err(error(request.request(), ErrorCode::ValidationError, message))
+            Err(Box::new(error(request.request(), ErrorCode::ValidationError, message)))
         }
     }
 }

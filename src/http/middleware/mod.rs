@@ -30,10 +30,10 @@ pub(super) async fn for_visitors<B: MessageBody + 'static>(
         origin_check::is_allowed(&state.settings, Some(origin), host_header(&request))
     });
     if let Err(refusal) = host::check(&request, &state) {
-        return Ok(refuse(request, refusal));
+        return Ok(refuse(request, *refusal));
     }
     if let Err(redirect) = path_prefix::strip(&mut request, state.site.path_prefix()) {
-        return Ok(refuse(request, redirect));
+        return Ok(refuse(request, *redirect));
     }
     let response = methods::complete(next.call(request).await?);
     Ok(request_cors.complete(response))
@@ -47,7 +47,7 @@ pub(super) async fn for_the_operator<B: MessageBody + 'static>(
     if let Some(state) = request.app_data::<Data<AppState>>()
         && let Err(refusal) = host::check(&request, state)
     {
-        return Ok(refuse(request, refusal));
+        return Ok(refuse(request, *refusal));
     }
     Ok(methods::complete(next.call(request).await?))
 }

@@ -10,7 +10,7 @@ use actix_web::http::uri::{PathAndQuery, Uri};
 ///
 /// # Errors
 /// The redirection from the prefix without a slash at its end, which relative addresses need.
-pub(super) fn strip(request: &mut ServiceRequest, prefix: &str) -> Result<(), HttpResponse> {
+pub(super) fn strip(request: &mut ServiceRequest, prefix: &str) -> Result<(), Box<HttpResponse>> {
     if prefix.is_empty() || !request.path().starts_with(prefix) {
         return Ok(());
     }
@@ -19,7 +19,8 @@ pub(super) fn strip(request: &mut ServiceRequest, prefix: &str) -> Result<(), Ht
     if rest.is_empty() {
         let name = prefix.rsplit('/').next().unwrap_or_default();
         let mut redirect = HttpResponse::PermanentRedirect();
-        return Err(redirect.insert_header((LOCATION, format!("./{name}/{query}"))).finish());
+        let redirect = redirect.insert_header((LOCATION, format!("./{name}/{query}"))).finish();
+        return Err(Box::new(redirect));
     }
     if !rest.starts_with('/') || request.resource_map().has_resource(request.path()) {
         return Ok(());

@@ -41,18 +41,22 @@ pub(super) fn lines(
 /// Describes the page in the vocabulary of schema.org. The mail address is left out, because it is
 /// for visitors, not for the robots that collect such data.
 fn profile_page(title: &str, public_url: Option<&PublicUrl>, subject: &Subject<'_>) -> Value {
-    let mut person = json!({ "@type": "Person", "name": subject.name });
-    if !subject.contacts.links.is_empty() {
-        person["sameAs"] = json!(subject.contacts.links);
-    }
-    let mut page = json!({
-        "@context": "https://schema.org",
-        "@type": "ProfilePage",
-        "name": title,
-        "mainEntity": person,
-    });
-    if let Some(url) = public_url {
-        page["url"] = json!(url.as_str());
-    }
-    page
+    let links = &subject.contacts.links;
+    let person = object([
+        Some(("@type", json!("Person"))),
+        Some(("name", json!(subject.name))),
+        (!links.is_empty()).then(|| ("sameAs", json!(links))),
+    ]);
+    object([
+        Some(("@context", json!("https://schema.org"))),
+        Some(("@type", json!("ProfilePage"))),
+        Some(("name", json!(title))),
+        public_url.map(|url| ("url", json!(url.as_str()))),
+        Some(("mainEntity", person)),
+    ])
+}
+
+/// Returns an object with the fields that are present.
+fn object<const N: usize>(fields: [Option<(&str, Value)>; N]) -> Value {
+    fields.into_iter().flatten().map(|(name, value)| (name.to_owned(), value)).collect()
 }

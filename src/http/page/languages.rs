@@ -1,5 +1,7 @@
 //! The languages of the texts that the server writes, and the best one for a request.
 
+use std::cmp::Reverse;
+
 use actix_web::HttpRequest;
 use actix_web::http::header::{AcceptLanguage, Header, Preference, Quality};
 use serde_json::{Map, Value};
@@ -80,7 +82,7 @@ impl Choice {
         let accepted = AcceptLanguage::parse(request).map(|accepted| accepted.0).unwrap_or_default();
         let mut wanted: Vec<_> =
             accepted.into_iter().filter(|wanted| wanted.quality > Quality::ZERO).collect();
-        wanted.sort_by(|a, b| b.quality.cmp(&a.quality));
+        wanted.sort_by_key(|wanted| Reverse(wanted.quality));
         let available = wanted.into_iter().find_map(|wanted| match wanted.item {
             Preference::Any => Some(0),
             Preference::Specific(tag) => nearest(&self.locales, tag.as_str()),

@@ -12,8 +12,7 @@ const BACKGROUND: &str = "#faf9f6";
 const ACCENT: &str = "#2f6f68";
 
 /// Addresses without content for search engines.
-const NOT_FOR_ROBOTS: [&str; 7] =
-    ["/ws/", "/sse/", "/health", "/docs", "/openapi.json", "/asyncapi.json", "/assets/*/locales/"];
+const NOT_FOR_ROBOTS: [&str; 6] = ["/ws/", "/sse/", "/health", "/docs", "/openapi.json", "/asyncapi.json"];
 
 /// Returns the web manifest. All addresses are relative to it.
 pub(super) fn manifest(locale: &Locale, name: &str) -> Value {

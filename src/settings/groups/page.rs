@@ -9,8 +9,9 @@ settings_group! {
     pub struct PageSettings {
         /// Language of the chat: `auto` for the language of the visitor's browser, or a language
         /// tag.
+        // Not named LANGUAGE, which many systems set for their own messages.
         pub language: Option<String> = Setting {
-            name: LANGUAGE,
+            name: CHAT_LANGUAGE,
             default: "auto",
             kind: Kind::new(
                 "auto, or a language tag such as en, de or pt-BR",

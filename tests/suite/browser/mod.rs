@@ -3,4 +3,5 @@
 mod chat_interface;
 mod chat_page;
 mod harness;
+mod markdown;
 mod network_loss;

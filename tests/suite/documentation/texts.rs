@@ -1,5 +1,5 @@
-//! The texts of the chat: every code that a client can receive has one, and so has every key that
-//! the user interface names.
+//! The texts of the chat: every code that a client can receive has one, so has every key that the
+//! user interface names, and every language has all of them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,10 +8,86 @@ use serde_json::{Map, Value};
 
 use super::markdown::{page, root};
 
+/// The languages besides English, with the plural categories that `Intl.PluralRules` has for them.
+const LANGUAGES: [(&str, &str); 11] = [
+    ("ar", "few many one other two zero"),
+    ("de", "one other"),
+    ("es", "many one other"),
+    ("fr", "many one other"),
+    ("it", "many one other"),
+    ("ja", "other"),
+    ("nl", "one other"),
+    ("pl", "few many one other"),
+    ("pt", "many one other"),
+    ("tr", "one other"),
+    ("zh", "other"),
+];
+
+/// Texts that are the same in English.
+const SAME_AS_IN_ENGLISH: [(&str, &str); 2] = [("fr", "header.menu"), ("fr", "messages.label")];
+
 /// The English texts, by key.
 fn texts() -> Map<String, Value> {
-    let text = fs::read_to_string(root().join("assets/locales/en.json")).unwrap();
-    serde_json::from_str(&text).unwrap()
+    texts_in("en")
+}
+
+/// The texts in a language, by key.
+fn texts_in(language: &str) -> Map<String, Value> {
+    let text = fs::read_to_string(root().join(format!("assets/locales/{language}.json"))).unwrap();
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{language}: {error}"))
+}
+
+/// The names in braces in a text.
+fn parameters(text: &str) -> BTreeSet<&str> {
+    text.split('{').skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name).collect()
+}
+
+/// The plural categories of a text with their forms, sorted.
+fn plural_forms(text: &Value) -> Option<Vec<(&String, &str)>> {
+    let mut forms: Vec<(&String, &str)> =
+        text.as_object()?.iter().map(|(category, form)| (category, form.as_str().unwrap())).collect();
+    forms.sort_unstable();
+    Some(forms)
+}
+
+#[test]
+fn every_language_has_all_texts_with_the_same_parameters() {
+    let english = texts();
+    for (language, categories) in LANGUAGES {
+        let translated = texts_in(language);
+        assert!(translated.keys().eq(english.keys()), "the keys of {language} and en differ");
+        for (key, text) in &translated {
+            let expected = &english[key];
+            let same = SAME_AS_IN_ENGLISH.contains(&(language, key));
+            assert_eq!(text == expected, same, "{language}: is {key} translated?");
+            let Some(forms) = plural_forms(text) else {
+                let [text, expected] = [text, expected].map(|text| text.as_str().unwrap());
+                assert_eq!(parameters(text), parameters(expected), "{language}: {key}");
+                assert_eq!(text.trim(), text, "{language}: {key}");
+                continue;
+            };
+            let names: Vec<&str> = forms.iter().map(|(category, _)| category.as_str()).collect();
+            assert_eq!(names.join(" "), categories, "{language}: {key}");
+            let allowed = parameters(expected["other"].as_str().unwrap());
+            for (category, form) in forms {
+                // "one day" and "two days" can have the number in words.
+                let in_words = language == "ar" && matches!(category.as_str(), "zero" | "one" | "two");
+                assert!(parameters(form) == allowed || in_words, "{language}: {key}, {category}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_locale_is_tested() {
+    let mut found: Vec<String> = fs::read_dir(root().join("assets/locales"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter_map(|name| name.strip_suffix(".json").map(str::to_owned))
+        .filter(|language| language != "en")
+        .collect();
+    found.sort_unstable();
+    assert_eq!(found, LANGUAGES.map(|(language, _)| language));
 }
 
 /// Returns the first cells of the rows of the first table that follows a line of a page.
@@ -26,6 +102,7 @@ fn codes_below(path: &str, line: &str) -> Vec<String> {
 
 #[test]
 fn every_code_has_a_text_for_visitors() {
+    // Unit tests compare these tables with the codes of the server.
     const REFERENCE: &str = "docs/api_reference.md";
     let texts = texts();
     let tables = [("error", "## Error codes"), ("close", "## Close codes"), ("notice", "### `notice`")];

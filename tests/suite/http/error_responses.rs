@@ -66,7 +66,7 @@ async fn websocket_bytes_that_look_like_an_error_are_unchanged() {
 #[tokio::test]
 async fn panicking_handlers_answer_with_the_common_headers() {
     let server = Server::start(ServerConfig::demo()).await;
-    panic_at(&server, "http.health", 1).await;
+    panic_at(&server, "HttpHealth", 1).await;
     let response = send(server.address(), "GET", "/health", &[]).await;
     assert_error(&response, 500, "INTERNAL_ERROR");
 }

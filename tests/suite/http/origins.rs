@@ -66,6 +66,28 @@ async fn preflights_name_methods_and_headers_for_listed_origins_only() {
 }
 
 #[tokio::test]
+async fn listed_origins_may_use_the_event_stream() {
+    let server = start().await;
+    for (path, methods) in [("/sse/chat", "GET, POST, OPTIONS"), ("/sse/chat/0", "POST, OPTIONS")] {
+        let headers = [
+            ("Origin", LISTED),
+            ("Access-Control-Request-Method", "POST"),
+            ("Access-Control-Request-Headers", "content-type"),
+        ];
+        let preflight = send(server.address(), "OPTIONS", path, &headers).await;
+        assert_eq!(preflight.status, 204, "{path}");
+        assert_eq!(preflight.expect_header("access-control-allow-methods"), methods);
+        assert_eq!(preflight.expect_header("access-control-allow-origin"), LISTED);
+    }
+    // The page can read why its frames were not accepted.
+    let unknown = send(server.address(), "POST", "/sse/chat/0", &[("Origin", LISTED)]).await;
+    assert_eq!((unknown.status, unknown.json()["code"].as_str()), (404, Some("CONNECTION_NOT_FOUND")));
+    assert_eq!(unknown.expect_header("access-control-allow-origin"), LISTED);
+    let refused = send(server.address(), "POST", "/sse/chat", &[("Origin", "https://evil.example")]).await;
+    assert_eq!((refused.status, refused.header("access-control-allow-origin")), (403, None));
+}
+
+#[tokio::test]
 async fn listed_origins_may_show_the_page_in_a_frame() {
     let server = start().await;
     let policy = send(server.address(), "GET", "/", &[]).await.expect_header("content-security-policy");

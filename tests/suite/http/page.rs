@@ -73,7 +73,7 @@ async fn page_without_javascript_has_the_name_and_the_contact() {
 #[tokio::test]
 async fn owner_can_choose_the_language() {
     for (setting, expected) in [("auto", "auto"), ("pt-BR", "pt-BR")] {
-        let server = start(&[("LANGUAGE", setting)]).await;
+        let server = start(&[("CHAT_LANGUAGE", setting)]).await;
         let response = send(server.address(), "GET", "/", &[("Accept-Language", "en")]).await;
         let html = response.text();
         let language = response.expect_header("content-language");

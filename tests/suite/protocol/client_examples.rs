@@ -79,20 +79,42 @@ async fn full_clients_continue_at_the_next_word_after_a_lost_connection() {
 }
 
 #[tokio::test]
-async fn full_clients_recover_from_a_killed_server() {
+async fn full_clients_print_the_whole_answer_although_the_server_is_killed() {
     let mut chat = Chat::new(&[]).await;
     for name in ["full.mjs", "full.py"] {
         let gate = Gate::default();
         chat.upstream.queue(Script::from_words(&["Swedish, ", "never received"]).hold_after(1, &gate));
+        chat.upstream.queue(Script::from_words(&["English ", "and German."]));
         let Some(mut client) = start_example(name, chat.server.address(), &[QUESTION]) else { return };
         client.wait_for_output("Swedish, ").await;
         chat.server.kill().await;
         chat.server.restart_on_the_same_port().await;
-        // The words are lost. Asked again with the same id, the server reports how the answer
-        // ended.
+        // The words are lost, and the answer is interrupted. The client requests another one.
         client.wait_for_output("[from the start]").await;
-        client.wait_for_exit().await;
-        client.stderr.find("the status of the answer", |line| line.contains("interrupted")).await;
+        let printed = client.wait_for_output("and German.").await;
+        assert!(printed.ends_with("English and German."), "{name}: {printed}");
+        assert!(client.wait_for_exit().await, "{name}: {:?}", client.stderr.all());
+        client.stderr.find("the status of the answer", |line| line.contains("complete")).await;
+    }
+}
+
+#[tokio::test]
+async fn full_clients_end_with_a_time_when_the_budget_of_the_day_is_spent() {
+    let mut chat = Chat::new(&[
+        ("MAX_CONTEXT_TOKENS", "2000"),
+        ("MAX_RESPONSE_TOKENS", "1200"),
+        ("DAILY_TOKEN_LIMIT", "2000"),
+        ("DEGRADED_MODE", "off"),
+    ])
+    .await;
+    chat.upstream.queue(Script::from_words(&["All of it."]).usage(1900, 50, None));
+    assert_eq!(chat.visitor.ask_and_wait(QUESTION).await.status(), "complete");
+    for name in ["full.mjs", "full.py"] {
+        let Some(mut client) = start_example(name, chat.server.address(), &[QUESTION]) else { return };
+        assert!(!client.wait_for_exit().await, "{name} succeeded without a budget");
+        let names_the_time =
+            |line: &String| line.contains("BUDGET_EXCEEDED") && line.contains("retry after 20");
+        client.stderr.find("the time of a retry", names_the_time).await;
     }
 }
 

@@ -55,10 +55,11 @@ impl Process {
 
     async fn read_address(&mut self) -> SocketAddr {
         let stdout = Arc::clone(&self.stdout);
-        let has_address = |line: &String| line.contains("http://127.0.0.1:");
+        let has_address =
+            |line: &String| line.contains("http://127.0.0.1:") || line.contains("http://0.0.0.0:");
         let what = "the listening address on stdout";
         let ended = tokio::select! {
-            line = stdout.find_within(START_AND_STOP, what, has_address) => match addresses_in(&line).first() {
+            line = stdout.find_within(START_AND_STOP, what, has_address) => match addresses_in(&line.replace("0.0.0.0", "127.0.0.1")).first() {
                 Some(address) => return *address,
                 None => panic!("no port in {line:?}"),
             },

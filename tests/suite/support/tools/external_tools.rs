@@ -62,7 +62,12 @@ pub(crate) fn command(path: impl AsRef<OsStr>, arguments: &[&str], directory: &P
 }
 
 /// Runs a command to its end with `input` on its standard input.
-pub(crate) async fn run_tool(mut command: Command, input: &str) -> ToolOutput {
+pub(crate) async fn run_tool(command: Command, input: &str) -> ToolOutput {
+    run_tool_within(TIMEOUT, command, input).await
+}
+
+/// Like [`run_tool`], with another deadline.
+pub(crate) async fn run_tool_within(timeout: Duration, mut command: Command, input: &str) -> ToolOutput {
     let mut child = command.spawn().unwrap_or_else(|error| panic!("could not start {command:?}: {error}"));
     let mut stdin = child.stdin.take().unwrap_or_else(|| panic!("{command:?} was started without a pipe"));
     let input = input.to_owned();
@@ -70,8 +75,8 @@ pub(crate) async fn run_tool(mut command: Command, input: &str) -> ToolOutput {
     let writing = tokio::spawn(async move {
         let _ = stdin.write_all(input.as_bytes()).await;
     });
-    let output = tokio::time::timeout(TIMEOUT, child.wait_with_output()).await;
-    let output = output.unwrap_or_else(|_| panic!("{command:?} did not end within {TIMEOUT:?}"));
+    let output = tokio::time::timeout(timeout, child.wait_with_output()).await;
+    let output = output.unwrap_or_else(|_| panic!("{command:?} did not end within {timeout:?}"));
     let output = output.unwrap_or_else(|error| panic!("{command:?}: {error}"));
     writing.abort();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

@@ -1,0 +1,4 @@
+//! The npm package of the client: against a scripted server, and installed in another project.
+
+mod installed_package;
+mod scripted_server;

@@ -7,7 +7,6 @@ import { Header } from "./header.js";
 import { Messages } from "./messages.js";
 import { drawMonogram } from "./monogram.js";
 import { errorText, isUnfinished } from "./notices.js";
-import { saveFile, transcriptMarkdown } from "./transcript-file.js";
 
 /** @typedef {import("../client/turn.js").Turn} Turn */
 /** @typedef {import("./chat.js").ChatOptions} ChatOptions */
@@ -120,16 +119,6 @@ export class ChatView {
     this.client.startOver();
     this.announce(this.t("messages.new"));
     this.focus();
-  }
-
-  forget() {
-    if (!this.client.forget()) this.warn(this.t("conversations.deleteFailed"));
-  }
-
-  download() {
-    const now = new Date();
-    const name = `conversation-${now.toISOString().slice(0, 10)}.md`;
-    saveFile(name, transcriptMarkdown(this.t, this.title, this.client.turns, now), this.root);
   }
 
   focus() {

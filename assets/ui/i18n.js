@@ -1,6 +1,6 @@
 /** The texts of the user interface in the visitor's language. */
 
-import languages from "../locales/index.js";
+import { languages } from "../locales/index.js";
 
 /**
  * @typedef {Record<string, string | number>} Params
@@ -8,6 +8,7 @@ import languages from "../locales/index.js";
  * @property {string} language                the BCP 47 tag of the texts
  * @property {"ltr" | "rtl"} direction
  * @property {(key: string) => boolean} has   whether there is such a text
+ * @property {() => Promise<void>} addMore  loads the texts that few visitors need
  *
  * @typedef {((key: string, params?: Params) => string) & TextProperties} Texts
  */
@@ -33,7 +34,7 @@ export function chooseLanguage(requested = "auto") {
 export async function loadTexts(requested) {
   const language = chooseLanguage(requested);
   const { default: entries } = await import(`../locales/${language}.js`);
-  return createTexts(language, entries);
+  return createTexts(language, { ...entries });
 }
 
 /**
@@ -59,5 +60,6 @@ export function createTexts(language, entries) {
     language,
     direction: RIGHT_TO_LEFT.has(language) ? /** @type {const} */ ("rtl") : /** @type {const} */ ("ltr"),
     has: (/** @type {string} */ key) => key in entries,
+    addMore: async () => void Object.assign(entries, (await import(`../locales/more/${language}.js`)).default),
   });
 }

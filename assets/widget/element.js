@@ -3,9 +3,10 @@
 import texts from "./texts.json" with { type: "json" };
 import styles from "./widget.css" with { type: "text" };
 import { chooseLanguage, createTexts } from "../ui/i18n.js";
+import { addStyles } from "../ui/styles.js";
 import { LoadError, loadChat } from "./loader.js";
 import { OpenState } from "./memory.js";
-import { addStyles, buildNodes } from "./nodes.js";
+import { buildNodes } from "./nodes.js";
 import { ATTRIBUTES, MODES, POSITIONS, chatOptions, choice, isChatOption, serverOf } from "./options.js";
 import { Presenter, isSmallScreen, raise } from "./presenter.js";
 import { accentProperties, observeTheme, themeOf } from "./theme.js";

@@ -141,7 +141,7 @@ export class ChatView {
     this.#messages.keepFollowing();
     if (this.#unread === 0) return;
     this.#unread = 0;
-    this.options.onUnread?.(0);
+    this.options.onUnread?.(0, "");
   }
 
   destroy() {
@@ -201,7 +201,10 @@ export class ChatView {
 
   /** @param {Turn} turn */
   #onDone({ error }) {
-    if (!this.#visible) this.options.onUnread?.(++this.#unread);
+    if (!this.#visible) {
+      this.#unread += 1;
+      this.options.onUnread?.(this.#unread, this.t("messages.unread", { count: this.#unread }));
+    }
     if (!error?.retryAt || error.retryAt <= this.blockedUntil) return;
     this.blockedUntil = error.retryAt;
     this.tick();

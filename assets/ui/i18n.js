@@ -14,16 +14,22 @@ import { languages } from "../locales/index.js";
  */
 
 const FALLBACK = "en";
-const RIGHT_TO_LEFT = new Set(["ar", "fa", "he", "ur"]);
+const RIGHT_TO_LEFT = ["ar", "fa", "he", "ur"];
 
 /**
  * Returns the language of the texts: the first of the requested ones that has texts.
- * @param {string} [requested] a BCP 47 tag, or `auto` for the languages of the browser
+ * @param {string[]} languages  those that have texts
+ * @param {string} [requested]  a BCP 47 tag, or `auto` for the languages of the browser
  */
-export function chooseLanguage(requested = "auto") {
+export function chooseLanguage(languages, requested = "auto") {
   const candidates = requested === "auto" ? navigator.languages : [requested];
   const bases = candidates.map((tag) => tag.toLowerCase().split("-")[0] ?? "");
   return bases.find((base) => languages.includes(base)) ?? FALLBACK;
+}
+
+/** @param {string} language @returns {"ltr" | "rtl"} */
+export function directionOf(language) {
+  return RIGHT_TO_LEFT.includes(language) ? "rtl" : "ltr";
 }
 
 /**
@@ -32,7 +38,7 @@ export function chooseLanguage(requested = "auto") {
  * @returns {Promise<Texts>}
  */
 export async function loadTexts(requested) {
-  const language = chooseLanguage(requested);
+  const language = chooseLanguage(languages, requested);
   const { default: entries } = await import(`../locales/${language}.js`);
   return createTexts(language, { ...entries });
 }
@@ -58,7 +64,7 @@ export function createTexts(language, entries) {
   };
   return Object.assign(text, {
     language,
-    direction: RIGHT_TO_LEFT.has(language) ? /** @type {const} */ ("rtl") : /** @type {const} */ ("ltr"),
+    direction: directionOf(language),
     has: (/** @type {string} */ key) => key in entries,
     addMore: async () => void Object.assign(entries, (await import(`../locales/more/${language}.js`)).default),
   });

@@ -16,15 +16,20 @@ pub(crate) const DIRECTORY: &str = "locales/";
 const OF_SERVER: [&str; 3] = ["page.contact", "page.description", "page.no_script"];
 
 /// The beginnings of the keys of texts that the chat loads only when they are needed.
-const LOADED_LATER: [&str; 2] = ["comment.", "conversations."];
+const LOADED_LATER: [&str; 3] = ["comment.", "conversations.", "error."];
+
+/// Texts for a visitor who is not connected, so that nothing can be loaded.
+const OFFLINE: [&str; 4] =
+    ["error.CONNECTION_CLOSED", "error.CONNECTION_CLOSED.final", "error.SHUTTING_DOWN", "error.unknown"];
 
 /// The modules of a language: the texts that every chat loads, and those that few visitors need.
 /// Each is a pair of path and source.
 pub(crate) fn modules(language: &str, json: &str) -> Result<[(String, String); 2]> {
     let mut texts: Map<String, Value> = serde_json::from_str(json)?;
     texts.retain(|key, _| !OF_SERVER.contains(&key.as_str()));
-    let (more, chat): (Map<_, _>, Map<_, _>) =
-        texts.into_iter().partition(|(key, _)| LOADED_LATER.iter().any(|start| key.starts_with(start)));
+    let is_later =
+        |key: &str| !OFFLINE.contains(&key) && LOADED_LATER.iter().any(|start| key.starts_with(start));
+    let (more, chat): (Map<_, _>, Map<_, _>) = texts.into_iter().partition(|(key, _)| is_later(key));
     let source = |texts| format!("export default {}", Value::Object(texts));
     Ok([
         (format!("{DIRECTORY}{language}.js"), source(chat)),

@@ -6,7 +6,7 @@ import { createElement } from "./dom.js";
 import { Header } from "./header.js";
 import { Messages } from "./messages.js";
 import { drawMonogram } from "./monogram.js";
-import { errorText, isUnfinished } from "./notices.js";
+import { errorText, isUnfinished, loadErrorText } from "./notices.js";
 
 /** @typedef {import("../client/turn.js").Turn} Turn */
 /** @typedef {import("./chat.js").ChatOptions} ChatOptions */
@@ -175,8 +175,14 @@ export class ChatView {
         this.announce(this.t("messages.deleted"));
         return this.focus();
       case "error":
-        return this.warn(errorText(this.t, detail));
+        return void this.#onError(detail);
     }
+  }
+
+  /** @param {Frame} error */
+  async #onError(error) {
+    await loadErrorText(this.t, error);
+    this.warn(errorText(this.t, error));
   }
 
   #onState() {

@@ -8,7 +8,9 @@ import { languages } from "../locales/index.js";
  * @property {string} language                the BCP 47 tag of the texts
  * @property {"ltr" | "rtl"} direction
  * @property {(key: string) => boolean} has   whether there is such a text
- * @property {() => Promise<void>} addMore  loads the texts that few visitors need
+ * @property {() => Promise<void>} addMore  loads the texts that few visitors need: those of the
+ *   menu, of comments and of errors that the server reports
+ * @property {boolean} triedMore              whether `addMore` has ended, perhaps without success
  *
  * @typedef {((key: string, params?: Params) => string) & TextProperties} Texts
  */
@@ -62,10 +64,18 @@ export function createTexts(language, entries) {
       return typeof value === "number" ? numbers.format(value) : value;
     });
   };
-  return Object.assign(text, {
+  const texts = Object.assign(text, {
     language,
     direction: directionOf(language),
     has: (/** @type {string} */ key) => key in entries,
-    addMore: async () => void Object.assign(entries, (await import(`../locales/more/${language}.js`)).default),
+    addMore: async () => {
+      try {
+        Object.assign(entries, (await import(`../locales/more/${language}.js`)).default);
+      } finally {
+        texts.triedMore = true;
+      }
+    },
+    triedMore: false,
   });
+  return texts;
 }

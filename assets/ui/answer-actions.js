@@ -1,7 +1,7 @@
 /** The row below an answer: who answered, copy, rate with a comment, answer again. */
 
 import { copyText } from "./clipboard.js";
-import { createButton, createElement, createIcon, setText } from "./dom.js";
+import { createButton, createElement, createIcon, createIconButton, setText } from "./dom.js";
 import { isQuote } from "./notices.js";
 
 /** @typedef {import("../client/turn.js").Turn} Turn */
@@ -26,7 +26,7 @@ export class AnswerActions {
     const { t } = chat;
     this.#turn = turn;
     this.#chat = chat;
-    const copy = createButton({ className: "copy", title: t("action.copy"), "aria-label": t("action.copy"), click: () => this.#copy(copy) }, createIcon("copy"));
+    const copy = createIconButton(t("action.copy"), createIcon("copy"), { className: "copy", click: () => this.#copy(copy) });
     this.#thumbs = { up: this.#createThumb("up"), down: this.#createThumb("down") };
     this.#answerAgain = createButton({ click: () => chat.askAgain(turn) }, t("action.answerAgain"));
     const buttons = createElement("div", { className: "actions" }, copy, this.#thumbs.up, this.#thumbs.down, this.#answerAgain);
@@ -51,14 +51,13 @@ export class AnswerActions {
 
   /** @param {Rating} rating */
   #createThumb(rating) {
-    const label = this.#chat.t(`action.${rating}`);
     const rate = () => {
       const removed = this.#turn.rating === rating;
       const sent = this.#chat.client.rate(this.#turn, removed ? null : rating);
       this.draw(false, !this.#answerAgain.hidden);
       if (sent) void this.#offerComment(removed ? null : rating);
     };
-    return createButton({ className: `thumb ${rating}`, title: label, "aria-label": label, click: rate }, createIcon("thumb"));
+    return createIconButton(this.#chat.t(`action.${rating}`), createIcon("thumb"), { className: `thumb ${rating}`, click: rate });
   }
 
   /** Offers a comment on a rating; `null` withdraws the offer. @param {Rating | null} rating */

@@ -1,6 +1,6 @@
 /** The menu of conversations: download and delete this one, reopen and delete earlier ones. */
 
-import { createButton, createElement, createIcon } from "./dom.js";
+import { createButton, createElement, createIcon, createIconButton } from "./dom.js";
 import styles from "./menu.css" with { type: "text" };
 import { addStyles } from "./styles.js";
 import { formatPast } from "./times.js";
@@ -80,7 +80,7 @@ export class ConversationsList {
       "li",
       {},
       createButton({ className: "item", click: open }, createElement("span", { dir: "auto" }, shown), time),
-      createButton({ className: "quiet", title: label, "aria-label": label, click: remove }, createDeleteIcon()),
+      createIconButton(label, createDeleteIcon(), { className: "quiet", click: remove }),
     );
   }
 

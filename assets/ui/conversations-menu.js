@@ -1,6 +1,6 @@
 /** The button that opens the menu of conversations, whose content is loaded when it is opened. */
 
-import { createButton, createElement, createIcon } from "./dom.js";
+import { createElement, createIcon, createIconButton } from "./dom.js";
 
 /** @typedef {import("./chat-view.js").ChatView} ChatView */
 
@@ -17,20 +17,15 @@ export class ConversationsMenu {
     const label = chat.t("header.menu");
     this.#chat = chat;
     this.#panel = createElement("div", { id: "conversations", className: "menu", part: "menu", role: "dialog", "aria-label": label, hidden: true });
-    this.#button = createButton(
-      {
-        className: "quiet",
-        part: "menu-button",
-        hidden: true,
-        title: label,
-        "aria-label": label,
-        "aria-expanded": "false",
-        "aria-controls": "conversations",
-        "aria-haspopup": "dialog",
-        click: () => (this.#panel.hidden ? this.#open() : this.close()),
-      },
-      createIcon("chats"),
-    );
+    this.#button = createIconButton(label, createIcon("chats"), {
+      className: "quiet",
+      part: "menu-button",
+      hidden: true,
+      "aria-expanded": "false",
+      "aria-controls": "conversations",
+      "aria-haspopup": "dialog",
+      click: () => (this.#panel.hidden ? this.#open() : this.close()),
+    });
     this.root = createElement("div", {}, this.#button, this.#panel);
     this.root.addEventListener("keydown", (event) => {
       if (event.key !== "Escape" || this.#panel.hidden) return;

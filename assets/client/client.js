@@ -8,7 +8,7 @@ import { PendingRatings } from "./pending-ratings.js";
 import { SessionStore } from "./session-store.js";
 import { Transcript } from "./transcript.js";
 import { TransportChoice, addressesOf } from "./transport-choice.js";
-import { FINAL, keepWhatWasRead, newId, newTurn, restartsAnswer } from "./turn.js";
+import { keepWhatWasRead, newId, newTurn, restartsAnswer } from "./turn.js";
 
 export { ChatError } from "./chat-error.js";
 

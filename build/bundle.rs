@@ -130,7 +130,10 @@ impl Bundle<'_> {
         exports: &mut Exports,
     ) -> Result<Option<Statement<'s>>> {
         let mut export = |name: &str, local: &str, names: &HashMap<String, String>| match names.get(local) {
-            Some(unique) => Ok(drop(exports.insert(name.to_owned(), unique.clone()))),
+            Some(unique) => {
+                exports.insert(name.to_owned(), unique.clone());
+                Ok(())
+            }
             None => Err(format!("{}: cannot export {local}", path.display())),
         };
         match statement {

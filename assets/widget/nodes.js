@@ -51,23 +51,6 @@ export function buildNodes(mode) {
   return { root, bubble, badge, panel, stage, status, statusText, retry, dismiss };
 }
 
-/**
- * Adds a style sheet to a shadow root. A style element is the fallback for browsers of 2022, and
- * needs `style-src`.
- * @param {ShadowRoot} root @param {string} text
- */
-export function addStyles(root, text) {
-  if ("adoptedStyleSheets" in root) {
-    const sheet = new CSSStyleSheet();
-    sheet.replaceSync(text);
-    root.adoptedStyleSheets.push(sheet);
-  } else {
-    const style = document.createElement("style");
-    style.textContent = text;
-    /** @type {ShadowRoot} */ (root).prepend(style);
-  }
-}
-
 /** An element whose class is also its part, by which a page can style it. @param {string} tag @param {string} name */
 function node(tag, name) {
   const element = document.createElement(tag);

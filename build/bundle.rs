@@ -91,7 +91,7 @@ impl Bundle<'_> {
                 edits.replace(span, &replacement)?;
             }
         }
-        let body = edits.finish()?;
+        let body = relocate_dynamic_imports(path, &edits.finish()?)?;
         let returned: Vec<String> = exports.iter().map(|(name, value)| format!("{name}:{value}")).collect();
         let value = format!("(()=>{{{body}\nreturn{{{}}}}})()", returned.join(","));
         Ok((value, exports.into_keys().collect()))
@@ -206,6 +206,28 @@ impl Edits<'_> {
 
 fn literal(text: &str) -> Result<String> {
     Ok(serde_json::to_string(text)?)
+}
+
+/// Makes the addresses of dynamic imports relative to the bundle, which is in a directory of its own.
+fn relocate_dynamic_imports(importer: &Path, source: &str) -> Result<String> {
+    let mut output = String::with_capacity(source.len());
+    let mut rest = source;
+    while let Some((before, after)) = rest.split_once("import(") {
+        output += before;
+        output += "import(";
+        rest = after;
+        let Some((quote, relative)) = after.split_at_checked(1).filter(|(_, it)| it.starts_with('.')) else {
+            continue;
+        };
+        // A template literal continues with an expression.
+        let end = relative.find(['"', '`', '$']).ok_or("an import without an end")?;
+        let (specifier, following) = relative.split_at_checked(end).unwrap_or((relative, ""));
+        let slash = if specifier.ends_with('/') { "/" } else { "" };
+        write!(output, "{quote}../{}{slash}", resolve(importer, specifier)?.display())?;
+        rest = following;
+    }
+    output += rest;
+    Ok(output)
 }
 
 /// Returns the path below the root that a relative specifier names.

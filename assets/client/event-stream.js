@@ -12,6 +12,7 @@ import { MAX_FRAMES, ResponseError, post, readEvents } from "./event-request.js"
 const MAX_WAITING = 128;
 /** The time for frames that were sent just before the end. */
 const LAST_POST_MS = 2_000;
+const HANDLE_MS = 200;
 /** If a server ends, its stream ends at about the same time as it stops to know the connection. */
 const STREAM_END_MS = 1_000;
 
@@ -89,7 +90,11 @@ export class EventStreamTransport {
         await post({ ...this.#options, url: this.#postUrl }, this.#waiting.splice(0, MAX_FRAMES), this.#abort.signal);
       }
       this.#posting = false;
-      if (!this.#handlers) this.close();
+      if (!this.#handlers) {
+        // The server has the frames, but handles them only as long as the stream is open.
+        clearTimeout(this.#timer);
+        this.#timer = setTimeout(() => this.#abort.abort(), HANDLE_MS);
+      }
     } catch (error) {
       this.#posting = false;
       if (!this.#handlers) return this.close();

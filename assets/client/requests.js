@@ -16,6 +16,10 @@ const MAX_WAITING = 128;
 const START_MS = 15_000;
 /** Frames that do not wait for the request before them. */
 const URGENT = new Set(["cancel", "forget"]);
+/** Frames that are worth a request of their own when the transport is closed. */
+const LAST = new Set(["cancel", "feedback"]);
+/** The time for that request. */
+const LAST_POST_MS = 2_000;
 
 export class RequestTransport {
   name = /** @type {const} */ ("request");
@@ -52,9 +56,15 @@ export class RequestTransport {
     return true;
   }
 
+  /** A rating or a stop that was sent before still arrives, if the server accepts it soon. */
   close() {
-    this.#handlers = null;
     this.#stop();
+    if (this.#handlers && this.#waiting.some(({ type }) => LAST.has(type))) {
+      this.#handlers.onOpen();
+      const frames = [this.#greeting, ...this.#waiting.splice(0, MAX_FRAMES - 1)];
+      post({ ...this.#options, url: `${this.#options.url}?close=done` }, frames, AbortSignal.timeout(LAST_POST_MS)).catch(() => {});
+    }
+    this.#handlers = null;
   }
 
   /**

@@ -222,6 +222,8 @@ export class ChatView {
   #onNotice(frame) {
     const turn = this.client.turns.findLast(({ turnId, status }) => turnId && isUnfinished(status));
     if (turn) this.#messages.viewOf(turn).addNotice(frame);
+    // The header says who answers from now on.
+    this.#header.drawConnection();
   }
 
   #beginAnswer() {

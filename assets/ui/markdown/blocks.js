@@ -156,7 +156,10 @@ export class BlockParser {
     return this.#open.at(-1) ?? this.#root;
   }
 
-  /** Returns whether the line belongs to an open container, and reads its marker. @param {Container} container */
+  /**
+   * Returns whether the line belongs to an open container, and reads its marker.
+   * @param {Container} container
+   */
   #continues(container) {
     const { indent, rest } = this.#peek();
     if (container.indent === undefined) return indent < 4 && rest.startsWith(">") && this.#readQuoteMarker(indent);
@@ -203,7 +206,10 @@ export class BlockParser {
     }
   }
 
-  /** Turns a paragraph into a heading or a table. @param {TextLeaf} paragraph @param {string} rest */
+  /**
+   * Turns a paragraph into a heading or a table.
+   * @param {TextLeaf} paragraph @param {string} rest
+   */
   #changeParagraph(paragraph, rest) {
     const delimiters = /[|:]/.test(rest) && TABLE_DELIMITERS.test(rest) ? splitRow(rest.trim()) : null;
     const header = delimiters && headerCells(paragraph.header, delimiters);
@@ -225,7 +231,10 @@ export class BlockParser {
     return createElement(/** @type {"h6"} */ (`h${Math.min(6, headingLevel + below)}`));
   }
 
-  /** Opens a heading, a code block or a rule. @param {number} depth @param {number} indent @param {string} rest */
+  /**
+   * Opens a heading, a code block or a rule.
+   * @param {number} depth @param {number} indent @param {string} rest
+   */
   #openSimple(depth, indent, rest) {
     const heading = HEADING.exec(rest);
     const fence = this.#line.length < MAX_FENCE_LINE_CHARS ? FENCE.exec(rest) : null;
@@ -349,7 +358,10 @@ function columnsOf(character, column) {
   return character === "\t" ? 4 - (column % 4) : 1;
 }
 
-/** Returns whether an item may end a paragraph. @param {RegExpExecArray} item @param {string} rest */
+/**
+ * Returns whether an item may end a paragraph.
+ * @param {RegExpExecArray} item @param {string} rest
+ */
 function mayInterrupt([marker, bullet, number], rest) {
   return (bullet !== undefined || Number(number) === 1) && rest.slice(marker.length).trim() !== "";
 }

@@ -27,7 +27,10 @@ export function createElement(tag, className, text) {
   return node;
 }
 
-/** Creates a text node without characters that would disorder the text around them. @param {string} text */
+/**
+ * Creates a text node without characters that would disorder the text around them.
+ * @param {string} text
+ */
 export function createText(text) {
   return document.createTextNode(text.replace(BIDI_CONTROLS, "").replaceAll("\0", "\ufffd"));
 }
@@ -83,7 +86,10 @@ export function characterAt(text, at) {
   return [...text.slice(at, at + 2)][0] ?? "";
 }
 
-/** Returns how often the character at an offset is repeated. @param {string} text @param {number} at */
+/**
+ * Returns how often the character at an offset is repeated.
+ * @param {string} text @param {number} at
+ */
 export function runLength(text, at) {
   let end = at + 1;
   while (text[end] === text[at]) end += 1;

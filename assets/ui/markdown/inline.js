@@ -97,7 +97,10 @@ class InlineParser {
     this.#unsettled = Math.min(this.#unsettled, from);
   }
 
-  /** Returns whether the text from an offset on may be an unfinished construct. @param {number} start */
+  /**
+   * Returns whether the text from an offset on may be an unfinished construct.
+   * @param {number} start
+   */
   #isShort(start) {
     return this.#growing && this.#full.length - start < MAX_UNFINISHED && !this.#full.includes("\n", start);
   }
@@ -257,7 +260,10 @@ class InlineParser {
     return this.#addLink(/^www/i.test(url) ? `https://${url}` : url, url);
   }
 
-  /** Adds a link, if it is allowed. @param {string} address @param {string} text @param {number} [length] */
+  /**
+   * Adds a link, if it is allowed.
+   * @param {string} address @param {string} text @param {number} [length]
+   */
   #addLink(address, text, length = text.length) {
     const node = createLink(address, [createText(text)], this.#linkHosts);
     return node ? this.#add(length, { node }) : this.#addPlain(this.#text.slice(this.#at, this.#at + length));

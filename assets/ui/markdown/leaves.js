@@ -118,7 +118,10 @@ export class TextLeaf {
     this.draw();
   }
 
-  /** Replaces the nodes after the settled ones. Keeps those that did not change. @param {Node[]} nodes */
+  /**
+   * Replaces the nodes after the settled ones. Keeps those that did not change.
+   * @param {Node[]} nodes
+   */
   #replaceEnd(nodes) {
     let old = this.#settled ? this.#settled.nextSibling : this.node.firstChild;
     let kept = 0;

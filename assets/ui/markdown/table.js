@@ -89,7 +89,8 @@ export function splitRow(row) {
 
 
 /**
- * Returns the cells of the line above the delimiters if they are the header of a table, else `null`.
+ * Returns the cells of the line above the delimiters if they are the header of a table, else
+ * `null`.
  * @param {string} line @param {string[]} delimiters
  */
 export function headerCells(line, delimiters) {

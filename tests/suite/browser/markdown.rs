@@ -55,5 +55,8 @@ fn every_file_of_markdown_tests_is_run() {
         .filter(|name| name.ends_with(".test.mjs"))
         .collect();
     files.sort_unstable();
-    assert_eq!(files, ["bounds", "commonmark", "content", "streaming"].map(|name| format!("{name}.test.mjs")));
+    assert_eq!(
+        files,
+        ["bounds", "commonmark", "content", "streaming"].map(|name| format!("{name}.test.mjs"))
+    );
 }

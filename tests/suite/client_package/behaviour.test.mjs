@@ -325,6 +325,34 @@ test("a rating carries a comment", async () => {
   assert.equal(feedback[0].rating, "down");
 });
 
+test("what was sent just before a conversation is left arrives over every transport", async () => {
+  for (const transport of ["websocket", "events", "request"]) {
+    storage = memoryStorage();
+    client = newClient({ transports: [transport] });
+    const received = [];
+    let resolve;
+    const arrived = new Promise((done) => (resolve = done));
+    server.onFrame = (connection, frame) => {
+      if (frame.type === "feedback" || frame.type === "cancel") received.push(frame.type);
+      if (received.length === 2) resolve();
+      if (frame.type === "question" && frame.question === "Stopped?") {
+        answerTo(frame, undefined, `${TURN}2`).slice(0, 2).forEach(connection.send);
+        connection.stays = true;
+      } else friendly(connection, frame);
+    };
+    client.connect();
+    await state(client, "open");
+    const turn = client.ask("Stopped?");
+    await event(client, "turn", ({ change }) => change === "delta");
+    assert.ok(client.rate(turn, "up"), transport);
+    client.startOver();
+    await arrived;
+    assert.deepEqual(received.sort(), ["cancel", "feedback"], transport);
+    await state(client, "open");
+    assert.equal(client.turns.length, 0);
+  }
+});
+
 test("the number of questions left follows the answers", async () => {
   await client.askAndWait(QUESTION);
   assert.equal(client.session.limits.remaining, 19);

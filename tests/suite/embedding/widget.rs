@@ -80,6 +80,8 @@ async fn theme_follows_the_page_and_the_visitor(kind: BrowserKind) {
     page.of("resume-chat", "it.setAttribute('theme', 'dark')").await;
     let chat = element("resume-chat >>> .chat");
     page.wait_for(&format!("getComputedStyle({chat}).colorScheme === 'dark'")).await;
+    // The page itself has no colours for a dark scheme.
+    page.browser.evaluate("document.documentElement.style.colorScheme = 'light'").await;
     page.browser.assert_accessible("the dark widget").await;
 }
 

@@ -21,15 +21,18 @@ export function render(text, { lengths = [text.length || 1], ...options } = {}) 
   return view.node;
 }
 
-/** Returns the structure of HTML that another program has rendered, in the notation of `structureOf`. */
+/**
+ * Returns the structure of HTML that another program has rendered, in the notation of
+ * `structureOf`.
+ */
 export function structureOfHtml(html) {
   const { document } = parseHTML(`<html><body><main>${html}</main></body></html>`);
   return structureOf(document.querySelector("main"));
 }
 
 /**
- * Describes what a reader gets: blocks, texts and links. Leaves out what is a decision of the page:
- * the levels of headings, whether items contain paragraphs, the bar of a code block, and where the
+ * Describes what a reader gets: blocks, texts and links. Leaves out what is a decision of the
+ * page: the levels of headings, whether items contain paragraphs, the bar of code, and where the
  * link goes in words. Links that are not allowed count as their text, images as links.
  */
 export function structureOf(node) {

@@ -90,7 +90,8 @@ impl Walk {
     /// Checks the state that is shown.
     async fn check(&mut self, surface: Surface, state: &str) {
         let violations = self.browser.axe_violations(state).await.unwrap_or_default();
-        self.violations.extend(violations.iter().map(|violation| format!("{surface:?}, {state}: {violation}")));
+        self.violations
+            .extend(violations.iter().map(|violation| format!("{surface:?}, {state}: {violation}")));
     }
 
     fn finish(self) {
@@ -117,7 +118,9 @@ impl Walk {
         self.chat.upstream.queue(Script::from_words(&[RICH]));
         surface.ask(&self.browser, "Which projects?").await;
         for element in ["table", "pre", "ol ul", "a[href]", "input[type=checkbox], .task"] {
-            surface.wait_until_visible(&self.browser, &format!(".turn:last-child .text :is({element})")).await;
+            surface
+                .wait_until_visible(&self.browser, &format!(".turn:last-child .text :is({element})"))
+                .await;
         }
         self.check(surface, "an answer with Markdown").await;
     }
@@ -141,7 +144,8 @@ impl Walk {
     }
 
     async fn show_menu(&mut self, surface: Surface) {
-        self.browser.click(&surface.path("[data-part=start-over]")).await;
+        self.browser.click(&surface.path("[data-part=menu-button]")).await;
+        self.browser.click(&surface.path(".menu [data-part=add]")).await;
         surface.wait_until_connected(&self.browser).await;
         surface.ask(&self.browser, "Anything else?").await;
         self.browser.click(&surface.path("[data-part=menu-button]")).await;

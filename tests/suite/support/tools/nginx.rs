@@ -20,7 +20,8 @@ pub(crate) enum Proxy {
     RefusesUpgrades,
     /// Like `RefusesUpgrades`, except while [`Nginx::allow_upgrades`] allows them.
     MayRefuseUpgrades,
-    /// It collects whole responses before it passes them on, whatever the server asks for.
+    /// It collects whole responses before it passes them on, whatever the server asks for. It does
+    /// so by compressing them, for clients that accept that, as browsers do.
     BuffersResponses,
     /// It speaks HTTP/2 over TLS with clients, with a certificate that nobody signed.
     Http2,
@@ -68,7 +69,8 @@ impl Proxy {
             }
             Self::BuffersResponses => {
                 "proxy_ignore_headers X-Accel-Buffering; proxy_buffering on; proxy_buffer_size 64k; \
-                 proxy_buffers 16 64k; proxy_busy_buffers_size 128k;"
+                 proxy_buffers 16 64k; proxy_busy_buffers_size 128k; \
+                 gzip on; gzip_types text/event-stream; gzip_min_length 0; gzip_proxied any;"
             }
             Self::Http2 => "proxy_http_version 1.1; proxy_set_header Connection '';",
         }

@@ -98,8 +98,7 @@ impl Bundle<'_> {
             }
         }
         let options = CodegenOptions { comments: CommentOptions::disabled(), ..CodegenOptions::default() };
-        let code =
-            Codegen::new().with_options(options).with_scoping(Some(scoping)).build(&program).code;
+        let code = Codegen::new().with_options(options).with_scoping(Some(scoping)).build(&program).code;
         self.code += &relocate_dynamic_imports(path, &code)?;
         Ok(exports)
     }

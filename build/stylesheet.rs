@@ -25,7 +25,11 @@ pub(crate) fn minify(source: &str) -> String {
                 rest.len() - after.len()
             }
             // The zero before a decimal point can be left out.
-            '0' if rest.starts_with("0.") && !output.ends_with(|it: char| it.is_alphanumeric() || it == '.') => 1,
+            '0' if rest.starts_with("0.")
+                && !output.ends_with(|it: char| it.is_alphanumeric() || it == '.') =>
+            {
+                1
+            }
             _ => {
                 if next == '}' && output.ends_with(';') {
                     output.pop();

@@ -70,7 +70,11 @@ async fn bundles_are_modules_without_imports() {
     let server = Server::start(ServerConfig::demo()).await;
     let assets = assets(&server).await;
     let directory = tempfile::tempdir().unwrap();
-    let exports = [("widget/chat.js", "mountChat,styles"), (ON_DEMAND[0], "ConversationsList"), (ON_DEMAND[1], "showCommentForm")];
+    let exports = [
+        ("widget/chat.js", "mountChat,styles"),
+        (ON_DEMAND[0], "ConversationsList"),
+        (ON_DEMAND[1], "showCommentForm"),
+    ];
     for (index, (path, names)) in exports.into_iter().enumerate() {
         let bundle = get_with(&server, &format!("{assets}/{path}"), &[]).await.body;
         let file = format!("{index}.mjs");

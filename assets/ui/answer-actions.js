@@ -19,7 +19,7 @@ export class AnswerActions {
   #thumbs;
   #answerAgain;
   /** The place of the form. */
-  #comment = createElement("div");
+  #comment = createElement("div", { className: "comment" });
 
   /** @param {Turn} turn @param {ChatView} chat */
   constructor(turn, chat) {

@@ -44,7 +44,7 @@ export function showCommentForm(chat, turn, rating, place, thumb) {
   };
   const send = createElement("button", { type: "submit", className: "primary" }, t("comment.send"));
   const skip = createButton({ click: () => close() }, t("comment.skip"));
-  place.replaceChildren(createElement("form", { className: "comment", submit, keydown }, field, createElement("div", {}, skip, send)));
+  place.replaceChildren(createElement("form", { submit, keydown }, field, createElement("div", {}, skip, send)));
   chat.announce(label);
   chat.onResize();
 }

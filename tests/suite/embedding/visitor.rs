@@ -130,6 +130,7 @@ async fn phone_shows_the_chat_over_the_whole_screen(kind: BrowserKind) {
     page.open_page("<div style=\"height: 3000px\"></div><a href=\"#\">Behind</a>").await;
 
     page.open_chat().await;
+    page.wait_for(&format!("{}.getAnimations().length === 0", element(PANEL))).await;
     let size = page.of(PANEL, "[it.getBoundingClientRect().width, it.getBoundingClientRect().height]").await;
     assert_eq!(size, json!([375, 812]), "the panel does not fill the screen");
     let overflow = "getComputedStyle(document.documentElement).overflowY";

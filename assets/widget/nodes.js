@@ -25,6 +25,7 @@ export function buildNodes(mode) {
   const badge = node("span", "badge");
   badge.setAttribute("aria-hidden", "true");
   bubble.append(badge);
+  bubble.popover = "manual";
   bubble.setAttribute("aria-controls", "panel");
   bubble.setAttribute("aria-haspopup", "dialog");
 

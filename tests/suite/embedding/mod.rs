@@ -3,6 +3,7 @@
 mod document;
 mod embedded;
 mod reach;
+mod reconnection;
 mod size;
 mod visitor;
 mod widget;

@@ -6,6 +6,7 @@ pub(crate) mod client;
 pub(crate) mod server;
 pub(crate) mod site;
 pub(crate) mod stores;
+pub(crate) mod surface;
 pub(crate) mod tools;
 pub(crate) mod upstream;
 

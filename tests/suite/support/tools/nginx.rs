@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::process::Stdio;
 use std::time::Duration;
 
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
@@ -17,18 +18,40 @@ use crate::support::within;
 pub(crate) enum Proxy {
     /// It answers every WebSocket handshake with 403, and otherwise has the default configuration.
     RefusesUpgrades,
-    /// It collects whole responses before it passes them on, whatever the server asks for.
+    /// Like `RefusesUpgrades`, except while [`Nginx::allow_upgrades`] allows them.
+    MayRefuseUpgrades,
+    /// It collects whole responses before it passes them on, whatever the server asks for. It does
+    /// so by compressing them, for clients that accept that, as browsers do.
     BuffersResponses,
     /// It speaks HTTP/2 over TLS with clients, with a certificate that nobody signed.
     Http2,
 }
+
+/// One line of JSON for each request.
+const LOG_FORMAT: &str = r#"log_format requests escape=json '{"method":"$request_method","path":"$request_uri","status":"$status","upgrade":"$http_upgrade","cookies":"$http_cookie$sent_http_set_cookie"}';"#;
 
 /// A running nginx, killed when dropped.
 pub(crate) struct Nginx {
     /// The address clients connect to.
     pub(crate) address: SocketAddr,
     _child: Child,
-    _home: TempDir,
+    home: TempDir,
+}
+
+/// The file whose existence makes `MayRefuseUpgrades` allow upgrades.
+const ALLOWS_UPGRADES: &str = "allows-upgrades";
+
+/// A request that nginx has completed.
+#[derive(Clone, Debug)]
+pub(crate) struct LoggedRequest {
+    pub(crate) method: String,
+    /// The path with the query.
+    pub(crate) path: String,
+    pub(crate) status: u64,
+    /// Whether it asked for a WebSocket.
+    pub(crate) upgrade: bool,
+    /// The cookies of the request and of the response.
+    pub(crate) cookies: String,
 }
 
 impl Proxy {
@@ -39,9 +62,15 @@ impl Proxy {
     fn directives(self) -> &'static str {
         match self {
             Self::RefusesUpgrades => "if ($http_upgrade) { return 403; }",
+            Self::MayRefuseUpgrades => {
+                "set $refused $http_upgrade; if (-f $document_root/allows-upgrades) { set $refused ''; } \
+                 if ($refused) { return 403; } proxy_http_version 1.1; \
+                 proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_upgrade;"
+            }
             Self::BuffersResponses => {
                 "proxy_ignore_headers X-Accel-Buffering; proxy_buffering on; proxy_buffer_size 64k; \
-                 proxy_buffers 16 64k; proxy_busy_buffers_size 128k;"
+                 proxy_buffers 16 64k; proxy_busy_buffers_size 128k; \
+                 gzip on; gzip_types text/event-stream; gzip_min_length 0; gzip_proxied any;"
             }
             Self::Http2 => "proxy_http_version 1.1; proxy_set_header Connection '';",
         }
@@ -75,7 +104,57 @@ impl Nginx {
             }
         };
         within("nginx to listen", listening).await;
-        Some(Self { address, _child: child, _home: home })
+        Some(Self { address, _child: child, home })
+    }
+
+    /// Makes `MayRefuseUpgrades` pass WebSockets on, or refuse them again.
+    pub(crate) fn allow_upgrades(&self, allow: bool) {
+        let path = self.home.path().join(ALLOWS_UPGRADES);
+        let changed = match (allow, path.exists()) {
+            (true, false) => fs::write(&path, ""),
+            (false, true) => fs::remove_file(&path),
+            _ => Ok(()),
+        };
+        changed.unwrap_or_else(|error| panic!("could not change {}: {error}", path.display()));
+    }
+
+    /// Returns the completed requests in the order in which they ended. A stream or a WebSocket that
+    /// is still open is not among them.
+    pub(crate) fn requests(&self) -> Vec<LoggedRequest> {
+        let path = self.home.path().join("access.log");
+        let log = fs::read_to_string(&path)
+            .unwrap_or_else(|error| panic!("could not read {}: {error}", path.display()));
+        // The last line may not be complete yet.
+        let lines = log.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        lines.map(parse_request).collect()
+    }
+
+    /// Waits for a completed request that `matches`, after the first `count` requests.
+    pub(crate) async fn wait_until_logged(
+        &self,
+        count: usize,
+        what: &str,
+        matches: impl Fn(&LoggedRequest) -> bool,
+    ) {
+        let logged = async {
+            while !self.requests().iter().skip(count).any(&matches) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        within(what, logged).await;
+    }
+}
+
+fn parse_request(line: &str) -> LoggedRequest {
+    let entry: Value =
+        serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in nginx's log: {line}"));
+    let text = |name: &str| entry.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    LoggedRequest {
+        method: text("method"),
+        path: text("path"),
+        status: text("status").parse().unwrap_or_default(),
+        upgrade: !text("upgrade").is_empty(),
+        cookies: text("cookies"),
     }
 }
 
@@ -100,8 +179,11 @@ fn configuration(home: &TempDir, address: SocketAddr, server: SocketAddr, proxy:
     format!(
         "daemon off;\nmaster_process off;\npid {home}/nginx.pid;\nerror_log stderr error;\n\
          events {{ worker_connections 64; }}\n\
-         http {{\n    access_log off;\n{temporary}    server {{\n        listen {address} {options};\n        \
-         {certificate}\n        location / {{ proxy_pass http://{server}; {directives} }}\n    }}\n}}\n"
+         http {{\n    {LOG_FORMAT}\n    access_log {home}/access.log requests;\n{temporary}    \
+         map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}\n    \
+         server {{\n        listen {address} {options};\n        root {home};\n        {certificate}\n        \
+         location / {{ proxy_pass http://{server}; proxy_set_header Host $host:$server_port; {directives} }}\n    \
+         }}\n}}\n"
     )
 }
 

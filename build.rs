@@ -18,6 +18,8 @@ use sha2::{Digest, Sha256};
 
 #[path = "build/bundle.rs"]
 mod bundle;
+#[path = "build/locales.rs"]
+mod locales;
 #[path = "build/stylesheet.rs"]
 mod stylesheet;
 
@@ -25,10 +27,6 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// The directory of the browser files.
 const SOURCE: &str = "assets";
-
-/// The directory of the texts. Each JSON file in it is served as a module, and `index.js` lists
-/// their languages.
-const LOCALES: &str = "locales/";
 
 /// Modules that are also served at the root, under an address that never changes. Other sites
 /// import them.
@@ -44,7 +42,7 @@ const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 const WIDGET: &str = "widget/widget.js";
 
 /// Modules that are served with everything that they import, so that a page needs one request.
-const BUNDLES: [&str; 1] = ["widget/chat.js"];
+const BUNDLES: [&str; 3] = ["ui/comment-form.js", "ui/conversations-list.js", "widget/chat.js"];
 
 /// The directory of the widget's modules, which are served only as bundles.
 const BUNDLED: &str = "widget/";
@@ -65,6 +63,9 @@ fn main() -> Result<()> {
     println!("cargo::rerun-if-changed=build");
     let output = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
     let mut files = read_files(Path::new(SOURCE))?;
+    let languages = locales::languages(Path::new(SOURCE))?;
+    add_texts(&mut files, &languages)?;
+    files.sort_by(|a, b| a.path.cmp(&b.path));
     for path in BUNDLES {
         let source = bundle::bundle(Path::new(SOURCE), &files, path)?;
         files.push(javascript(path, &source)?);
@@ -75,12 +76,12 @@ fn main() -> Result<()> {
     let mut code = format!("pub(in crate::http) const REVISION: &str = \"{revision}\";\n\n");
     write_table(&mut code, "FILES", &files, &output)?;
     write_table(&mut code, "ENTRY_POINTS", &entry_points, &output)?;
-    write_locales(&mut code)?;
+    locales::write_table(&mut code, &languages)?;
     fs::write(output.join("assets.rs"), code)?;
     Ok(())
 }
 
-/// Reads and minifies all files that are served as they are, sorted by path.
+/// Reads and minifies all files that are served as they are.
 fn read_files(root: &Path) -> Result<Vec<Asset>> {
     let mut files = Vec::new();
     let mut directories = vec![root.to_path_buf()];
@@ -94,8 +95,6 @@ fn read_files(root: &Path) -> Result<Vec<Asset>> {
             }
         }
     }
-    files.push(locale_index(&files));
-    files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(files)
 }
 
@@ -103,16 +102,12 @@ fn read_files(root: &Path) -> Result<Vec<Asset>> {
 /// and parts of a bundle.
 fn read_file(root: &Path, path: &Path) -> Result<Option<Asset>> {
     let name = path.strip_prefix(root)?.to_str().ok_or("a file name is not UTF-8")?.replace('\\', "/");
-    if name.starts_with(BUNDLED) {
+    if name.starts_with(BUNDLED) || BUNDLES.contains(&name.as_str()) {
         return Ok(None);
     }
     let (media_type, content) = match path.extension().and_then(OsStr::to_str) {
         Some("js") if PACKAGE_ONLY.contains(&name.as_str()) => return Ok(None),
         Some("js") => return javascript(&name, &fs::read_to_string(path)?).map(Some),
-        Some("json") if name.starts_with(LOCALES) => {
-            let module = format!("export default {}", fs::read_to_string(path)?);
-            return javascript(&name.replace(".json", ".js"), &module).map(Some);
-        }
         Some("css") => {
             ("text/css; charset=utf-8", stylesheet::minify(&fs::read_to_string(path)?).into_bytes())
         }
@@ -124,13 +119,16 @@ fn read_file(root: &Path, path: &Path) -> Result<Option<Asset>> {
     Ok(Some(Asset { path: name, media_type, content }))
 }
 
-/// Returns the module that lists the languages of the texts.
-fn locale_index(files: &[Asset]) -> Asset {
-    let language = |file: &Asset| Some(file.path.strip_prefix(LOCALES)?.strip_suffix(".js")?.to_owned());
-    let mut languages: Vec<String> = files.iter().filter_map(language).collect();
-    languages.sort();
-    let content = format!("export default{languages:?};").into_bytes();
-    Asset { path: format!("{LOCALES}index.js"), media_type: JAVASCRIPT, content }
+/// Adds the modules with the texts of each language.
+fn add_texts(files: &mut Vec<Asset>, languages: &[(String, PathBuf)]) -> Result<()> {
+    let mut modules = vec![locales::index(languages)];
+    for (language, path) in languages {
+        modules.extend(locales::modules(language, &fs::read_to_string(path)?)?);
+    }
+    for (path, source) in modules {
+        files.push(javascript(&path, &source)?);
+    }
+    Ok(())
 }
 
 fn javascript(path: &str, source: &str) -> Result<Asset> {
@@ -223,26 +221,6 @@ fn write_table(code: &mut String, name: &str, files: &[Asset], output: &Path) ->
         writeln!(code, "    }},")?;
     }
     writeln!(code, "];\n")?;
-    Ok(())
-}
-
-/// Adds the table of texts by language, from which the server takes the texts of the page.
-fn write_locales(code: &mut String) -> Result<()> {
-    let folder = fs::canonicalize(Path::new(SOURCE).join("locales"))?;
-    let mut languages: Vec<(String, PathBuf)> = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.extension() == Some(OsStr::new("json")) {
-            let language = path.file_stem().and_then(OsStr::to_str).ok_or("a file name is not UTF-8")?;
-            languages.push((language.to_owned(), path));
-        }
-    }
-    languages.sort();
-    writeln!(code, "pub(in crate::http) static LOCALES: [(&str, &str); {}] = [", languages.len())?;
-    for (language, path) in languages {
-        writeln!(code, "    ({language:?}, include_str!({path:?})),")?;
-    }
-    writeln!(code, "];")?;
     Ok(())
 }
 

@@ -45,3 +45,7 @@ torture *arguments:
 # Builds the container image.
 image tag="resume-chatbot":
     docker build --file Containerfile --tag {{ tag }} .
+
+# Measures the chat in Chromium beside a page made with deep-chat. Needs TEST_NODE_MODULES.
+bench-browser:
+    node benches/browser.mjs target/release/resume-chatbot

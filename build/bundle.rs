@@ -1,35 +1,39 @@
 //! Joins a module and everything that it imports into one module.
 //!
-//! Each module becomes a function that runs once and returns its exports. That keeps its names
-//! apart from those of other modules, and lets the minifier shorten them.
+//! All modules share one scope, in which each name at the top of a module is followed by the
+//! module's number. So the minifier can shorten names across modules and remove what is not used.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use oxc_allocator::Allocator;
-use oxc_ast::ast::{Declaration, ExportDefaultDeclarationKind, ImportDeclarationSpecifier, Statement};
+use oxc_allocator::{Allocator, TakeIn as _};
+use oxc_ast::ast::{ImportDeclaration, ImportDeclarationSpecifier, Program, Statement};
+use oxc_codegen::{Codegen, CodegenOptions, CommentOptions};
 use oxc_ecmascript::BoundNames as _;
 use oxc_parser::Parser;
-use oxc_span::{GetSpan as _, SourceType, Span};
+use oxc_semantic::{Scoping, SemanticBuilder};
+use oxc_span::SourceType;
 
 use crate::{Asset, Result, stylesheet};
+
+/// Names by the name under which a module exports them.
+type Exports = BTreeMap<String, String>;
 
 /// Returns the source of a module that exports what `entry` exports, without static imports.
 /// `import … with { type: "text" }` of a style sheet and `with { type: "json" }` become literals.
 ///
-/// Live bindings and cycles are not supported: `export let` and an import of a module that is
-/// still being read are errors.
+/// Default exports of JavaScript, imports of a whole namespace and cycles are not supported.
 ///
 /// Modules that are not below `root` are looked for in `generated`.
 pub(crate) fn bundle(root: &Path, generated: &[Asset], entry: &str) -> Result<String> {
     let mut bundle = Bundle { root, generated, modules: BTreeMap::new(), code: String::new() };
-    let module = bundle.add(&PathBuf::from(entry))?;
-    let names = module.exports.join(",");
-    Ok(match names.as_str() {
+    let exports = bundle.add(Path::new(entry))?;
+    let names: Vec<String> = exports.iter().map(|(name, local)| format!("{local} as {name}")).collect();
+    Ok(match names.join(",").as_str() {
         "" => bundle.code,
-        names => format!("{}export const{{{names}}}={};", bundle.code, module.variable),
+        names => format!("{}export{{{names}}};", bundle.code),
     })
 }
 
@@ -37,36 +41,36 @@ struct Bundle<'a> {
     root: &'a Path,
     generated: &'a [Asset],
     /// By path below the root; `None` while the module's imports are read.
-    modules: BTreeMap<PathBuf, Option<Module>>,
+    modules: BTreeMap<PathBuf, Option<Exports>>,
     /// The modules in the order in which they run.
     code: String,
 }
 
-#[derive(Clone)]
-struct Module {
-    /// The constant that holds the exports.
-    variable: String,
-    exports: Vec<String>,
-}
-
 impl Bundle<'_> {
-    /// Adds a module after the modules that it imports, unless it was added before.
-    fn add(&mut self, path: &Path) -> Result<Module> {
+    /// Adds a module after the modules that it imports, unless it was added before. Returns its
+    /// exports.
+    fn add(&mut self, path: &Path) -> Result<Exports> {
         if let Some(known) = self.modules.get(path) {
             return known.clone().ok_or_else(|| format!("{} imports itself", path.display()).into());
         }
+        let number = self.modules.len();
         self.modules.insert(path.to_path_buf(), None);
         let source = self.read(path)?;
-        let (value, exports) = match path.extension().and_then(|extension| extension.to_str()) {
-            Some("css") => (literal(&stylesheet::with_own_rem(&stylesheet::minify(&source)))?, Vec::new()),
-            Some("json") => (serde_json::from_str::<serde_json::Value>(&source)?.to_string(), Vec::new()),
-            _ => self.module(path, &source)?,
+        let literal = match path.extension().and_then(|extension| extension.to_str()) {
+            Some("css") => Some(serde_json::to_string(&stylesheet::minify(&source))?),
+            Some("json") => Some(serde_json::from_str::<serde_json::Value>(&source)?.to_string()),
+            _ => None,
         };
-        let variable = format!("module{}", self.modules.values().flatten().count());
-        writeln!(self.code, "const {variable}={value};")?;
-        let module = Module { variable, exports };
-        self.modules.insert(path.to_path_buf(), Some(module.clone()));
-        Ok(module)
+        let exports = match literal {
+            Some(literal) => {
+                let name = format!("literal${number}");
+                writeln!(self.code, "const {name}={literal};")?;
+                Exports::from([("default".to_owned(), name)])
+            }
+            None => self.add_javascript(path, &source, number)?,
+        };
+        self.modules.insert(path.to_path_buf(), Some(exports.clone()));
+        Ok(exports)
     }
 
     fn read(&self, path: &Path) -> Result<String> {
@@ -77,135 +81,120 @@ impl Bundle<'_> {
         }
     }
 
-    /// Returns the module as an expression, with the names that it exports.
-    fn module(&mut self, path: &Path, source: &str) -> Result<(String, Vec<String>)> {
+    fn add_javascript(&mut self, path: &Path, source: &str, number: usize) -> Result<Exports> {
         let allocator = Allocator::default();
         let parsed = Parser::new(&allocator, source, SourceType::mjs()).parse();
         if let Some(problem) = parsed.diagnostics.first() {
             return Err(format!("{}: {problem}", path.display()).into());
         }
-        let mut edits = Edits { source, code: String::new(), position: 0 };
-        let mut exports = BTreeMap::new();
-        for statement in &parsed.program.body {
-            if let Some((span, replacement)) = self.rewrite(path, statement, &mut exports)? {
-                edits.replace(span, &replacement)?;
+        let mut program = parsed.program;
+        let mut scoping = SemanticBuilder::new().build(&program).semantic.into_scoping();
+        let imported = self.add_imports(path, &program)?;
+        let names = rename(&mut scoping, &imported, number);
+        let mut exports = Exports::new();
+        for statement in program.body.take_in(&&allocator) {
+            if let Some(kept) = self.without_module_syntax(path, statement, &names, &mut exports)? {
+                program.body.push(kept);
             }
         }
-        let body = relocate_dynamic_imports(path, &edits.finish()?)?;
-        let returned: Vec<String> = exports.iter().map(|(name, value)| format!("{name}:{value}")).collect();
-        let value = format!("(()=>{{{body}\nreturn{{{}}}}})()", returned.join(","));
-        Ok((value, exports.into_keys().collect()))
+        let options = CodegenOptions { comments: CommentOptions::disabled(), ..CodegenOptions::default() };
+        let code = Codegen::new().with_options(options).with_scoping(Some(scoping)).build(&program).code;
+        self.code += &relocate_dynamic_imports(path, &code)?;
+        Ok(exports)
     }
 
-    /// Returns what takes the place of an import or export; `None` for all other statements.
-    fn rewrite(
+    /// Adds the modules that a module imports. Returns the names of what it imports, by its own
+    /// names for it.
+    fn add_imports(&mut self, importer: &Path, program: &Program<'_>) -> Result<HashMap<String, String>> {
+        let mut names = HashMap::new();
+        for statement in &program.body {
+            let Statement::ImportDeclaration(import) = statement else { continue };
+            let exports = self.add(&resolve(importer, &import.source.value)?)?;
+            for (local, name) in imported_names(import) {
+                let found = name.as_deref().and_then(|name| exports.get(name));
+                let unique = found.ok_or_else(|| {
+                    format!("{}: cannot import {local} from {}", importer.display(), import.source.value)
+                })?;
+                names.insert(local, unique.clone());
+            }
+        }
+        Ok(names)
+    }
+
+    /// Returns what remains of a statement without `import` and `export`, and notes its exports.
+    fn without_module_syntax<'s>(
         &mut self,
         path: &Path,
-        statement: &Statement<'_>,
-        exports: &mut BTreeMap<String, String>,
-    ) -> Result<Option<(Span, String)>> {
-        let unsupported = |what: &str| format!("{}: {what} is not supported", path.display());
-        let mut export = |name: &str, value: String| exports.insert(name.to_owned(), value);
-        Ok(Some(match statement {
-            Statement::ImportDeclaration(import) => {
-                let from = self.add(&resolve(path, &import.source.value)?)?;
-                let specifiers = import.specifiers.iter().flatten();
-                (import.span, specifiers.map(|specifier| binding(&from, specifier)).collect())
-            }
-            Statement::ExportDeclaration(declared) => {
-                if matches!(&declared.declaration, Declaration::VariableDeclaration(it) if !it.kind.is_const())
-                {
-                    return Err(unsupported("an exported variable").into());
-                }
-                declared.declaration.bound_names(&mut |name| {
-                    export(name.name.as_str(), name.name.to_string());
-                });
-                (Span::new(declared.span.start, declared.declaration.span().start), String::new())
+        statement: Statement<'s>,
+        names: &HashMap<String, String>,
+        exports: &mut Exports,
+    ) -> Result<Option<Statement<'s>>> {
+        let mut export = |name: &str, local: &str, names: &HashMap<String, String>| match names.get(local) {
+            Some(unique) => Ok(drop(exports.insert(name.to_owned(), unique.clone()))),
+            None => Err(format!("{}: cannot export {local}", path.display())),
+        };
+        match statement {
+            Statement::ImportDeclaration(_) => Ok(None),
+            Statement::ExportDeclaration(exported) => {
+                let declaration = exported.unbox().declaration;
+                let mut declared = Vec::new();
+                declaration.bound_names(&mut |it| declared.push(it.name.to_string()));
+                declared.iter().try_for_each(|name| export(name, name, names))?;
+                Ok(Some(declaration.into()))
             }
             Statement::ExportNamedDeclaration(named) => {
                 for item in &named.specifiers {
-                    export(item.exported.name().as_str(), item.local.name().to_string());
+                    export(&item.exported.name(), &item.local.name(), names)?;
                 }
-                (named.span, String::new())
+                Ok(None)
             }
             Statement::ExportFromDeclaration(named) => {
-                let from = self.add(&resolve(path, &named.source.value)?)?;
+                let others = self.add(&resolve(path, &named.source.value)?)?;
+                let others = others.into_iter().collect();
                 for item in &named.specifiers {
-                    let value = format!("{}.{}", from.variable, item.local.name());
-                    export(item.exported.name().as_str(), value);
+                    export(&item.exported.name(), &item.local.name(), &others)?;
                 }
-                (named.span, String::new())
+                Ok(None)
             }
-            Statement::ExportDefaultDeclaration(default) => {
-                export("default", "defaultExport".to_owned());
-                let named = match &default.declaration {
-                    ExportDefaultDeclarationKind::FunctionDeclaration(it) => it.id.is_some(),
-                    ExportDefaultDeclarationKind::ClassDeclaration(it) => it.id.is_some(),
-                    _ => false,
-                };
-                if named {
-                    return Err(unsupported("a default export with a name").into());
-                }
-                let start = default.declaration.span().start;
-                (Span::new(default.span.start, start), "const defaultExport=".to_owned())
+            Statement::ExportAllDeclaration(_) | Statement::ExportDefaultDeclaration(_) => {
+                Err(format!("{}: only exports with names are supported", path.display()).into())
             }
-            Statement::ExportAllDeclaration(all) if all.exported.is_none() => {
-                let from = self.add(&resolve(path, &all.source.value)?)?;
-                for name in &from.exports {
-                    export(name, format!("{}.{name}", from.variable));
-                }
-                (all.span, String::new())
-            }
-            Statement::ExportAllDeclaration(_) => return Err(unsupported("export * as").into()),
-            _ => return Ok(None),
-        }))
-    }
-}
-
-/// Returns the statement that binds an imported name.
-fn binding(from: &Module, specifier: &ImportDeclarationSpecifier<'_>) -> String {
-    let variable = &from.variable;
-    match specifier {
-        ImportDeclarationSpecifier::ImportSpecifier(item) => {
-            format!("const {}={variable}.{};", item.local.name, item.imported.name())
-        }
-        // A style sheet or a JSON file is its own default export.
-        ImportDeclarationSpecifier::ImportDefaultSpecifier(item) if from.exports.is_empty() => {
-            format!("const {}={variable};", item.local.name)
-        }
-        ImportDeclarationSpecifier::ImportDefaultSpecifier(item) => {
-            format!("const {}={variable}.default;", item.local.name)
-        }
-        ImportDeclarationSpecifier::ImportNamespaceSpecifier(item) => {
-            format!("const {}={variable};", item.local.name)
+            other => Ok(Some(other)),
         }
     }
 }
 
-/// A source in which some parts are replaced, from the start to the end.
-struct Edits<'a> {
-    source: &'a str,
-    code: String,
-    position: usize,
+/// Returns the names that a module gives to what it imports, each with the name of the export;
+/// `None` stands for the whole namespace.
+fn imported_names(import: &ImportDeclaration<'_>) -> Vec<(String, Option<String>)> {
+    let specifiers = import.specifiers.iter().flatten();
+    let pair = |specifier: &ImportDeclarationSpecifier<'_>| {
+        let exported = match specifier {
+            ImportDeclarationSpecifier::ImportSpecifier(item) => Some(item.imported.name().to_string()),
+            ImportDeclarationSpecifier::ImportDefaultSpecifier(_) => Some("default".to_owned()),
+            ImportDeclarationSpecifier::ImportNamespaceSpecifier(_) => None,
+        };
+        (specifier.local().name.to_string(), exported)
+    };
+    specifiers.map(pair).collect()
 }
 
-impl Edits<'_> {
-    fn replace(&mut self, span: Span, replacement: &str) -> Result<()> {
-        let (start, end) = (usize::try_from(span.start)?, usize::try_from(span.end)?);
-        self.code += self.source.get(self.position..start).ok_or("a span is outside of its source")?;
-        self.code += replacement;
-        self.position = end;
-        Ok(())
+/// Gives each name at the top of a module the name that is unique in the bundle. Returns these by
+/// the original names.
+fn rename(
+    scoping: &mut Scoping,
+    imported: &HashMap<String, String>,
+    number: usize,
+) -> HashMap<String, String> {
+    let symbols: Vec<_> = scoping.iter_bindings_in(scoping.root_scope_id()).collect();
+    let mut names = HashMap::new();
+    for symbol in symbols {
+        let local = scoping.symbol_name(symbol).to_owned();
+        let unique = imported.get(&local).cloned().unwrap_or_else(|| format!("{local}${number}"));
+        scoping.set_symbol_name(symbol, unique.as_str().into());
+        names.insert(local, unique);
     }
-
-    fn finish(mut self) -> Result<String> {
-        self.code += self.source.get(self.position..).ok_or("a span is outside of its source")?;
-        Ok(self.code)
-    }
-}
-
-fn literal(text: &str) -> Result<String> {
-    Ok(serde_json::to_string(text)?)
+    names
 }
 
 /// Makes the addresses of dynamic imports relative to the bundle, which is in a directory of its own.

@@ -1,7 +1,4 @@
-//! Shortens style sheets, and prepares them for the pages of other sites.
-
-/// The font size of a page that sets none.
-const PIXELS_PER_REM: f64 = 16.0;
+//! Shortens style sheets.
 
 /// Removes comments and the white space that has no meaning.
 pub(crate) fn minify(source: &str) -> String {
@@ -12,17 +9,26 @@ pub(crate) fn minify(source: &str) -> String {
             '/' if rest.starts_with("/*") => rest.find("*/").map_or(rest.len(), |end| end + 2),
             '"' | '\'' => {
                 let text = quoted(rest, next);
-                output.push_str(text);
+                let word = text.trim_matches(next);
+                // Values of attribute selectors that are words need no quotes.
+                let is_word = output.ends_with('=') && word.chars().all(|it| it.is_ascii_lowercase());
+                output.push_str(if is_word { word } else { text });
                 text.len()
             }
             _ if next.is_whitespace() => {
                 let after = rest.trim_start();
-                if !output.ends_with([' ', '{', '}', ';', ',', ':', '('])
-                    && !after.starts_with(['{', '}', ';', ',', ')'])
+                if !output.ends_with([' ', '{', '}', ';', ',', ':', '(', '>'])
+                    && !after.starts_with(['{', '}', ';', ',', ')', '>', '!'])
                 {
                     output.push(' ');
                 }
                 rest.len() - after.len()
+            }
+            // The zero before a decimal point can be left out.
+            '0' if rest.starts_with("0.")
+                && !output.ends_with(|it: char| it.is_alphanumeric() || it == '.') =>
+            {
+                1
             }
             _ => {
                 if next == '}' && output.ends_with(';') {
@@ -49,34 +55,4 @@ fn quoted(text: &str, quote: char) -> &str {
         }
     }
     text
-}
-
-/// Replaces the unit `rem`, because a page may give its root element any font size: by the property
-/// `--rem`, which the widget sets, and by pixels in the conditions of container queries, which
-/// cannot use properties. In those of media queries it means the visitor's font size.
-pub(crate) fn with_own_rem(source: &str) -> String {
-    let mut output = String::with_capacity(source.len());
-    let mut rest = source;
-    while let Some(position) = rest.find("rem") {
-        let (before, after) =
-            (rest.get(..position).unwrap_or(rest), rest.get(position + 3..).unwrap_or_default());
-        let digits = before.trim_end_matches(|it: char| it.is_ascii_digit() || it == '.');
-        let number = before.get(digits.len()..).unwrap_or_default();
-        let is_unit = !number.is_empty() && !after.starts_with(char::is_alphanumeric);
-        let unsigned = digits.strip_suffix('-').filter(|before| !before.ends_with(char::is_alphanumeric));
-        output.push_str(if is_unit { unsigned.unwrap_or(digits) } else { before });
-        let sign = if is_unit && unsigned.is_some() { "-" } else { "" };
-        let statement =
-            output.get(output.rfind(['{', '}', ';']).map_or(0, |at| at + 1)..).unwrap_or_default();
-        let pixels = number.parse::<f64>().unwrap_or_default() * PIXELS_PER_REM;
-        output.push_str(&match () {
-            () if is_unit && statement.starts_with("@container") => format!("{sign}{pixels}px"),
-            () if is_unit && !statement.starts_with('@') => format!("calc({sign}{number}*var(--rem))"),
-            () if is_unit => format!("{sign}{number}rem"),
-            () => "rem".to_owned(),
-        });
-        rest = after;
-    }
-    output.push_str(rest);
-    output
 }

@@ -3,7 +3,7 @@
  */
 
 import { Connection } from "./connection.js";
-import { Conversations, forgetSession } from "./conversations.js";
+import { Conversations } from "./conversations.js";
 import { PendingRatings } from "./pending-ratings.js";
 import { SessionStore } from "./session-store.js";
 import { Transcript } from "./transcript.js";
@@ -82,9 +82,6 @@ const MODES = { DEGRADED: "excerpts", RECOVERED: "live" };
 
 /** The number of other answers that are requested without the visitor for one question. */
 const MAX_REGENERATIONS = 2;
-
-/** How long the deletion of the current conversation may take. */
-const FORGET_TIMEOUT_MS = 15_000;
 
 /** The longest wait before a question is sent again during another answer. */
 const MAX_DEFER_MS = 30_000;
@@ -347,7 +344,8 @@ export class ChatClient extends EventTarget {
    */
   async deleteConversation(sessionId) {
     const current = this.session ?? this.#store.read();
-    if (sessionId === current?.session_id) return this.#forgetCurrent();
+    const { forgetCurrent, forgetSession } = await import("./deletion.js");
+    if (sessionId === current?.session_id) return forgetCurrent(this);
     const conversation = this.#conversations.find(sessionId);
     if (!conversation) return true;
     const isGone = await forgetSession((handlers) => this.#connection.openOther(handlers), conversation);
@@ -362,7 +360,7 @@ export class ChatClient extends EventTarget {
   async deleteAllConversations() {
     let areGone = true;
     for (const { sessionId } of this.conversations) areGone = (await this.deleteConversation(sessionId)) && areGone;
-    return (!this.session || (await this.#forgetCurrent())) && areGone;
+    return (!this.session || (await this.deleteConversation(this.session.session_id))) && areGone;
   }
 
   /** Requests messages older than the first of `turns`. They arrive with a `transcript` event. */
@@ -442,25 +440,6 @@ export class ChatClient extends EventTarget {
     if (!known?.session_id || !known.resume_token || (this.session && !first)) return;
     this.#conversations.add(known, first?.question ?? "");
     this.#emit("conversations");
-  }
-
-  /** Resolves to whether the current conversation was deleted. @returns {Promise<boolean>} */
-  #forgetCurrent() {
-    return new Promise((resolve) => {
-      if (!this.forget()) return resolve(false);
-      const listening = new AbortController();
-      /** @param {boolean} isGone */
-      const end = (isGone) => {
-        clearTimeout(timer);
-        listening.abort();
-        resolve(isGone);
-      };
-      const timer = setTimeout(() => end(false), FORGET_TIMEOUT_MS);
-      const options = { signal: listening.signal };
-      this.addEventListener("forgotten", () => end(true), options);
-      this.addEventListener("error", () => end(false), options);
-      this.addEventListener("state", () => this.state === "open" || end(false), options);
-    });
   }
 
   /** Forgets the session, in memory and in the storage. */

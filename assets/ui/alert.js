@@ -1,6 +1,6 @@
 /** A message above the question that is about no answer. */
 
-import { createButton, createElement, createIcon, setText } from "./dom.js";
+import { createElement, createIcon, createIconButton, setText } from "./dom.js";
 
 /** @typedef {import("./chat-view.js").ChatView} ChatView */
 
@@ -11,7 +11,7 @@ export class Alert {
   /** @param {ChatView} chat */
   constructor({ t }) {
     const hide = () => this.hide();
-    const button = createButton({ className: "quiet", title: t("action.dismiss"), "aria-label": t("action.dismiss"), click: hide }, createIcon("close"));
+    const button = createIconButton(t("action.dismiss"), createIcon("close"), { className: "quiet", click: hide });
     this.root = createElement("div", { className: "alert", part: "alert", hidden: true }, this.#text, button);
   }
 

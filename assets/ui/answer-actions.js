@@ -1,7 +1,7 @@
 /** The row below an answer: who answered, copy, rate with a comment, answer again. */
 
 import { copyText } from "./clipboard.js";
-import { createButton, createElement, createIcon, setText } from "./dom.js";
+import { createButton, createElement, createIcon, createIconButton, setText } from "./dom.js";
 import { isQuote } from "./notices.js";
 
 /** @typedef {import("../client/turn.js").Turn} Turn */
@@ -9,8 +9,6 @@ import { isQuote } from "./notices.js";
 /** @typedef {"up" | "down"} Rating */
 
 const COPIED_MS = 2_000;
-/** The protocol allows comments up to this length. */
-const MAX_COMMENT_CHARS = 500;
 
 export class AnswerActions {
   root = createElement("div", { className: "below-answer" });
@@ -20,18 +18,18 @@ export class AnswerActions {
   /** @type {Record<Rating, HTMLButtonElement>} */
   #thumbs;
   #answerAgain;
-  #comment;
+  /** The place of the form. */
+  #comment = createElement("div", { className: "comment" });
 
   /** @param {Turn} turn @param {ChatView} chat */
   constructor(turn, chat) {
     const { t } = chat;
     this.#turn = turn;
     this.#chat = chat;
-    const copy = createButton({ className: "copy", title: t("action.copy"), "aria-label": t("action.copy"), click: () => this.#copy(copy) }, createIcon("copy"));
+    const copy = createIconButton(t("action.copy"), createIcon("copy"), { className: "copy", click: () => this.#copy(copy) });
     this.#thumbs = { up: this.#createThumb("up"), down: this.#createThumb("down") };
     this.#answerAgain = createButton({ click: () => chat.askAgain(turn) }, t("action.answerAgain"));
     const buttons = createElement("div", { className: "actions" }, copy, this.#thumbs.up, this.#thumbs.down, this.#answerAgain);
-    this.#comment = createElement("form", { className: "comment", hidden: true });
     this.root.append(this.#source, buttons, this.#comment);
   }
 
@@ -53,48 +51,26 @@ export class AnswerActions {
 
   /** @param {Rating} rating */
   #createThumb(rating) {
-    const label = this.#chat.t(`action.${rating}`);
     const rate = () => {
       const removed = this.#turn.rating === rating;
       const sent = this.#chat.client.rate(this.#turn, removed ? null : rating);
       this.draw(false, !this.#answerAgain.hidden);
-      if (sent) this.#openComment(removed ? null : rating);
+      if (sent) void this.#offerComment(removed ? null : rating);
     };
-    return createButton({ className: `thumb ${rating}`, title: label, "aria-label": label, click: rate }, createIcon("thumb"));
+    return createIconButton(this.#chat.t(`action.${rating}`), createIcon("thumb"), { className: `thumb ${rating}`, click: rate });
   }
 
-  /** Offers a comment on a rating; `null` closes it. @param {Rating | null} rating */
-  #openComment(rating) {
-    const { t, client } = this.#chat;
-    const close = (/** @type {string} */ message) => {
-      this.#comment.replaceChildren(...(message ? [createElement("p", { role: "status" }, message)] : []));
-      this.#comment.hidden = !message;
-      this.#chat.onResize();
-    };
-    if (!rating) return close("");
-    const label = t(`comment.${rating}`);
-    const field = createElement("textarea", { rows: 2, maxLength: MAX_COMMENT_CHARS, dir: "auto", placeholder: label, "aria-label": label });
-    const cancel = () => {
-      close("");
-      this.#thumbs[rating].focus();
-    };
-    const send = createElement("button", { type: "submit", className: "primary" }, t("comment.send"));
-    this.#comment.onsubmit = (event) => {
-      event.preventDefault();
-      const comment = field.value.trim();
-      if (!comment) return cancel();
-      if (client.rate(this.#turn, rating, comment)) close(t("comment.thanks"));
-      this.#thumbs[rating].focus();
-    };
-    this.#comment.onkeydown = (event) => {
-      if (event.key !== "Escape") return;
-      event.stopPropagation();
-      cancel();
-    };
-    this.#comment.replaceChildren(field, createElement("div", {}, createButton({ click: cancel }, t("comment.skip")), send));
-    this.#comment.hidden = false;
-    this.#chat.announce(label);
+  /** Offers a comment on a rating; `null` withdraws the offer. @param {Rating | null} rating */
+  async #offerComment(rating) {
+    this.#comment.replaceChildren();
     this.#chat.onResize();
+    if (!rating) return;
+    try {
+      const [{ showCommentForm }] = await Promise.all([import("./comment-form.js"), this.#chat.t.addMore()]);
+      if (this.#turn.rating === rating) showCommentForm(this.#chat, this.#turn, rating, this.#comment, this.#thumbs[rating]);
+    } catch {
+      // The rating counts without a comment.
+    }
   }
 
   /** @param {HTMLButtonElement} button */

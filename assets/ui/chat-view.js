@@ -6,8 +6,7 @@ import { createElement } from "./dom.js";
 import { Header } from "./header.js";
 import { Messages } from "./messages.js";
 import { drawMonogram } from "./monogram.js";
-import { errorText, isUnfinished } from "./notices.js";
-import { saveFile, transcriptMarkdown } from "./transcript-file.js";
+import { errorText, isUnfinished, loadErrorText } from "./notices.js";
 
 /** @typedef {import("../client/turn.js").Turn} Turn */
 /** @typedef {import("./chat.js").ChatOptions} ChatOptions */
@@ -122,16 +121,6 @@ export class ChatView {
     this.focus();
   }
 
-  forget() {
-    if (!this.client.forget()) this.warn(this.t("conversations.deleteFailed"));
-  }
-
-  download() {
-    const now = new Date();
-    const name = `conversation-${now.toISOString().slice(0, 10)}.md`;
-    saveFile(name, transcriptMarkdown(this.t, this.title, this.client.turns, now), this.root);
-  }
-
   focus() {
     this.#composer.focus();
   }
@@ -152,7 +141,7 @@ export class ChatView {
     this.#messages.keepFollowing();
     if (this.#unread === 0) return;
     this.#unread = 0;
-    this.options.onUnread?.(0);
+    this.options.onUnread?.(0, "");
   }
 
   destroy() {
@@ -186,8 +175,14 @@ export class ChatView {
         this.announce(this.t("messages.deleted"));
         return this.focus();
       case "error":
-        return this.warn(errorText(this.t, detail));
+        return void this.#onError(detail);
     }
+  }
+
+  /** @param {Frame} error */
+  async #onError(error) {
+    await loadErrorText(this.t, error);
+    this.warn(errorText(this.t, error));
   }
 
   #onState() {
@@ -212,7 +207,10 @@ export class ChatView {
 
   /** @param {Turn} turn */
   #onDone({ error }) {
-    if (!this.#visible) this.options.onUnread?.(++this.#unread);
+    if (!this.#visible) {
+      this.#unread += 1;
+      this.options.onUnread?.(this.#unread, this.t("messages.unread", { count: this.#unread }));
+    }
     if (!error?.retryAt || error.retryAt <= this.blockedUntil) return;
     this.blockedUntil = error.retryAt;
     this.tick();

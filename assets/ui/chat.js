@@ -18,7 +18,8 @@ import { loadTexts } from "./i18n.js";
  * @property {string} [storageKey]        where the client stores the session between visits
  * @property {boolean} [embedded]         true in a widget: with a close button, as part of a page
  * @property {() => void} [onClose]       called by the close button
- * @property {(count: number) => void} [onUnread]  called when the number of unread answers changes
+ * @property {(count: number, label: string) => void} [onUnread]  called when the number of unread
+ *   answers changes; the label says it in words
  * @property {(title: string) => void} [onTitle]   called with the title whenever it may have changed
  *
  * @typedef {object} MountedChat

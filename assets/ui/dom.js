@@ -9,13 +9,11 @@ const ICONS = {
   check: "m4.5 10.5 3.5 3.5 7.5-8",
   close: "m5 5 10 10M15 5 5 15",
   copy: "M7.5 7.5h8v9h-8zM12.5 7.5v-4h-8v9h3",
-  delete: "M4 6h12M8 6V4h4v2m-6 0 .6 10h6.8L14 6",
   down: "M10 4v12M5 11l5 5 5-5",
-  download: "M10 3v9M6 8.5l4 4 4-4M4 16.5h12",
-  quote: "M4 12c0-3.5 1.6-6 4.4-7l.7 1.3C7.6 7.1 6.9 8.2 6.8 9.5h2.7V15H4zm7 0c0-3.5 1.6-6 4.4-7l.7 1.3c-1.5.8-2.2 1.9-2.3 3.2h2.7V15H11z",
+  quote: "M8 5q-4 3-3 9h4v-4H5m11-5q-4 3-3 9h4v-4h-4",
   send: "M10 16V4M5 9l5-5 5 5",
-  stop: "M7 5.5h6A1.5 1.5 0 0 1 14.5 7v6a1.5 1.5 0 0 1-1.5 1.5H7A1.5 1.5 0 0 1 5.5 13V7A1.5 1.5 0 0 1 7 5.5z",
-  thumb: "M6 9v8H3V9zm0 0 4-6c1.4 0 2 .9 1.7 2.2L11 8h4.6c1.1 0 1.7.9 1.4 1.9l-1.7 5.6c-.3.9-1 1.5-2 1.5H6",
+  stop: "M6 6h8v8H6z",
+  thumb: "M6 9v8H3V9zm0 0 4-6q3 0 1 5h6l-2 9H6",
 };
 
 /**
@@ -48,14 +46,28 @@ export function createButton(properties, ...children) {
   return createElement("button", { type: "button", ...properties }, ...children);
 }
 
-/** Creates an icon, which screen readers ignore. @param {keyof typeof ICONS} name */
-export function createIcon(name) {
+/**
+ * Creates a button that shows an icon instead of its label.
+ * @param {string} label
+ * @param {Node} icon
+ * @param {Record<string, any>} properties
+ */
+export function createIconButton(label, icon, properties) {
+  return createButton({ title: label, "aria-label": label, ...properties }, icon);
+}
+
+/**
+ * Creates an icon, which screen readers ignore.
+ * @param {string} name
+ * @param {string} [data] the path data; that of the common icon with this name if absent
+ */
+export function createIcon(name, data = ICONS[/** @type {keyof typeof ICONS} */ (name)]) {
   const icon = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
   icon.setAttribute("viewBox", "0 0 20 20");
   icon.setAttribute("aria-hidden", "true");
   icon.setAttribute("class", `icon-${name}`);
-  path.setAttribute("d", ICONS[name]);
+  path.setAttribute("d", data);
   icon.append(path);
   return icon;
 }

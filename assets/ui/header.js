@@ -1,7 +1,7 @@
 /** The top of the chat: whom it is about, the state of the connection, and the menu. */
 
 import { ConversationsMenu } from "./conversations-menu.js";
-import { createButton, createElement, createIcon, setText } from "./dom.js";
+import { createButton, createElement, createIcon, createIconButton, setText } from "./dom.js";
 import { createMonogram } from "./monogram.js";
 import { formatFuture } from "./times.js";
 
@@ -38,14 +38,13 @@ export class Header {
     this.#reconnect = createButton({ className: "link", part: "reconnect", hidden: true, click: reconnect });
     const dot = createElement("span", { className: "dot", "aria-hidden": "true" });
     this.#connection = createElement("div", { className: "connection", part: "connection" }, dot, this.#status, this.#detail, this.#reconnect);
-    const label = t("header.startOver");
-    const startOver = { className: "quiet start-over", part: "start-over", hidden: true, title: label, "aria-label": label };
-    this.#startOver = createButton({ ...startOver, click: () => chat.startOver() }, createIcon("add"));
+    const startOver = { className: "quiet start-over", part: "start-over", hidden: true, click: () => chat.startOver() };
+    this.#startOver = createIconButton(t("header.startOver"), createIcon("add"), startOver);
     const who = createElement("div", { className: "who" }, this.#title, this.#connection);
     this.root = createElement("header", { className: "bar", part: "header" }, this.#monogram, who, this.#startOver, this.#menu.root);
     if (options.embedded) {
-      const close = { className: "quiet", part: "close", title: t("header.close"), "aria-label": t("header.close") };
-      this.root.append(createButton({ ...close, click: () => options.onClose?.() }, createIcon("close")));
+      const close = { className: "quiet", part: "close", click: () => options.onClose?.() };
+      this.root.append(createIconButton(t("header.close"), createIcon("close"), close));
     }
   }
 

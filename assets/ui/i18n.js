@@ -1,6 +1,6 @@
 /** The texts of the user interface in the visitor's language. */
 
-import languages from "../locales/index.js";
+import { languages } from "../locales/index.js";
 
 /**
  * @typedef {Record<string, string | number>} Params
@@ -8,21 +8,30 @@ import languages from "../locales/index.js";
  * @property {string} language                the BCP 47 tag of the texts
  * @property {"ltr" | "rtl"} direction
  * @property {(key: string) => boolean} has   whether there is such a text
+ * @property {() => Promise<void>} addMore  loads the texts that few visitors need: those of the
+ *   menu, of comments and of errors that the server reports
+ * @property {boolean} triedMore              whether `addMore` has ended, perhaps without success
  *
  * @typedef {((key: string, params?: Params) => string) & TextProperties} Texts
  */
 
 const FALLBACK = "en";
-const RIGHT_TO_LEFT = new Set(["ar", "fa", "he", "ur"]);
+const RIGHT_TO_LEFT = ["ar", "fa", "he", "ur"];
 
 /**
  * Returns the language of the texts: the first of the requested ones that has texts.
- * @param {string} [requested] a BCP 47 tag, or `auto` for the languages of the browser
+ * @param {string[]} languages  those that have texts
+ * @param {string} [requested]  a BCP 47 tag, or `auto` for the languages of the browser
  */
-export function chooseLanguage(requested = "auto") {
+export function chooseLanguage(languages, requested = "auto") {
   const candidates = requested === "auto" ? navigator.languages : [requested];
   const bases = candidates.map((tag) => tag.toLowerCase().split("-")[0] ?? "");
   return bases.find((base) => languages.includes(base)) ?? FALLBACK;
+}
+
+/** @param {string} language @returns {"ltr" | "rtl"} */
+export function directionOf(language) {
+  return RIGHT_TO_LEFT.includes(language) ? "rtl" : "ltr";
 }
 
 /**
@@ -31,9 +40,9 @@ export function chooseLanguage(requested = "auto") {
  * @returns {Promise<Texts>}
  */
 export async function loadTexts(requested) {
-  const language = chooseLanguage(requested);
+  const language = chooseLanguage(languages, requested);
   const { default: entries } = await import(`../locales/${language}.js`);
-  return createTexts(language, entries);
+  return createTexts(language, { ...entries });
 }
 
 /**
@@ -55,9 +64,18 @@ export function createTexts(language, entries) {
       return typeof value === "number" ? numbers.format(value) : value;
     });
   };
-  return Object.assign(text, {
+  const texts = Object.assign(text, {
     language,
-    direction: RIGHT_TO_LEFT.has(language) ? /** @type {const} */ ("rtl") : /** @type {const} */ ("ltr"),
+    direction: directionOf(language),
     has: (/** @type {string} */ key) => key in entries,
+    addMore: async () => {
+      try {
+        Object.assign(entries, (await import(`../locales/more/${language}.js`)).default);
+      } finally {
+        texts.triedMore = true;
+      }
+    },
+    triedMore: false,
   });
+  return texts;
 }

@@ -17,6 +17,16 @@ export function isUnfinished(status) {
 }
 
 /**
+ * Loads the text of an error if it is not one of those that come with the chat. Without it, the
+ * message of the server is shown. Returns `null` if there is nothing to wait for.
+ * @param {Texts} t @param {{code: string}} error
+ * @returns {Promise<void> | null}
+ */
+export function loadErrorText(t, { code }) {
+  return t.triedMore || t.has(`error.${code}`) ? null : t.addMore().catch(() => {});
+}
+
+/**
  * Returns what happened and what to do. The message of the server is used for unknown codes.
  * @param {Texts} t
  * @param {{code: string, message?: string, retryable?: boolean, retryAt?: number,

@@ -2,7 +2,7 @@
 
 import { AnswerActions } from "./answer-actions.js";
 import { createButton, createElement, createIcon, setText } from "./dom.js";
-import { isQuote, isUnfinished, noticeText, outcomeText, waitingText } from "./notices.js";
+import { isQuote, isUnfinished, loadErrorText, noticeText, outcomeText, waitingText } from "./notices.js";
 import { StreamingMarkdown } from "./streaming-markdown.js";
 
 /** @typedef {import("../client/turn.js").Turn} Turn */
@@ -79,6 +79,8 @@ export class TurnView {
     this.#drawnAt = performance.now();
     const { client, t, announce, blockedUntil } = this.#chat;
     const { status, answer, mode, error, past, question } = this.#turn;
+    const loading = error && loadErrorText(t, error);
+    if (loading) return void loading.then(() => this.draw());
     const unfinished = isUnfinished(status);
     const quoted = isQuote(this.#turn);
     const outcome = outcomeText(t, this.#turn);

@@ -2,10 +2,11 @@
 
 import texts from "./texts.json" with { type: "json" };
 import styles from "./widget.css" with { type: "text" };
-import { chooseLanguage, createTexts } from "../ui/i18n.js";
+import { chooseLanguage, directionOf } from "../ui/i18n.js";
+import { addStyles } from "../ui/styles.js";
 import { LoadError, loadChat } from "./loader.js";
 import { OpenState } from "./memory.js";
-import { addStyles, buildNodes } from "./nodes.js";
+import { buildNodes } from "./nodes.js";
 import { ATTRIBUTES, MODES, POSITIONS, chatOptions, choice, isChatOption, serverOf } from "./options.js";
 import { Presenter, isSmallScreen, raise } from "./presenter.js";
 import { accentProperties, observeTheme, themeOf } from "./theme.js";
@@ -27,8 +28,10 @@ export class ResumeChat extends HTMLElement {
   #remountPlanned = false;
   #takesFocus = false;
   #unread = 0;
+  #unreadLabel = "";
   /** The title of the chat, once it is known. */ #title = "";
-  #text = createTexts("en", texts.en);
+  #language = "en";
+  #texts = texts.en;
   #stopObserving = () => {};
 
   constructor() {
@@ -191,7 +194,7 @@ export class ResumeChat extends HTMLElement {
 
   /** @param {import("./nodes.js").Nodes} nodes */
   async #loadInto(nodes) {
-    const { mountChat, styles: chatStyles } = await loadChat(this.#text.language);
+    const { mountChat, styles: chatStyles } = await loadChat(this.#language);
     if (this.#nodes !== nodes) return null;
     if (!this.#hasChatStyles) addStyles(this.#root, chatStyles);
     this.#hasChatStyles = true;
@@ -204,7 +207,7 @@ export class ResumeChat extends HTMLElement {
         this.#title = title;
         this.#draw();
       },
-      onUnread: (/** @type {number} */ count) => this.#setUnread(count),
+      onUnread: (/** @type {number} */ count, /** @type {string} */ label) => this.#setUnread(count, label),
     });
   }
 
@@ -244,11 +247,12 @@ export class ResumeChat extends HTMLElement {
     this.#emit("error", { code });
   }
 
-  /** @param {number} count */
-  #setUnread(count) {
+  /** @param {number} count @param {string} [label] says the number to screen readers */
+  #setUnread(count, label = "") {
     const unread = this.isOpen ? 0 : count;
     if (unread === this.#unread) return;
     this.#unread = unread;
+    this.#unreadLabel = label;
     this.#draw();
     this.#emit("unread", { count: unread });
   }
@@ -265,7 +269,7 @@ export class ResumeChat extends HTMLElement {
     const { panel, status, statusText, retry } = nodes;
     status.dataset.state = state;
     panel.ariaBusy = String(state === "loading");
-    statusText.textContent = state === "failed" ? this.#text("failed") : "";
+    statusText.textContent = state === "failed" ? this.#texts.failed : "";
     // The focus would be lost with the button.
     if (state === "loading" && this.#root.activeElement === retry) panel.focus({ preventScroll: true });
   }
@@ -273,19 +277,19 @@ export class ResumeChat extends HTMLElement {
   #draw() {
     if (!this.#nodes) return;
     const { root, bubble, badge, panel, retry, dismiss } = this.#nodes;
-    const language = chooseLanguage(this.getAttribute("language") ?? "auto");
-    this.#text = createTexts(language, texts[/** @type {keyof typeof texts} */ (language)] ?? texts.en);
-    const label = this.#text(this.isOpen ? "close" : "open");
-    root.lang = this.#text.language;
-    root.dir = this.#text.direction;
+    this.#language = chooseLanguage(Object.keys(texts), this.getAttribute("language") ?? "auto");
+    this.#texts = texts[/** @type {keyof typeof texts} */ (this.#language)];
+    const label = this.isOpen ? this.#texts.close : this.#texts.open;
+    root.lang = this.#language;
+    root.dir = directionOf(this.#language);
     root.dataset.open = String(this.isOpen);
     root.dataset.side = sideOf(this);
-    bubble.ariaLabel = this.#unread > 0 ? `${label}. ${this.#text("unread", { count: this.#unread })}` : label;
+    bubble.ariaLabel = this.#unread > 0 ? `${label}. ${this.#unreadLabel}` : label;
     bubble.ariaExpanded = String(this.isOpen);
     badge.textContent = this.#unread < MAX_BADGE ? String(this.#unread || "") : `${MAX_BADGE - 1}+`;
-    panel.ariaLabel = this.#title || this.getAttribute("chat-title")?.trim() || this.#text("chat");
-    retry.textContent = this.#text("retry");
-    dismiss.ariaLabel = this.#text("close");
+    panel.ariaLabel = this.#title || this.getAttribute("chat-title")?.trim() || this.#texts.chat;
+    retry.textContent = this.#texts.retry;
+    dismiss.ariaLabel = this.#texts.close;
     this.#drawTheme(root);
   }
 

@@ -25,6 +25,7 @@ export function buildNodes(mode) {
   const badge = node("span", "badge");
   badge.setAttribute("aria-hidden", "true");
   bubble.append(badge);
+  bubble.popover = "manual";
   bubble.setAttribute("aria-controls", "panel");
   bubble.setAttribute("aria-haspopup", "dialog");
 
@@ -49,23 +50,6 @@ export function buildNodes(mode) {
   root.dataset.mode = mode;
   root.append(...(mode === "inline" ? [] : [bubble]), panel);
   return { root, bubble, badge, panel, stage, status, statusText, retry, dismiss };
-}
-
-/**
- * Adds a style sheet to a shadow root. A style element is the fallback for browsers of 2022, and
- * needs `style-src`.
- * @param {ShadowRoot} root @param {string} text
- */
-export function addStyles(root, text) {
-  if ("adoptedStyleSheets" in root) {
-    const sheet = new CSSStyleSheet();
-    sheet.replaceSync(text);
-    root.adoptedStyleSheets.push(sheet);
-  } else {
-    const style = document.createElement("style");
-    style.textContent = text;
-    /** @type {ShadowRoot} */ (root).prepend(style);
-  }
 }
 
 /** An element whose class is also its part, by which a page can style it. @param {string} tag @param {string} name */

@@ -9,7 +9,7 @@ const BIDI_CONTROLS = /[\u202a-\u202e\u2066-\u2069]/g;
 
 /** The named entities that models write. Others are shown as they are written. */
 const ENTITIES = new Map(
-  "amp& lt< gt> quot\" apos' nbsp\u00a0 copy© reg® trade™ hellip… mdash— ndash– rsquo’ ldquo“ rdquo” bull• euro€ times× rarr→"
+  "amp& lt< gt> quot\" apos' nbsp\u00a0 copy© hellip… mdash— ndash–"
     .split(" ")
     .map((entity) => [entity.slice(0, -1), entity.slice(-1)]),
 );

@@ -236,7 +236,10 @@ fn file(path: &'static str, kind: &str) -> Operation {
         "/robots.txt" => "The rules for crawlers".to_owned(),
         other => format!("{other} of the chat page"),
     };
-    let response = response("The file").content(kind, text()).build();
+    let is_json = kind.contains("json");
+    let content =
+        if is_json { ContentBuilder::new().schema(Some(ObjectBuilder::new())).build() } else { text() };
+    let response = response("The file").content(kind, content).build();
     operation("Page", path, &what).response("200", response).build()
 }
 

@@ -88,6 +88,8 @@ async fn comment_is_stored_with_the_rating(kind: BrowserKind) {
 
     ask(&browser, "Helpful?").await;
     browser.click(".thumb.down").await;
+    // The form is loaded after the rating.
+    browser.wait_until("the form", "document.querySelector('.comment textarea') !== null").await;
     browser.type_into(".comment textarea", "Which dialects?").await;
     browser.click_button("Send comment").await;
 

@@ -150,6 +150,8 @@ async fn feedback_buttons_toggle_and_delete_starts_a_new_session(kind: BrowserKi
     let stored_session = "Object.values(localStorage).join()";
     let session = page.browser.evaluate(stored_session).await;
     for part in ["menu-button", "forget", "confirm"] {
+        // The menu is loaded when it is opened.
+        page.wait_until(part, &format!("document.querySelector('[data-part={part}]') !== null")).await;
         page.browser.evaluate(&format!("document.querySelector('[data-part={part}]').click()")).await;
     }
     page.wait_until("an empty page", "!document.querySelector('.welcome').hidden").await;

@@ -96,7 +96,7 @@ fn copy_files(from: &Path, to: &Path) {
 }
 
 /// Returns the names and the code of the examples in the README, for a server at this address.
-fn readme_examples(server: SocketAddr) -> Vec<(String, String)> {
+pub(super) fn readme_examples(server: SocketAddr) -> Vec<(String, String)> {
     let readme = fs::read_to_string(repository_path("assets/client/README.md")).unwrap();
     let blocks = readme.split("```js run=").skip(1);
     let examples = blocks.map(|block| {

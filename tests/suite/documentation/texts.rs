@@ -90,6 +90,24 @@ fn every_locale_is_tested() {
     assert_eq!(found, LANGUAGES.map(|(language, _)| language));
 }
 
+#[test]
+fn bubble_has_texts_in_every_language() {
+    let text = fs::read_to_string(root().join("assets/widget/texts.json")).unwrap();
+    let texts: Map<String, Value> = serde_json::from_str(&text).unwrap();
+    let found: BTreeSet<&str> = texts.keys().map(String::as_str).collect();
+    assert_eq!(found, LANGUAGES.iter().map(|(language, _)| *language).chain(["en"]).collect());
+
+    let keys = |language: &str| texts[language].as_object().unwrap().keys();
+    for (language, _) in LANGUAGES {
+        assert!(keys(language).eq(keys("en")), "the keys of {language} and en differ");
+        for (key, text) in texts[language].as_object().unwrap() {
+            let [text, english] = [text, &texts["en"][key]].map(|text| text.as_str().unwrap());
+            assert!(!text.is_empty(), "{language}: {key}");
+            assert_eq!(parameters(text), parameters(english), "{language}: {key}");
+        }
+    }
+}
+
 /// Returns the first cells of the rows of the first table that follows a line of a page.
 fn codes_below(path: &str, line: &str) -> Vec<String> {
     let page = page(path);

@@ -48,8 +48,6 @@ async fn keyboard_opens_and_closes_and_the_focus_returns(kind: BrowserKind) {
     let page = Embedded::start(kind).await;
     page.open_page("").await;
     assert_eq!(page.of(BUBBLE, "it.ariaExpanded").await, "false");
-    // Until then, Firefox sends keys to its address bar.
-    page.browser.click("h1").await;
 
     for key in ["\n", " "] {
         page.of(BUBBLE, "it.focus()").await;
@@ -130,6 +128,7 @@ async fn phone_shows_the_chat_over_the_whole_screen(kind: BrowserKind) {
     page.open_page("<div style=\"height: 3000px\"></div><a href=\"#\">Behind</a>").await;
 
     page.open_chat().await;
+    page.wait_for(&format!("{}.getAnimations().length === 0", element(PANEL))).await;
     let size = page.of(PANEL, "[it.getBoundingClientRect().width, it.getBoundingClientRect().height]").await;
     assert_eq!(size, json!([375, 812]), "the panel does not fill the screen");
     let overflow = "getComputedStyle(document.documentElement).overflowY";

@@ -101,9 +101,13 @@ fn a_licence_expression_is_allowed_only_if_each_required_licence_is() {
     }
 }
 
-/// The words of the Rust files in a directory, without those in comments.
+/// The words of a Rust file, or of those in a directory, without those in comments.
 fn collect_words(directory: &Path, words: &mut BTreeSet<String>) {
-    for entry in fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries.map(|entry| entry.unwrap().path()).collect(),
+        Err(_) => vec![directory.to_path_buf()],
+    };
+    for entry in entries {
         if entry.is_dir() {
             collect_words(&entry, words);
         } else if entry.extension().is_some_and(|extension| extension == "rs") {
@@ -116,10 +120,10 @@ fn collect_words(directory: &Path, words: &mut BTreeSet<String>) {
     }
 }
 
-fn words_in(directories: &[&str]) -> BTreeSet<String> {
+fn words_in(paths: &[&str]) -> BTreeSet<String> {
     let mut words = BTreeSet::new();
-    for directory in directories {
-        collect_words(&repository().join(directory), &mut words);
+    for path in paths {
+        collect_words(&repository().join(path), &mut words);
     }
     words
 }
@@ -127,11 +131,16 @@ fn words_in(directories: &[&str]) -> BTreeSet<String> {
 #[test]
 fn every_direct_dependency_is_used() {
     let (program, tests) = (words_in(&["src"]), words_in(&["src", "tests", "benches"]));
+    let build = words_in(&["build.rs", "build"]);
     let package = packages().into_iter().find(|package| package["name"] == env!("CARGO_PKG_NAME")).unwrap();
     let dependencies = package["dependencies"].as_array().unwrap();
     for dependency in dependencies {
         let name = dependency["name"].as_str().unwrap();
-        let words = if dependency["kind"].is_null() { &program } else { &tests };
+        let words = match dependency["kind"].as_str() {
+            None => &program,
+            Some("build") => &build,
+            Some(_) => &tests,
+        };
         let is_used = words.contains(&name.replace('-', "_"));
         let is_unnamed = UNNAMED.iter().any(|(unnamed, _)| *unnamed == name);
         assert!(is_used != is_unnamed, "{name} is not used, or is used and listed as unnamed");

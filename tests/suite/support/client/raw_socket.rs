@@ -176,11 +176,14 @@ impl RawSocket {
             let write = tokio::time::timeout(Duration::from_secs(5), self.stream.write_all(chunk));
             let Ok(Ok(())) = write.await else { break };
             sent += chunk.len();
+            let next = tokio::time::Instant::now() + pause;
             // Received bytes are kept for later reads; end of file ends the loop.
-            let read = tokio::time::timeout(pause, self.stream.read_buf(&mut self.unread)).await;
+            let read = tokio::time::timeout_at(next, self.stream.read_buf(&mut self.unread)).await;
             if matches!(read, Ok(Ok(0) | Err(_))) {
                 break;
             }
+            // However fast the server writes, the pace of this client is the same.
+            tokio::time::sleep_until(next).await;
         }
         sent
     }

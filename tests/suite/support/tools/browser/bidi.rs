@@ -41,11 +41,19 @@ impl Bidi {
         let bidi = Self { connection: Mutex::new(connection), tab: std::sync::Mutex::default() };
         bidi.command("session.new", json!({ "capabilities": {} })).await;
         bidi.command("session.subscribe", json!({ "events": ["log.entryAdded"] })).await;
-        match bidi.tabs().await.first() {
-            Some(tab) => bidi.switch_to(tab).await,
-            None => panic!("the browser has no tab"),
-        }
+        bidi.replace_first_tab().await;
         bidi
+    }
+
+    /// Replaces the tab that the browser has started with: its document never has the focus, so
+    /// that keys press no buttons in it.
+    async fn replace_first_tab(&self) {
+        let first = self.tabs().await;
+        let tab = self.open_tab().await;
+        self.switch_to(&tab).await;
+        for context in first {
+            self.command("browsingContext.close", json!({ "context": context })).await;
+        }
     }
 
     /// Opens a page and waits until it is loaded.

@@ -56,8 +56,13 @@ impl Session {
         either!(self, driver => driver.tabs().await)
     }
 
+    /// WebKit has no visible tabs in its popup, and performs no input in a hidden one.
     pub(super) async fn open_tab(&self) -> String {
-        either!(self, driver => driver.open_tab().await)
+        match self {
+            Self::Chromium(driver) => driver.open_new("tab").await,
+            Self::Firefox(bidi) => bidi.open_tab().await,
+            Self::WebKit(driver) => driver.open_new("window").await,
+        }
     }
 
     pub(super) async fn switch_to(&self, tab: &str) {

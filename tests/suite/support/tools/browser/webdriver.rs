@@ -66,9 +66,9 @@ impl WebDriver {
         handles.filter_map(|handle| handle.as_str().map(ToOwned::to_owned)).collect()
     }
 
-    /// Opens a tab without switching to it.
-    pub(super) async fn open_tab(&self) -> String {
-        let tab = self.post("/window/new", json!({ "type": "tab" })).await;
+    /// Opens a `tab` or a `window` without switching to it.
+    pub(super) async fn open_new(&self, kind: &str) -> String {
+        let tab = self.post("/window/new", json!({ "type": kind })).await;
         tab.get("handle").and_then(Value::as_str).unwrap_or_default().to_owned()
     }
 

@@ -265,7 +265,10 @@ export class Connection {
       ...handlers,
       onOpen: () => {
         this.#candidate = null;
-        if (this.state !== "open" || this.#handlers.isAwaitingAnswer()) return candidate.close();
+        if (this.state !== "open" || this.#handlers.isAwaitingAnswer()) {
+          this.#choice.trySocketSoon();
+          return candidate.close();
+        }
         this.#dropTransport();
         this.#choice.selectSocket();
         this.#works = false;

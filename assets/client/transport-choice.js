@@ -150,6 +150,11 @@ export class TransportChoice {
     this.#current = 0;
   }
 
+  /** Makes a WebSocket be tried again at the next occasion, because it could not be used at this one. */
+  trySocketSoon() {
+    this.#socketAfter = 0;
+  }
+
   /** Remembers that the selected transport works. */
   confirm() {
     if (this.name === "websocket") {

@@ -13,7 +13,8 @@ in_browsers! { all_states_are_accessible_in_light_from_left_to_right: chromium C
 in_browsers! { all_states_are_accessible_in_light_from_right_to_left: chromium Chromium }
 in_browsers! { all_states_are_accessible_in_dark_from_left_to_right: chromium Chromium }
 in_browsers! { all_states_are_accessible_in_dark_from_right_to_left: chromium Chromium }
-in_browsers! { common_states_are_accessible: firefox Firefox, webkit WebKit }
+in_browsers! { common_states_are_accessible_in_light_from_left_to_right: firefox Firefox, webkit WebKit }
+in_browsers! { common_states_are_accessible_in_dark_from_right_to_left: firefox Firefox, webkit WebKit }
 
 /// Everything that an answer can contain.
 const RICH: &str = "## Projects\n\nThe **timetable** service, *written* in `Rust`, ~~2018~~ 2019. See \
@@ -58,16 +59,20 @@ async fn walk_all(kind: BrowserKind, preferences: Preferences) {
     walk.finish();
 }
 
-async fn common_states_are_accessible(kind: BrowserKind) {
-    for preferences in
-        [Preferences::default(), Preferences { language: "ar", dark: true, ..Preferences::default() }]
-    {
-        let mut walk = Walk::start(kind, preferences).await;
-        for surface in SURFACES {
-            walk.show_answers(surface).await;
-        }
-        walk.finish();
+async fn common_states_are_accessible_in_light_from_left_to_right(kind: BrowserKind) {
+    walk_common(kind, Preferences::default()).await;
+}
+
+async fn common_states_are_accessible_in_dark_from_right_to_left(kind: BrowserKind) {
+    walk_common(kind, Preferences { language: "ar", dark: true, ..Preferences::default() }).await;
+}
+
+async fn walk_common(kind: BrowserKind, preferences: Preferences) {
+    let mut walk = Walk::start(kind, preferences).await;
+    for surface in SURFACES {
+        walk.show_answers(surface).await;
     }
+    walk.finish();
 }
 
 impl Walk {

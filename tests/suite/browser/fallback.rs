@@ -140,6 +140,7 @@ async fn requests_replace_a_buffered_stream_and_are_remembered(kind: BrowserKind
 
 async fn socket_is_tried_again_after_an_hour(kind: BrowserKind) {
     const PASS_AN_HOUR: &str = "void (Date.now = ((now) => () => now.call(Date) + 61 * 60_000)(Date.now))";
+    const ASK_AT_ONCE: &str = "dispatchEvent(new Event('pointerdown')) && it.form.requestSubmit()";
     let test = "a browser whose proxy allows WebSockets later";
     let Some(visit) = Visit::start(kind, test, Proxy::MayRefuseUpgrades).await else { return };
     let browser = &visit.browser;
@@ -153,8 +154,12 @@ async fn socket_is_tried_again_after_an_hour(kind: BrowserKind) {
         surface.ask(browser, "Second?").await;
         assert!(count(&visit.chat_requests_after(before), is_upload) > 0, "the event stream is not used");
 
+        browser.type_into(&surface.path("#question"), "Third?").await;
         browser.evaluate(PASS_AN_HOUR).await;
-        surface.ask(browser, "Third?").await;
+        // The answer begins while the socket is opened.
+        surface.of(browser, "#question", ASK_AT_ONCE).await;
+        surface.wait_for(browser, ".turn:last-child .asked", "it?.innerText.trim()", "Third?").await;
+        surface.wait_for_status(browser, "complete").await;
         // The socket has replaced the stream when the stream ends.
         let is_stream = |request: &LoggedRequest| request.path == "/sse/chat";
         visit.nginx.wait_until_logged(before, "the end of the event stream", is_stream).await;
@@ -163,7 +168,7 @@ async fn socket_is_tried_again_after_an_hour(kind: BrowserKind) {
         surface.ask(browser, "Fourth?").await;
         assert_eq!(surface.turns(browser).await, 4, "the conversation did not continue");
         let requests = visit.chat_requests_after(with_socket);
-        assert!(requests.is_empty(), "{surface:?} does not use the socket: {requests:#?}");
+        assert!(requests.iter().all(is_socket), "{surface:?} does not use the socket: {requests:#?}");
         browser.open("about:blank").await;
         let is_open_socket = |request: &LoggedRequest| request.upgrade && request.status == 101;
         visit.nginx.wait_until_logged(with_socket, "the end of the socket", is_open_socket).await;

@@ -48,6 +48,10 @@ async fn only_the_server_and_the_site_are_asked_and_no_cookies_are_set(kind: Bro
         let foreign: Vec<_> = origins.as_array().unwrap().iter().filter(foreign).collect();
         assert!(foreign.is_empty(), "{surface:?} asks {foreign:?}");
         assert_eq!(browser.evaluate("document.cookie").await, "", "{surface:?}");
+        // Browsers report what a policy has blocked. The site has no icon.
+        let problems = browser.console_problems().await;
+        let problems: Vec<_> = problems.iter().filter(|problem| !problem.contains("favicon")).collect();
+        assert!(problems.is_empty(), "{surface:?}: {problems:#?}");
         let databases = "indexedDB.databases().then((all) => all.length)";
         assert_eq!(browser.evaluate(databases).await, 0, "{surface:?}");
     }

@@ -1,13 +1,13 @@
 //! The chat page of the demo in a real browser.
 
-use crate::support::client::chat::Chat;
+use crate::support::client::chat::{Chat, wait_until_stored};
 use crate::support::server::config::ServerConfig;
 use crate::support::server::test_server::Server;
+use crate::support::stores::fresh_store::StoreKind;
 use crate::support::tools::browser::scenario::in_every_browser;
 use crate::support::tools::browser::{Browser, BrowserKind};
 use crate::support::upstream::gate::Gate;
 use crate::support::upstream::script::Script;
-use crate::support::within;
 
 /// The chat page in a browser.
 struct Page {
@@ -28,7 +28,11 @@ in_every_browser! {
 
 /// Opens the chat page of a demo server.
 async fn open_chat_page(kind: BrowserKind) -> Page {
-    let server = Server::start(ServerConfig::demo()).await;
+    open_page_of(kind, Server::start(ServerConfig::demo()).await).await
+}
+
+/// Opens the chat page of a server.
+async fn open_page_of(kind: BrowserKind, server: Server) -> Page {
     let browser = Browser::start(kind).await;
     browser.open(&server.http_url("/")).await;
     let page = Page { browser, _server: server };
@@ -124,29 +128,28 @@ async fn regenerated_answer_replaces_the_old_one(kind: BrowserKind) {
 }
 
 async fn feedback_buttons_toggle_and_delete_starts_a_new_session(kind: BrowserKind) {
-    let page = open_chat_page(kind).await;
+    const PRESSED: &str =
+        "[...document.querySelectorAll('.thumb')].map((thumb) => thumb.getAttribute('aria-pressed')).join()";
+    let store = StoreKind::Sqlite.create().await;
+    let Chat { server, upstream: _upstream, .. } = Chat::with_store(&store, &[]).await;
+    let page = open_page_of(kind, server).await;
 
     page.ask("Which skills are listed?").await;
     page.wait_for_answer().await;
-    let pressed =
-        "[...document.querySelectorAll('.thumb')].map((thumb) => thumb.getAttribute('aria-pressed')).join()";
-
-    for (click, state) in [(1, "false,true"), (0, "true,false"), (0, "false,false")] {
+    for (click, state, rating, stored) in [
+        (1, "false,true", "down", 1),
+        (0, "true,false", "up", 1),
+        (0, "false,false", "up", 0),
+        (1, "false,true", "down", 1),
+    ] {
         page.browser.evaluate(&format!("document.querySelectorAll('.thumb')[{click}].click()")).await;
-        assert_eq!(page.browser.evaluate(pressed).await, state);
+        assert_eq!(page.browser.evaluate(PRESSED).await, state);
+        let ratings = format!("SELECT count(*) FROM feedback WHERE rating = '{rating}'");
+        wait_until_stored(&store, &ratings, stored).await;
     }
 
-    page.browser.evaluate("document.querySelectorAll('.thumb')[1].click()").await;
-    let shown_again = async {
-        // The page does not show when the feedback is stored.
-        while page.browser.evaluate(pressed).await != "false,true" {
-            page.browser.refresh().await;
-            page.wait_for_answer().await;
-        }
-    };
     page.browser.refresh().await;
-    page.wait_for_answer().await;
-    within("the feedback to be shown after a reload", shown_again).await;
+    page.wait_until("the feedback after a reload", &format!("{PRESSED} === 'false,true'")).await;
     let stored_session = "Object.values(localStorage).join()";
     let session = page.browser.evaluate(stored_session).await;
     for part in ["menu-button", "forget", "confirm"] {

@@ -78,8 +78,10 @@ impl Project {
         server: Option<&str>,
     ) -> ToolOutput {
         let mut command = command(program, arguments, &self.path(directory));
-        let path = std::env::var("PATH").unwrap_or_default();
-        command.env("PATH", format!("{}:{path}", self.modules.join(".bin").display()));
+        let mut path = self.modules.join(".bin").into_os_string();
+        path.push(":");
+        path.push(std::env::var_os("PATH").unwrap_or_default());
+        command.env("PATH", path);
         command.envs(server.map(|server| ("CHAT_SERVER", server)));
         run_tool_within(TIMEOUT, command, "").await
     }

@@ -28,7 +28,7 @@ enum Reference {
     Mail { address: String, host: String },
 }
 
-/// Returns the hosts of all links and mail addresses, sorted, at most [`MAX_HOSTS`].
+/// Returns the hosts of all links and mail addresses, sorted, at most a hundred.
 #[must_use]
 pub fn link_hosts(document: &Document) -> Vec<String> {
     let texts = document.sections.iter().flat_map(|section| [&section.title, &section.text]);

@@ -31,8 +31,6 @@ const COPIED_MS = 2000;
 export class TextLeaf {
   kind;
   node;
-  /** Whether it is a heading that number signs begin and may close. */
-  #hasMarks;
   #context;
   /** The text that may be drawn again, after the last characters that are not. */
   #text = "";
@@ -46,7 +44,6 @@ export class TextLeaf {
   constructor(kind, node, context) {
     this.kind = kind;
     this.node = node;
-    this.#hasMarks = kind === "heading";
     this.#context = context;
     this.#settled = node.lastChild;
   }
@@ -92,18 +89,10 @@ export class TextLeaf {
     if (this.#text === "" && !this.#settled) this.node.remove();
   }
 
-  /** Becomes a heading. @param {HTMLElement} node */
-  becomeHeading(node) {
-    this.kind = "heading";
-    node.append(...this.node.childNodes);
-    this.node.replaceWith(node);
-    this.node = node;
-  }
-
   /** @param {string} text @param {boolean} growing @param {number} [limit] */
   #render(text, growing, limit) {
     let visible = trimSpaces(text.endsWith("\n") ? text.slice(0, -1) : text);
-    if (this.#hasMarks) visible = withoutClosingMarks(visible);
+    if (this.kind === "heading") visible = withoutClosingMarks(visible);
     return renderInline(visible, growing, this.#context.linkHosts, limit, this.#from);
   }
 
@@ -137,7 +126,7 @@ export class TextLeaf {
 
 /** A code block with a button that copies it. */
 export class CodeLeaf {
-  kind;
+  kind = /** @type {const} */ ("code");
   node = createElement("div", "code");
   #code = createElement("code");
   #context;
@@ -146,11 +135,10 @@ export class CodeLeaf {
   #isEmpty = true;
 
   /**
-   * @param {Context} context @param {string} info @param {string} [fence]
-   * @param {number} [fenceIndent] the indentation that the lines have in common with the fence
+   * @param {Context} context @param {string} info @param {string} fence
+   * @param {number} fenceIndent the indentation that the lines have in common with the fence
    */
-  constructor(context, info, fence, fenceIndent = 0) {
-    this.kind = /** @type {"fence" | "indented"} */ (fence ? "fence" : "indented");
+  constructor(context, info, fence, fenceIndent) {
     this.fence = fence;
     this.fenceIndent = fenceIndent;
     this.#context = context;
@@ -174,11 +162,6 @@ export class CodeLeaf {
     if (this.#pending || text) this.#code.append(createText(this.#pending + text));
     this.#pending = "";
     this.#isEmpty = false;
-  }
-
-  /** Adds a line that only counts if other lines follow. @param {string} text */
-  addBlank(text) {
-    this.#pending += text;
   }
 
   endLine() {

@@ -24,6 +24,9 @@ const CONTEXT_CHARS = 2;
 /** A longer line is not the header of a table. */
 const MAX_HEADER_CHARS = 2000;
 
+/** The number signs that may close a heading. */
+const CLOSING_MARKS = /(?:^|[ \t])#+$/;
+
 /** How long the copy button says that it has copied. */
 const COPIED_MS = 2000;
 
@@ -92,7 +95,7 @@ export class TextLeaf {
   /** @param {string} text @param {boolean} growing @param {number} [limit] */
   #render(text, growing, limit) {
     let visible = trimSpaces(text.endsWith("\n") ? text.slice(0, -1) : text);
-    if (this.kind === "heading") visible = withoutClosingMarks(visible);
+    if (this.kind === "heading") visible = trimSpaces(visible.replace(CLOSING_MARKS, ""));
     return renderInline(visible, growing, this.#context.linkHosts, limit, this.#from);
   }
 
@@ -187,12 +190,4 @@ export class CodeLeaf {
     button.textContent = this.#context.t("code.copied");
     setTimeout(() => (button.textContent = this.#context.t("code.copy")), COPIED_MS);
   }
-}
-
-/** Removes the number signs that may close a heading. @param {string} text */
-function withoutClosingMarks(text) {
-  let end = text.length;
-  while (text[end - 1] === "#") end -= 1;
-  const isClosed = end === 0 || text[end - 1] === " " || text[end - 1] === "\t";
-  return isClosed ? trimSpaces(text.slice(0, end)) : text;
 }

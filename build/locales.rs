@@ -16,8 +16,18 @@ pub(crate) const DIRECTORY: &str = "locales/";
 const OF_SERVER: [&str; 3] = ["page.contact", "page.description", "page.no_script"];
 
 /// The beginnings of the keys of texts that the chat loads only when they are needed.
-const LOADED_LATER: [&str; 7] =
-    ["close.", "comment.", "conversations.", "error.", "notice.", "time.midnight", "turn.lost"];
+const LOADED_LATER: [&str; 10] = [
+    "close.",
+    "comment.",
+    "composer.characters",
+    "composer.noQuestions",
+    "composer.questions",
+    "conversations.",
+    "error.",
+    "notice.",
+    "time.midnight",
+    "turn.lost",
+];
 
 /// Texts for a visitor who is not connected, so that nothing can be loaded.
 const OFFLINE: [&str; 6] = [

@@ -16,7 +16,7 @@ pub(crate) const DIRECTORY: &str = "locales/";
 const OF_SERVER: [&str; 3] = ["page.contact", "page.description", "page.no_script"];
 
 /// The beginnings of the keys of texts that the chat loads only when they are needed.
-const LOADED_LATER: [&str; 10] = [
+const LOADED_LATER: [&str; 11] = [
     "close.",
     "comment.",
     "composer.characters",
@@ -26,6 +26,7 @@ const LOADED_LATER: [&str; 10] = [
     "error.",
     "notice.",
     "time.midnight",
+    "turn.length",
     "turn.lost",
 ];
 

@@ -1,5 +1,6 @@
 /** The texts of errors, notices and close codes in the visitor's language. */
 
+import { FINAL } from "../client/turn.js";
 import { formatFuture } from "./times.js";
 
 /** @typedef {import("./i18n.js").Texts} Texts */
@@ -8,12 +9,9 @@ import { formatFuture } from "./times.js";
 /** Notices that are about the answer that follows them. The others are shown by the connection. */
 const NOTICES_OF_TURN = new Set(["CONTEXT_PRUNED", "DEGRADED", "RECOVERED"]);
 
-/** Statuses that change again. */
-const UNFINISHED = new Set(["sending", "accepted", "queued", "streaming"]);
-
 /** @param {Turn["status"]} status */
 export function isUnfinished(status) {
-  return UNFINISHED.has(status);
+  return !FINAL.has(status);
 }
 
 /**
@@ -27,9 +25,9 @@ export function loadText(t, key) {
 }
 
 /** Loads the text of how an answer ended, like `loadText`. @param {Texts} t @param {Turn} turn */
-export function loadOutcomeText(t, { error, lostChars }) {
+export function loadOutcomeText(t, { error, lostChars, status }) {
   if (error) return loadText(t, `error.${error.code}`);
-  return lostChars > 0 ? loadText(t, "turn.lost") : null;
+  return lostChars > 0 || status === "length" ? loadText(t, "turn.lost") : null;
 }
 
 /**
@@ -76,7 +74,7 @@ export function outcomeText(t, { status, error, answer, lostChars, turnId }) {
   if (lostChars > 0 && t.has("turn.lost")) return t(turnId ? "turn.lostEnd" : "turn.lost");
   if (status === "interrupted") return t(answer ? "turn.interrupted" : "turn.unanswered");
   if (status === "cancelled") return t("turn.cancelled");
-  if (status === "length") return t("turn.length");
+  if (status === "length") return t(t.has("turn.length") ? "turn.length" : "turn.interrupted");
   return "";
 }
 

@@ -16,11 +16,29 @@ pub(crate) const DIRECTORY: &str = "locales/";
 const OF_SERVER: [&str; 3] = ["page.contact", "page.description", "page.no_script"];
 
 /// The beginnings of the keys of texts that the chat loads only when they are needed.
-const LOADED_LATER: [&str; 3] = ["comment.", "conversations.", "error."];
+const LOADED_LATER: [&str; 11] = [
+    "close.",
+    "comment.",
+    "composer.characters",
+    "composer.noQuestions",
+    "composer.questions",
+    "conversations.",
+    "error.",
+    "notice.",
+    "time.midnight",
+    "turn.length",
+    "turn.lost",
+];
 
 /// Texts for a visitor who is not connected, so that nothing can be loaded.
-const OFFLINE: [&str; 4] =
-    ["error.CONNECTION_CLOSED", "error.CONNECTION_CLOSED.final", "error.SHUTTING_DOWN", "error.unknown"];
+const OFFLINE: [&str; 6] = [
+    "close.1000",
+    "close.1012",
+    "error.CONNECTION_CLOSED",
+    "error.CONNECTION_CLOSED.final",
+    "error.SHUTTING_DOWN",
+    "error.unknown",
+];
 
 /// The modules of a language: the texts that every chat loads, and those that few visitors need.
 /// Each is a pair of path and source.

@@ -305,9 +305,8 @@ export class ChatClient extends EventTarget {
 
   /** Deletes the current conversation and all others. Resolves to whether all are deleted. */
   async deleteAllConversations() {
-    let areGone = true;
-    for (const { sessionId } of this.conversations) areGone = (await this.deleteConversation(sessionId)) && areGone;
-    return (!this.session || (await this.deleteConversation(this.session.session_id))) && areGone;
+    const { forgetAll } = await import("./deletion.js");
+    return forgetAll(this);
   }
 
   /** Requests messages older than the first of `turns`. They arrive with a `transcript` event. */

@@ -50,20 +50,13 @@ const PONG_TIMEOUT_MS = 10_000;
  *   reconnect after the delay that the server gave.
  */
 
+/** Close codes after which the client does not reconnect. */
+const FINAL_CODES = [1000, 1001, 1002, 1003, 1007, 1009, 4400, 4409];
+
 /** @type {Record<number, ReconnectPolicy>} By close code. All other codes use `backoff`. */
 const RECONNECT_POLICIES = {
-  1000: "stop",
-  1001: "stop",
-  1002: "stop",
-  1003: "stop",
-  1007: "stop",
-  1009: "stop",
   1012: "spread",
-  1013: "backoff",
-  4400: "stop",
   4408: "on-activity",
-  4409: "stop",
-  4413: "backoff",
   4429: "retry-after",
 };
 
@@ -216,7 +209,7 @@ export class Connection {
     this.closeCode = code;
     if (wasOpen && Date.now() - this.#openedAt > STABLE_CONNECTION_MS) this.#failedAttempts = 0;
     this.#handlers.onDisconnect(code);
-    let policy = RECONNECT_POLICIES[code] ?? "backoff";
+    let policy = FINAL_CODES.includes(code) ? "stop" : (RECONNECT_POLICIES[code] ?? "backoff");
     // A visitor who waits for an answer is not idle, even if the server closed the connection as
     // idle.
     if (policy === "on-activity" && this.#handlers.isAwaitingAnswer() && !globalThis.document?.hidden) policy = "backoff";

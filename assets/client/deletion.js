@@ -63,3 +63,13 @@ export function forgetCurrent(client) {
     client.addEventListener("state", () => client.state === "open" || end(false), options);
   });
 }
+
+/**
+ * Deletes the current conversation and all others. Resolves to whether all are deleted.
+ * @param {ChatClient} client
+ */
+export async function forgetAll(client) {
+  let areGone = true;
+  for (const { sessionId } of client.conversations) areGone = (await client.deleteConversation(sessionId)) && areGone;
+  return (!client.session || (await client.deleteConversation(client.session.session_id))) && areGone;
+}

@@ -98,22 +98,20 @@ export class TransportChoice {
     const fetch = options.fetch ?? ((address, init) => globalThis.fetch(address, init));
     this.#memory = new StoredValue(`${options.storageKey}:transport`, options.storage);
     const common = { fetch, WebSocket };
-    /** @type {{name: TransportName, open: (timeoutMs: number, handlers: TransportHandlers) => Transport}[]} */
-    const candidates = [];
     if (WebSocket) {
-      const open = (/** @type {number} */ timeoutMs, /** @type {TransportHandlers} */ handlers) =>
-        new WebSocketTransport({ ...common, url: socket, timeoutMs }, handlers);
-      candidates.push({ name: "websocket", open });
+      this.#add("websocket", (timeoutMs, handlers) => new WebSocketTransport({ ...common, url: socket, timeoutMs }, handlers));
     }
-    if (events) {
-      for (const [name, load] of FALLBACKS) {
-        /** @type {(timeoutMs: number, handlers: TransportHandlers) => Transport} */
-        const open = (timeoutMs, handlers) => openLater(name, load, { ...common, url: events, timeoutMs }, handlers);
-        candidates.push({ name, open });
-      }
+    for (const [name, load] of events ? FALLBACKS : []) {
+      this.#add(name, (timeoutMs, handlers) => openLater(name, load, { ...common, url: events ?? "", timeoutMs }, handlers));
     }
-    this.#candidates = candidates.filter(({ name }) => options.transports?.includes(name) ?? true);
+    const { transports } = options;
+    if (transports) this.#candidates = this.#candidates.filter(({ name }) => transports.includes(name));
     if (this.#candidates.length === 0) throw new TypeError("None of the transports is available.");
+  }
+
+  /** @param {TransportName} name @param {(timeoutMs: number, handlers: TransportHandlers) => Transport} open */
+  #add(name, open) {
+    this.#candidates.push({ name, open });
   }
 
   get name() {

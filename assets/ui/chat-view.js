@@ -6,7 +6,7 @@ import { createElement } from "./dom.js";
 import { Header } from "./header.js";
 import { Messages } from "./messages.js";
 import { drawMonogram } from "./monogram.js";
-import { errorText, isUnfinished, loadErrorText } from "./notices.js";
+import { errorText, isUnfinished, loadText } from "./notices.js";
 
 /** @typedef {import("../client/turn.js").Turn} Turn */
 /** @typedef {import("./chat.js").ChatOptions} ChatOptions */
@@ -181,7 +181,7 @@ export class ChatView {
 
   /** @param {Frame} error */
   async #onError(error) {
-    await loadErrorText(this.t, error);
+    await loadText(this.t, `error.${error.code}`);
     this.warn(errorText(this.t, error));
   }
 
@@ -219,7 +219,7 @@ export class ChatView {
   /** @param {Frame} frame */
   #onNotice(frame) {
     const turn = this.client.turns.findLast(({ turnId, status }) => turnId && isUnfinished(status));
-    if (turn) this.#messages.viewOf(turn).addNotice(frame);
+    if (turn) void this.#messages.viewOf(turn).addNotice(frame);
     // The header says who answers from now on.
     this.#header.drawConnection();
   }

@@ -1,6 +1,7 @@
 /** The field for the question, with its hints and the line about privacy. */
 
 import { createElement, createIcon, setText } from "./dom.js";
+import { loadText } from "./notices.js";
 import { formatFuture } from "./times.js";
 
 /** @typedef {import("./chat-view.js").ChatView} ChatView */
@@ -76,11 +77,18 @@ export class Composer {
   #hintText(characters) {
     const { client, t, blockedUntil } = this.#chat;
     if (blockedUntil > Date.now()) return t("composer.blocked", { when: formatFuture(t, blockedUntil) });
-    if (characters < 0) return t("composer.charactersOver", { count: -characters });
-    if (characters <= SHOW_CHARACTERS_BELOW) return t("composer.charactersLeft", { count: characters });
+    if (characters < 0) return this.#countText("composer.charactersOver", -characters);
+    if (characters <= SHOW_CHARACTERS_BELOW) return this.#countText("composer.charactersLeft", characters);
     const questions = client.session?.limits?.remaining ?? Infinity;
-    if (questions === 0) return t("composer.noQuestionsLeft");
-    return questions <= SHOW_QUESTIONS_BELOW ? t("composer.questionsLeft", { count: questions }) : "";
+    if (questions === 0) return this.#countText("composer.noQuestionsLeft", 0);
+    return questions <= SHOW_QUESTIONS_BELOW ? this.#countText("composer.questionsLeft", questions) : "";
+  }
+
+  /** Returns nothing until the text is loaded. @param {string} key @param {number} count */
+  #countText(key, count) {
+    const { t } = this.#chat;
+    void loadText(t, key)?.then(() => this.draw());
+    return t.has(key) ? t(key, { count }) : "";
   }
 
   #drawPrivacy() {

@@ -3,12 +3,15 @@
 import { ConversationsMenu } from "./conversations-menu.js";
 import { createButton, createElement, createIcon, createIconButton, setText } from "./dom.js";
 import { createMonogram } from "./monogram.js";
+import { loadText } from "./notices.js";
 import { formatFuture } from "./times.js";
 
 /** @typedef {import("./chat-view.js").ChatView} ChatView */
 
 /** A shorter delay is not worth a countdown. */
 const SHOW_RETRY_ABOVE_MS = 1_000;
+/** The network ended the connection, so the server gave no reason. */
+const NO_REASON = 1006;
 /** The session was resumed in another window. */
 const TAKEN_OVER = 4409;
 
@@ -75,10 +78,11 @@ export class Header {
   #statusText() {
     const { client, t } = this.#chat;
     const { state, closeCode } = client;
-    const known = t.has(`close.${closeCode}`);
-    if (state === "closed") return known ? t(`close.${closeCode}`) : t("status.closed");
-    if (state === "waiting" && known && closeCode !== 1000) return t(`close.${closeCode}`);
-    return t(`status.${state}`);
+    const hasReason = closeCode !== 0 && closeCode !== NO_REASON;
+    if (!hasReason || (state !== "closed" && (state !== "waiting" || closeCode === 1000))) return t(`status.${state}`);
+    const reason = `close.${closeCode}`;
+    void loadText(t, reason)?.then(() => this.drawConnection());
+    return t(t.has(reason) ? reason : `status.${state}`);
   }
 
   #retryDelay() {

@@ -9,7 +9,7 @@ import { languages } from "../locales/index.js";
  * @property {"ltr" | "rtl"} direction
  * @property {(key: string) => boolean} has   whether there is such a text
  * @property {() => Promise<void>} addMore  loads the texts that few visitors need: those of the
- *   menu, of comments and of errors that the server reports
+ *   menu, of comments, notices and limits, and of errors and ends that the server reports
  * @property {boolean} triedMore              whether `addMore` has ended, perhaps without success
  *
  * @typedef {((key: string, params?: Params) => string) & TextProperties} Texts

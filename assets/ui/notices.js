@@ -1,5 +1,6 @@
 /** The texts of errors, notices and close codes in the visitor's language. */
 
+import { FINAL } from "../client/turn.js";
 import { formatFuture } from "./times.js";
 
 /** @typedef {import("./i18n.js").Texts} Texts */
@@ -8,22 +9,25 @@ import { formatFuture } from "./times.js";
 /** Notices that are about the answer that follows them. The others are shown by the connection. */
 const NOTICES_OF_TURN = new Set(["CONTEXT_PRUNED", "DEGRADED", "RECOVERED"]);
 
-/** Statuses that change again. */
-const UNFINISHED = new Set(["sending", "accepted", "queued", "streaming"]);
-
 /** @param {Turn["status"]} status */
 export function isUnfinished(status) {
-  return UNFINISHED.has(status);
+  return !FINAL.has(status);
 }
 
 /**
- * Loads the text of an error if it is not one of those that come with the chat. Without it, the
- * message of the server is shown. Returns `null` if there is nothing to wait for.
- * @param {Texts} t @param {{code: string}} error
+ * Loads a text if it is not one of those that come with the chat. Without it, a more general text
+ * or the message of the server is shown. Returns `null` if there is nothing to wait for.
+ * @param {Texts} t @param {string} key
  * @returns {Promise<void> | null}
  */
-export function loadErrorText(t, { code }) {
-  return t.triedMore || t.has(`error.${code}`) ? null : t.addMore().catch(() => {});
+export function loadText(t, key) {
+  return t.triedMore || t.has(key) ? null : t.addMore().catch(() => {});
+}
+
+/** Loads the text of how an answer ended, like `loadText`. @param {Texts} t @param {Turn} turn */
+export function loadOutcomeText(t, { error, lostChars, status }) {
+  if (error) return loadText(t, `error.${error.code}`);
+  return lostChars > 0 || status === "length" ? loadText(t, "turn.lost") : null;
 }
 
 /**
@@ -67,10 +71,10 @@ export function waitingText(t, { status, position }, connection) {
  */
 export function outcomeText(t, { status, error, answer, lostChars, turnId }) {
   if (status === "failed") return error ? errorText(t, error) : t("turn.failed");
-  if (lostChars > 0) return t(turnId ? "turn.lostEnd" : "turn.lost");
+  if (lostChars > 0 && t.has("turn.lost")) return t(turnId ? "turn.lostEnd" : "turn.lost");
   if (status === "interrupted") return t(answer ? "turn.interrupted" : "turn.unanswered");
   if (status === "cancelled") return t("turn.cancelled");
-  if (status === "length") return t("turn.length");
+  if (status === "length") return t(t.has("turn.length") ? "turn.length" : "turn.interrupted");
   return "";
 }
 

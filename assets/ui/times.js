@@ -18,7 +18,7 @@ const MIDNIGHT_TOLERANCE_MS = 5 * SECOND_MS;
 export function formatFuture(t, time, now = Date.now()) {
   const delay = Math.max(time - now, SECOND_MS);
   const sinceMidnight = (time + MIDNIGHT_TOLERANCE_MS) % DAY_MS;
-  if (delay > HOUR_MS && sinceMidnight < 2 * MIDNIGHT_TOLERANCE_MS) {
+  if (delay > HOUR_MS && sinceMidnight < 2 * MIDNIGHT_TOLERANCE_MS && t.has("time.midnight")) {
     return t("time.midnight", { time: new Intl.DateTimeFormat(t.language, { timeStyle: "short" }).format(time) });
   }
   const format = new Intl.RelativeTimeFormat(t.language);

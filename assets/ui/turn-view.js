@@ -2,7 +2,7 @@
 
 import { AnswerActions } from "./answer-actions.js";
 import { createButton, createElement, createIcon, setText } from "./dom.js";
-import { isQuote, isUnfinished, loadErrorText, noticeText, outcomeText, waitingText } from "./notices.js";
+import { isQuote, isUnfinished, loadOutcomeText, loadText, noticeText, outcomeText, waitingText } from "./notices.js";
 import { StreamingMarkdown } from "./streaming-markdown.js";
 
 /** @typedef {import("../client/turn.js").Turn} Turn */
@@ -56,7 +56,8 @@ export class TurnView {
    * Adds a notice about this answer, above it.
    * @param {{code: string, message?: string}} notice
    */
-  addNotice(notice) {
+  async addNotice(notice) {
+    await loadText(this.#chat.t, `notice.${notice.code}`);
     const text = noticeText(this.#chat.t, notice);
     if (!text || [...this.#notices.children].some((node) => node.textContent === text)) return;
     this.#notices.append(createElement("p", {}, text));
@@ -79,7 +80,7 @@ export class TurnView {
     this.#drawnAt = performance.now();
     const { client, t, announce, blockedUntil } = this.#chat;
     const { status, answer, mode, error, past, question } = this.#turn;
-    const loading = error && loadErrorText(t, error);
+    const loading = loadOutcomeText(t, this.#turn);
     if (loading) return void loading.then(() => this.draw());
     const unfinished = isUnfinished(status);
     const quoted = isQuote(this.#turn);

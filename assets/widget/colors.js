@@ -2,8 +2,11 @@
 
 /** @typedef {readonly number[]} Rgb  red, green and blue from 0 to 255 */
 
-/** @type {Rgb} */ const WHITE = [255, 255, 255];
-/** @type {Rgb} */ const BLACK = [0, 0, 0];
+/**
+ * White and black have the same contrast with a colour of this luminance: by the formula of WCAG,
+ * `1.05 / (luminance + 0.05)` equals `(luminance + 0.05) / 0.05`.
+ */
+const MIDDLE_LUMINANCE = 0.179;
 
 /**
  * Returns black or white, whichever has the higher contrast with a colour. That is at least 4.5,
@@ -11,7 +14,7 @@
  * @param {Rgb} background
  */
 export function textColorOn(background) {
-  return contrast(background, WHITE) >= contrast(background, BLACK) ? "#fff" : "#000";
+  return luminance(background) < MIDDLE_LUMINANCE ? "#fff" : "#000";
 }
 
 /** Returns the parts of any CSS colour; `null` if it is not one. @param {string} color @returns {Rgb | null} */
@@ -25,13 +28,7 @@ export function parseColor(color) {
   return [...context.getImageData(0, 0, 1, 1).data].slice(0, 3);
 }
 
-/** The contrast ratio of WCAG. @param {Rgb} first @param {Rgb} second */
-function contrast(first, second) {
-  const [darker, lighter] = [luminance(first), luminance(second)].sort((a, b) => a - b);
-  return (lighter + 0.05) / (darker + 0.05);
-}
-
-/** @param {Rgb} color */
+/** The relative luminance of WCAG. @param {Rgb} color */
 function luminance(color) {
   const [red, green, blue] = color.map((part) => {
     const share = part / 255;

@@ -78,8 +78,6 @@ async function diagnose(cause, isBlocked) {
 
 /** @template T @param {number} ms @param {Promise<T>} promise @returns {Promise<T>} */
 function within(ms, promise) {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`no answer within ${ms} ms`)), ms);
-    promise.then(resolve, reject).finally(() => clearTimeout(timer));
-  });
+  const late = new Promise((_, reject) => setTimeout(reject, ms, new Error(`no answer within ${ms} ms`)));
+  return Promise.race([promise, late]);
 }

@@ -35,7 +35,7 @@ export function buildNodes(mode) {
   statusText.setAttribute("role", "status");
   const dots = document.createElement("div");
   dots.className = "dots";
-  dots.append(...["", "", ""].map(() => document.createElement("i")));
+  for (let count = 0; count < 3; count += 1) dots.append(document.createElement("i"));
   const retry = button("retry");
   const dismiss = button("dismiss", icon("", CROSS_ICON));
   status.append(dots, statusText, retry, dismiss);

@@ -1,6 +1,7 @@
 /**
  * The blocks of a text that grows: paragraphs, headings, lists, quotes, code, tables and rules, as
- * in CommonMark. Each line is read once, and a block that has ended is not touched again.
+ * in CommonMark, but without indented code and underlined headings, which models do not write. Each
+ * line is read once, and a block that has ended is not touched again.
  *
  * The beginning of a line is held back until it is clear what kind of line it is. Thus no block is
  * ever taken back.
@@ -26,8 +27,11 @@ import { TableLeaf, headerCells, splitRow } from "./table.js";
 /** Blocks nested deeper than this are shown as plain text. */
 const MAX_DEPTH = 10;
 
+/** A tab indents a line like these, wherever it stands. */
+const TAB = "    ";
+
 /** Characters with which a line can begin without saying what it is. */
-const AMBIGUOUS = /^[\s>\-+*•_=#|:~`\d.)[\]xX]*$/;
+const AMBIGUOUS = /^[\s>\-+*•_#|:~`\d.)[\]xX]*$/;
 
 /** The beginning of a code block, whose line is complete only at its end. */
 const FENCE_LINE = /^[\s>\-+*•\d.)[\]xX]*(?:`{3,}[^`]*|~{3,}.*)$/;
@@ -36,7 +40,6 @@ const MAX_FENCE_LINE_CHARS = 1000;
 const HEADING = /^(#{1,6})(?:[ \t]+|$)/;
 const FENCE = /^(`{3,})([^`]*)$|^(~{3,})(.*)$/;
 const RULE = /^(?:(?:\*[ \t]*){3,}|(?:-[ \t]*){3,}|(?:_[ \t]*){3,})$/;
-const UNDERLINE = /^(?:=+|-+)[ \t]*$/;
 const ITEM = /^(?:([-+*•])|(\d{1,9})([.)]))(?=[ \t]|$)/;
 const TASK = /^\[([ xX])\][ \t]+(?=\S)/;
 const TABLE_DELIMITERS = /^\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$/;
@@ -55,10 +58,9 @@ export class BlockParser {
   #held = "";
   /** Whether the current line is no longer held back. */
   #inLine = false;
-  // The line that is read: its text, the offset and column up to which it has been read.
+  // The line that is read, and the offset up to which it has been read.
   #line = "";
   #at = 0;
-  #column = 0;
 
   /** @param {HTMLElement} root @param {Context} context */
   constructor(root, context) {
@@ -98,7 +100,7 @@ export class BlockParser {
   #beginLine() {
     this.#line = this.#held;
     this.#held = "";
-    this.#at = this.#column = 0;
+    this.#at = 0;
     this.#inLine = true;
     this.#readLine();
   }
@@ -114,18 +116,18 @@ export class BlockParser {
     let depth = 0;
     while (depth < this.#open.length && this.#continues(/** @type {Container} */ (this.#open[depth]))) depth += 1;
     const inside = depth === this.#open.length;
-    if (this.#leaf instanceof CodeLeaf && this.#leaf.fence && inside) return this.#readFenced(this.#leaf);
+    if (this.#leaf instanceof CodeLeaf && inside) return this.#readFenced(this.#leaf);
     const opened = this.#openBlocks(depth);
     if (opened === "complete") return;
-    const { indent, rest } = this.#peek();
-    const leaf = this.#leaf;
-    if (!rest) return this.#readBlank(opened ? this.#open.length : depth);
-    if (leaf?.kind === "paragraph") return leaf.add(rest);
+    const { rest } = this.#peek();
+    if (!rest) {
+      this.#closeTo(opened ? this.#open.length : depth);
+      return this.#closeLeaf();
+    }
+    if (this.#leaf?.kind === "paragraph") return this.#leaf.add(rest);
     if (!opened) this.#closeTo(depth);
-    if (this.#leaf instanceof CodeLeaf && indent >= 4) return this.#readIndented(this.#leaf);
     if (this.#leaf?.kind === "table") return this.#leaf.add(rest);
     this.#closeLeaf();
-    if (indent >= 4) return this.#readIndented(this.#addLeaf(new CodeLeaf(this.#context, "")));
     const node = createElement("p");
     // The check mark of a task is a part of its first paragraph.
     if (this.#parent.task) node.append(this.#parent.task);
@@ -162,7 +164,7 @@ export class BlockParser {
    */
   #continues(container) {
     const { indent, rest } = this.#peek();
-    if (container.indent === undefined) return indent < 4 && rest.startsWith(">") && this.#readQuoteMarker(indent);
+    if (container.indent === undefined) return rest.startsWith(">") && this.#readQuoteMarker(indent);
     if (!rest) {
       // After an empty line, an empty item has ended. Its list has not.
       container.ended = !container.node.hasChildNodes() && !container.task;
@@ -178,7 +180,6 @@ export class BlockParser {
   #readQuoteMarker(indent) {
     this.#skip(indent);
     this.#at += 1;
-    this.#column += 1;
     if (this.#peek().indent > 0) this.#skip(1);
     return true;
   }
@@ -193,9 +194,9 @@ export class BlockParser {
     let depth = matched;
     for (let opened = false; ; opened = true) {
       const { indent, rest } = this.#peek();
-      if (indent >= 4 || !rest) return opened;
+      if (!rest) return opened;
       const interrupts = this.#leaf?.kind === "paragraph" && depth === this.#open.length;
-      if (interrupts && this.#changeParagraph(/** @type {TextLeaf} */ (this.#leaf), rest)) return "complete";
+      if (interrupts && this.#beginTable(/** @type {TextLeaf} */ (this.#leaf), rest)) return "complete";
       if (this.#openSimple(depth, indent, rest)) return "complete";
       const item = ITEM.exec(rest);
       const isQuote = rest.startsWith(">") && depth < MAX_DEPTH;
@@ -207,20 +208,17 @@ export class BlockParser {
   }
 
   /**
-   * Turns a paragraph into a heading or a table.
+   * Turns the last line of a paragraph into the header of a table.
    * @param {TextLeaf} paragraph @param {string} rest
    */
-  #changeParagraph(paragraph, rest) {
+  #beginTable(paragraph, rest) {
     const delimiters = /[|:]/.test(rest) && TABLE_DELIMITERS.test(rest) ? splitRow(rest.trim()) : null;
     const header = delimiters && headerCells(paragraph.header, delimiters);
-    if (header) {
-      paragraph.removeHeader();
-      this.#closeLeaf();
-      this.#addLeaf(new TableLeaf(this.#context, header, delimiters));
-    } else if (UNDERLINE.test(rest)) {
-      paragraph.becomeHeading(this.#createHeading(rest.startsWith("=") ? 1 : 2));
-    }
-    return header !== null || paragraph.kind === "heading";
+    if (!header) return false;
+    paragraph.removeHeader();
+    this.#closeLeaf();
+    this.#addLeaf(new TableLeaf(this.#context, header, delimiters));
+    return true;
   }
 
   /** @param {number} level */
@@ -246,7 +244,7 @@ export class BlockParser {
       this.#addLeaf(leaf).add(rest.slice(heading[0].length));
     } else if (fence) {
       const info = (fence[2] ?? fence[4] ?? "").trim();
-      this.#addLeaf(new CodeLeaf(this.#context, info, fence[1] ?? fence[3], indent));
+      this.#addLeaf(new CodeLeaf(this.#context, info, fence[1] ?? fence[3] ?? "", indent));
     } else {
       this.#addBlock(createElement("hr"));
     }
@@ -270,17 +268,13 @@ export class BlockParser {
     this.#closeLeaf();
     this.#skip(indent);
     this.#at += marker.length;
-    this.#column += marker.length;
     const { indent: space, rest } = this.#peek();
-    const spaces = !rest || space > 4 ? 1 : space;
-    this.#skip(Math.min(space, spaces));
+    const spaces = rest ? space : 1;
+    this.#skip(spaces);
     const node = createElement("li");
     (list ?? this.#addList(number)).append(node);
     const task = TASK.exec(this.#line.slice(this.#at));
-    if (task) {
-      this.#at += task[0].length;
-      this.#column += task[0].length;
-    }
+    this.#at += task?.[0].length ?? 0;
     const mark = task ? createElement("span", "task", task[1] === " " ? "☐ " : "☑ ") : undefined;
     this.#open.push({ node, list: type, indent: indent + marker.length + spaces, task: mark });
   }
@@ -297,24 +291,10 @@ export class BlockParser {
   #readFenced(leaf) {
     const { indent, rest } = this.#peek();
     const marker = trimSpaces(rest);
-    const { fence = "", fenceIndent = 0 } = leaf;
+    const { fence, fenceIndent } = leaf;
     if (indent < 4 && marker.startsWith(fence) && !marker.replaceAll(fence[0] ?? "", "")) return this.#closeLeaf();
     this.#skip(Math.min(indent, fenceIndent));
     leaf.add(this.#line.slice(this.#at));
-  }
-
-  /** @param {CodeLeaf} leaf */
-  #readIndented(leaf) {
-    this.#skip(4);
-    leaf.add(this.#line.slice(this.#at));
-  }
-
-  /** @param {number} depth the number of open containers to which the blank line belongs */
-  #readBlank(depth) {
-    this.#closeTo(depth);
-    if (!(this.#leaf instanceof CodeLeaf)) return this.#closeLeaf();
-    this.#skip(4);
-    this.#leaf.addBlank(this.#line.slice(this.#at));
   }
 
   /** Closes the containers that are deeper. @param {number} depth */
@@ -331,31 +311,16 @@ export class BlockParser {
 
   /** Returns the indentation of the rest of the line in columns, and the text after it. */
   #peek() {
-    let at = this.#at;
-    let column = this.#column;
-    for (; this.#line[at] === " " || this.#line[at] === "\t"; at += 1) column += columnsOf(this.#line[at], column);
-    return { indent: column - this.#column, rest: this.#line.slice(at) };
+    const [space = ""] = /^[ \t]*/.exec(this.#line.slice(this.#at)) ?? [];
+    return { indent: space.replaceAll("\t", TAB).length, rest: this.#line.slice(this.#at + space.length) };
   }
 
   /** Skips spaces and tabs. @param {number} columns */
   #skip(columns) {
-    const end = this.#column + columns;
-    while (this.#column < end && (this.#line[this.#at] === " " || this.#line[this.#at] === "\t")) {
-      const width = columnsOf(this.#line[this.#at], this.#column);
-      if (this.#column + width > end) {
-        // Of a tab only a part is skipped.
-        this.#line = this.#line.slice(0, this.#at) + " ".repeat(width) + this.#line.slice(this.#at + 1);
-        continue;
-      }
-      this.#at += 1;
-      this.#column += width;
+    for (let left = columns; left > 0 && /[ \t]/.test(this.#line[this.#at] ?? ""); this.#at += 1) {
+      left -= this.#line[this.#at] === "\t" ? TAB.length : 1;
     }
   }
-}
-
-/** @param {string | undefined} character @param {number} column */
-function columnsOf(character, column) {
-  return character === "\t" ? 4 - (column % 4) : 1;
 }
 
 /**

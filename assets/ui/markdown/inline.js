@@ -16,8 +16,8 @@ import { createLink, destinationAt, trimUrl } from "./links.js";
 
 const SPECIAL = /[\\`*_~[\]!<&\n@]|https?:\/\/|www\./gi;
 const BARE_URL = /(?:https?:\/\/|www\.)[^\s<>[\]`"|\\^{}\u3000-\u303f\uff00-\uffef]{1,2000}/iy;
-const ANGLE_URL = /<([a-z][a-z0-9+.-]{1,31}:[^\s<>]{0,2000})>/iy;
-const ANGLE_MAIL = /<([\w.!#$%&'*+/=?^`{|}~-]{1,64}@[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){0,9})>/iy;
+/** An address in angle brackets: with a scheme, or of a mailbox. */
+const ANGLE_ADDRESS = /<([a-z][a-z0-9+.-]{1,31}:[^\s<>]{0,2000}|[\w.!#$%&'*+/=?^`{|}~-]{1,64}@[a-z0-9.-]{1,255})>/iy;
 const LINE_BREAK = /<br ?\/?>/iy;
 
 /** Plain text longer than this is made a part, so that the text can be split there. */
@@ -231,10 +231,9 @@ class InlineParser {
   #angle() {
     const lineBreak = this.#match(LINE_BREAK);
     if (lineBreak) return this.#break(lineBreak[0].length);
-    const url = this.#match(ANGLE_URL)?.[1];
-    const mail = this.#match(ANGLE_MAIL)?.[1];
-    if (url) return this.#addLink(url, url, url.length + 2);
-    return Boolean(mail && this.#addLink(`mailto:${mail}`, mail, mail.length + 2));
+    const address = this.#match(ANGLE_ADDRESS)?.[1];
+    if (!address) return false;
+    return this.#addLink(address.includes(":") ? address : `mailto:${address}`, address, address.length + 2);
   }
 
   #entity() {

@@ -24,6 +24,9 @@ const CONTEXT_CHARS = 2;
 /** A longer line is not the header of a table. */
 const MAX_HEADER_CHARS = 2000;
 
+/** The number signs that may close a heading. */
+const CLOSING_MARKS = /(?:^|[ \t])#+$/;
+
 /** How long the copy button says that it has copied. */
 const COPIED_MS = 2000;
 
@@ -31,8 +34,6 @@ const COPIED_MS = 2000;
 export class TextLeaf {
   kind;
   node;
-  /** Whether it is a heading that number signs begin and may close. */
-  #hasMarks;
   #context;
   /** The text that may be drawn again, after the last characters that are not. */
   #text = "";
@@ -46,7 +47,6 @@ export class TextLeaf {
   constructor(kind, node, context) {
     this.kind = kind;
     this.node = node;
-    this.#hasMarks = kind === "heading";
     this.#context = context;
     this.#settled = node.lastChild;
   }
@@ -92,18 +92,10 @@ export class TextLeaf {
     if (this.#text === "" && !this.#settled) this.node.remove();
   }
 
-  /** Becomes a heading. @param {HTMLElement} node */
-  becomeHeading(node) {
-    this.kind = "heading";
-    node.append(...this.node.childNodes);
-    this.node.replaceWith(node);
-    this.node = node;
-  }
-
   /** @param {string} text @param {boolean} growing @param {number} [limit] */
   #render(text, growing, limit) {
     let visible = trimSpaces(text.endsWith("\n") ? text.slice(0, -1) : text);
-    if (this.#hasMarks) visible = withoutClosingMarks(visible);
+    if (this.kind === "heading") visible = trimSpaces(visible.replace(CLOSING_MARKS, ""));
     return renderInline(visible, growing, this.#context.linkHosts, limit, this.#from);
   }
 
@@ -137,7 +129,7 @@ export class TextLeaf {
 
 /** A code block with a button that copies it. */
 export class CodeLeaf {
-  kind;
+  kind = /** @type {const} */ ("code");
   node = createElement("div", "code");
   #code = createElement("code");
   #context;
@@ -146,11 +138,10 @@ export class CodeLeaf {
   #isEmpty = true;
 
   /**
-   * @param {Context} context @param {string} info @param {string} [fence]
-   * @param {number} [fenceIndent] the indentation that the lines have in common with the fence
+   * @param {Context} context @param {string} info @param {string} fence
+   * @param {number} fenceIndent the indentation that the lines have in common with the fence
    */
-  constructor(context, info, fence, fenceIndent = 0) {
-    this.kind = /** @type {"fence" | "indented"} */ (fence ? "fence" : "indented");
+  constructor(context, info, fence, fenceIndent) {
     this.fence = fence;
     this.fenceIndent = fenceIndent;
     this.#context = context;
@@ -176,11 +167,6 @@ export class CodeLeaf {
     this.#isEmpty = false;
   }
 
-  /** Adds a line that only counts if other lines follow. @param {string} text */
-  addBlank(text) {
-    this.#pending += text;
-  }
-
   endLine() {
     if (!this.#isEmpty) this.#pending += "\n";
   }
@@ -204,12 +190,4 @@ export class CodeLeaf {
     button.textContent = this.#context.t("code.copied");
     setTimeout(() => (button.textContent = this.#context.t("code.copy")), COPIED_MS);
   }
-}
-
-/** Removes the number signs that may close a heading. @param {string} text */
-function withoutClosingMarks(text) {
-  let end = text.length;
-  while (text[end - 1] === "#") end -= 1;
-  const isClosed = end === 0 || text[end - 1] === " " || text[end - 1] === "\t";
-  return isClosed ? trimSpaces(text.slice(0, end)) : text;
 }

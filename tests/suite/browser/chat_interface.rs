@@ -58,6 +58,7 @@ async fn notices_stand_above_the_answer_that_they_are_about(kind: BrowserKind) {
     let browser = open(kind, &chat.server).await;
 
     ask(&browser, "What was done at Northwind Rail?").await;
+    browser.wait_until("the notice", "document.querySelector('.notices p') !== null").await;
     assert!(text_of(&browser, 0, ".notices").await.contains("quoted from the resume"));
     assert!(text_of(&browser, 0, ".label").await.contains("Quoted"));
     assert_eq!(text_of(&browser, 0, ".source").await, "");

@@ -100,7 +100,7 @@ async fn session_opened_in_another_window_can_be_taken_back(kind: BrowserKind) {
     wait_for_value(&browser, CONNECTION_STATE, "closed").await;
     let message = "document.querySelector('.connection').innerText.includes('Opened in another window.')";
 
-    assert_eq!(browser.evaluate(message).await, true);
+    browser.wait_until("the reason of the close", message).await;
 
     wait_for_value(
         &browser,

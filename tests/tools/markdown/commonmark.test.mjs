@@ -17,7 +17,22 @@ const DIFFERENCES = {
   "other schemes are shown as they are written": [596, 598, 599, 601],
   "bare addresses become links": [602, 606, 608, 611, 612],
   "the browser escapes addresses": [20, 507, 526, 603],
+  // Models fence their code, and indent by any number of columns what belongs to a list.
+  "indented text is no code": [
+    1, 2, 3, 5, 6, 7, 8, 18, 36, 48, 49, 69, 70, 87, 100, 107, 110, 111, 112, 114, 115, 116, 117,
+    118, 134, 225, 231, 236, 238, 252, 253, 254, 257, 264, 270, 271, 272, 273, 274, 278, 286, 287,
+    288, 289, 290, 312, 313,
+  ],
+  "a tab has the same width wherever it stands": [9],
+  // Models begin headings with number signs.
+  "underlined text is no heading": [
+    59, 80, 81, 82, 83, 84, 85, 86, 89, 90, 91, 95, 96, 102, 103, 141, 300,
+  ],
 };
+
+/** What may be indented code or an underlined heading, at the start of a line or of a block in it. */
+const INDENTED_CODE = /^(?:[ >*+-]|\d+[.)])* {4}/m;
+const UNDERLINED_HEADING = /[^\n]\n(?:[ >*+-]|\d+[.)])*(?:=+|-+) *$/m;
 
 // Most examples link to relative addresses, which are no links in the chat.
 const absolute = (text) => text.replace(/(?<=[( "<])\/?(ur[il]\d?)/g, "tel:$1");
@@ -31,7 +46,7 @@ function rendersAsExpected({ markdown, html }, lengths) {
 
 test("the examples of the specification look as it says", () => {
   const different = new Set(Object.values(DIFFERENCES).flat());
-  assert.ok(supported.length > 490 && different.size < 30);
+  assert.ok(supported.length > 490 && different.size < 100);
   for (const example of supported) {
     const [actual, expected] = rendersAsExpected(example);
     if (!different.has(example.number)) assert.equal(actual, expected, `example ${example.number}: ${example.markdown}`);
@@ -61,7 +76,10 @@ test("random texts have the same structure as with the reference implementation"
     "\n\n", "  \n", "\\", "    ", "  ", " ", "a", "b c", "Wort", "---", "===", "***", "&amp;", "+ ", "```js\n", "!", '"', "é",
     "12345", "- a\n", "  b\n", "1. x\n", "> q\n",
   ];
-  const texts = fc.array(fc.constantFrom(...pieces), { maxLength: 25, size: "max" }).map((parts) => parts.join(""));
+  const texts = fc
+    .array(fc.constantFrom(...pieces), { maxLength: 25, size: "max" })
+    .map((parts) => parts.join(""))
+    .filter((text) => !INDENTED_CODE.test(text) && !UNDERLINED_HEADING.test(text));
   const reference = (text) => new HtmlRenderer().render(new Parser().parse(text));
   const same = (text) => assert.equal(structureOf(render(text)), structureOfHtml(reference(text)));
   fc.assert(fc.property(texts, same), { numRuns: 2000 });

@@ -4,7 +4,7 @@ use crate::support::client::chat::{Chat, wait_until_stored};
 use crate::support::server::config::ServerConfig;
 use crate::support::server::test_server::Server;
 use crate::support::stores::fresh_store::StoreKind;
-use crate::support::tools::browser::scenario::in_every_browser;
+use crate::support::tools::browser::scenario::{in_browsers, in_every_browser};
 use crate::support::tools::browser::{Browser, BrowserKind, Key};
 use crate::support::upstream::script::Script;
 
@@ -13,14 +13,17 @@ const CONNECTION_STATE: &str = "document.querySelector('.connection').dataset.st
 
 in_every_browser! {
     notices_stand_above_the_answer_that_they_are_about,
-    refusal_is_not_labelled_as_a_quote,
-    comment_is_stored_with_the_rating,
-    end_of_the_budget_is_a_time_in_words,
     old_conversations_are_listed_reopened_and_deleted,
-    conversation_is_downloaded_as_markdown,
     title_and_question_fit_into_small_and_zoomed_windows,
-    every_state_is_accessible,
 }
+
+// Independent of the browser.
+in_browsers!(refusal_is_not_labelled_as_a_quote: chromium Chromium);
+in_browsers!(comment_is_stored_with_the_rating: chromium Chromium);
+in_browsers!(end_of_the_budget_is_a_time_in_words: chromium Chromium);
+in_browsers!(conversation_is_downloaded_as_markdown: chromium Chromium);
+// `accessibility` covers Chromium.
+in_browsers!(every_state_is_accessible: firefox Firefox, webkit WebKit);
 
 async fn wait_for_value(browser: &Browser, expression: &str, value: &str) {
     let what = format!("{expression} to be {value:?}");

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::embedded::{Embedded, element};
 use crate::support::tools::browser::BrowserKind;
-use crate::support::tools::browser::scenario::in_every_browser;
+use crate::support::tools::browser::scenario::{in_browsers, in_every_browser};
 use crate::support::tools::external_tools::repository_path;
 
 const DOCUMENT: &str = "docs/embedding.md";
@@ -16,10 +16,12 @@ const DOCUMENT: &str = "docs/embedding.md";
 const DOCUMENTED_SERVER: &str = "https://chat.example";
 
 in_every_browser! {
-    snippets_open_a_chat_that_answers,
     documented_policy_is_sufficient,
-    documented_attributes_and_methods_exist,
 }
+
+// Independent of the browser.
+in_browsers!(snippets_open_a_chat_that_answers: chromium Chromium);
+in_browsers!(documented_attributes_and_methods_exist: chromium Chromium);
 
 fn read(path: &str) -> String {
     let path = repository_path(path);

@@ -2,14 +2,16 @@
 
 use super::embedded::{BUBBLE, Embedded, element};
 use crate::support::tools::browser::BrowserKind;
-use crate::support::tools::browser::scenario::in_every_browser;
+use crate::support::tools::browser::scenario::{in_browsers, in_every_browser};
 
 in_every_browser! {
     unreachable_server_is_reported_and_tried_again,
     site_that_is_not_listed_learns_what_to_set,
-    policy_that_lacks_a_directive_is_explained,
     widget_works_without_storage,
 }
+
+// Independent of the browser.
+in_browsers!(policy_that_lacks_a_directive_is_explained: chromium Chromium);
 
 const RECORD_ERRORS: &str = "<script>codes = []; logged = []; addEventListener('resume-chat:error', (event) => codes.push(event.detail.code)); const log = console.error; console.error = (...values) => { logged.push(String(values[0])); log(...values); };</script>";
 

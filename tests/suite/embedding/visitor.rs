@@ -5,7 +5,7 @@ use serde_json::json;
 use super::embedded::{BUBBLE, Embedded, FOCUSED, LAST_TURN, PANEL, QUESTION, element};
 use crate::support::client::chat::Chat;
 use crate::support::site::HostSite;
-use crate::support::tools::browser::scenario::in_every_browser;
+use crate::support::tools::browser::scenario::{in_browsers, in_every_browser};
 use crate::support::tools::browser::{Browser, BrowserKind, Key};
 use crate::support::upstream::gate::Gate;
 use crate::support::upstream::script::Script;
@@ -15,9 +15,11 @@ in_every_browser! {
     keyboard_opens_and_closes_and_the_focus_returns,
     conversation_and_open_panel_survive_a_page_load,
     second_tab_takes_the_conversation_over,
-    unread_answers_are_counted_on_the_bubble,
     phone_shows_the_chat_over_the_whole_screen,
 }
+
+// Independent of the browser.
+in_browsers!(unread_answers_are_counted_on_the_bubble: chromium Chromium);
 
 /// The paths of all requests to the server that the page knows of.
 const REQUESTS: &str = "performance.getEntriesByType('resource').map((entry) => new URL(entry.name).pathname).filter((path) => path !== '/favicon.ico')";

@@ -3,18 +3,20 @@
 use serde_json::json;
 
 use super::embedded::{BUBBLE, Embedded, PANEL, element};
-use crate::support::tools::browser::scenario::in_every_browser;
+use crate::support::tools::browser::scenario::{in_browsers, in_every_browser};
 use crate::support::tools::browser::{BrowserKind, Preferences};
 
 in_every_browser! {
-    attributes_apply_while_the_chat_is_open,
-    text_on_the_accent_is_readable,
-    theme_follows_the_page_and_the_visitor,
-    right_to_left_page_has_the_bubble_on_the_left,
     unfriendly_styles_of_the_page_have_no_effect,
     inline_chat_is_a_part_of_the_page,
-    replaced_body_has_the_widget_again,
 }
+
+// Independent of the browser.
+in_browsers!(attributes_apply_while_the_chat_is_open: chromium Chromium);
+in_browsers!(text_on_the_accent_is_readable: chromium Chromium);
+in_browsers!(theme_follows_the_page_and_the_visitor: chromium Chromium);
+in_browsers!(right_to_left_page_has_the_bubble_on_the_left: chromium Chromium);
+in_browsers!(replaced_body_has_the_widget_again: chromium Chromium);
 
 async fn attributes_apply_while_the_chat_is_open(kind: BrowserKind) {
     let page = Embedded::start(kind).await;

@@ -64,7 +64,7 @@ async fn every_just_recipe_expands_to_commands_that_exist() {
         // A dry run prints the commands on standard error.
         for command in ran.stderr.lines() {
             let name = command.split(' ').next().unwrap_or_default();
-            let exists = ["cargo", "docker"].contains(&name) || repository_path(name).is_file();
+            let exists = ["cargo", "docker", "node"].contains(&name) || repository_path(name).is_file();
             assert!(exists, "{recipe} runs {name}");
         }
     }

@@ -101,7 +101,8 @@ fn dropped_group_ends_with_the_descendants_of_its_program() {
     let (group, mut lines) = ProcessGroup::start(OsStr::new("sh"), configure, Output::Stdout);
     let descendant = lines.next().unwrap_or_default();
     let status = || std::fs::read_to_string(format!("/proc/{descendant}/stat")).unwrap_or_default();
-    assert!(status().contains("(sleep)"), "no descendant {descendant:?}");
+    // It may not have become `sleep` yet.
+    assert!(!status().is_empty(), "no descendant {descendant:?}");
 
     drop(group);
 

@@ -19,7 +19,7 @@ import { TransportChoice } from "./transport-choice.js";
  * @property {() => boolean} isAwaitingAnswer
  * @property {(code: number) => void} onDisconnect
  * @property {(code: number, error?: any) => void} onGiveUp   called after `onDisconnect` if it will
- *   not reconnect; with the error frame that is the reason, if there is one
+ *   not reconnect; with the error frame that caused it, if there is one
  * @property {() => void} onStateChange
  */
 

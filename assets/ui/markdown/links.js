@@ -88,7 +88,7 @@ function readable(path) {
 }
 
 /**
- * Returns whether a host, or a host that it is below, is one of the owner's.
+ * Returns whether a host or one of its parent domains belongs to the owner.
  * @param {string} hostname @param {LinkHosts} [linkHosts]
  */
 function isKnown(hostname, linkHosts) {

@@ -24,8 +24,8 @@ const MIN_JOINED_LETTERS: usize = 16;
 /// chance.
 const MIN_KNOWN_WORD_LETTERS: usize = 4;
 
-/// The maximum number of tags that name a region after a black flag, as in 🏴󠁧󠁢󠁥󠁮󠁧󠁿. These tags hide
-/// nothing.
+/// The maximum number of tags that name a region after a black flag, as in
+/// 🏴󠁧󠁢󠁥󠁮󠁧󠁿. These tags hide nothing.
 const MAX_REGION_TAGS: usize = 6;
 
 const BLACK_FLAG: char = '\u{1F3F4}';

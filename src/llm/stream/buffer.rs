@@ -42,6 +42,8 @@ pub(crate) struct StreamBuffer {
     /// The end of each delta in `text`; delta `n` (from 1) ends at `ends[n - 1]`.
     ends: Vec<usize>,
     first_text_at: Option<Instant>,
+    /// The bytes of thinking in the current attempt.
+    thinking_bytes: usize,
     voided: VoidedAttempts,
     /// Why no more text is accepted.
     closed: Option<CloseCause>,
@@ -89,6 +91,7 @@ impl StreamBuffer {
             text: String::new(),
             ends: Vec::new(),
             first_text_at: None,
+            thinking_bytes: 0,
             voided: VoidedAttempts::default(),
             closed: None,
             unseen: String::new(),
@@ -194,6 +197,11 @@ impl StreamBuffer {
         self.attempt += 1;
         self.text.clear();
         self.ends.clear();
+    }
+
+    /// Records that the model generated this many bytes of thinking in the current attempt.
+    pub(crate) fn add_thinking(&mut self, bytes: usize) {
+        self.thinking_bytes = self.thinking_bytes.saturating_add(bytes);
     }
 
     /// Records the usage of the current attempt, which is about to be voided but may be charged.

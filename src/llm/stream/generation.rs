@@ -132,6 +132,11 @@ impl Generation {
         self.lock().buffer.upstream_id()
     }
 
+    /// Records that the model generated this many bytes of thinking.
+    pub fn add_thinking(&self, bytes: usize) {
+        self.lock().buffer.add_thinking(bytes);
+    }
+
     /// Records the usage of an attempt that is about to be voided but may be charged.
     pub fn add_voided_usage(&self, usage: Usage) {
         self.lock().buffer.add_voided_usage(usage);

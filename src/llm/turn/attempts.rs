@@ -57,6 +57,10 @@ impl AnswerSink for AttemptSink<'_> {
     fn on_first_text(&self) {
         self.guard.record_first_text();
     }
+
+    fn on_thinking(&self, bytes: usize) {
+        self.generation.add_thinking(bytes);
+    }
 }
 
 impl<'a> AttemptLoop<'a> {

@@ -16,7 +16,7 @@ use crate::llm::billing::pending_cost::CostAccounting;
 use crate::llm::stream::outcome::Outcome;
 use crate::llm::turn::context::ActiveTurn;
 use crate::llm::turn::store::{SaveError, answer_record};
-use crate::llm::upstream::completion::{Completion, CompletionError};
+use crate::llm::upstream::completion::{Completion, CompletionError, ReportedUsage};
 use crate::persistence::STORE_TIMEOUT;
 use crate::persistence::records::{AnswerRecord, BudgetSettlement, PendingCost};
 use crate::system::failpoints::{self, Failpoint};
@@ -133,7 +133,7 @@ impl TurnResult {
             false => (status, failure),
         };
         let (reported_usage, model, citations) = match completion {
-            Some(completion) => (completion.usage, completion.model, completion.citations),
+            Some(completion) => (whole_usage(completion.usage), completion.model, completion.citations),
             None => (None, None, Vec::new()),
         };
         Self { status, failure, model, citations, reported_usage, may_be_charged, may_be_gone }
@@ -152,6 +152,12 @@ impl AnswerUsage {
         };
         Self { usage, is_reported: result.reported_usage.is_some(), is_free }
     }
+}
+
+/// Returns the usage if upstream reported all of it.
+fn whole_usage(reported: ReportedUsage) -> Option<Usage> {
+    let (prompt_tokens, completion_tokens) = reported.prompt_tokens.zip(reported.completion_tokens)?;
+    Some(Usage { prompt_tokens, completion_tokens, cost: reported.cost })
 }
 
 /// Returns the usage by our own count. Excerpts use nothing.

@@ -6,16 +6,28 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::domain::failure::Failure;
-use crate::domain::turn::{TurnStatus, Usage};
+use crate::domain::turn::TurnStatus;
 use crate::llm::upstream::error_class::UpstreamErrorKind;
+
+/// The usage of one request, as far as upstream reported it plausibly. Zero counts as absent: a
+/// request has a prompt, and an answer has a word.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ReportedUsage {
+    /// Tokens of the prompt, by the model's count.
+    pub prompt_tokens: Option<u32>,
+    /// Tokens of the answer and of the thinking before it.
+    pub completion_tokens: Option<u32>,
+    /// The cost in US dollars.
+    pub cost: Option<f64>,
+}
 
 /// A whole answer.
 #[derive(Debug)]
 pub struct Completion {
     /// `Complete` or `Length`.
     pub status: TurnStatus,
-    /// The usage, if upstream reported it.
-    pub usage: Option<Usage>,
+    /// What upstream reported about the usage.
+    pub usage: ReportedUsage,
     /// The model that answered, if one did.
     pub model: Option<Arc<str>>,
     /// The titles of the resume sections that were quoted.
@@ -26,7 +38,7 @@ impl Completion {
     /// Returns the completion of an answer that quotes the resume.
     #[must_use]
     pub fn from_excerpts(citations: Vec<String>) -> Self {
-        Self { status: TurnStatus::Complete, usage: None, model: None, citations }
+        Self { status: TurnStatus::Complete, usage: ReportedUsage::default(), model: None, citations }
     }
 }
 
@@ -41,6 +53,11 @@ pub struct CompletionError {
     pub upstream_retryable: Option<bool>,
     /// Whether upstream had started to generate, so that it may charge for the request.
     pub may_be_charged: bool,
+    /// What upstream reported about the usage of the failed request.
+    pub usage: ReportedUsage,
+    /// What distinguishes a refusal from others of its kind: the code and the parameter that
+    /// upstream names. `None` if it names neither.
+    pub identity: Option<Arc<str>>,
     /// The cause, for the operator.
     pub detail: String,
 }
@@ -51,7 +68,15 @@ impl CompletionError {
     pub fn new(kind: UpstreamErrorKind, detail: impl Into<String>) -> Self {
         let policy = kind.policy();
         let failure = Failure { retryable: policy.retryable_by_visitor, ..Failure::from(policy.code) };
-        Self { kind, failure, upstream_retryable: None, may_be_charged: false, detail: detail.into() }
+        Self {
+            kind,
+            failure,
+            upstream_retryable: None,
+            may_be_charged: false,
+            usage: ReportedUsage::default(),
+            identity: None,
+            detail: detail.into(),
+        }
     }
 
     /// Returns the error of a question that was sent to no backend.

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::domain::turn::{TurnStatus, Usage};
+use crate::domain::turn::TurnStatus;
 use crate::llm::upstream::account::generation_cost::MAX_COST_DOLLARS;
-use crate::llm::upstream::completion::{Completion, CompletionError};
+use crate::llm::upstream::completion::{Completion, CompletionError, ReportedUsage};
 use crate::llm::upstream::error_class::UpstreamErrorKind;
 use crate::llm::upstream::streaming::chunk::{Chunk, ChunkUsage, UpstreamError};
 use crate::llm::upstream::streaming::sink::AnswerSink;
@@ -105,11 +105,12 @@ impl ResponseState {
             let detail = "the stream ended without saying that the answer is whole";
             return Err(CompletionError::new(UpstreamErrorKind::Interrupted, detail).after_start());
         }
-        let usage = self.usage.map(|usage| Usage {
-            prompt_tokens: usage.prompt_tokens.unwrap_or_default(),
-            completion_tokens: usage.completion_tokens.unwrap_or_default(),
+        let usage = self.usage.unwrap_or_default();
+        let usage = ReportedUsage {
+            prompt_tokens: usage.prompt_tokens.filter(|tokens| *tokens > 0),
+            completion_tokens: usage.completion_tokens.filter(|tokens| *tokens > 0),
             cost: usage.cost.filter(|cost| (0.0..=MAX_COST_DOLLARS).contains(cost)),
-        });
+        };
         Ok(Completion { status, usage, model: self.model, citations: Vec::new() })
     }
 }

@@ -11,4 +11,7 @@ pub trait AnswerSink {
 
     /// Called once, after the first text was appended.
     fn on_first_text(&self);
+
+    /// Records that the model generated this many bytes of thinking, which is never shown.
+    fn on_thinking(&self, bytes: usize);
 }

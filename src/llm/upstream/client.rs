@@ -313,7 +313,8 @@ impl UpstreamClient {
         if state.has_text && !had_text {
             sink.on_first_text();
         }
-        if end == BodyEnd::Ended && !state.has_choices() && !rejection::is_event_stream(&headers) {
+        let is_stream = rejection::is_event_stream(&headers) && !body.is_unreadable();
+        if end == BodyEnd::Ended && !state.has_choices() && !is_stream {
             return Err(rejection::not_a_stream(&headers));
         }
         Ok(end)

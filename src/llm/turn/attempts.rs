@@ -11,6 +11,8 @@ use crate::budget::Reservation;
 use crate::domain::clock::Timestamp;
 use crate::domain::turn::Usage;
 use crate::llm::prompt::Prompt;
+use crate::llm::resilience::circuit_breaker::OutageCause;
+use crate::llm::resilience::refusal_streak::Asker;
 use crate::llm::resilience::retry::{FailedAttempt, RetryDecision, RetryPolicy, RetryState};
 use crate::llm::router::{Backend, BreakerGuard, Fallback};
 use crate::llm::stream::generation::Generation;
@@ -24,7 +26,7 @@ use crate::llm::upstream::streaming::ignored::IgnoredFields;
 use crate::llm::upstream::streaming::sink::AnswerSink;
 use crate::persistence::STORE_TIMEOUT;
 use crate::system::backoff::random_fraction;
-use crate::telemetry::metrics::{DegradedBy, GaugeGuard, RetryKind};
+use crate::telemetry::metrics::{DegradedBy, GaugeGuard, Metrics, RetryKind};
 
 /// The attempts at one answer. Dropping the future of [`Self::run`] aborts the request in flight.
 pub(crate) struct AttemptLoop<'a> {
@@ -44,6 +46,7 @@ pub(crate) struct AttemptLoop<'a> {
 struct AttemptSink<'a> {
     generation: &'a Generation,
     log: &'a Logger,
+    metrics: &'a Metrics,
     guard: &'a BreakerGuard<'a>,
 }
 
@@ -57,7 +60,7 @@ impl AnswerSink for AttemptSink<'_> {
     }
 
     fn on_first_text(&self) {
-        self.guard.record_first_text();
+        self.guard.record_first_text(Instant::now().into_std());
     }
 
     fn on_thinking(&self, bytes: usize) {
@@ -66,6 +69,11 @@ impl AnswerSink for AttemptSink<'_> {
 
     fn take_back(&self) {
         self.generation.take_back();
+    }
+
+    fn on_reconnect(&self, cause: &str) {
+        self.metrics.upstream.reconnects.inc();
+        info!(self.log, "upstream connection was stale, sending the request on a new one"; "cause" => cause);
     }
 
     fn on_lesson(&self, lesson: &str) {
@@ -88,9 +96,10 @@ impl<'a> AttemptLoop<'a> {
     /// Generates the answer.
     pub(crate) async fn run(mut self) -> Result<Completion, CompletionError> {
         let router = &self.turn.context.router;
+        let asker = Asker { session: self.turn.request.session_id, address: self.turn.request.address };
         let mut last_error = None;
         loop {
-            let (client, guard) = match router.select_backend(Instant::now().into_std()) {
+            let (client, guard) = match router.select_backend(Instant::now().into_std(), asker) {
                 Backend::Model(client, guard) => (client, guard),
                 Backend::Fallback(fallback) => return self.without_model(fallback, last_error).await,
             };
@@ -99,7 +108,7 @@ impl<'a> AttemptLoop<'a> {
                 Err(error) => error,
             };
             // This failure may have opened the breaker.
-            let is_breaker_open = router.is_breaker_open(Instant::now().into_std());
+            let is_breaker_open = router.is_breaker_open(Instant::now().into_std(), asker.address);
             if is_breaker_open || !self.prepare_retry(client, &error).await {
                 return self.fall_back(error).await;
             }
@@ -120,22 +129,42 @@ impl<'a> AttemptLoop<'a> {
             model: self.model,
             first_text_deadline: self.first_text_deadline,
         };
-        let sink =
-            AttemptSink { generation: &self.turn.generation, log: &self.turn.request.log, guard: &guard };
+        let sink = AttemptSink {
+            generation: &self.turn.generation,
+            log: &self.turn.request.log,
+            metrics: &self.turn.context.metrics,
+            guard: &guard,
+        };
         let result = client.stream(request, &sink).await;
         self.report_ignored(match &result {
             Ok(completion) => &completion.ignored,
             Err(error) => &error.ignored,
         });
         match &result {
-            Ok(_) => guard.record_success(),
+            Ok(_) => guard.record_success(Instant::now().into_std()),
             Err(error) => {
-                if guard.record_failure(error, Instant::now().into_std()) {
-                    warn!(self.turn.request.log, "circuit breaker opened");
+                if let Some(cause) = guard.record_failure(error, Instant::now().into_std()) {
+                    self.log_opened_breaker(&cause, error);
                 }
             }
         }
         result
+    }
+
+    fn log_opened_breaker(&self, cause: &OutageCause, error: &CompletionError) {
+        let log = &self.turn.request.log;
+        match cause {
+            OutageCause::Failures(count) => {
+                warn!(log, "circuit breaker opened"; "reason" => "failures",
+                    "failures" => count.failures, "requests" => count.requests,
+                    "kind" => error.kind.as_str(), "cause" => %error);
+            }
+            OutageCause::Refusal(common) => {
+                warn!(log, "circuit breaker opened"; "reason" => "refusal", "sessions" => common.sessions,
+                    "one_address" => common.address.is_some(), "kind" => error.kind.as_str(),
+                    "identity" => common.refusal.identity.as_deref(), "cause" => %error);
+            }
+        }
     }
 
     /// Counts and logs the odd fields of a response.
@@ -266,11 +295,14 @@ impl<'a> AttemptLoop<'a> {
 
     /// Ends the answer after the last attempt has failed.
     async fn fall_back(&self, error: CompletionError) -> Result<Completion, CompletionError> {
-        if !error.kind.policy().allow_fallback || !self.turn.generation.is_empty() {
+        // What every visitor meets is not caused by the question.
+        let router = &self.turn.context.router;
+        let allow_fallback = error.kind.policy().allow_fallback || router.is_common_refusal(&error);
+        if !allow_fallback || !self.turn.generation.is_empty() {
             return Err(error);
         }
         let reason = Some(DegradedBy::ModelFailed);
-        match self.turn.context.router.fallback(reason, error.failure) {
+        match router.fallback(reason, error.failure) {
             Fallback::Excerpts(excerpts, reason) => {
                 warn!(self.turn.request.log, "upstream unavailable, falling back to resume excerpts";
                     "cause" => %error);

@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
+use reqwest::Response;
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
-use reqwest::{Client, Response};
 use tokio::time::{Instant, timeout_at};
 
 use crate::budget::{Prices, ReportedCost};
@@ -14,6 +14,7 @@ use crate::llm::prompt::Prompt;
 use crate::llm::upstream::account::api_key::{self, KeyError, KeyReport};
 use crate::llm::upstream::account::generation_cost::{self, CostError};
 use crate::llm::upstream::completion::{Completion, CompletionError};
+use crate::llm::upstream::connection_pool::ConnectionPool;
 use crate::llm::upstream::dialect::{Dialect, DialectAttempt, Dialects};
 use crate::llm::upstream::endpoint::Endpoint;
 use crate::llm::upstream::error_class::UpstreamErrorKind;
@@ -67,17 +68,9 @@ impl UpstreamClient {
     /// # Errors
     /// Returns an error if TLS cannot be initialized.
     pub fn new(settings: &LlmSettings) -> Result<Self, reqwest::Error> {
-        let http = Client::builder()
-            .connect_timeout(settings.connect_timeout)
-            // With Nagle's algorithm the last small segment of a request would wait for a delayed
-            // acknowledgement.
-            .tcp_nodelay(true)
-            // Another host must receive neither the API key nor the prompt.
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("resume-chatbot/", env!("CARGO_PKG_VERSION")))
-            .build()?;
+        let connections = ConnectionPool::new(settings)?;
         Ok(Self {
-            endpoint: Endpoint::new(http, settings.base_url.to_string(), settings.api_key.clone()),
+            endpoint: Endpoint::new(connections, settings.base_url.to_string(), settings.api_key.clone()),
             model: settings.model.clone(),
             fallback_models: settings.fallback_models.clone(),
             is_openrouter: settings.base_url.is_openrouter(),
@@ -147,7 +140,7 @@ impl UpstreamClient {
     ) -> Result<Completion, CompletionError> {
         let mut attempt = self.dialects.start(request.model);
         loop {
-            let sending = self.send_in_any_form(request, &mut attempt);
+            let sending = self.send_in_any_form(request, &mut attempt, sink);
             let sent = timeout_at(request.first_text_deadline, sending).await;
             let response = sent.map_err(|_| rejection::no_response())??;
             if let Some(id) = response.headers().get("x-generation-id").and_then(|id| id.to_str().ok()) {
@@ -208,13 +201,14 @@ impl UpstreamClient {
     }
 
     /// Sends the request, and again in another form as long as a refusal suggests one.
-    async fn send_in_any_form(
+    async fn send_in_any_form<S: AnswerSink>(
         &self,
         request: CompletionRequest<'_>,
         attempt: &mut DialectAttempt<'_>,
+        sink: &S,
     ) -> Result<Response, CompletionError> {
         loop {
-            let response = self.send(request, attempt.dialect).await?;
+            let response = self.send(request, attempt.dialect, sink).await?;
             if response.status().is_success() {
                 return Ok(response);
             }
@@ -225,10 +219,11 @@ impl UpstreamClient {
         }
     }
 
-    async fn send(
+    async fn send<S: AnswerSink>(
         &self,
         request: CompletionRequest<'_>,
         dialect: Dialect,
+        sink: &S,
     ) -> Result<Response, CompletionError> {
         let body = self.body(request, dialect).map_err(|error| {
             let detail = format!("the prompt cannot be serialized: {error}");
@@ -248,7 +243,8 @@ impl UpstreamClient {
                 }
             }
         }
-        post.send().await.map_err(|error| rejection::unreachable(&error))
+        let sent = self.endpoint.send(post, |cause| sink.on_reconnect(cause)).await;
+        sent.map_err(|error| rejection::unreachable(&error))
     }
 
     async fn read<S: AnswerSink>(

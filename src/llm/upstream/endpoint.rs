@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use reqwest::{Client, RequestBuilder};
+use reqwest::{RequestBuilder, Response};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 use url::Url;
 
 use crate::domain::clock::Timestamp;
+use crate::llm::upstream::connection_pool::ConnectionPool;
 use crate::llm::upstream::rejection::error_chain;
 use crate::llm::upstream::retry_after;
 
@@ -20,7 +21,7 @@ const MAX_DOCUMENT_BYTES: usize = 64 * 1024;
 
 /// The upstream server: its base URL, the API key and a connection pool.
 pub(crate) struct Endpoint {
-    http: Client,
+    connections: ConnectionPool,
     base_url: String,
     api_key: Option<SecretString>,
 }
@@ -41,8 +42,8 @@ pub(crate) enum JsonGetError {
 }
 
 impl Endpoint {
-    pub(crate) fn new(http: Client, base_url: String, api_key: Option<SecretString>) -> Self {
-        Self { http, base_url, api_key }
+    pub(crate) fn new(connections: ConnectionPool, base_url: String, api_key: Option<SecretString>) -> Self {
+        Self { connections, base_url, api_key }
     }
 
     pub(crate) fn base_url(&self) -> &str {
@@ -55,7 +56,7 @@ impl Endpoint {
 
     /// Returns a POST request, with the API key, for a path below the base URL.
     pub(crate) fn post(&self, path: &str) -> RequestBuilder {
-        self.authenticate(self.http.post(format!("{}/{path}", self.base_url)))
+        self.authenticate(self.connections.client().post(format!("{}/{path}", self.base_url)))
     }
 
     /// Reads the JSON document at a path below the base URL. Redirects are not followed, so that
@@ -71,8 +72,8 @@ impl Endpoint {
         if query.is_empty() {
             url.set_query(None);
         }
-        let request = self.authenticate(self.http.get(url).timeout(TIMEOUT));
-        let mut response = request.send().await.map_err(failed)?;
+        let request = self.authenticate(self.connections.client().get(url).timeout(TIMEOUT));
+        let mut response = self.send(request, |_| {}).await.map_err(failed)?;
         let status = response.status().as_u16();
         if status != 200 {
             let retry_after = retry_after::from_headers(response.headers(), Timestamp::now());
@@ -87,6 +88,15 @@ impl Endpoint {
         }
         serde_json::from_slice(&body)
             .map_err(|error| JsonGetError::Failed(format!("the response is invalid: {error}")))
+    }
+
+    /// Sends a request; see [`ConnectionPool::send`].
+    pub(crate) async fn send(
+        &self,
+        request: RequestBuilder,
+        on_reconnect: impl FnOnce(&str),
+    ) -> reqwest::Result<Response> {
+        self.connections.send(request, on_reconnect).await
     }
 
     fn authenticate(&self, request: RequestBuilder) -> RequestBuilder {

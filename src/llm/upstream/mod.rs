@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`client`] | one streamed request to an OpenAI-compatible server |
 //! | [`endpoint`] | the address and key of the server, and requests for small JSON documents |
+//! | [`connection_pool`] | connections, and the replacement of those that died while idle |
 //! | [`request`] | the body of a request |
 //! | [`dialect`] | the form of requests that the server accepts |
 //! | [`streaming`] | the decoder of the response: frames, their JSON, the text |
@@ -17,6 +18,7 @@
 pub mod account;
 pub mod client;
 pub mod completion;
+pub(crate) mod connection_pool;
 pub mod dialect;
 pub mod endpoint;
 pub mod error_body;

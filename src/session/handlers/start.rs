@@ -87,7 +87,7 @@ impl SessionActor {
     pub(crate) fn session_frame(&mut self, id: SessionId, token: String, now: Timestamp) -> SessionFrame {
         let context = &self.context;
         let limits = context.limits;
-        let mode = context.router.mode(Instant::now(), now);
+        let mode = context.router.mode(Instant::now(), now, self.address_guard.address());
         let remaining = self.session.as_mut().map_or(0, |session| {
             session.announce_mode(mode);
             session.remaining(now)

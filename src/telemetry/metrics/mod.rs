@@ -114,6 +114,8 @@ metrics! {
         /// Retries after a failed request, by kind: with the same model, another model or a shorter
         /// prompt.
         retries: Counters<1> = zeros("kind", RetryKind::VARIANTS.iter().map(|kind| kind.as_str())),
+        /// Requests sent again on a new connection because the one kept open for reuse had died.
+        reconnects: Counter = Counter::default(),
         /// Odd fields in responses of the model server, which were ignored, by kind.
         ignored: Counters<1> = zeros("kind", IgnoredField::VARIANTS.iter().map(|field| field.as_str())),
         /// Times that the circuit breaker opened.

@@ -186,6 +186,17 @@ impl StreamBuffer {
         self.restart_pending = true;
     }
 
+    /// Discards the text of the current attempt at once.
+    pub(crate) fn take_back(&mut self) {
+        if self.closed.is_none() {
+            self.restart_pending = true;
+            self.discard_if_restarted();
+            if let Some(request) = &mut self.request {
+                request.has_text = false;
+            }
+        }
+    }
+
     fn discard_if_restarted(&mut self) {
         if !std::mem::take(&mut self.restart_pending) || self.text.is_empty() {
             return;

@@ -118,7 +118,7 @@ impl TurnResult {
             may_be_gone,
         };
         let result = match end {
-            TurnEnd::Completed(Completion { status, usage, model, citations }) => {
+            TurnEnd::Completed(Completion { status, usage, model, citations, .. }) => {
                 Self { reported_usage: usage, model, citations, ..ended(status) }
             }
             TurnEnd::Failed(error) => Self {

@@ -113,7 +113,10 @@ impl<'a> AttemptLoop<'a> {
         let sink = AttemptSink { generation: &self.turn.generation, guard: &guard };
         let result = client.stream(request, &sink).await;
         match &result {
-            Ok(_) => guard.record_success(),
+            Ok(completion) => {
+                guard.record_success();
+                self.observe_prompt(completion);
+            }
             Err(error) => {
                 if guard.record_failure(error, Instant::now().into_std()) {
                     warn!(self.turn.request.log, "circuit breaker opened");
@@ -121,6 +124,19 @@ impl<'a> AttemptLoop<'a> {
             }
         }
         result
+    }
+
+    /// Compares the server's count of the prompt with ours. Some servers cut a long prompt silently,
+    /// the resume first.
+    fn observe_prompt(&self, completion: &Completion) {
+        let Some(counted) = completion.usage.prompt_tokens else { return };
+        let server = self.turn.context.router.server();
+        if server.is_some_and(|server| server.observe_prompt(&self.prompt, counted)) {
+            warn!(self.turn.request.log, "model server reads only a part of the prompt";
+                "sent_tokens" => self.prompt.tokens, "counted_tokens" => counted,
+                "solution" => "its context window is probably smaller than MAX_CONTEXT_TOKENS: enlarge it \
+                    (Ollama: OLLAMA_CONTEXT_LENGTH), or lower MAX_CONTEXT_TOKENS");
+        }
     }
 
     /// Prepares the next attempt and waits for the delay before it. Returns `false` if there is

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
-use reqwest::{Client, Response};
+use reqwest::{Client, ClientBuilder, Response};
 use tokio::time::{Instant, timeout_at};
 
 use crate::budget::{Prices, ReportedCost};
@@ -18,6 +18,8 @@ use crate::llm::upstream::endpoint::Endpoint;
 use crate::llm::upstream::error_class::UpstreamErrorKind;
 use crate::llm::upstream::rejection::{self, TextTimeout};
 use crate::llm::upstream::request::RequestBody;
+use crate::llm::upstream::server::inquiry;
+use crate::llm::upstream::server::report::ServerReport;
 use crate::llm::upstream::streaming::response::ResponseState;
 use crate::llm::upstream::streaming::sink::AnswerSink;
 use crate::llm::upstream::streaming::sse::SseDecoder;
@@ -32,6 +34,7 @@ pub struct UpstreamClient {
     model: String,
     fallback_models: Vec<String>,
     is_openrouter: bool,
+    connect_timeout: Duration,
     idle_timeout: Duration,
     app_url: Option<String>,
     app_title: Option<String>,
@@ -55,26 +58,31 @@ pub struct CompletionRequest<'a> {
     pub first_text_deadline: Instant,
 }
 
+/// Returns the common configuration of connections to the server.
+fn http_client(connect_timeout: Duration) -> ClientBuilder {
+    Client::builder()
+        .connect_timeout(connect_timeout)
+        // With Nagle's algorithm the last small segment of a request would wait for a delayed
+        // acknowledgement.
+        .tcp_nodelay(true)
+        // Another host must receive neither the API key nor the prompt.
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(concat!("resume-chatbot/", env!("CARGO_PKG_VERSION")))
+}
+
 impl UpstreamClient {
     /// Returns a client with its own connection pool.
     ///
     /// # Errors
     /// Returns an error if TLS cannot be initialized.
     pub fn new(settings: &LlmSettings) -> Result<Self, reqwest::Error> {
-        let http = Client::builder()
-            .connect_timeout(settings.connect_timeout)
-            // With Nagle's algorithm the last small segment of a request would wait for a delayed
-            // acknowledgement.
-            .tcp_nodelay(true)
-            // Another host must receive neither the API key nor the prompt.
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("resume-chatbot/", env!("CARGO_PKG_VERSION")))
-            .build()?;
+        let http = http_client(settings.connect_timeout).build()?;
         Ok(Self {
             endpoint: Endpoint::new(http, settings.base_url.to_string(), settings.api_key.clone()),
             model: settings.model.clone(),
             fallback_models: settings.fallback_models.clone(),
             is_openrouter: settings.base_url.is_openrouter(),
+            connect_timeout: settings.connect_timeout,
             idle_timeout: settings.idle_timeout,
             app_url: settings.app_url.clone(),
             app_title: settings.app_title.clone(),
@@ -115,6 +123,18 @@ impl UpstreamClient {
     /// See [`CostError`].
     pub async fn request_cost(&self, upstream_id: &str) -> Result<ReportedCost, CostError> {
         generation_cost::fetch(&self.endpoint, upstream_id).await
+    }
+
+    /// Asks the server what it is and what it knows of the configured models. Takes some seconds
+    /// at most.
+    pub async fn inquire(&self) -> ServerReport {
+        let names: Vec<&str> =
+            std::iter::once(&self.model).chain(&self.fallback_models).map(String::as_str).collect();
+        // A separate pool, so that these requests leave no idle connections.
+        match http_client(self.connect_timeout).pool_max_idle_per_host(0).build() {
+            Ok(http) => inquiry::inquire(&self.endpoint.with_client(http), &names).await,
+            Err(error) => ServerReport { failure: Some(error.to_string()), ..ServerReport::default() },
+        }
     }
 
     /// Sends the request and streams the text of the response into `sink`.

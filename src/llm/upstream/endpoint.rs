@@ -57,6 +57,21 @@ impl Endpoint {
         self.authenticate(self.http.post(format!("{}/{path}", self.base_url)))
     }
 
+    /// Returns an endpoint for the same server with another connection pool.
+    pub(crate) fn with_client(&self, http: Client) -> Self {
+        Self { http, base_url: self.base_url.clone(), api_key: self.api_key.clone() }
+    }
+
+    /// Returns a GET request, with the API key, for a URL at the host of the base URL.
+    pub(crate) fn get(&self, url: &str) -> RequestBuilder {
+        self.authenticate(self.http.get(url))
+    }
+
+    /// Returns a POST request, with the API key, for a URL at the host of the base URL.
+    pub(crate) fn post_to(&self, url: &str) -> RequestBuilder {
+        self.authenticate(self.http.post(url))
+    }
+
     /// Reads the JSON document at a path below the base URL. Redirects are not followed, so that
     /// the key is sent to no other host.
     pub(crate) async fn get_json<T: DeserializeOwned>(
@@ -64,13 +79,25 @@ impl Endpoint {
         path: &str,
         query: &[(&str, &str)],
     ) -> Result<T, JsonGetError> {
-        let failed = |error: reqwest::Error| JsonGetError::Failed(error_chain(&error.without_url()));
         let url = Url::parse_with_params(&format!("{}/{path}", self.base_url), query);
         let mut url = url.map_err(|error| JsonGetError::Failed(error.to_string()))?;
         if query.is_empty() {
             url.set_query(None);
         }
         let request = self.authenticate(self.http.get(url).timeout(TIMEOUT));
+        let body = self.read(request, MAX_DOCUMENT_BYTES).await?;
+        serde_json::from_slice(&body)
+            .map_err(|error| JsonGetError::Failed(format!("the response is invalid: {error}")))
+    }
+
+    /// Sends a request of this endpoint and reads the body of its response, which must have status
+    /// 200 and at most `max_bytes`.
+    pub(crate) async fn read(
+        &self,
+        request: RequestBuilder,
+        max_bytes: usize,
+    ) -> Result<Vec<u8>, JsonGetError> {
+        let failed = |error: reqwest::Error| JsonGetError::Failed(error_chain(&error.without_url()));
         let mut response = request.send().await.map_err(failed)?;
         let status = response.status().as_u16();
         if status != 200 {
@@ -81,13 +108,12 @@ impl Endpoint {
         }
         let mut body = Vec::new();
         while let Some(bytes) = response.chunk().await.map_err(failed)? {
-            if body.len() + bytes.len() > MAX_DOCUMENT_BYTES {
+            if body.len() + bytes.len() > max_bytes {
                 return Err(JsonGetError::Failed("the response is too large".to_owned()));
             }
             body.extend_from_slice(&bytes);
         }
-        serde_json::from_slice(&body)
-            .map_err(|error| JsonGetError::Failed(format!("the response is invalid: {error}")))
+        Ok(body)
     }
 
     fn authenticate(&self, request: RequestBuilder) -> RequestBuilder {

@@ -8,6 +8,7 @@
 //! | [`streaming`] | the decoder of the response: server-sent events, their JSON, the text |
 //! | [`completion`] | how a response ended |
 //! | [`error_class`], [`rejection`] | the kinds of errors, and failed requests as errors |
+//! | [`server`] | what the server says about itself and its models |
 //! | [`account`] | the credit of the API key, and the cost of a request |
 
 pub mod account;
@@ -17,4 +18,5 @@ pub mod endpoint;
 pub mod error_class;
 pub mod rejection;
 pub mod request;
+pub mod server;
 pub mod streaming;

@@ -5,5 +5,7 @@ mod compatible_servers;
 mod degraded_mode;
 mod documented_behaviour;
 mod error_mapping;
+mod probe;
 mod request_queue;
 mod retries;
+mod server_discovery;

@@ -143,7 +143,10 @@ impl<'a> AttemptLoop<'a> {
             Err(error) => &error.ignored,
         });
         match &result {
-            Ok(_) => guard.record_success(Instant::now().into_std()),
+            Ok(completion) => {
+                guard.record_success(Instant::now().into_std());
+                self.observe_prompt(completion);
+            }
             Err(error) => {
                 if let Some(cause) = guard.record_failure(error, Instant::now().into_std()) {
                     self.log_opened_breaker(&cause, error);
@@ -179,6 +182,19 @@ impl<'a> AttemptLoop<'a> {
         }
         warn!(self.turn.request.log, "upstream response has odd fields"; "ignored" => %ignored,
             "finish_reason" => ignored.finish_reason());
+    }
+
+    /// Compares the server's count of the prompt with ours. Some servers cut a long prompt silently,
+    /// the resume first.
+    fn observe_prompt(&self, completion: &Completion) {
+        let Some(counted) = completion.usage.prompt_tokens else { return };
+        let server = self.turn.context.router.server();
+        if server.is_some_and(|server| server.observe_prompt(&self.prompt, counted)) {
+            warn!(self.turn.request.log, "model server reads only a part of the prompt";
+                "sent_tokens" => self.prompt.tokens, "counted_tokens" => counted,
+                "solution" => "its context window is probably smaller than MAX_CONTEXT_TOKENS: enlarge it \
+                    (Ollama: OLLAMA_CONTEXT_LENGTH), or lower MAX_CONTEXT_TOKENS");
+        }
     }
 
     /// Prepares the next attempt and waits for the delay before it. Returns `false` if there is

@@ -20,6 +20,8 @@ use crate::llm::upstream::endpoint::Endpoint;
 use crate::llm::upstream::error_class::UpstreamErrorKind;
 use crate::llm::upstream::rejection::{self, DecodeError, Rejection, TextTimeout};
 use crate::llm::upstream::request::{RequestBody, RequestContent};
+use crate::llm::upstream::server::inquiry;
+use crate::llm::upstream::server::report::ServerReport;
 use crate::llm::upstream::streaming::body::BodyDecoder;
 use crate::llm::upstream::streaming::framing::FrameDecoder;
 use crate::llm::upstream::streaming::response::{BodyEnd, ResponseState};
@@ -115,6 +117,14 @@ impl UpstreamClient {
     /// See [`CostError`].
     pub async fn request_cost(&self, upstream_id: &str) -> Result<ReportedCost, CostError> {
         generation_cost::fetch(&self.endpoint, upstream_id).await
+    }
+
+    /// Asks the server what it is and what it knows of the configured models. Takes some seconds
+    /// at most.
+    pub async fn inquire(&self) -> ServerReport {
+        let names: Vec<&str> =
+            std::iter::once(&self.model).chain(&self.fallback_models).map(String::as_str).collect();
+        inquiry::inquire(&self.endpoint, &names).await
     }
 
     /// Describes what was learned about the form of requests, or returns `None` if nothing was.

@@ -80,6 +80,11 @@ impl ConnectionPool {
         }
     }
 
+    /// Returns a client whose connections are not kept, or the pooled one if there is none.
+    pub(crate) fn unpooled_client(&self) -> &Client {
+        self.unpooled().unwrap_or(&self.client)
+    }
+
     fn unpooled(&self) -> Option<&Client> {
         if self.unpooled.get().is_none() {
             let client = builder(self.connect_timeout).pool_max_idle_per_host(0).build().ok()?;

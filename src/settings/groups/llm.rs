@@ -205,7 +205,7 @@ pub enum DegradedMode {
 impl LlmSettings {
     pub(in crate::settings) fn check(&self, purpose: &Purpose, reader: &mut SettingsReader) {
         let needs_key = self.base_url.is_openrouter() && reader.is_valid(LLM_BASE_URL);
-        if *purpose == Purpose::Serve && needs_key && self.api_key.is_none() {
+        if matches!(purpose, Purpose::Serve | Purpose::Ask) && needs_key && self.api_key.is_none() {
             reader.missing(OPENROUTER_API_KEY, "is required by openrouter.ai");
         }
         if let Some(warning) = self.base_url.warning() {

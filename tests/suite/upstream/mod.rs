@@ -6,5 +6,7 @@ mod corpus;
 mod degraded_mode;
 mod documented_behaviour;
 mod error_mapping;
+mod probe;
 mod request_queue;
 mod retries;
+mod server_discovery;

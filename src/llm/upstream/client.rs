@@ -61,7 +61,13 @@ impl UpstreamClient {
     /// # Errors
     /// Returns an error if TLS cannot be initialized.
     pub fn new(settings: &LlmSettings) -> Result<Self, reqwest::Error> {
-        let http = Client::builder()
+        let builder = if settings.base_url.is_loopback() {
+            // A proxy from the environment (`HTTP_PROXY` and so on) is for other machines.
+            Client::builder().no_proxy()
+        } else {
+            Client::builder()
+        };
+        let http = builder
             .connect_timeout(settings.connect_timeout)
             // With Nagle's algorithm the last small segment of a request would wait for a delayed
             // acknowledgement.
@@ -71,7 +77,7 @@ impl UpstreamClient {
             .user_agent(concat!("resume-chatbot/", env!("CARGO_PKG_VERSION")))
             .build()?;
         Ok(Self {
-            endpoint: Endpoint::new(http, settings.base_url.to_string(), settings.api_key.clone()),
+            endpoint: Endpoint::new(http, settings.base_url.to_string(), settings.api_key().cloned()),
             model: settings.model.clone(),
             fallback_models: settings.fallback_models.clone(),
             is_openrouter: settings.base_url.is_openrouter(),

@@ -189,6 +189,14 @@ impl StreamBuffer {
         self.restart_pending = true;
     }
 
+    /// Discards the text of the current attempt at once.
+    pub(crate) fn take_back(&mut self) {
+        if self.closed.is_none() {
+            self.restart_pending = true;
+            self.discard_if_restarted();
+        }
+    }
+
     fn discard_if_restarted(&mut self) {
         if !std::mem::take(&mut self.restart_pending) || self.text.is_empty() {
             return;

@@ -115,6 +115,11 @@ impl Generation {
         self.lock().buffer.restart();
     }
 
+    /// Discards the text of the current attempt, which turned out to be thinking.
+    pub fn take_back(&self) {
+        self.update(StreamBuffer::take_back);
+    }
+
     /// Records the upstream's id of the response.
     pub fn set_upstream_id(&self, id: &str) {
         let id: String = id.chars().take(MAX_UPSTREAM_ID_CHARS).collect();

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use slog::warn;
+use slog::{Logger, info, warn};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::budget::Reservation;
@@ -20,6 +20,7 @@ use crate::llm::turn::fallback;
 use crate::llm::upstream::client::{CompletionRequest, UpstreamClient};
 use crate::llm::upstream::completion::{Completion, CompletionError};
 use crate::llm::upstream::error_class::UpstreamErrorKind;
+use crate::llm::upstream::streaming::ignored::IgnoredFields;
 use crate::llm::upstream::streaming::sink::AnswerSink;
 use crate::persistence::STORE_TIMEOUT;
 use crate::system::backoff::random_fraction;
@@ -42,6 +43,7 @@ pub(crate) struct AttemptLoop<'a> {
 /// Appends the text of an attempt to the generation and reports the first text to the breaker.
 struct AttemptSink<'a> {
     generation: &'a Generation,
+    log: &'a Logger,
     guard: &'a BreakerGuard<'a>,
 }
 
@@ -60,6 +62,14 @@ impl AnswerSink for AttemptSink<'_> {
 
     fn on_thinking(&self, bytes: usize) {
         self.generation.add_thinking(bytes);
+    }
+
+    fn take_back(&self) {
+        self.generation.take_back();
+    }
+
+    fn on_lesson(&self, lesson: &str) {
+        info!(self.log, "learned the form of requests from the model server"; "lesson" => lesson);
     }
 }
 
@@ -110,8 +120,13 @@ impl<'a> AttemptLoop<'a> {
             model: self.model,
             first_text_deadline: self.first_text_deadline,
         };
-        let sink = AttemptSink { generation: &self.turn.generation, guard: &guard };
+        let sink =
+            AttemptSink { generation: &self.turn.generation, log: &self.turn.request.log, guard: &guard };
         let result = client.stream(request, &sink).await;
+        self.report_ignored(match &result {
+            Ok(completion) => &completion.ignored,
+            Err(error) => &error.ignored,
+        });
         match &result {
             Ok(_) => guard.record_success(),
             Err(error) => {
@@ -121,6 +136,18 @@ impl<'a> AttemptLoop<'a> {
             }
         }
         result
+    }
+
+    /// Counts and logs the odd fields of a response.
+    fn report_ignored(&self, ignored: &IgnoredFields) {
+        if ignored.is_empty() {
+            return;
+        }
+        for (field, count) in ignored.counts() {
+            self.turn.context.metrics.upstream.count_ignored(field, count);
+        }
+        warn!(self.turn.request.log, "upstream response has odd fields"; "ignored" => %ignored,
+            "finish_reason" => ignored.finish_reason());
     }
 
     /// Prepares the next attempt and waits for the delay before it. Returns `false` if there is

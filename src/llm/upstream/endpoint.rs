@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use reqwest::header::RETRY_AFTER;
 use reqwest::{Client, RequestBuilder};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 use url::Url;
 
-use crate::llm::upstream::rejection::{MAX_RETRY_AFTER, error_chain};
+use crate::domain::clock::Timestamp;
+use crate::llm::upstream::rejection::error_chain;
+use crate::llm::upstream::retry_after;
 
 /// How long the server may take to return a document.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -74,9 +75,7 @@ impl Endpoint {
         let mut response = request.send().await.map_err(failed)?;
         let status = response.status().as_u16();
         if status != 200 {
-            let seconds =
-                response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-            let retry_after = seconds.map(|seconds| Duration::from_secs(seconds).min(MAX_RETRY_AFTER));
+            let retry_after = retry_after::from_headers(response.headers(), Timestamp::now());
             return Err(JsonGetError::Status { status, retry_after });
         }
         let mut body = Vec::new();

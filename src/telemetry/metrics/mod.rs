@@ -26,7 +26,7 @@ use strum::VariantArray;
 
 pub use budget::{BudgetMetrics, CostLookup};
 use group::{Counters, metrics, zeros};
-pub use labels::{DegradedBy, QueueRejection, RetryKind, UpstreamOutcome};
+pub use labels::{DegradedBy, IgnoredField, QueueRejection, RetryKind, UpstreamOutcome};
 pub use limits::LimitMetrics;
 
 use crate::domain::component::Component;
@@ -114,6 +114,8 @@ metrics! {
         /// Retries after a failed request, by kind: with the same model, another model or a shorter
         /// prompt.
         retries: Counters<1> = zeros("kind", RetryKind::VARIANTS.iter().map(|kind| kind.as_str())),
+        /// Odd fields in responses of the model server, which were ignored, by kind.
+        ignored: Counters<1> = zeros("kind", IgnoredField::VARIANTS.iter().map(|field| field.as_str())),
         /// Times that the circuit breaker opened.
         breaker_openings: Counter = Counter::default(),
         /// Questions waiting for a free request slot.
@@ -199,6 +201,11 @@ impl UpstreamMetrics {
     /// Counts a retry.
     pub fn count_retry(&self, kind: RetryKind) {
         self.retries.get_or_create(&[("kind", kind.as_str())]).inc();
+    }
+
+    /// Counts fields that were ignored.
+    pub fn count_ignored(&self, field: IgnoredField, count: u32) {
+        self.ignored.get_or_create(&[("kind", field.as_str())]).inc_by(count.into());
     }
 
     /// Counts an ended request.

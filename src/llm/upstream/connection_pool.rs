@@ -30,12 +30,15 @@ pub(crate) struct ConnectionPool {
     /// Opens a connection for each request. Created when it is first needed.
     unpooled: OnceLock<Client>,
     connect_timeout: Duration,
+    /// Whether the server is on this machine.
+    is_loopback: bool,
 }
 
 impl ConnectionPool {
     /// Returns a pool without connections.
     pub(crate) fn new(settings: &LlmSettings) -> reqwest::Result<Self> {
-        let client = builder(settings.connect_timeout)
+        let is_loopback = settings.base_url.is_loopback();
+        let client = builder(settings.connect_timeout, is_loopback)
             .pool_idle_timeout(IDLE_TIMEOUT)
             // No more connections can be in use at once.
             .pool_max_idle_per_host(settings.max_concurrency)
@@ -46,7 +49,7 @@ impl ConnectionPool {
                 connection
             }))
             .build()?;
-        Ok(Self { client, unpooled: OnceLock::new(), connect_timeout: settings.connect_timeout })
+        Ok(Self { client, unpooled: OnceLock::new(), connect_timeout: settings.connect_timeout, is_loopback })
     }
 
     /// Returns the client that builds requests.
@@ -87,15 +90,18 @@ impl ConnectionPool {
 
     fn unpooled(&self) -> Option<&Client> {
         if self.unpooled.get().is_none() {
-            let client = builder(self.connect_timeout).pool_max_idle_per_host(0).build().ok()?;
+            let client =
+                builder(self.connect_timeout, self.is_loopback).pool_max_idle_per_host(0).build().ok()?;
             let _ = self.unpooled.set(client);
         }
         self.unpooled.get()
     }
 }
 
-fn builder(connect_timeout: Duration) -> ClientBuilder {
-    Client::builder()
+fn builder(connect_timeout: Duration, is_loopback: bool) -> ClientBuilder {
+    // A proxy from the environment (`HTTP_PROXY` and so on) is for other machines.
+    let builder = if is_loopback { Client::builder().no_proxy() } else { Client::builder() };
+    builder
         .connect_timeout(connect_timeout)
         // With Nagle's algorithm the last small segment of a request would wait for a delayed
         // acknowledgement.

@@ -12,6 +12,7 @@ use crate::llm::resilience::circuit_breaker::{BreakerState, BreakerStatus, MAX_P
 use crate::llm::resilience::failure_share::FailureCount;
 use crate::llm::resilience::refusal_streak::CommonRefusal;
 use crate::llm::upstream::account::api_key::{KeyError, KeyReport};
+use crate::llm::upstream::server::state::ServerStatus;
 use crate::mailbox::AskError;
 use crate::persistence::StorageError;
 use crate::persistence::messages::WriterReport;
@@ -114,17 +115,27 @@ pub(super) fn llm(model: TimedReply<ModelStatus>) -> Finding {
         format!("; breaker {}{}", describe_breaker(breaker), newest.unwrap_or_default())
     });
     let detail = format!(
-        "{}: {} answering, {} waiting{}{}",
+        "{}: {} answering, {} waiting{}{}{}",
         status.mode.as_str(),
         status.occupancy.in_use,
         status.occupancy.waiting,
         breaker.unwrap_or_default(),
-        status.key.as_ref().map(describe_key).unwrap_or_default()
+        status.key.as_ref().map(describe_key).unwrap_or_default(),
+        status.server.as_ref().map(describe_server).unwrap_or_default()
     );
     Finding::new(llm_status(&status), detail, latency)
 }
 
 fn llm_status(status: &ModelStatus) -> HealthStatus {
+    let is_prompt_lost = |server: &ServerStatus| server.is_window_too_small || server.are_prompts_cut;
+    let server = match status.server.as_ref().is_some_and(is_prompt_lost) {
+        true => HealthStatus::Degraded,
+        false => HealthStatus::Healthy,
+    };
+    breaker_status(status).max(server)
+}
+
+fn breaker_status(status: &ModelStatus) -> HealthStatus {
     let Some(breaker) = &status.breaker else { return HealthStatus::Healthy };
     let concerns_all = breaker.cause.as_ref().is_none_or(|cause| cause.only_address().is_none());
     match (breaker.state, status.mode) {
@@ -167,6 +178,16 @@ fn describe_cause(cause: &OutageCause) -> String {
             format!("because the model server refused {sessions} visitors{scope} in a row: {refusal}")
         }
     }
+}
+
+fn describe_server(server: &ServerStatus) -> String {
+    let description = server.description.as_ref().map(|text| format!("; server: {text}"));
+    let problems = [
+        (server.is_window_too_small, "; the resume does not fit into the context window of the model"),
+        (server.are_prompts_cut, "; the model server reads only a part of the prompts"),
+    ];
+    let problems = problems.iter().filter(|(applies, _)| *applies).map(|(_, text)| *text);
+    description.into_iter().chain(problems.map(str::to_owned)).collect()
 }
 
 fn describe_key(key: &Result<KeyReport, KeyError>) -> String {

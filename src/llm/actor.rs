@@ -207,6 +207,7 @@ impl Handle<CheckModel> for LlmActor {
             mode: router.general_mode(now, Timestamp::now()),
             breaker: router.breaker_status(now),
             key: router.key_report(),
+            server: router.server_status(),
             time_to_first_text: self.context.time_to_first_text.get(),
         })
     }

@@ -27,6 +27,9 @@ use crate::llm::upstream::account::api_key::{KeyError, KeyReport};
 use crate::llm::upstream::account::generation_cost::CostError;
 use crate::llm::upstream::client::UpstreamClient;
 use crate::llm::upstream::completion::CompletionError;
+use crate::llm::upstream::server::report::ServerReport;
+use crate::llm::upstream::server::state::{ServerState, ServerStatus};
+use crate::llm::upstream::server::window::TokenLimits;
 use crate::telemetry::metrics::{DegradedBy, Metrics, QueueRejection, UpstreamOutcome};
 
 /// The minimum time to retry after the queue was full. Answers take seconds.
@@ -60,6 +63,8 @@ struct Model {
     budget: Arc<BudgetTracker>,
     /// The newest report about the API key.
     key_report: Mutex<Option<Result<KeyReport, KeyError>>>,
+    /// What is known of the server.
+    server: ServerState,
 }
 
 /// Where a question goes when it arrives.
@@ -109,7 +114,14 @@ impl Router {
     pub fn with_model(backend: ModelBackend, excerpts: Option<Excerpts>, metrics: Arc<Metrics>) -> Self {
         let ModelBackend { client, breaker, limiter, budget } = backend;
         let breaker = Mutex::new(CircuitBreaker::new(breaker));
-        let model = Model { client, breaker, limiter, budget, key_report: Mutex::default() };
+        let model = Model {
+            client,
+            breaker,
+            limiter,
+            budget,
+            key_report: Mutex::default(),
+            server: ServerState::default(),
+        };
         Self { model: Some(model), excerpts, metrics }
     }
 
@@ -241,6 +253,29 @@ impl Router {
         self.model.as_ref()?.key_report().clone()
     }
 
+    /// Asks the model server what it is. Returns `None` if there is no model.
+    pub async fn inquire(&self) -> Option<ServerReport> {
+        Some(self.model.as_ref()?.client.inquire().await)
+    }
+
+    /// Returns what is known of the model server; `None` if there is no model.
+    #[must_use]
+    pub fn server(&self) -> Option<&ServerState> {
+        self.model.as_ref().map(|model| &model.server)
+    }
+
+    /// Returns the state of the model server for a health report.
+    #[must_use]
+    pub fn server_status(&self) -> Option<ServerStatus> {
+        self.server().map(ServerState::status)
+    }
+
+    /// Returns the configured limits on tokens, reduced to the context window of the model.
+    #[must_use]
+    pub fn token_limits(&self, configured: TokenLimits) -> TokenLimits {
+        self.server().map_or(configured, |server| server.limits(configured))
+    }
+
     /// Returns the number of questions that the model answers and the number that wait for it.
     #[must_use]
     pub fn occupancy(&self) -> Occupancy {
@@ -332,7 +367,7 @@ pub(crate) fn budget_failure(exceeded: LimitExceeded) -> Failure {
     let failure = Failure { retry_after, ..Failure::from(ErrorCode::BudgetExceeded) };
     match scope {
         BudgetScope::Day => failure,
-        BudgetScope::Address => Failure {
+        BudgetScope::Address | BudgetScope::Network => Failure {
             message: Some("Your budget for today is used up. Please come back tomorrow."),
             ..failure
         },

@@ -19,6 +19,7 @@ use crate::llm::stream::generation::Generation;
 use crate::llm::turn::checkpoint::{self, CheckpointResult};
 use crate::llm::turn::context::ActiveTurn;
 use crate::llm::turn::fallback;
+use crate::llm::turn::request_usage::request_usage;
 use crate::llm::upstream::client::{CompletionRequest, UpstreamClient};
 use crate::llm::upstream::completion::{Completion, CompletionError};
 use crate::llm::upstream::error_class::UpstreamErrorKind;
@@ -129,6 +130,7 @@ impl<'a> AttemptLoop<'a> {
             model: self.model,
             first_text_deadline: self.first_text_deadline,
         };
+        self.turn.generation.open_request(self.prompt.tokens);
         let sink = AttemptSink {
             generation: &self.turn.generation,
             log: &self.turn.request.log,
@@ -141,7 +143,10 @@ impl<'a> AttemptLoop<'a> {
             Err(error) => &error.ignored,
         });
         match &result {
-            Ok(_) => guard.record_success(Instant::now().into_std()),
+            Ok(completion) => {
+                guard.record_success(Instant::now().into_std());
+                self.observe_prompt(completion);
+            }
             Err(error) => {
                 if let Some(cause) = guard.record_failure(error, Instant::now().into_std()) {
                     self.log_opened_breaker(&cause, error);
@@ -179,6 +184,19 @@ impl<'a> AttemptLoop<'a> {
             "finish_reason" => ignored.finish_reason());
     }
 
+    /// Compares the server's count of the prompt with ours. Some servers cut a long prompt silently,
+    /// the resume first.
+    fn observe_prompt(&self, completion: &Completion) {
+        let Some(counted) = completion.usage.prompt_tokens else { return };
+        let server = self.turn.context.router.server();
+        if server.is_some_and(|server| server.observe_prompt(&self.prompt, counted)) {
+            warn!(self.turn.request.log, "model server reads only a part of the prompt";
+                "sent_tokens" => self.prompt.tokens, "counted_tokens" => counted,
+                "solution" => "its context window is probably smaller than MAX_CONTEXT_TOKENS: enlarge it \
+                    (Ollama: OLLAMA_CONTEXT_LENGTH), or lower MAX_CONTEXT_TOKENS");
+        }
+    }
+
     /// Prepares the next attempt and waits for the delay before it. Returns `false` if there is
     /// none.
     async fn prepare_retry(&mut self, client: &UpstreamClient, error: &CompletionError) -> bool {
@@ -195,7 +213,7 @@ impl<'a> AttemptLoop<'a> {
                 }
             },
         };
-        if error.may_be_charged && !self.extend_reservation() {
+        if self.used(error) != Usage::default() && !self.extend_reservation() {
             return false;
         }
         self.log_retry(kind, error);
@@ -260,11 +278,7 @@ impl<'a> AttemptLoop<'a> {
     /// Voids the failed attempt. Returns `false` if the store did not confirm this in time.
     async fn void_attempt(&self, error: &CompletionError) -> bool {
         let generation = &self.turn.generation;
-        if error.may_be_charged {
-            let completion_tokens = self.turn.context.counter.count(&generation.text());
-            generation.add_voided_usage(Usage::from_tokens(self.prompt.tokens, completion_tokens));
-        }
-        generation.clear_upstream_id();
+        generation.void_request(self.used(error));
         generation.restart();
         if generation.is_empty() {
             return true;
@@ -274,6 +288,17 @@ impl<'a> AttemptLoop<'a> {
         // is executed even if this function stops waiting for it.
         let saved = timeout(STORE_TIMEOUT, checkpoint::save(self.turn)).await;
         matches!(saved, Ok(CheckpointResult::Saved))
+    }
+
+    /// Returns what a failed request used that was not voided.
+    fn used(&self, error: &CompletionError) -> Usage {
+        let generation = &self.turn.generation;
+        let Some(request) = generation.request() else { return Usage::default() };
+        let text_tokens = match request.has_text {
+            true => self.turn.context.counter.count(&generation.text()),
+            false => 0,
+        };
+        request_usage(request, text_tokens, error.usage, error.may_be_charged)
     }
 
     /// Ends the answer after the breaker has opened, or before any request was sent.
@@ -306,6 +331,7 @@ impl<'a> AttemptLoop<'a> {
             Fallback::Excerpts(excerpts, reason) => {
                 warn!(self.turn.request.log, "upstream unavailable, falling back to resume excerpts";
                     "cause" => %error);
+                self.turn.generation.void_request(self.used(&error));
                 Ok(fallback::answer_from(self.turn, excerpts, reason).await)
             }
             Fallback::Unavailable(_) => Err(error),

@@ -20,6 +20,8 @@ use crate::llm::upstream::endpoint::Endpoint;
 use crate::llm::upstream::error_class::UpstreamErrorKind;
 use crate::llm::upstream::rejection::{self, DecodeError, Rejection, TextTimeout};
 use crate::llm::upstream::request::{RequestBody, RequestContent};
+use crate::llm::upstream::server::inquiry;
+use crate::llm::upstream::server::report::ServerReport;
 use crate::llm::upstream::streaming::body::BodyDecoder;
 use crate::llm::upstream::streaming::framing::FrameDecoder;
 use crate::llm::upstream::streaming::response::{BodyEnd, ResponseState};
@@ -70,7 +72,7 @@ impl UpstreamClient {
     pub fn new(settings: &LlmSettings) -> Result<Self, reqwest::Error> {
         let connections = ConnectionPool::new(settings)?;
         Ok(Self {
-            endpoint: Endpoint::new(connections, settings.base_url.to_string(), settings.api_key.clone()),
+            endpoint: Endpoint::new(connections, settings.base_url.to_string(), settings.api_key().cloned()),
             model: settings.model.clone(),
             fallback_models: settings.fallback_models.clone(),
             is_openrouter: settings.base_url.is_openrouter(),
@@ -115,6 +117,14 @@ impl UpstreamClient {
     /// See [`CostError`].
     pub async fn request_cost(&self, upstream_id: &str) -> Result<ReportedCost, CostError> {
         generation_cost::fetch(&self.endpoint, upstream_id).await
+    }
+
+    /// Asks the server what it is and what it knows of the configured models. Takes some seconds
+    /// at most.
+    pub async fn inquire(&self) -> ServerReport {
+        let names: Vec<&str> =
+            std::iter::once(&self.model).chain(&self.fallback_models).map(String::as_str).collect();
+        inquiry::inquire(&self.endpoint, &names).await
     }
 
     /// Describes what was learned about the form of requests, or returns `None` if nothing was.
@@ -309,7 +319,8 @@ impl UpstreamClient {
         if state.has_text && !had_text {
             sink.on_first_text();
         }
-        if end == BodyEnd::Ended && !state.has_choices() && !rejection::is_event_stream(&headers) {
+        let is_stream = rejection::is_event_stream(&headers) && !body.is_unreadable();
+        if end == BodyEnd::Ended && !state.has_choices() && !is_stream {
             return Err(rejection::not_a_stream(&headers));
         }
         Ok(end)

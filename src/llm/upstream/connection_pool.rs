@@ -36,6 +36,8 @@ pub(crate) struct ConnectionPool {
 #[derive(Clone, Copy, Debug)]
 struct ConnectionPolicy {
     connect_timeout: Duration,
+    /// Whether the server is on this machine.
+    is_loopback: bool,
     max_idle: usize,
 }
 
@@ -44,6 +46,7 @@ impl ConnectionPool {
     pub(crate) fn new(settings: &LlmSettings) -> reqwest::Result<Self> {
         Self::with_policy(ConnectionPolicy {
             connect_timeout: settings.connect_timeout,
+            is_loopback: settings.base_url.is_loopback(),
             // No more connections can be in use at once.
             max_idle: settings.max_concurrency,
         })
@@ -96,6 +99,11 @@ impl ConnectionPool {
         }
     }
 
+    /// Returns a client whose connections are not kept, or the pooled one if there is none.
+    pub(crate) fn unpooled_client(&self) -> &Client {
+        self.unpooled().unwrap_or(&self.client)
+    }
+
     fn unpooled(&self) -> Option<&Client> {
         if self.unpooled.get().is_none() {
             let client = self.policy.builder().pool_max_idle_per_host(0).build().ok()?;
@@ -107,7 +115,9 @@ impl ConnectionPool {
 
 impl ConnectionPolicy {
     fn builder(self) -> ClientBuilder {
-        Client::builder()
+        // A proxy from the environment (`HTTP_PROXY` and so on) is for other machines.
+        let builder = if self.is_loopback { Client::builder().no_proxy() } else { Client::builder() };
+        builder
             .connect_timeout(self.connect_timeout)
             // With Nagle's algorithm the last small segment of a request would wait for a delayed
             // acknowledgement.
@@ -177,7 +187,8 @@ mod tests {
                 tokio::spawn(serve(stream, second));
             }
         });
-        let policy = ConnectionPolicy { connect_timeout: Duration::from_secs(5), max_idle: 4 };
+        let policy =
+            ConnectionPolicy { connect_timeout: Duration::from_secs(5), is_loopback: true, max_idle: 4 };
         let pool = ConnectionPool::with_policy(policy).unwrap();
         let reconnects = Cell::new(0);
         let send = async || {

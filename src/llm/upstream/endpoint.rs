@@ -59,6 +59,18 @@ impl Endpoint {
         self.authenticate(self.connections.client().post(format!("{}/{path}", self.base_url)))
     }
 
+    /// Returns a GET request, with the API key, for a URL at the host of the base URL. Its
+    /// connection is not kept.
+    pub(crate) fn get(&self, url: &str) -> RequestBuilder {
+        self.authenticate(self.connections.unpooled_client().get(url))
+    }
+
+    /// Returns a POST request, with the API key, for a URL at the host of the base URL. Its
+    /// connection is not kept.
+    pub(crate) fn post_to(&self, url: &str) -> RequestBuilder {
+        self.authenticate(self.connections.unpooled_client().post(url))
+    }
+
     /// Reads the JSON document at a path below the base URL. Redirects are not followed, so that
     /// the key is sent to no other host.
     pub(crate) async fn get_json<T: DeserializeOwned>(
@@ -66,28 +78,26 @@ impl Endpoint {
         path: &str,
         query: &[(&str, &str)],
     ) -> Result<T, JsonGetError> {
-        let failed = |error: reqwest::Error| JsonGetError::Failed(error_chain(&error.without_url()));
         let url = Url::parse_with_params(&format!("{}/{path}", self.base_url), query);
         let mut url = url.map_err(|error| JsonGetError::Failed(error.to_string()))?;
         if query.is_empty() {
             url.set_query(None);
         }
         let request = self.authenticate(self.connections.client().get(url).timeout(TIMEOUT));
-        let mut response = self.send(request, |_| {}).await.map_err(failed)?;
-        let status = response.status().as_u16();
-        if status != 200 {
-            let retry_after = retry_after::from_headers(response.headers(), Timestamp::now());
-            return Err(JsonGetError::Status { status, retry_after });
-        }
-        let mut body = Vec::new();
-        while let Some(bytes) = response.chunk().await.map_err(failed)? {
-            if body.len() + bytes.len() > MAX_DOCUMENT_BYTES {
-                return Err(JsonGetError::Failed("the response is too large".to_owned()));
-            }
-            body.extend_from_slice(&bytes);
-        }
+        let response = self.send(request, |_| {}).await.map_err(failed)?;
+        let body = read_body(response, MAX_DOCUMENT_BYTES).await?;
         serde_json::from_slice(&body)
             .map_err(|error| JsonGetError::Failed(format!("the response is invalid: {error}")))
+    }
+
+    /// Sends a request of [`Self::get`] or [`Self::post_to`] and reads the body of its response, which
+    /// must have status 200 and at most `max_bytes`.
+    pub(crate) async fn read(
+        &self,
+        request: RequestBuilder,
+        max_bytes: usize,
+    ) -> Result<Vec<u8>, JsonGetError> {
+        read_body(request.send().await.map_err(failed)?, max_bytes).await
     }
 
     /// Sends a request; see [`ConnectionPool::send`].
@@ -105,4 +115,25 @@ impl Endpoint {
             None => request,
         }
     }
+}
+
+/// Reads the body of a response, which must have status 200 and at most `max_bytes`.
+async fn read_body(mut response: Response, max_bytes: usize) -> Result<Vec<u8>, JsonGetError> {
+    let status = response.status().as_u16();
+    if status != 200 {
+        let retry_after = retry_after::from_headers(response.headers(), Timestamp::now());
+        return Err(JsonGetError::Status { status, retry_after });
+    }
+    let mut body = Vec::new();
+    while let Some(bytes) = response.chunk().await.map_err(failed)? {
+        if body.len() + bytes.len() > max_bytes {
+            return Err(JsonGetError::Failed("the response is too large".to_owned()));
+        }
+        body.extend_from_slice(&bytes);
+    }
+    Ok(body)
+}
+
+fn failed(error: reqwest::Error) -> JsonGetError {
+    JsonGetError::Failed(error_chain(&error.without_url()))
 }

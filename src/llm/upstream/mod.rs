@@ -13,6 +13,7 @@
 //! | [`error_body`], [`retry_after`] | errors as servers describe them |
 //! | [`error_class`], [`error_phrases`] | the kinds of errors |
 //! | [`rejection`], [`explanation`] | failed requests as errors, and what may be logged of them |
+//! | [`server`] | what the server says about itself and its models |
 //! | [`account`] | the credit of the API key, and the cost of a request |
 
 pub mod account;
@@ -29,4 +30,5 @@ pub(crate) mod json;
 pub mod rejection;
 pub mod request;
 pub(crate) mod retry_after;
+pub mod server;
 pub mod streaming;

@@ -28,5 +28,5 @@ pub mod reservation;
 pub use account::{Account, AddressDigest, AddressHasher, BudgetPolicy, Payer};
 pub use amount::{Amount, BudgetLimits, Day, Prices};
 pub use ledger::{DayLedger, LedgerTotals, LimitExceeded};
-pub use reported_cost::{ReportedCost, ReportedTokens};
+pub use reported_cost::{ReportedCost, RequestTokens};
 pub use reservation::{BudgetTracker, Reservation};

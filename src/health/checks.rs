@@ -8,7 +8,9 @@ use super::{Check, HealthStatus};
 use crate::domain::clock::Timestamp;
 use crate::domain::turn::AnswerMode;
 use crate::llm::messages::ModelStatus;
-use crate::llm::resilience::circuit_breaker::{BreakerState, BreakerStatus, MAX_PAUSE};
+use crate::llm::resilience::circuit_breaker::{BreakerState, BreakerStatus, MAX_PAUSE, OutageCause};
+use crate::llm::resilience::failure_share::FailureCount;
+use crate::llm::resilience::refusal_streak::CommonRefusal;
 use crate::llm::upstream::account::api_key::{KeyError, KeyReport};
 use crate::llm::upstream::server::state::ServerStatus;
 use crate::mailbox::AskError;
@@ -107,7 +109,7 @@ pub(super) fn llm(model: TimedReply<ModelStatus>) -> Finding {
         Err(AskError::Timeout) => return Finding::unhealthy("no answer in time", latency),
         Err(AskError::Closed) => return Finding::unhealthy("the llm actor failed", latency),
     };
-    let breaker = status.breaker.map(|breaker| {
+    let breaker = status.breaker.as_ref().map(|breaker| {
         let newest =
             status.time_to_first_text.map(|time| format!("; newest first word after {}", seconds(time)));
         format!("; breaker {}{}", describe_breaker(breaker), newest.unwrap_or_default())
@@ -130,16 +132,17 @@ fn llm_status(status: &ModelStatus) -> HealthStatus {
         true => HealthStatus::Degraded,
         false => HealthStatus::Healthy,
     };
-    breaker_status(status).max(server)
+    breaker_health(status).max(server)
 }
 
-fn breaker_status(status: &ModelStatus) -> HealthStatus {
-    let Some(BreakerStatus { state, .. }) = status.breaker else { return HealthStatus::Healthy };
-    match (state, status.mode) {
+fn breaker_health(status: &ModelStatus) -> HealthStatus {
+    let Some(breaker) = &status.breaker else { return HealthStatus::Healthy };
+    let concerns_all = breaker.cause.as_ref().is_none_or(|cause| cause.only_address().is_none());
+    match (breaker.state, status.mode) {
         (BreakerState::Closed, _) => HealthStatus::Healthy,
         // Excerpts are a degraded answer; without them no question is answered.
-        (BreakerState::Open { .. }, AnswerMode::Excerpts) => HealthStatus::Degraded,
-        (BreakerState::Open { .. }, AnswerMode::Live) => HealthStatus::Unhealthy,
+        (BreakerState::Open { .. }, AnswerMode::Live) if concerns_all => HealthStatus::Unhealthy,
+        (BreakerState::Open { .. }, _) => HealthStatus::Degraded,
         // After a long time the instance counts as healthy. Otherwise an instance without visitors,
         // which sends no probe, would stay degraded forever.
         (BreakerState::HalfOpen { age, .. }, _) if age < MAX_PAUSE => HealthStatus::Degraded,
@@ -147,18 +150,32 @@ fn breaker_status(status: &ModelStatus) -> HealthStatus {
     }
 }
 
-fn describe_breaker(breaker: BreakerStatus) -> String {
-    let failures = breaker.consecutive_failures;
+fn describe_breaker(breaker: &BreakerStatus) -> String {
+    let cause = breaker.cause.as_ref().map(describe_cause).unwrap_or_default();
     match breaker.state {
-        BreakerState::Closed if failures > 0 => format!("closed after {failures} failures"),
+        BreakerState::Closed if breaker.newest.failures > 0 => {
+            let FailureCount { failures, requests } = breaker.newest;
+            format!("closed after {failures} failures in {requests} requests")
+        }
         BreakerState::Closed => "closed".to_owned(),
         BreakerState::Open { age, pause } => {
-            let (age, pause) = (seconds(age), seconds(pause));
-            format!("open for {age} after {failures} failures, next try in {pause}")
+            format!("open for {} {cause}, next try in {}", seconds(age), seconds(pause))
         }
         BreakerState::HalfOpen { age, probing } => {
             let next = if probing { "a probe is in flight" } else { "the next question is the probe" };
-            format!("half open for {} after {failures} failures, {next}", seconds(age))
+            format!("half open for {} {cause}, {next}", seconds(age))
+        }
+    }
+}
+
+fn describe_cause(cause: &OutageCause) -> String {
+    match cause {
+        OutageCause::Failures(FailureCount { failures, requests }) => {
+            format!("after {failures} failures in {requests} requests")
+        }
+        OutageCause::Refusal(CommonRefusal { refusal, sessions, address }) => {
+            let scope = if address.is_some() { " of one address" } else { "" };
+            format!("because the model server refused {sessions} visitors{scope} in a row: {refusal}")
         }
     }
 }

@@ -51,6 +51,7 @@ pub use groups::tokens::{TokenSettings, Tokenizer};
 pub use load::{LoadedSettings, Purpose, process_environment};
 pub use values::base_url::BaseUrl;
 pub use values::database_url::DatabaseUrl;
+pub use values::dialect::{MaxTokensField, StreamOptions, SystemRole};
 pub use values::duration::parse as parse_duration;
 pub use values::log_levels::{LogLevel, LogLevels};
 pub use values::public_url::PublicUrl;

@@ -8,6 +8,7 @@ use thiserror::Error;
 use crate::domain::failure::Failure;
 use crate::domain::turn::TurnStatus;
 use crate::llm::upstream::error_class::UpstreamErrorKind;
+use crate::llm::upstream::streaming::ignored::IgnoredFields;
 
 /// The usage of one request, as far as upstream reported it plausibly. Zero counts as absent: a
 /// request has a prompt, and an answer has a word.
@@ -32,13 +33,21 @@ pub struct Completion {
     pub model: Option<Arc<str>>,
     /// The titles of the resume sections that were quoted.
     pub citations: Vec<String>,
+    /// The odd fields of the response.
+    pub ignored: IgnoredFields,
 }
 
 impl Completion {
     /// Returns the completion of an answer that quotes the resume.
     #[must_use]
     pub fn from_excerpts(citations: Vec<String>) -> Self {
-        Self { status: TurnStatus::Complete, usage: ReportedUsage::default(), model: None, citations }
+        Self {
+            status: TurnStatus::Complete,
+            usage: ReportedUsage::default(),
+            model: None,
+            citations,
+            ignored: IgnoredFields::default(),
+        }
     }
 }
 
@@ -55,6 +64,8 @@ pub struct CompletionError {
     pub may_be_charged: bool,
     /// What upstream reported about the usage of the failed request.
     pub usage: ReportedUsage,
+    /// The odd fields of the response.
+    pub ignored: IgnoredFields,
     /// What distinguishes a refusal from others of its kind: the code and the parameter that
     /// upstream names. `None` if it names neither.
     pub identity: Option<Arc<str>>,
@@ -74,6 +85,7 @@ impl CompletionError {
             upstream_retryable: None,
             may_be_charged: false,
             usage: ReportedUsage::default(),
+            ignored: IgnoredFields::default(),
             identity: None,
             detail: detail.into(),
         }

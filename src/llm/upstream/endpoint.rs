@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use reqwest::header::RETRY_AFTER;
-use reqwest::{Client, RequestBuilder};
+use reqwest::{Client, RequestBuilder, Response};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 use url::Url;
 
-use crate::llm::upstream::rejection::{MAX_RETRY_AFTER, error_chain};
+use crate::domain::clock::Timestamp;
+use crate::llm::upstream::connection_pool::ConnectionPool;
+use crate::llm::upstream::rejection::error_chain;
+use crate::llm::upstream::retry_after;
 
 /// How long the server may take to return a document.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -19,7 +21,7 @@ const MAX_DOCUMENT_BYTES: usize = 64 * 1024;
 
 /// The upstream server: its base URL, the API key and a connection pool.
 pub(crate) struct Endpoint {
-    http: Client,
+    connections: ConnectionPool,
     base_url: String,
     api_key: Option<SecretString>,
 }
@@ -40,8 +42,8 @@ pub(crate) enum JsonGetError {
 }
 
 impl Endpoint {
-    pub(crate) fn new(http: Client, base_url: String, api_key: Option<SecretString>) -> Self {
-        Self { http, base_url, api_key }
+    pub(crate) fn new(connections: ConnectionPool, base_url: String, api_key: Option<SecretString>) -> Self {
+        Self { connections, base_url, api_key }
     }
 
     pub(crate) fn base_url(&self) -> &str {
@@ -54,22 +56,24 @@ impl Endpoint {
 
     /// Returns a POST request, with the API key, for a path below the base URL.
     pub(crate) fn post(&self, path: &str) -> RequestBuilder {
-        self.authenticate(self.http.post(format!("{}/{path}", self.base_url)))
+        self.authenticate(self.connections.client().post(format!("{}/{path}", self.base_url)))
     }
 
-    /// Returns an endpoint for the same server with another connection pool.
-    pub(crate) fn with_client(&self, http: Client) -> Self {
-        Self { http, base_url: self.base_url.clone(), api_key: self.api_key.clone() }
-    }
-
-    /// Returns a GET request, with the API key, for a URL at the host of the base URL.
+    /// Returns a GET request, with the API key and a connection of its own, for a URL at the host
+    /// of the base URL.
     pub(crate) fn get(&self, url: &str) -> RequestBuilder {
-        self.authenticate(self.http.get(url))
+        self.authenticate(self.separate_client().get(url))
     }
 
-    /// Returns a POST request, with the API key, for a URL at the host of the base URL.
+    /// Returns a POST request, with the API key and a connection of its own, for a URL at the host
+    /// of the base URL.
     pub(crate) fn post_to(&self, url: &str) -> RequestBuilder {
-        self.authenticate(self.http.post(url))
+        self.authenticate(self.separate_client().post(url))
+    }
+
+    /// Returns a client for requests before there are visitors. They leave no idle connections.
+    fn separate_client(&self) -> &Client {
+        self.connections.unpooled().unwrap_or_else(|| self.connections.client())
     }
 
     /// Reads the JSON document at a path below the base URL. Redirects are not followed, so that
@@ -84,36 +88,30 @@ impl Endpoint {
         if query.is_empty() {
             url.set_query(None);
         }
-        let request = self.authenticate(self.http.get(url).timeout(TIMEOUT));
-        let body = self.read(request, MAX_DOCUMENT_BYTES).await?;
+        let request = self.authenticate(self.connections.client().get(url).timeout(TIMEOUT));
+        let response = self.send(request, |_| {}).await.map_err(failed)?;
+        let body = read_body(response, MAX_DOCUMENT_BYTES).await?;
         serde_json::from_slice(&body)
             .map_err(|error| JsonGetError::Failed(format!("the response is invalid: {error}")))
     }
 
-    /// Sends a request of this endpoint and reads the body of its response, which must have status
-    /// 200 and at most `max_bytes`.
+    /// Sends a request made by [`Self::get`] or [`Self::post_to`] and reads the body of its
+    /// response, which must have status 200 and at most `max_bytes`.
     pub(crate) async fn read(
         &self,
         request: RequestBuilder,
         max_bytes: usize,
     ) -> Result<Vec<u8>, JsonGetError> {
-        let failed = |error: reqwest::Error| JsonGetError::Failed(error_chain(&error.without_url()));
-        let mut response = request.send().await.map_err(failed)?;
-        let status = response.status().as_u16();
-        if status != 200 {
-            let seconds =
-                response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-            let retry_after = seconds.map(|seconds| Duration::from_secs(seconds).min(MAX_RETRY_AFTER));
-            return Err(JsonGetError::Status { status, retry_after });
-        }
-        let mut body = Vec::new();
-        while let Some(bytes) = response.chunk().await.map_err(failed)? {
-            if body.len() + bytes.len() > max_bytes {
-                return Err(JsonGetError::Failed("the response is too large".to_owned()));
-            }
-            body.extend_from_slice(&bytes);
-        }
-        Ok(body)
+        read_body(request.send().await.map_err(failed)?, max_bytes).await
+    }
+
+    /// Sends a request; see [`ConnectionPool::send`].
+    pub(crate) async fn send(
+        &self,
+        request: RequestBuilder,
+        on_reconnect: impl FnOnce(&str),
+    ) -> reqwest::Result<Response> {
+        self.connections.send(request, on_reconnect).await
     }
 
     fn authenticate(&self, request: RequestBuilder) -> RequestBuilder {
@@ -122,4 +120,24 @@ impl Endpoint {
             None => request,
         }
     }
+}
+
+async fn read_body(mut response: Response, max_bytes: usize) -> Result<Vec<u8>, JsonGetError> {
+    let status = response.status().as_u16();
+    if status != 200 {
+        let retry_after = retry_after::from_headers(response.headers(), Timestamp::now());
+        return Err(JsonGetError::Status { status, retry_after });
+    }
+    let mut body = Vec::new();
+    while let Some(bytes) = response.chunk().await.map_err(failed)? {
+        if body.len() + bytes.len() > max_bytes {
+            return Err(JsonGetError::Failed("the response is too large".to_owned()));
+        }
+        body.extend_from_slice(&bytes);
+    }
+    Ok(body)
+}
+
+fn failed(error: reqwest::Error) -> JsonGetError {
+    JsonGetError::Failed(error_chain(&error.without_url()))
 }

@@ -1,12 +1,14 @@
 //! The kinds of upstream errors, and one table with the reaction to each kind.
 
-use strum::VariantArray;
+use strum::{IntoStaticStr, VariantArray};
 
 use crate::domain::error_code::ErrorCode;
-use crate::llm::upstream::streaming::chunk::UpstreamError;
+use crate::llm::upstream::error_body::UpstreamError;
+use crate::llm::upstream::error_phrases::{self as phrases, starts_with_any};
 
 /// The kind of an upstream error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, VariantArray)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum UpstreamErrorKind {
     /// The question was sent to no backend.
     NotSent,
@@ -44,6 +46,8 @@ pub enum UpstreamErrorKind {
     NotAStream,
     /// The answer has no text.
     EmptyAnswer,
+    /// The model used the whole length of an answer without a word of it: for thinking.
+    AnswerLimitUsed,
 }
 
 /// The reaction to a kind of error.
@@ -91,7 +95,7 @@ const TRANSIENT: ErrorPolicy = ErrorPolicy {
 const MISCONFIGURED: ErrorPolicy = ErrorPolicy { allow_fallback: true, trips_breaker: true, ..PERMANENT };
 
 /// The policy of each kind of error, in the order of the table in `docs/upstream.md`.
-const ERROR_POLICIES: [ErrorPolicy; 18] = {
+const ERROR_POLICIES: [ErrorPolicy; 19] = {
     use UpstreamErrorKind as Kind;
     [
         ErrorPolicy { kind: Kind::NotSent, retryable_by_visitor: true, ..PERMANENT },
@@ -122,46 +126,61 @@ const ERROR_POLICIES: [ErrorPolicy; 18] = {
         ErrorPolicy { kind: Kind::Redirected, ..MISCONFIGURED },
         ErrorPolicy { kind: Kind::NotAStream, ..MISCONFIGURED },
         ErrorPolicy { kind: Kind::EmptyAnswer, ..TRANSIENT },
+        // Another request would cost as much and end in the same way.
+        ErrorPolicy { kind: Kind::AnswerLimitUsed, ..PERMANENT },
     ]
 };
 
 impl UpstreamErrorKind {
+    /// Returns the name of the kind in the log and in health reports.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        self.into_str()
+    }
+
     /// Returns the reaction to an error of this kind.
     #[must_use]
     pub fn policy(self) -> &'static ErrorPolicy {
         ERROR_POLICIES.iter().find(|policy| policy.kind == self).unwrap_or(&PERMANENT)
     }
 
-    /// Describes the error for the operator: the server's explanation, unless it may quote the
-    /// prompt.
-    #[must_use]
-    pub fn describe(self, error: Option<&UpstreamError>) -> String {
-        match error {
-            _ if self.may_quote_prompt() => {
-                "its explanation may quote the prompt and is not logged".to_owned()
-            }
-            Some(error) => error.describe(),
-            None => "no readable explanation".to_owned(),
-        }
-    }
-
     /// Classifies an error response or an error within a stream: by its name, otherwise by its
-    /// status.
+    /// words and its status.
     #[must_use]
     pub fn classify(status: Option<u16>, error: Option<&UpstreamError>) -> Self {
         let status = error.and_then(UpstreamError::status).or(status);
         let message = error.and_then(|error| error.message.as_deref()).unwrap_or_default();
-        if message.contains("free-models-per-day") {
+        if starts_with_any(message, &phrases::DAILY_QUOTA) {
             return Self::DailyQuotaExhausted;
         }
         let named = error.and_then(|error| error.names().find_map(Self::from_name));
         if let Some(kind) = named {
             return kind;
         }
-        match status.unwrap_or(500) {
+        let status = status.unwrap_or(500);
+        if matches!(status, 400..=404 | 406..=422 | 500) {
+            let lower = message.to_lowercase();
+            if phrases::CONTEXT_OVERFLOW.iter().any(|phrase| lower.contains(phrase))
+                && !lower.contains("per minute")
+            {
+                return Self::PromptTooLong;
+            }
+        }
+        let by_words = [
+            (400..=403, Self::InvalidKey, &phrases::INVALID_KEY[..]),
+            (400..=429, Self::OutOfCredit, &phrases::OUT_OF_CREDIT),
+            (400..=403, Self::ContentFiltered, &phrases::REFUSED_CONTENT),
+            (400..=503, Self::UnknownModel, &phrases::UNKNOWN_MODEL),
+            (500..=500, Self::Overloaded, &phrases::OVERLOADED),
+        ];
+        let by_words = by_words
+            .into_iter()
+            .find(|(statuses, _, phrases)| statuses.contains(&status) && starts_with_any(message, phrases));
+        if let Some((_, kind, _)) = by_words {
+            return kind;
+        }
+        match status {
             413 => Self::PromptTooLong,
-            400 | 422 | 500 if mentions_context_length(message) => Self::PromptTooLong,
-            400 if mentions_unknown_model(message) => Self::UnknownModel,
             401 => Self::InvalidKey,
             402 => Self::OutOfCredit,
             403 if error.is_some_and(|error| error.is_flagged) => Self::ContentFiltered,
@@ -169,58 +188,78 @@ impl UpstreamErrorKind {
             404 => Self::UnknownModel,
             408 | 504 | 524 => Self::TimedOut,
             429 => Self::RateLimited,
-            503 | 529 => Self::Overloaded,
+            503 | 529 | 498 => Self::Overloaded,
             300..=399 => Self::Redirected,
             400..=499 => Self::BadRequest,
             _ => Self::ServerError,
         }
     }
 
-    /// Returns whether the server's explanation may quote the request and so the visitor's
-    /// question.
-    const fn may_quote_prompt(self) -> bool {
-        matches!(self, Self::BadRequest | Self::PromptTooLong | Self::ContentFiltered)
-    }
-
-    /// Returns the kind of an error with this name, as used by OpenRouter, OpenAI and compatible
-    /// servers.
+    /// Returns the kind of an error with this name, whatever its case.
     fn from_name(name: &str) -> Option<Self> {
-        Some(match name {
-            "context_length_exceeded" | "exceed_context_size_error" => Self::PromptTooLong,
-            "content_filter" | "content_policy_violation" => Self::ContentFiltered,
-            "invalid_api_key" | "authentication_error" => Self::InvalidKey,
-            "payment_required" | "insufficient_quota" => Self::OutOfCredit,
-            "model_not_found" => Self::UnknownModel,
-            "timeout" => Self::TimedOut,
-            "rate_limit_exceeded" | "rate_limit_error" => Self::RateLimited,
-            "provider_unavailable" | "provider_overloaded" | "overloaded_error" => Self::Overloaded,
-            "server" | "server_error" => Self::ServerError,
+        let name: String =
+            name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+        Some(match name.as_str() {
+            "contextlengthexceeded"
+            | "exceedcontextsizeerror"
+            | "contextwindowexceedederror"
+            | "stringabovemaxlength" => Self::PromptTooLong,
+            "contentfilter"
+            | "contentpolicyviolation"
+            | "responsibleaipolicyviolation"
+            | "datainspectionfailed"
+            | "contentpolicyviolationerror"
+            | "moderation"
+            | "contentfiltered" => Self::ContentFiltered,
+            "invalidapikey"
+            | "authenticationerror"
+            | "apikeyinvalid"
+            | "unauthenticated"
+            | "incorrectapikey"
+            | "invalidauthenticationerror"
+            | "invalidapikeyerror"
+            | "unauthorized" => Self::InvalidKey,
+            "paymentrequired"
+            | "insufficientquota"
+            | "billinghardlimitreached"
+            | "insufficientbalance"
+            | "exceededcurrentquotaerror"
+            | "arrearage"
+            | "billingnotactive"
+            | "insufficientcredits" => Self::OutOfCredit,
+            "modelnotfound" | "modelnotfounderror" | "deploymentnotfound" | "invalidmodel"
+            | "modelnotexist" => Self::UnknownModel,
+            "timeout" | "timeouterror" | "requesttimeout" => Self::TimedOut,
+            "ratelimitexceeded"
+            | "ratelimiterror"
+            | "resourceexhausted"
+            | "toomanyrequests"
+            | "ratelimitreachederror"
+            | "throttlingerror"
+            | "throttling"
+            | "ratelimited" => Self::RateLimited,
+            "providerunavailable"
+            | "provideroverloaded"
+            | "overloadederror"
+            | "overloaded"
+            | "serviceunavailable"
+            | "engineoverloadederror"
+            | "unavailable"
+            | "capacityexceeded"
+            | "unavailableerror" => Self::Overloaded,
+            "server" | "servererror" | "internalservererror" | "internal" => Self::ServerError,
             _ => return None,
         })
     }
 }
 
-/// Some servers have no name for this error, only a sentence.
-fn mentions_context_length(message: &str) -> bool {
-    let message = message.to_lowercase();
-    ["context length", "context window", "context size", "contextwindow"]
-        .iter()
-        .any(|phrase| message.contains(phrase))
-}
-
-/// OpenRouter and LiteLLM report an unknown model as a bad request. Only the start of the message
-/// is examined, because its rest may quote a visitor.
-fn mentions_unknown_model(message: &str) -> bool {
-    let start: String = message.to_lowercase().chars().take(80).collect();
-    ["invalid model name", "not a valid model", "model not found"].iter().any(|phrase| start.contains(phrase))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::llm::upstream::json::Json;
 
     fn classify(status: u16, json: &str) -> UpstreamErrorKind {
-        UpstreamErrorKind::classify(Some(status), Some(&serde_json::from_str(json).unwrap()))
+        UpstreamErrorKind::classify(Some(status), Some(&UpstreamError::read(&Json::read_all(json).values[0])))
     }
 
     #[test]
@@ -255,6 +294,28 @@ mod tests {
             (200, r#"{"code":"524"}"#, Kind::TimedOut),
             (200, r#"{"code":502,"metadata":{"error_type":"provider_overloaded"}}"#, Kind::Overloaded),
             (200, r#""model not loaded""#, Kind::ServerError),
+            (
+                400,
+                r#"{"code":400,"message":"API key not valid. Please pass a valid API key.","status":"INVALID_ARGUMENT"}"#,
+                Kind::InvalidKey,
+            ),
+            (
+                400,
+                r#"{"code":"invalid-argument","message":"Incorrect API key provided: xa***"}"#,
+                Kind::InvalidKey,
+            ),
+            (
+                400,
+                r#"{"type":"invalid_request_error","message":"Your credit balance is too low"}"#,
+                Kind::OutOfCredit,
+            ),
+            (400, r#"{"message":"prompt is too long: 210000 tokens > 200000 maximum"}"#, Kind::PromptTooLong),
+            (
+                400,
+                r#"{"message":"Content Exists Risk","code":"invalid_request_error"}"#,
+                Kind::ContentFiltered,
+            ),
+            (500, r#"{"message":"model is overloaded"}"#, Kind::Overloaded),
             (418, "{}", Kind::BadRequest),
             (307, "{}", Kind::Redirected),
         ] {

@@ -4,19 +4,31 @@
 //! |---|---|
 //! | [`client`] | one streamed request to an OpenAI-compatible server |
 //! | [`endpoint`] | the address and key of the server, and requests for small JSON documents |
+//! | [`connection_pool`] | connections, and the replacement of those that died while idle |
 //! | [`request`] | the body of a request |
-//! | [`streaming`] | the decoder of the response: server-sent events, their JSON, the text |
+//! | [`dialect`] | the form of requests that the server accepts |
+//! | [`streaming`] | the decoder of the response: frames, their JSON, the text |
+//! | [`json`] | a tolerant reader of JSON |
 //! | [`completion`] | how a response ended |
-//! | [`error_class`], [`rejection`] | the kinds of errors, and failed requests as errors |
+//! | [`error_body`], [`retry_after`] | errors as servers describe them |
+//! | [`error_class`], [`error_phrases`] | the kinds of errors |
+//! | [`rejection`], [`explanation`] | failed requests as errors, and what may be logged of them |
 //! | [`server`] | what the server says about itself and its models |
 //! | [`account`] | the credit of the API key, and the cost of a request |
 
 pub mod account;
 pub mod client;
 pub mod completion;
+pub(crate) mod connection_pool;
+pub mod dialect;
 pub mod endpoint;
+pub mod error_body;
 pub mod error_class;
+pub(crate) mod error_phrases;
+pub(crate) mod explanation;
+pub(crate) mod json;
 pub mod rejection;
 pub mod request;
+pub(crate) mod retry_after;
 pub mod server;
 pub mod streaming;

@@ -7,6 +7,8 @@ use crate::budget::Prices;
 use crate::budget::amount::dollars;
 use crate::domain::ids::SessionId;
 use crate::llm::prompt::Prompt;
+use crate::llm::upstream::dialect::{Dialect, WireMessage};
+use crate::settings::MaxTokensField;
 
 /// The body of a request for a streamed answer.
 #[derive(Serialize)]
@@ -16,10 +18,13 @@ pub(crate) struct RequestBody<'a> {
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     models: &'a [String],
     /// The system prompt comes first and is always the same, so that a provider's cache holds it.
-    messages: &'a Prompt,
+    messages: Vec<WireMessage<'a>>,
     stream: bool,
-    /// Always sent: OpenRouter compares it with the remaining credit.
-    max_tokens: u32,
+    /// One of the two is always sent: OpenRouter compares it with the remaining credit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_completion_tokens: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stream_options: Option<StreamOptions>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
@@ -61,28 +66,42 @@ struct Plugin {
     enabled: bool,
 }
 
+/// What a request says, apart from its form.
+#[derive(Clone, Copy)]
+pub(crate) struct RequestContent<'a> {
+    pub(crate) model: &'a str,
+    pub(crate) fallback_models: &'a [String],
+    pub(crate) prompt: &'a Prompt,
+    pub(crate) session: SessionId,
+    pub(crate) max_price: Option<Prices>,
+}
+
 impl<'a> RequestBody<'a> {
-    /// Returns the body for any OpenAI-compatible server.
-    pub(crate) fn plain(model: &'a str, prompt: &'a Prompt) -> Self {
+    /// Returns the body in the form that the server accepts.
+    pub(crate) fn new(content: RequestContent<'a>, dialect: Dialect) -> Self {
+        let RequestContent { model, fallback_models, prompt, .. } = content;
+        let limit = Some(prompt.max_response_tokens);
+        let (max_tokens, max_completion_tokens) = match dialect.max_tokens {
+            MaxTokensField::MaxCompletionTokens => (None, limit),
+            MaxTokensField::MaxTokens | MaxTokensField::Auto => (limit, None),
+        };
         Self {
             model,
-            models: &[],
-            messages: prompt,
+            models: if dialect.has_extras { fallback_models } else { &[] },
+            messages: dialect.messages(prompt),
             stream: true,
-            max_tokens: prompt.max_response_tokens,
-            stream_options: Some(StreamOptions { include_usage: true }),
-            openrouter: None,
+            max_tokens,
+            max_completion_tokens,
+            stream_options: dialect.has_stream_options.then_some(StreamOptions { include_usage: true }),
+            openrouter: dialect
+                .has_extras
+                .then(|| OpenRouterOptions::new(content.session, content.max_price)),
         }
     }
+}
 
-    /// Returns the body for OpenRouter, which sends usage without `stream_options`.
-    pub(crate) fn openrouter(
-        model: &'a str,
-        models: &'a [String],
-        prompt: &'a Prompt,
-        session: SessionId,
-        max_price: Option<Prices>,
-    ) -> Self {
+impl OpenRouterOptions {
+    fn new(session: SessionId, max_price: Option<Prices>) -> Self {
         // A hash, so that OpenRouter receives a stable id of the conversation, but not the
         // session's own id.
         let digest = Sha256::digest(session.0.as_bytes());
@@ -93,11 +112,6 @@ impl<'a> RequestBody<'a> {
         let provider = max_price.map(|price| Provider {
             max_price: MaxPrice { prompt: dollars(price.prompt), completion: dollars(price.completion) },
         });
-        Self {
-            models,
-            stream_options: None,
-            openrouter: Some(OpenRouterOptions { session_id, plugins, provider }),
-            ..Self::plain(model, prompt)
-        }
+        Self { session_id, plugins, provider }
     }
 }

@@ -88,7 +88,7 @@ impl SessionActor {
         let context = &self.context;
         let limits = context.limits;
         let tokens = context.router.token_limits(limits.tokens);
-        let mode = context.router.mode(Instant::now(), now);
+        let mode = context.router.mode(Instant::now(), now, self.address_guard.address());
         let remaining = self.session.as_mut().map_or(0, |session| {
             session.announce_mode(mode);
             session.remaining(now)

@@ -12,6 +12,7 @@ use crate::settings::load::Purpose;
 use crate::settings::reader::SettingsReader;
 use crate::settings::values::api_key;
 use crate::settings::values::base_url::BaseUrl;
+use crate::settings::values::dialect::{MaxTokensField, StreamOptions, SystemRole};
 
 const FIVE_MINUTES: Duration = Duration::from_secs(5 * 60);
 const HALF_AN_HOUR: Duration = Duration::from_secs(30 * 60);
@@ -92,6 +93,30 @@ settings_group! {
             name: LLM_MAX_RETRIES,
             default: "2",
             kind: integer(0..=10),
+        },
+
+        /// Field of a request that limits the length of an answer. `auto` sends `max_tokens`, and
+        /// `max_completion_tokens` where the server refuses that.
+        pub max_tokens_field: MaxTokensField = Setting {
+            name: LLM_MAX_TOKENS_FIELD,
+            default: "auto",
+            kind: keyword(),
+        },
+
+        /// Whether requests ask for usage with `stream_options`. `auto` leaves it out where the
+        /// server refuses it.
+        pub stream_options: StreamOptions = Setting {
+            name: LLM_STREAM_OPTIONS,
+            default: "auto",
+            kind: keyword(),
+        },
+
+        /// Role of the message with the instructions and the resume. `user` puts them before the
+        /// first question. `auto` sends `system`, and another role where the server refuses that.
+        pub system_role: SystemRole = Setting {
+            name: LLM_SYSTEM_ROLE,
+            default: "auto",
+            kind: keyword(),
         },
 
         /// Site that OpenRouter shows as the source of the requests (`HTTP-Referer`). Empty for

@@ -4,6 +4,7 @@ pub(super) mod address;
 pub(super) mod api_key;
 pub(super) mod base_url;
 pub(super) mod database_url;
+pub(super) mod dialect;
 pub(super) mod dollars;
 pub(super) mod duration;
 pub(super) mod host_name;

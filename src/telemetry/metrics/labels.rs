@@ -56,6 +56,30 @@ pub enum QueueRejection {
     TimedOut,
 }
 
+/// The kind of a field that was ignored in a response of the model server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case", const_into_str)]
+pub enum IgnoredField {
+    /// A message, or a part of one, that is not JSON.
+    Message,
+    /// Content that is neither text nor a part with text.
+    Content,
+    /// A finish reason of another type, or one that belongs to no known family.
+    FinishReason,
+    /// A number of tokens that is none, or implausible.
+    Usage,
+    /// A cost that is none, or implausible.
+    Cost,
+    /// The name of a model that is no text.
+    Model,
+    /// Choices other than the first, or choices that are none.
+    Choice,
+    /// Half of a character whose other half never came.
+    Character,
+    /// A key that occurs twice.
+    Duplicate,
+}
+
 macro_rules! impl_as_str {
     ($($type:ty),+) => {$(
         impl $type {
@@ -68,7 +92,7 @@ macro_rules! impl_as_str {
     )+};
 }
 
-impl_as_str!(UpstreamOutcome, RetryKind, DegradedBy, QueueRejection);
+impl_as_str!(UpstreamOutcome, RetryKind, DegradedBy, QueueRejection, IgnoredField);
 
 impl From<ErrorCode> for UpstreamOutcome {
     fn from(code: ErrorCode) -> Self {

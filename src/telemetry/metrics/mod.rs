@@ -26,7 +26,7 @@ use strum::VariantArray;
 
 pub use budget::{BudgetMetrics, CostLookup};
 use group::{Counters, metrics, zeros};
-pub use labels::{DegradedBy, QueueRejection, RetryKind, UpstreamOutcome};
+pub use labels::{DegradedBy, IgnoredField, QueueRejection, RetryKind, UpstreamOutcome};
 pub use limits::LimitMetrics;
 
 use crate::domain::component::Component;
@@ -95,8 +95,12 @@ metrics! {
         time_to_first_token_seconds: Histogram = seconds(),
         /// Time from a question to the end of its answer, including storing it.
         duration_seconds: Histogram = seconds(),
-        /// Tokens of ended answers, by kind; counted by the model server or else by this server.
+        /// Tokens of all requests for ended answers, by kind; counted by the model server or else by
+        /// this server.
         tokens: Counters<1> = zeros("kind", ["prompt", "completion"]),
+        /// Ended turns whose tokens this server counted in part, because the model server did not
+        /// report all of them.
+        usage_estimated: Counter = Counter::default(),
         /// Questions answered with resume excerpts instead of the model, by reason.
         fallbacks: Counters<1> = zeros("reason", DegradedBy::VARIANTS.iter().map(|reason| reason.as_str())),
         /// Cost of answers in US dollars, as far as the model server reported it.
@@ -114,6 +118,10 @@ metrics! {
         /// Retries after a failed request, by kind: with the same model, another model or a shorter
         /// prompt.
         retries: Counters<1> = zeros("kind", RetryKind::VARIANTS.iter().map(|kind| kind.as_str())),
+        /// Requests sent again on a new connection because the one kept open for reuse had died.
+        reconnects: Counter = Counter::default(),
+        /// Odd fields in responses of the model server, which were ignored, by kind.
+        ignored: Counters<1> = zeros("kind", IgnoredField::VARIANTS.iter().map(|field| field.as_str())),
         /// Times that the circuit breaker opened.
         breaker_openings: Counter = Counter::default(),
         /// Questions waiting for a free request slot.
@@ -179,6 +187,9 @@ impl AnswerMetrics {
         for (kind, tokens) in [("prompt", usage.prompt_tokens), ("completion", usage.completion_tokens)] {
             self.tokens.get_or_create(&[("kind", kind)]).inc_by(tokens.into());
         }
+        if usage.is_estimated() {
+            self.usage_estimated.inc();
+        }
         if let Some(cost) = usage.cost {
             self.cost_dollars.inc_by(cost);
         }
@@ -199,6 +210,11 @@ impl UpstreamMetrics {
     /// Counts a retry.
     pub fn count_retry(&self, kind: RetryKind) {
         self.retries.get_or_create(&[("kind", kind.as_str())]).inc();
+    }
+
+    /// Counts fields that were ignored.
+    pub fn count_ignored(&self, field: IgnoredField, count: u32) {
+        self.ignored.get_or_create(&[("kind", field.as_str())]).inc_by(count.into());
     }
 
     /// Counts an ended request.

@@ -2,6 +2,7 @@
 
 mod api_key;
 mod compatible_servers;
+mod corpus;
 mod degraded_mode;
 mod documented_behaviour;
 mod error_mapping;

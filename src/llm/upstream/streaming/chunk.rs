@@ -1,186 +1,163 @@
-//! The JSON of a streamed chat completion and of error bodies, limited to the fields in use.
-//! Unknown fields and unknown chunks are ignored.
+//! The fields of one message of a streamed response, read one by one. An odd field costs that
+//! field, never the words beside it.
 
-use std::time::Duration;
+use crate::llm::upstream::error_body::UpstreamError;
+use crate::llm::upstream::json::Json;
+use crate::llm::upstream::streaming::finish_reason;
+use crate::telemetry::metrics::IgnoredField;
 
-use serde::Deserialize;
-use serde_json::Value;
+/// The fields of a message that hold thinking, as OpenRouter, DeepSeek, vLLM, Ollama and gateways
+/// in front of Anthropic name them. Several may hold the same thinking.
+const THINKING_FIELDS: [&str; 6] =
+    ["reasoning", "reasoning_content", "reasoning_details", "thinking", "thinking_blocks", "reasoning_text"];
 
-/// One data message of the stream.
-#[derive(Debug, Default, Deserialize)]
-pub struct Chunk {
-    /// The model that answers; with fallbacks it may differ from the requested one.
-    #[serde(default)]
-    pub model: Option<String>,
-    /// The next text of the answer. Absent, null or empty in chunks that carry something else.
-    #[serde(default)]
-    pub choices: Option<Vec<ChunkChoice>>,
-    /// The usage of the answer; in one of the last chunks, if at all.
-    #[serde(default)]
-    pub usage: Option<ChunkUsage>,
-    /// Set if the stream failed.
-    #[serde(default)]
-    pub error: Option<UpstreamError>,
+/// The types of the parts of a list that are thinking.
+const THINKING_TYPES: [&str; 4] = ["thinking", "reasoning", "reasoning_text", "redacted_thinking"];
+
+/// What one message says.
+#[derive(Debug, Default)]
+pub(crate) struct Chunk<'a> {
+    /// The next text of the answer.
+    pub(crate) text: String,
+    /// Whether the text is that of a whole message rather than of a delta. A server may repeat the
+    /// answer in it.
+    pub(crate) is_whole_message: bool,
+    /// The bytes of thinking.
+    pub(crate) thinking_bytes: usize,
+    /// Whether the model refuses to answer.
+    pub(crate) is_refusal: bool,
+    pub(crate) finish_reason: Option<&'a str>,
+    pub(crate) model: Option<&'a str>,
+    pub(crate) error: Option<UpstreamError>,
+    /// The choice that is ours.
+    pub(crate) choice: Option<&'a Json>,
 }
 
-/// A part of one choice. Requests ask for a single choice.
-#[derive(Debug, Default, Deserialize)]
-pub struct ChunkChoice {
-    #[serde(default)]
-    pub delta: Option<ChunkDelta>,
-    /// Why the answer ended; `None` while it has not.
-    #[serde(default)]
-    pub finish_reason: Option<String>,
-}
-
-/// The new part of an answer.
-#[derive(Debug, Default, Deserialize)]
-pub struct ChunkDelta {
-    #[serde(default)]
-    pub content: Option<String>,
-    /// Reasoning. It is not shown to visitors, but proves that the model is working.
-    #[serde(default)]
-    pub reasoning: Option<Value>,
-    /// Reasoning, as vLLM and DeepSeek name the field.
-    #[serde(default)]
-    pub reasoning_content: Option<Value>,
-}
-
-impl ChunkDelta {
-    /// Returns whether the delta contains reasoning.
-    #[must_use]
-    pub fn has_reasoning(&self) -> bool {
-        let fields = [&self.reasoning, &self.reasoning_content];
-        fields.iter().any(|field| field.as_ref().is_some_and(|value| !value.is_null()))
-    }
-}
-
-/// The usage of an answer.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
-pub struct ChunkUsage {
-    /// Tokens of the prompt, by the model's count.
-    #[serde(default)]
-    pub prompt_tokens: Option<u32>,
-    #[serde(default)]
-    pub completion_tokens: Option<u32>,
-    /// The cost in US dollars.
-    #[serde(default)]
-    pub cost: Option<f64>,
-}
-
-/// An error object, in the body of an error response or within a stream. It is read from any JSON
-/// value, because some servers send a plain string.
-#[derive(Debug, Default, Deserialize)]
-#[serde(from = "Value")]
-pub struct UpstreamError {
-    /// A status code or a name.
-    pub code: Option<Value>,
-    /// An explanation for the operator; never shown to visitors.
-    pub message: Option<String>,
-    /// `metadata.error_type`: the name that OpenRouter gives the error.
-    pub error_type: Option<String>,
-    /// `type`: the name that OpenAI and compatible servers give the error.
-    pub kind: Option<String>,
-    /// Whether `metadata` names reasons why the content was refused.
-    pub is_flagged: bool,
-    /// `availability.retryable`: whether a retry helps.
-    pub retryable: Option<bool>,
-    /// `availability.retry_after`, in seconds.
-    retry_after: Option<f64>,
-}
-
-/// The body of an error response. Most servers put the error object under `error`; older versions
-/// of vLLM put its fields at the top level, and servers based on FastAPI put a message under
-/// `detail`.
-#[derive(Debug, Deserialize)]
-#[serde(from = "Value")]
-pub struct ErrorBody {
-    pub error: UpstreamError,
-    /// Whether the error was under `error`. Such a body is an error even with a successful status.
-    pub is_explicit: bool,
-}
-
-impl From<Value> for ErrorBody {
-    fn from(body: Value) -> Self {
-        let Value::Object(mut fields) = body else {
-            return Self { error: body.into(), is_explicit: false };
-        };
-        if let Some(error) = fields.remove("error").filter(|error| !error.is_null()) {
-            return Self { error: error.into(), is_explicit: true };
-        }
-        if let Some(detail) = fields.remove("detail") {
-            let text = detail.as_str().map_or_else(|| detail.to_string(), str::to_owned);
-            fields.insert("message".to_owned(), text.into());
-        }
-        Self { error: Value::Object(fields).into(), is_explicit: false }
-    }
-}
-
-impl Chunk {
-    /// Returns the first choice.
-    #[must_use]
-    pub fn choice(&self) -> Option<&ChunkChoice> {
-        self.choices.as_ref()?.first()
-    }
-}
-
-impl From<Value> for UpstreamError {
-    fn from(error: Value) -> Self {
-        match error {
-            Value::Object(mut fields) => {
-                let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
-                let metadata = fields.get("metadata");
-                let metadata_field = |name: &str| metadata.and_then(|metadata| metadata.get(name));
-                let availability = fields.get("availability").or_else(|| metadata_field("availability"));
-                let availability_field =
-                    |name: &str| availability.and_then(|availability| availability.get(name));
-                Self {
-                    message: text(fields.get("message")),
-                    error_type: text(metadata_field("error_type")),
-                    kind: text(fields.get("type")),
-                    is_flagged: ["reasons", "flagged_input"]
-                        .iter()
-                        .any(|name| metadata_field(name).is_some()),
-                    retryable: availability_field("retryable").and_then(Value::as_bool),
-                    retry_after: availability_field("retry_after").and_then(Value::as_f64),
-                    code: fields.remove("code").filter(|code| !code.is_null()),
-                }
+impl<'a> Chunk<'a> {
+    /// Reads a message. Calls `ignore` for each field that is odd.
+    pub(crate) fn read(message: &'a Json, mut ignore: impl FnMut(IgnoredField)) -> Self {
+        let choice = our_choice(message, &mut ignore);
+        let mut chunk = Self { choice, error: UpstreamError::find(message, choice), ..Self::default() };
+        chunk.finish_reason = finish_reason::of_choice(message, choice).unwrap_or_else(|()| {
+            ignore(IgnoredField::FinishReason);
+            None
+        });
+        if let Some(model) = message.get("model").filter(|model| **model != Json::Null) {
+            chunk.model = model.as_str();
+            if chunk.model.is_none() {
+                ignore(IgnoredField::Model);
             }
-            Value::String(message) => Self { message: Some(message), ..Self::default() },
-            other => Self { message: Some(other.to_string()), ..Self::default() },
+        }
+        chunk.read_content(message, choice, &mut ignore);
+        chunk
+    }
+
+    fn read_content(
+        &mut self,
+        message: &'a Json,
+        choice: Option<&'a Json>,
+        ignore: &mut impl FnMut(IgnoredField),
+    ) {
+        let part = |name| choice.and_then(|choice| choice.get(name)).filter(|value| **value != Json::Null);
+        if let Some(delta) = part("delta") {
+            match delta {
+                Json::Object(_) => self.read_message(delta, ignore),
+                content => self.add_content(content, ignore),
+            }
+            return;
+        }
+        // Without a choice, the format of Ollama.
+        let whole = part("message").or_else(|| choice.is_none().then(|| message.get("message")).flatten());
+        match (whole, part("text")) {
+            (Some(whole @ Json::Object(_)), _) => {
+                self.is_whole_message = choice.is_some();
+                self.read_message(whole, ignore);
+            }
+            (_, Some(text)) => self.add_content(text, ignore),
+            _ => {}
+        }
+    }
+
+    /// Reads a delta or a whole message.
+    fn read_message(&mut self, message: &Json, ignore: &mut impl FnMut(IgnoredField)) {
+        if let Some(content) = message.get("content").or_else(|| message.get("text")) {
+            self.add_content(content, ignore);
+        }
+        self.is_refusal = message.text("refusal").is_some();
+        let fields = THINKING_FIELDS.iter().filter_map(|name| message.get(name));
+        self.thinking_bytes += fields.map(text_bytes).max().unwrap_or_default();
+    }
+
+    fn add_content(&mut self, content: &Json, ignore: &mut impl FnMut(IgnoredField)) {
+        match content {
+            Json::Null => {}
+            Json::Text(text) => self.text.push_str(text),
+            Json::List(parts) => parts.iter().for_each(|part| self.add_part(part, ignore)),
+            part @ Json::Object(fields) if !fields.is_empty() => self.add_part(part, ignore),
+            _ => ignore(IgnoredField::Content),
+        }
+    }
+
+    /// Adds one part of a content that has parts.
+    fn add_part(&mut self, part: &Json, ignore: &mut impl FnMut(IgnoredField)) {
+        if let Json::Text(text) = part {
+            self.text.push_str(text);
+            return;
+        }
+        let kind = part.text("type");
+        if kind.is_some_and(|kind| THINKING_TYPES.contains(&kind)) {
+            self.thinking_bytes += text_bytes(part);
+            return;
+        }
+        let is_text = kind.is_none_or(|kind| kind.contains("text"));
+        // The text itself, or an object with it.
+        let text = part.get("text").map(|text| text.get("value").unwrap_or(text));
+        match (text, is_text) {
+            (Some(Json::Text(text)), true) => self.text.push_str(text),
+            // References, images and the like are no words.
+            (None, false) => {}
+            _ => ignore(IgnoredField::Content),
         }
     }
 }
 
-impl UpstreamError {
-    /// Returns the code as an HTTP status, if it is a number.
-    #[must_use]
-    pub fn status(&self) -> Option<u16> {
-        match self.code.as_ref()? {
-            Value::Number(number) => number.as_u64().and_then(|code| u16::try_from(code).ok()),
-            Value::String(name) => name.parse().ok(),
-            _ => None,
+/// Returns the choice that is ours: the one with index 0, or the first without an index.
+fn our_choice<'a>(message: &'a Json, ignore: &mut impl FnMut(IgnoredField)) -> Option<&'a Json> {
+    let is_ours = |choice: &&Json| {
+        let index = choice.get("index").and_then(Json::as_number);
+        choice.is_object() && index.is_none_or(|index| index <= 0.0 || index.fract() != 0.0)
+    };
+    // A key that occurs twice must not hide the words.
+    let choices = message.find("choices", |choices| match choices {
+        Json::List(list) => list.iter().find(is_ours).map(|ours| (ours, list.len())),
+        choice @ Json::Object(_) => Some((choice, 1)),
+        _ => None,
+    });
+    match (choices, message.get("choices")) {
+        (Some((ours, count)), _) => {
+            if count > 1 {
+                ignore(IgnoredField::Choice);
+            }
+            Some(ours)
         }
+        (None, Some(choices)) if !choices.is_empty() => {
+            ignore(IgnoredField::Choice);
+            None
+        }
+        (None, _) => None,
     }
+}
 
-    /// Returns the names of the error, the most specific first.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        let code = self.code.as_ref().and_then(Value::as_str);
-        [self.error_type.as_deref(), code, self.kind.as_deref()].into_iter().flatten()
-    }
-
-    /// Returns how long the server asks clients to wait.
-    #[must_use]
-    pub fn retry_after(&self) -> Option<Duration> {
-        Duration::try_from_secs_f64(self.retry_after?).ok()
-    }
-
-    /// Describes the error for the operator: code and message, truncated.
-    #[must_use]
-    pub fn describe(&self) -> String {
-        let code = self.code.as_ref().map(|code| format!("code {code}: ")).unwrap_or_default();
-        let message: String = self.message.as_deref().unwrap_or("no message").chars().take(300).collect();
-        format!("{code}{message}")
+/// Returns the bytes of all texts in a value, without names and ids.
+fn text_bytes(value: &Json) -> usize {
+    match value {
+        Json::Text(text) => text.len(),
+        Json::List(values) => values.iter().map(text_bytes).sum(),
+        Json::Object(fields) => {
+            let is_text = |key: &str| !["type", "id", "format", "signature", "index"].contains(&key);
+            fields.iter().filter(|(key, _)| is_text(key)).map(|(_, value)| text_bytes(value)).sum()
+        }
+        Json::Null | Json::Bool(_) | Json::Number(_) => 0,
     }
 }
 
@@ -188,49 +165,78 @@ impl UpstreamError {
 mod tests {
     use super::*;
 
+    fn with_chunk<T>(json: &str, read: impl FnOnce(Chunk<'_>, usize) -> T) -> T {
+        let values = Json::read_all(json);
+        let mut ignored = 0;
+        let chunk = Chunk::read(&values.values[0], |_| ignored += 1);
+        read(chunk, ignored)
+    }
+
     #[test]
-    fn chunks_of_every_format_are_read() {
-        for (json, content) in [
-            (r#"{"id":"gen-1","choices":[{"delta":{"role":"assistant","content":"a"}}]}"#, Some("a")),
-            (r#"{"choices":[{"delta":{"content":null,"reasoning":"hm"},"finish_reason":null}]}"#, None),
-            (r#"{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4,"cost":0.1}}"#, None),
-            (r#"{"choices":null}"#, None),
-            (r#"{"openrouter_metadata":{"x":1}}"#, None),
-            (r#"{"choices":[{"finish_reason":"stop"}]}"#, None),
+    fn text_is_read_in_every_form() {
+        for (json, text, thinking_bytes, ignored) in [
+            (r#"{"choices":[{"delta":{"role":"assistant","content":"a"}}]}"#, "a", 0, 0),
+            (r#"{"choices":[{"delta":{"content":null,"reasoning":"hm"},"finish_reason":null}]}"#, "", 2, 0),
+            (
+                r#"{"choices":[{"delta":{"content":"a","reasoning":"hm","reasoning_details":[{"type":"reasoning.text","text":"hm"}]}}]}"#,
+                "a",
+                2,
+                0,
+            ),
+            (
+                r#"{"choices":[{"delta":{"content":[{"type":"thinking","thinking":[{"type":"text","text":"hm"}]},{"type":"text","text":"a"},"b"]}}]}"#,
+                "ab",
+                2,
+                0,
+            ),
+            (
+                r#"{"choices":[{"delta":{"content":[{"type":"reference","reference_ids":[1]},{"type":"text","text":"a"}]}}]}"#,
+                "a",
+                0,
+                0,
+            ),
+            (r#"{"choices":[{"delta":{"content":{"type":"text","text":"a"}}}]}"#, "a", 0, 0),
+            (r#"{"choices":[{"delta":"a"}]}"#, "a", 0, 0),
+            (r#"{"choices":[{"text":"a"}]}"#, "a", 0, 0),
+            (r#"{"choices":[{"delta":null,"text":"a"}]}"#, "a", 0, 0),
+            (r#"{"choices":[{"message":{"role":"assistant","content":"a"}}]}"#, "a", 0, 0),
+            (r#"{"choices":[{"delta":{"content":"a"},"message":{"content":"so far a"}}]}"#, "a", 0, 0),
+            (r#"{"message":{"role":"assistant","content":"a"},"done":false}"#, "a", 0, 0),
+            (r#"{"choices":{"delta":{"content":"a"}}}"#, "a", 0, 0),
+            (
+                r#"{"choices":[{"index":1,"delta":{"content":"b"}},{"index":0,"delta":{"content":"a"}}]}"#,
+                "a",
+                0,
+                1,
+            ),
+            (r#"{"choices":[{"index":1,"delta":{"content":"b"}}]}"#, "", 0, 1),
+            (r#"{"choices":[{"index":"0","delta":{"content":"a"}}]}"#, "a", 0, 0),
+            (r#"{"choices":[{"index":null,"delta":{"content":"a"}}],"choices":[]}"#, "a", 0, 0),
+            (r#"{"choices":[{"delta":{"content":42}}]}"#, "", 0, 1),
+            (r#"{"choices":[{"delta":{"content":{"a":1}}}]}"#, "", 0, 1),
+            (r#"{"choices":null}"#, "", 0, 0),
+            (r#"{"choices":[]}"#, "", 0, 0),
+            (r#"{"choices":"none"}"#, "", 0, 1),
+            (r#"{"openrouter_metadata":{"x":1}}"#, "", 0, 0),
         ] {
-            let chunk: Chunk = serde_json::from_str(json).unwrap();
-            let found = chunk.choice().and_then(|choice| choice.delta.as_ref()?.content.as_deref());
-            assert_eq!(found, content, "{json}");
+            with_chunk(json, |chunk, found| {
+                assert_eq!(
+                    (chunk.text.as_str(), chunk.thinking_bytes, found),
+                    (text, thinking_bytes, ignored),
+                    "{json}"
+                );
+            });
         }
     }
 
     #[test]
-    fn error_message_is_found_in_every_format() {
-        for (json, message, is_explicit) in [
-            (r#"{"error":{"message":"m","code":400}}"#, Some("m"), true),
-            (r#"{"error":"m"}"#, Some("m"), true),
-            (r#"{"object":"error","message":"m","code":400}"#, Some("m"), false),
-            (r#"{"detail":"m"}"#, Some("m"), false),
-            (r#"{"detail":["m"]}"#, Some(r#"["m"]"#), false),
-            (r#"{"error":null,"choices":[]}"#, None, false),
-            (r#""m""#, Some("m"), false),
-        ] {
-            let body: ErrorBody = serde_json::from_str(json).unwrap();
-            assert_eq!((body.error.message.as_deref(), body.is_explicit), (message, is_explicit), "{json}");
-        }
-    }
-
-    #[test]
-    fn error_code_may_be_a_number_or_a_name() {
-        for (json, status) in [
-            (r#"{"code":429,"message":"m"}"#, Some(429)),
-            (r#"{"code":"502"}"#, Some(502)),
-            (r#"{"code":"server_error"}"#, None),
-            (r#""model not loaded""#, None),
-            ("{}", None),
-        ] {
-            let error: UpstreamError = serde_json::from_str(json).unwrap();
-            assert_eq!(error.status(), status, "{json}");
-        }
+    fn odd_model_and_finish_reason_cost_only_themselves() {
+        let json = r#"{"model":7,"choices":[{"delta":{"content":"a"},"finish_reason":3}]}"#;
+        with_chunk(json, |chunk, ignored| {
+            assert_eq!(
+                (chunk.text.as_str(), chunk.model, chunk.finish_reason, ignored),
+                ("a", None, None, 2)
+            );
+        });
     }
 }

@@ -90,7 +90,8 @@ async fn every_http_error_has_its_code_and_retry_after() {
 async fn explanation_is_logged_without_the_words_of_the_visitor() {
     let mut chat = start_chat(&[HIGH_RATE_LIMIT]).await;
     let question = "Does Marguerite Duvalier work there?";
-    let message = format!("Invalid value for messages[1]: '{question}'; the resume says \"led the timetable service\"");
+    let message =
+        format!("Invalid value for messages[1]: '{question}'; the resume says \"led the timetable service\"");
     let body = json!({"error": {"code": "invalid_value", "param": "messages", "message": message}});
     chat.upstream.queue(Script::new().http_error(400, body, &[]));
 
@@ -102,7 +103,10 @@ async fn explanation_is_logged_without_the_words_of_the_visitor() {
     let expected = "code \"invalid_value\": param \"messages\": Invalid value for messages[1]:";
     assert!(cause.contains(expected), "{cause}");
     let logs = json!(chat.server.logs()).to_string();
-    assert!(!logs.contains("Marguerite") && !logs.contains("Duvalier") && !logs.contains("timetable"), "{cause}");
+    assert!(
+        !logs.contains("Marguerite") && !logs.contains("Duvalier") && !logs.contains("timetable"),
+        "{cause}"
+    );
 }
 
 #[tokio::test]

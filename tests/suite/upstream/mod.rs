@@ -5,5 +5,6 @@ mod compatible_servers;
 mod degraded_mode;
 mod documented_behaviour;
 mod error_mapping;
+mod keys_and_proxies;
 mod request_queue;
 mod retries;

@@ -31,5 +31,5 @@ pub use account::{Account, AddressDigest, AddressHasher, BudgetPolicy, Payer};
 pub use amount::{Amount, BudgetLimits, Day, Prices};
 pub use ceiling::DailyCeiling;
 pub use ledger::{DayLedger, LedgerTotals, LimitExceeded};
-pub use reported_cost::{ReportedCost, ReportedTokens};
+pub use reported_cost::{ReportedCost, RequestTokens};
 pub use reservation::{BudgetTracker, Exchange, Reservation};

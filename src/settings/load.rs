@@ -32,6 +32,8 @@ pub enum Purpose {
     Report,
     /// Sending a request to the running server: its address.
     Probe,
+    /// Asking the model server a question: all settings but `RESUME_PATH` and `DATABASE_URL`.
+    Ask,
 }
 
 /// Valid settings, and warnings about them.
@@ -121,6 +123,7 @@ impl Purpose {
             Self::Migrate => [DATABASE_URL, DATABASE_POOL_SIZE, LOG_LEVEL, LOG_FORMAT].contains(&name),
             Self::Report => [DATABASE_URL, DATABASE_POOL_SIZE].contains(&name),
             Self::Probe => [HOST, PORT].contains(&name),
+            Self::Ask => ![DATABASE_URL, RESUME_PATH].contains(&name),
         }
     }
 }

@@ -123,6 +123,7 @@ impl SessionActor {
         let (client_id, regenerates) = (request.client_id.clone(), request.regenerates);
         let question_tokens = request.question.tokens;
         let system_prompt = &self.context.system_prompt.text;
+        session.conversation.set_token_limits(self.context.router.token_limits(self.context.limits.tokens));
         let turn = match session.conversation.prepare_turn(now, request, system_prompt) {
             Ok(turn) => turn,
             Err(refusal) => return self.refuse(&refusal, client_id, ctx),

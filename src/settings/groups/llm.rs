@@ -252,7 +252,8 @@ impl LlmSettings {
 
     pub(in crate::settings) fn check(&self, purpose: &Purpose, reader: &mut SettingsReader) {
         let needs_key = self.base_url.is_openrouter() && reader.is_valid(LLM_BASE_URL);
-        if *purpose == Purpose::Serve && needs_key && self.openrouter_api_key.is_none() {
+        if matches!(purpose, Purpose::Serve | Purpose::Ask) && needs_key && self.openrouter_api_key.is_none()
+        {
             let problem = if reader.is_removed(OPENAI_API_KEY) {
                 "is required by openrouter.ai, which does not receive OPENAI_API_KEY; to use that key, set \
                  LLM_BASE_URL to its server, such as https://api.openai.com/v1"

@@ -106,6 +106,16 @@ fn report_reads_only_the_database_and_probe_only_the_address() -> TestResult {
 }
 
 #[test]
+fn ask_requires_a_key_but_neither_resume_nor_database() -> TestResult {
+    let environment = [("DATABASE_URL", "x"), ("RESUME_PATH", "/nowhere")];
+    let errors = errors_of(Settings::load(&Purpose::Ask, None, variables(&environment)))?;
+    assert_eq!(names(&errors), ["OPENROUTER_API_KEY"]);
+    let local = [("LLM_BASE_URL", "http://localhost:11434/v1"), ("LLM_MODEL", "llama3.2")];
+    assert!(Settings::load(&Purpose::Ask, None, variables(&local)).is_ok());
+    Ok(())
+}
+
+#[test]
 fn resume_must_be_a_readable_non_empty_file() -> TestResult {
     let folder = Folder::new()?;
     folder.file("empty.md", "")?;

@@ -2,9 +2,12 @@
 
 mod api_key;
 mod compatible_servers;
+mod corpus;
 mod degraded_mode;
 mod documented_behaviour;
 mod error_mapping;
 mod keys_and_proxies;
+mod probe;
 mod request_queue;
 mod retries;
+mod server_discovery;

@@ -1,6 +1,6 @@
 //! The limits that hold without any setting, and how they are turned off.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::on_both_stores;
 use crate::support::client::chat::Chat;
@@ -195,6 +195,43 @@ async fn most_that_a_day_can_cost_is_said_at_startup_by_check_and_by_health() {
         for words in expected {
             assert!(output.stdout.contains(&format!("  {words}")), "{words} is not in {}", output.stdout);
         }
+    }
+}
+
+#[tokio::test]
+async fn prices_that_the_model_server_names_count_unless_the_owner_has_set_prices() {
+    let pricing = json!({"prompt": "0.00000015", "completion": "0.0000006"});
+    let models = json!({"data": [{"id": "test/model", "context_length": 128_000, "pricing": pricing}]});
+    for (settings, dollars) in [
+        (&[][..], "at most 1.20 dollars a day"),
+        (&[("LLM_PRICE_PROMPT", "0.1"), ("LLM_PRICE_COMPLETION", "0.4")][..], "at most 0.80 dollars a day"),
+    ] {
+        let upstream = FakeOpenRouter::start().await;
+        upstream.serve_document("/api/v1/models", 200, models.clone());
+        let config = ServerConfig::command(&["serve"])
+            .with("OPENROUTER_API_KEY", "sk-or-test-key")
+            .with("LLM_BASE_URL", upstream.base_url())
+            .with("LLM_MODEL", "test/model");
+        let chat = Chat::from_config(config, upstream, &defaults_with(settings)).await;
+        let is_ceiling = |line: &Value| {
+            line["msg"] == "daily budget"
+                && line["ceiling"].as_str().is_some_and(|text| text.ends_with(dollars))
+        };
+        chat.server.wait_for_log("the budget by the prices", is_ceiling).await;
+        chat.server.wait_for_log("the report", |line| line["msg"] == "model server described itself").await;
+        let health = get(&chat.server, "/health").await.json();
+        let detail = health["checks"]["budget"]["detail"].as_str().unwrap_or_default().to_owned();
+        assert!(detail.ends_with(dollars), "{detail}");
+
+        let base_url = chat.upstream.base_url();
+        let basic = [
+            ("RESUME_PATH", RESUME),
+            ("OPENROUTER_API_KEY", "test-key"),
+            ("LLM_BASE_URL", base_url.as_str()),
+            ("LLM_MODEL", "test/model"),
+        ];
+        let output = run_command(&["check"], &[&basic[..], settings].concat()).await;
+        assert!(output.stdout.contains(&format!("  {dollars}\n")), "{output:?}");
     }
 }
 

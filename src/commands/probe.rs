@@ -16,7 +16,7 @@ use resume_chatbot::llm::upstream::server::report::{Presence, ServerReport};
 use resume_chatbot::llm::upstream::streaming::sink::AnswerSink;
 use resume_chatbot::settings::{Purpose, Settings};
 use resume_chatbot::tokens::{MESSAGE_OVERHEAD, PROMPT_OVERHEAD, TokenCounter};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::output::{print, print_json, replace_control_characters};
 use super::{CliError, CliResult, EXIT_CONFIG, EXIT_FAILURE, build_runtime, load_settings, model_server};
@@ -54,6 +54,10 @@ struct Report {
     answer: Option<AnswerSection>,
     /// Bytes of thinking, which visitors never see.
     thinking_bytes: usize,
+    /// What refusals taught about the form of requests.
+    dialect: Option<String>,
+    /// The odd fields of the response, which were ignored.
+    odd_fields: Option<String>,
     first_word_ms: Option<u64>,
     total_ms: u64,
     error: Option<ErrorSection>,
@@ -94,7 +98,8 @@ struct AnswerSection {
 
 #[derive(Serialize)]
 struct ErrorSection {
-    kind: String,
+    #[serde(serialize_with = "serialize_kind")]
+    kind: UpstreamErrorKind,
     detail: String,
     solution: &'static str,
 }
@@ -126,6 +131,16 @@ impl AnswerSink for Recorder {
     fn on_thinking(&self, bytes: usize) {
         self.thinking_bytes.set(self.thinking_bytes.get() + bytes);
     }
+
+    fn take_back(&self) {
+        self.text.borrow_mut().clear();
+        self.pieces.set(0);
+        self.first_word.set(None);
+    }
+
+    fn on_reconnect(&self, _: &str) {}
+
+    fn on_lesson(&self, _: &str) {}
 }
 
 pub(super) fn probe(arguments: &Arguments, config: Option<&Path>) -> CliResult {
@@ -163,7 +178,8 @@ async fn ask(settings: &Settings) -> CliResult<Report> {
         first_text_deadline: tokio::time::Instant::now() + settings.llm.first_word_timeout,
     };
     let result = client.stream(request, &recorder).await;
-    Ok(Report::new(settings, &server, &prompt, &recorder, &result))
+    let dialect = client.dialect_summary();
+    Ok(Report { dialect, ..Report::new(settings, &server, &prompt, &recorder, &result) })
 }
 
 fn prompt(settings: &Settings) -> Prompt {
@@ -194,6 +210,10 @@ impl Report {
             Some(Presence::Unknown) | None => (None, Vec::new()),
         };
         let completion = result.as_ref().ok();
+        let ignored = match result {
+            Ok(completion) => &completion.ignored,
+            Err(error) => &error.ignored,
+        };
         Self {
             url: settings.llm.base_url.to_string(),
             can_answer: result.is_ok(),
@@ -212,6 +232,8 @@ impl Report {
             }),
             answer: completion.map(|completion| AnswerSection::new(settings, prompt, recorder, completion)),
             thinking_bytes: recorder.thinking_bytes.get(),
+            dialect: None,
+            odd_fields: (!ignored.is_empty()).then(|| ignored.to_string()),
             first_word_ms: recorder.first_word.get().map(millis),
             total_ms: millis(recorder.started_at.elapsed()),
             error: result.as_ref().err().map(ErrorSection::new),
@@ -255,12 +277,14 @@ impl Report {
             bytes => format!("{bytes} bytes, not shown to visitors"),
         };
         line(&mut page, "thinking", &thinking);
+        line(&mut page, "dialect", self.dialect.as_deref().unwrap_or("the common one"));
+        line(&mut page, "odd fields", self.odd_fields.as_deref().unwrap_or("none"));
         if let Some(first_word) = self.first_word_ms {
             line(&mut page, "first word", &format!("after {first_word} ms"));
         }
         line(&mut page, "total", &format!("{} ms", self.total_ms));
         if let Some(error) = &self.error {
-            line(&mut page, "error", &format!("{}: {}", error.kind, error.detail));
+            line(&mut page, "error", &format!("{}: {}", error.kind.as_str(), error.detail));
             line(&mut page, "solution", error.solution);
         }
         for warning in &self.warnings {
@@ -306,19 +330,22 @@ impl AnswerSection {
 
 impl ErrorSection {
     fn new(error: &CompletionError) -> Self {
-        Self {
-            kind: format!("{:?}", error.kind),
-            detail: error.detail.clone(),
-            solution: solution(error.kind),
-        }
+        Self { kind: error.kind, detail: error.detail.clone(), solution: solution(error.kind) }
     }
 
     /// Returns 78 if only other settings can help, otherwise 1.
     fn exit_code(&self) -> u8 {
-        let is_configuration =
-            ["InvalidKey", "Forbidden", "UnknownModel", "Redirected", "NotAStream", "BadRequest"];
-        if is_configuration.contains(&self.kind.as_str()) { EXIT_CONFIG } else { EXIT_FAILURE }
+        use UpstreamErrorKind::{BadRequest, Forbidden, InvalidKey, NotAStream, Redirected, UnknownModel};
+        match self.kind {
+            BadRequest | Forbidden | InvalidKey | NotAStream | Redirected | UnknownModel => EXIT_CONFIG,
+            _ => EXIT_FAILURE,
+        }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn serialize_kind<S: Serializer>(kind: &UpstreamErrorKind, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(kind.as_str())
 }
 
 /// Returns what the owner can do about a kind of error.
@@ -335,6 +362,9 @@ fn solution(kind: UpstreamErrorKind) -> &'static str {
         UpstreamErrorKind::OutOfCredit => "add credit at the provider",
         UpstreamErrorKind::DailyQuotaExhausted => "wait until midnight UTC, or add credit",
         UpstreamErrorKind::RateLimited | UpstreamErrorKind::Overloaded => "try again later",
+        UpstreamErrorKind::AnswerLimitUsed => {
+            "the model only thinks: raise MAX_RESPONSE_TOKENS, or use a model that thinks less"
+        }
         UpstreamErrorKind::PromptTooLong => "the context window of the model is too small for any resume",
         _ => "see the log of the model server; docs/upstream.md lists the errors",
     }

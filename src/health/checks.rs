@@ -132,10 +132,10 @@ fn llm_status(status: &ModelStatus) -> HealthStatus {
         true => HealthStatus::Degraded,
         false => HealthStatus::Healthy,
     };
-    breaker_status(status).max(server)
+    breaker_health(status).max(server)
 }
 
-fn breaker_status(status: &ModelStatus) -> HealthStatus {
+fn breaker_health(status: &ModelStatus) -> HealthStatus {
     let Some(breaker) = &status.breaker else { return HealthStatus::Healthy };
     let concerns_all = breaker.cause.as_ref().is_none_or(|cause| cause.only_address().is_none());
     match (breaker.state, status.mode) {
@@ -182,12 +182,13 @@ fn describe_cause(cause: &OutageCause) -> String {
 
 fn describe_server(server: &ServerStatus) -> String {
     let description = server.description.as_ref().map(|text| format!("; server: {text}"));
+    let dialect = server.dialect.as_ref().map(|lessons| format!("; dialect: {lessons}"));
     let problems = [
         (server.is_window_too_small, "; the resume does not fit into the context window of the model"),
         (server.are_prompts_cut, "; the model server reads only a part of the prompts"),
     ];
     let problems = problems.iter().filter(|(applies, _)| *applies).map(|(_, text)| *text);
-    description.into_iter().chain(problems.map(str::to_owned)).collect()
+    description.into_iter().chain(dialect).chain(problems.map(str::to_owned)).collect()
 }
 
 fn describe_key(key: &Result<KeyReport, KeyError>) -> String {

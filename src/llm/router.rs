@@ -267,7 +267,8 @@ impl Router {
     /// Returns the state of the model server for a health report.
     #[must_use]
     pub fn server_status(&self) -> Option<ServerStatus> {
-        self.server().map(ServerState::status)
+        let model = self.model.as_ref()?;
+        Some(ServerStatus { dialect: model.client.dialect_summary(), ..model.server.status() })
     }
 
     /// Returns the configured limits on tokens, reduced to the context window of the model.

@@ -74,7 +74,7 @@ impl AnswerSink for AttemptSink<'_> {
 
     fn on_reconnect(&self, cause: &str) {
         self.metrics.upstream.reconnects.inc();
-        info!(self.log, "upstream connection was stale, sending the request on a new one"; "cause" => cause);
+        info!(self.log, "upstream connection was stale, sending the request on a new one"; "connection_error" => cause);
     }
 
     fn on_lesson(&self, lesson: &str) {
@@ -162,12 +162,12 @@ impl<'a> AttemptLoop<'a> {
             OutageCause::Failures(count) => {
                 warn!(log, "circuit breaker opened"; "reason" => "failures",
                     "failures" => count.failures, "requests" => count.requests,
-                    "kind" => error.kind.as_str(), "cause" => %error);
+                    "kind" => error.kind.as_str());
             }
             OutageCause::Refusal(common) => {
                 warn!(log, "circuit breaker opened"; "reason" => "refusal", "sessions" => common.sessions,
                     "one_address" => common.address.is_some(), "kind" => error.kind.as_str(),
-                    "identity" => common.refusal.identity.as_deref(), "cause" => %error);
+                    "identity" => common.refusal.identity.as_deref());
             }
         }
     }

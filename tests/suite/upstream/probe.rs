@@ -30,6 +30,8 @@ async fn report_describes_the_server_and_its_answer() {
         "streaming    yes, 3 pieces",
         "usage        31 + 5 tokens, $0.000012, reported by the server",
         "thinking     none",
+        "dialect      the common one",
+        "odd fields   none",
         "warning: MAX_CONTEXT_TOKENS is 8000, but the context window of the model has 4096 tokens",
     ] {
         assert!(output.stdout.contains(line), "{line}: {}", output.stdout);
@@ -64,7 +66,8 @@ async fn unreported_usage_is_counted_and_a_silent_server_is_unknown() {
 #[tokio::test]
 async fn failures_name_their_kind_and_what_to_do() {
     let upstream = FakeOpenRouter::start().await;
-    for (status, code, kind) in [(401, 78, "InvalidKey"), (404, 78, "UnknownModel"), (429, 1, "RateLimited")]
+    for (status, code, kind) in
+        [(401, 78, "invalid_key"), (404, 78, "unknown_model"), (429, 1, "rate_limited")]
     {
         upstream.queue(Script::rejection(status, "no"));
         let output = probe(&[], &upstream, &[("OPENROUTER_API_KEY", "sk-secret-key")]).await;
@@ -77,7 +80,7 @@ async fn failures_name_their_kind_and_what_to_do() {
     let unreachable = [("LLM_BASE_URL", "http://127.0.0.1:9/v1"), ("LLM_MODEL", "x")];
     let output = run_command(&["probe", "--json"], &unreachable).await;
     let report: Value = serde_json::from_str(&output.stdout).unwrap();
-    assert_eq!((output.code, &report["error"]["kind"]), (Some(1), &json!("Unreachable")));
+    assert_eq!((output.code, &report["error"]["kind"]), (Some(1), &json!("unreachable")));
 
     let output = run_command(&["probe"], &[("LLM_BASE_URL", "ftp://x")]).await;
     assert_eq!(output.code, Some(78), "{output:?}");

@@ -30,6 +30,8 @@ pub struct ServerState {
 pub struct ServerStatus {
     /// What the server said, in words; `None` if it was not asked yet.
     pub description: Option<String>,
+    /// What was learned about the form of requests; `None` if nothing was.
+    pub dialect: Option<String>,
     /// Whether the resume does not fit into the context window of the model.
     pub is_window_too_small: bool,
     /// Whether the server counted far fewer tokens in the newest long prompt than it was sent.
@@ -84,6 +86,7 @@ impl ServerState {
     pub fn status(&self) -> ServerStatus {
         ServerStatus {
             description: self.report().map(|report| report.describe()),
+            dialect: None,
             is_window_too_small: self.is_window_too_small.load(Ordering::Relaxed),
             are_prompts_cut: self.are_prompts_cut.load(Ordering::Relaxed),
         }

@@ -7,7 +7,6 @@ use actix::Addr;
 use crate::app::answers::Answers;
 use crate::app::context::BuildContext;
 use crate::health::{HealthActor, HealthParts};
-use crate::llm::LlmActor;
 use crate::llm::prompt::system_prompt::suggestions;
 use crate::llm::upstream::server::window::TokenLimits;
 use crate::persistence::PersistenceActor;
@@ -21,15 +20,16 @@ use crate::supervision::supervisor;
 pub(super) fn start_health(
     context: &BuildContext<'_>,
     persistence: &Addr<PersistenceActor>,
-    llm: &Addr<LlmActor>,
+    answers: &Answers,
 ) -> Addr<HealthActor> {
     let parts = HealthParts {
         storage: context.address_of(persistence),
         writer: context.address_of(persistence),
-        model: context.address_of(llm),
+        model: context.address_of(&answers.llm),
         metrics: Arc::clone(&context.metrics),
         supervision: Arc::clone(&context.supervision),
         registry: Arc::clone(&context.registry),
+        budget: answers.router.budget().cloned(),
         resume: format!("{} sections", context.resume.sections.len()),
     };
     supervisor::start(&context.supervision, || HealthActor::new(parts))

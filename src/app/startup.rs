@@ -115,7 +115,7 @@ impl Application {
 
         let persistence = store::start(&context);
         let answers = Answers::start(&context, source, &persistence)?;
-        let health = sessions::start_health(&context, &persistence, &answers.llm);
+        let health = sessions::start_health(&context, &persistence, &answers);
         let session = sessions::session_context(&context, &persistence, &answers);
         let state = listeners::app_state(&context, session, &health, answers.budget, &connections)?;
         let (server, operator_server) = listeners.serve(&state, settings, &connections, log)?;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use resume_chatbot::app::startup::StartupError;
+use resume_chatbot::budget::DailyCeiling;
 use resume_chatbot::domain::clock::Timestamp;
 use resume_chatbot::http::widget_snippet;
 use resume_chatbot::llm::upstream::account::api_key::KeyError;
@@ -28,6 +29,7 @@ pub(super) fn check(config: Option<&Path>) -> CliResult {
     print(&describe_resume(&resume, settings))?;
     let system_prompt = build_system_prompt(&resume, settings)?;
     print(&describe_embedding(settings))?;
+    print(&describe_budget(settings))?;
     print(&check_key(settings)?)?;
     print(&check_model_server(settings, system_prompt.tokens())?)?;
     print(&check_database(&settings.database.url)?)
@@ -77,6 +79,12 @@ fn describe_embedding(settings: &Settings) -> String {
         ""
     };
     format!("\nFor your pages\n  {}\n{hint}{origins}", widget_snippet(&url))
+}
+
+/// Describes the most that a day can cost.
+fn describe_budget(settings: &Settings) -> String {
+    let ceiling = DailyCeiling::new(&settings.budget.policy(), settings.budget.prices());
+    format!("\nBudget\n  {}\n", ceiling.parts().join("\n  "))
 }
 
 /// Describes the state of the API key. Returns an empty text if the model server does not report

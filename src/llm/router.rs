@@ -368,7 +368,7 @@ pub(crate) fn budget_failure(exceeded: LimitExceeded) -> Failure {
     let failure = Failure { retry_after, ..Failure::from(ErrorCode::BudgetExceeded) };
     match scope {
         BudgetScope::Day => failure,
-        BudgetScope::Address => Failure {
+        BudgetScope::Address | BudgetScope::Network => Failure {
             message: Some("Your budget for today is used up. Please come back tomorrow."),
             ..failure
         },

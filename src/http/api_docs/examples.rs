@@ -54,6 +54,12 @@ pub(super) fn health(failing: Option<&'static str>) -> Value {
     };
     let checks = [
         check("actors", "every actor answered", 0.375),
+        check(
+            "budget",
+            "at most 2,000,000 tokens a day; at most 200,000 tokens a day per client address; \
+                         at most 1.20 dollars a day",
+            0.0,
+        ),
         check("database", "a query was answered", 0.507),
         check("llm", "live: 2 answering, 0 waiting; breaker closed; newest first word after 0.8 s", 0.375),
         check("resume", "15 sections", 0.0),

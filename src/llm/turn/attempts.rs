@@ -74,7 +74,7 @@ impl AnswerSink for AttemptSink<'_> {
 
     fn on_reconnect(&self, cause: &str) {
         self.metrics.upstream.reconnects.inc();
-        info!(self.log, "upstream connection was stale, sending the request on a new one"; "cause" => cause);
+        info!(self.log, "upstream connection was stale, sending the request on a new one"; "connection_error" => cause);
     }
 
     fn on_lesson(&self, lesson: &str) {
@@ -156,31 +156,18 @@ impl<'a> AttemptLoop<'a> {
         result
     }
 
-    /// Compares the server's count of the prompt with ours. Some servers cut a long prompt silently,
-    /// the resume first.
-    fn observe_prompt(&self, completion: &Completion) {
-        let Some(counted) = completion.usage.prompt_tokens else { return };
-        let server = self.turn.context.router.server();
-        if server.is_some_and(|server| server.observe_prompt(&self.prompt, counted)) {
-            warn!(self.turn.request.log, "model server reads only a part of the prompt";
-                "sent_tokens" => self.prompt.tokens, "counted_tokens" => counted,
-                "solution" => "its context window is probably smaller than MAX_CONTEXT_TOKENS: enlarge it \
-                    (Ollama: OLLAMA_CONTEXT_LENGTH), or lower MAX_CONTEXT_TOKENS");
-        }
-    }
-
     fn log_opened_breaker(&self, cause: &OutageCause, error: &CompletionError) {
         let log = &self.turn.request.log;
         match cause {
             OutageCause::Failures(count) => {
                 warn!(log, "circuit breaker opened"; "reason" => "failures",
                     "failures" => count.failures, "requests" => count.requests,
-                    "kind" => error.kind.as_str(), "cause" => %error);
+                    "kind" => error.kind.as_str());
             }
             OutageCause::Refusal(common) => {
                 warn!(log, "circuit breaker opened"; "reason" => "refusal", "sessions" => common.sessions,
                     "one_address" => common.address.is_some(), "kind" => error.kind.as_str(),
-                    "identity" => common.refusal.identity.as_deref(), "cause" => %error);
+                    "identity" => common.refusal.identity.as_deref());
             }
         }
     }
@@ -195,6 +182,19 @@ impl<'a> AttemptLoop<'a> {
         }
         warn!(self.turn.request.log, "upstream response has odd fields"; "ignored" => %ignored,
             "finish_reason" => ignored.finish_reason());
+    }
+
+    /// Compares the server's count of the prompt with ours. Some servers cut a long prompt silently,
+    /// the resume first.
+    fn observe_prompt(&self, completion: &Completion) {
+        let Some(counted) = completion.usage.prompt_tokens else { return };
+        let server = self.turn.context.router.server();
+        if server.is_some_and(|server| server.observe_prompt(&self.prompt, counted)) {
+            warn!(self.turn.request.log, "model server reads only a part of the prompt";
+                "sent_tokens" => self.prompt.tokens, "counted_tokens" => counted,
+                "solution" => "its context window is probably smaller than MAX_CONTEXT_TOKENS: enlarge it \
+                    (Ollama: OLLAMA_CONTEXT_LENGTH), or lower MAX_CONTEXT_TOKENS");
+        }
     }
 
     /// Prepares the next attempt and waits for the delay before it. Returns `false` if there is

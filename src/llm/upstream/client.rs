@@ -72,7 +72,7 @@ impl UpstreamClient {
     pub fn new(settings: &LlmSettings) -> Result<Self, reqwest::Error> {
         let connections = ConnectionPool::new(settings)?;
         Ok(Self {
-            endpoint: Endpoint::new(connections, settings.base_url.to_string(), settings.api_key.clone()),
+            endpoint: Endpoint::new(connections, settings.base_url.to_string(), settings.api_key().cloned()),
             model: settings.model.clone(),
             fallback_models: settings.fallback_models.clone(),
             is_openrouter: settings.base_url.is_openrouter(),

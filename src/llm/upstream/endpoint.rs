@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::{Client, RequestBuilder, Response};
+use reqwest::{RequestBuilder, Response};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use thiserror::Error;
@@ -59,21 +59,16 @@ impl Endpoint {
         self.authenticate(self.connections.client().post(format!("{}/{path}", self.base_url)))
     }
 
-    /// Returns a GET request, with the API key and a connection of its own, for a URL at the host
-    /// of the base URL.
+    /// Returns a GET request, with the API key, for a URL at the host of the base URL. Its
+    /// connection is not kept.
     pub(crate) fn get(&self, url: &str) -> RequestBuilder {
-        self.authenticate(self.separate_client().get(url))
+        self.authenticate(self.connections.unpooled_client().get(url))
     }
 
-    /// Returns a POST request, with the API key and a connection of its own, for a URL at the host
-    /// of the base URL.
+    /// Returns a POST request, with the API key, for a URL at the host of the base URL. Its
+    /// connection is not kept.
     pub(crate) fn post_to(&self, url: &str) -> RequestBuilder {
-        self.authenticate(self.separate_client().post(url))
-    }
-
-    /// Returns a client for requests before there are visitors. They leave no idle connections.
-    fn separate_client(&self) -> &Client {
-        self.connections.unpooled().unwrap_or_else(|| self.connections.client())
+        self.authenticate(self.connections.unpooled_client().post(url))
     }
 
     /// Reads the JSON document at a path below the base URL. Redirects are not followed, so that
@@ -95,8 +90,8 @@ impl Endpoint {
             .map_err(|error| JsonGetError::Failed(format!("the response is invalid: {error}")))
     }
 
-    /// Sends a request made by [`Self::get`] or [`Self::post_to`] and reads the body of its
-    /// response, which must have status 200 and at most `max_bytes`.
+    /// Sends a request of [`Self::get`] or [`Self::post_to`] and reads the body of its response, which
+    /// must have status 200 and at most `max_bytes`.
     pub(crate) async fn read(
         &self,
         request: RequestBuilder,
@@ -122,6 +117,7 @@ impl Endpoint {
     }
 }
 
+/// Reads the body of a response, which must have status 200 and at most `max_bytes`.
 async fn read_body(mut response: Response, max_bytes: usize) -> Result<Vec<u8>, JsonGetError> {
     let status = response.status().as_u16();
     if status != 200 {

@@ -164,6 +164,8 @@ diesel::table! {
         session_id -> Nullable<Id>,
         /// The `AddressDigest` whose account is charged as well.
         address_digest -> Nullable<Binary>,
+        /// The `AddressDigest` of the IPv6 network whose account is charged as well.
+        network_digest -> Nullable<Binary>,
         /// The charged tokens, an estimate.
         tokens -> BigInt,
         /// The charged cost, an estimate.

@@ -30,6 +30,7 @@ struct NewPendingCost<'a> {
     day: i32,
     session_id: Option<Key>,
     address_digest: Option<Vec<u8>>,
+    network_digest: Option<Vec<u8>>,
     tokens: i64,
     cost_nanodollars: i64,
     charged_by: &'a str,
@@ -47,6 +48,7 @@ struct PendingCostRow {
     day: i32,
     session_id: Option<Key>,
     address_digest: Option<Vec<u8>>,
+    network_digest: Option<Vec<u8>>,
     tokens: i64,
     cost_nanodollars: i64,
     charged_by: String,
@@ -62,7 +64,7 @@ impl PendingCostRow {
         PendingCost {
             turn_id: TurnId(self.turn_id.0),
             upstream_id: self.upstream_id.into(),
-            accounts: accounts(self.day, self.session_id, self.address_digest),
+            accounts: accounts(self.day, self.session_id, self.address_digest, self.network_digest),
             charged: budget::amount_from_columns(self.tokens, self.cost_nanodollars),
             charged_by: self.charged_by.into(),
             charged_at: Timestamp(self.charged_at_ms),
@@ -79,6 +81,7 @@ struct Charge {
     day: i32,
     session_id: Option<Key>,
     address_digest: Option<Vec<u8>>,
+    network_digest: Option<Vec<u8>>,
     tokens: i64,
     cost_nanodollars: i64,
     prompt_tokens: i32,
@@ -89,22 +92,29 @@ fn tokens_from_columns(prompt: i32, completion: i32) -> RequestTokens {
     RequestTokens { prompt: count_from_column(prompt), completion: count_from_column(completion) }
 }
 
-fn accounts(day: i32, session_id: Option<Key>, address_digest: Option<Vec<u8>>) -> Vec<Account> {
+fn accounts(
+    day: i32,
+    session_id: Option<Key>,
+    address_digest: Option<Vec<u8>>,
+    network_digest: Option<Vec<u8>>,
+) -> Vec<Account> {
     let day = Day(day);
-    let digest = address_digest.and_then(|bytes| Some(AddressDigest(bytes.try_into().ok()?)));
-    let address = digest.map(|digest| Account::Address(day, digest));
+    let digest = |bytes: Option<Vec<u8>>| Some(AddressDigest(bytes?.try_into().ok()?));
+    let address = digest(address_digest).map(|digest| Account::Address(day, digest));
+    let network = digest(network_digest).map(|digest| Account::Network(day, digest));
     let session = session_id.map(|id| Account::Session(SessionId(id.0)));
-    std::iter::once(Account::Day(day)).chain(address).chain(session).collect()
+    std::iter::once(Account::Day(day)).chain(address).chain(network).chain(session).collect()
 }
 
 /// Inserts the pending costs of a turn that has ended.
 pub(crate) async fn insert(connection: &mut Connection, costs: &[PendingCost]) -> QueryResult<()> {
     for cost in costs {
-        let (mut day, mut session_id, mut address_digest) = (0, None, None);
+        let (mut day, mut session_id, mut address_digest, mut network_digest) = (0, None, None, None);
         for account in &cost.accounts {
             match account {
                 Account::Day(account_day) => day = account_day.0,
                 Account::Address(_, digest) => address_digest = Some(digest.0.to_vec()),
+                Account::Network(_, digest) => network_digest = Some(digest.0.to_vec()),
                 Account::Session(id) => session_id = Some(Key(id.0)),
             }
         }
@@ -114,6 +124,7 @@ pub(crate) async fn insert(connection: &mut Connection, costs: &[PendingCost]) -
             day,
             session_id,
             address_digest,
+            network_digest,
             tokens: budget::amount_to_column(cost.charged.tokens),
             cost_nanodollars: budget::amount_to_column(cost.charged.nanodollars),
             charged_by: &cost.charged_by,
@@ -190,6 +201,7 @@ async fn resolve(
         pending_costs::day,
         pending_costs::session_id,
         pending_costs::address_digest,
+        pending_costs::network_digest,
         pending_costs::tokens,
         pending_costs::cost_nanodollars,
         pending_costs::prompt_tokens,
@@ -199,7 +211,7 @@ async fn resolve(
     let Some(charge) = deleted.into_iter().next() else { return Ok(false) };
     let charged: Amount = budget::amount_from_columns(charge.tokens, charge.cost_nanodollars);
     let settlement = BudgetSettlement {
-        accounts: accounts(charge.day, charge.session_id, charge.address_digest),
+        accounts: accounts(charge.day, charge.session_id, charge.address_digest, charge.network_digest),
         reserved: charged,
         used: cost.amount(charged),
     };

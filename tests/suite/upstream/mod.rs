@@ -1,7 +1,9 @@
 //! The model server: its errors, retries, fallbacks, queue and API key.
 
 mod api_key;
+mod circuit_breaker;
 mod compatible_servers;
+mod connection_reuse;
 mod corpus;
 mod degraded_mode;
 mod documented_behaviour;

@@ -226,7 +226,9 @@ async fn serve(stream: TcpStream, _open: OpenConnection, state: Arc<State>) -> i
     stream.set_nodelay(true)?;
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
-    while let Some(request) = read_request(&mut reader, &state.request_count).await? {
+    let mut is_reused = false;
+    while let Some(mut request) = read_request(&mut reader, &state.request_count).await? {
+        request.is_on_reused_connection = std::mem::replace(&mut is_reused, true);
         let path = request.path.split('?').next().unwrap_or_default().to_owned();
         if request.method == "GET" || !path.ends_with("/chat/completions") {
             let response = look_up_document(&state, &request);

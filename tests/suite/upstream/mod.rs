@@ -6,5 +6,6 @@ mod corpus;
 mod degraded_mode;
 mod documented_behaviour;
 mod error_mapping;
+mod litellm;
 mod request_queue;
 mod retries;

@@ -446,6 +446,9 @@ export class ChatClient extends EventTarget {
       case "queued":
         this.#onQueued(frame);
         break;
+      case "thinking":
+        this.#onThinking(frame);
+        break;
       case "delta":
         this.#onDelta(frame);
         break;
@@ -585,6 +588,15 @@ export class ChatClient extends EventTarget {
     this.#emit("turn", { turn, change: "queued" });
   }
 
+  /** @param {{turn_id: string}} frame */
+  #onThinking(frame) {
+    const turn = this.#transcript.find(frame.turn_id);
+    // Another attempt at the answer may think again.
+    if (!turn || turn.thinking || turn.answer) return;
+    Object.assign(turn, { status: "accepted", position: null, thinking: true });
+    this.#emit("turn", { turn, change: "thinking" });
+  }
+
   /**
    * @param {{turn_id: string, seq: number, text: string, replay?: boolean, mode?: "live" |
    *   "excerpts"}} frame
@@ -611,6 +623,7 @@ export class ChatClient extends EventTarget {
     }
     turn.answer += frame.text;
     turn.seq = frame.seq;
+    turn.thinking = false;
     if (frame.mode) turn.mode = frame.mode;
     turn.status = "streaming";
     this.#active ??= turn;
@@ -759,6 +772,7 @@ export class ChatClient extends EventTarget {
   #finish(turn, status) {
     turn.status = status;
     turn.position = null;
+    turn.thinking = false;
     this.#cancelSent = false;
     this.#cancelAfterResume = false;
     if (this.#active === turn) {

@@ -23,6 +23,7 @@
  * @property {string | null} model   the model that answered, if the server named it
  * @property {TurnError | null} error
  * @property {number | null} position    the position in the queue while the status is `queued`
+ * @property {boolean} thinking      true while the model thinks before the first word of its answer
  * @property {boolean} past          true if the session of the turn has ended
  * @property {boolean} uncertain     true if it is not known whether the next delta continues or
  *   restarts the answer
@@ -64,6 +65,7 @@ export function newTurn({ id, question, mode }) {
     model: null,
     error: null,
     position: null,
+    thinking: false,
     past: false,
     uncertain: false,
     late: { text: "", seq: 0 },

@@ -46,7 +46,7 @@
  * @property {any} [WebSocket]          the class of WebSockets; the global one if absent
  * @property {typeof globalThis.fetch} [fetch]  the global one if absent
  *
- * @typedef {"added" | "accepted" | "queued" | "delta" | "reset" | "done" | "rating" | "error"} TurnChange
+ * @typedef {"added" | "accepted" | "queued" | "thinking" | "delta" | "reset" | "done" | "rating" | "error"} TurnChange
  *
  * @typedef {object} ChatEvents  the details of the events
  * @property {undefined} state        the state of the connection or its transport changed

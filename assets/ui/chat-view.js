@@ -201,6 +201,7 @@ export class ChatView {
     }
     this.#messages.viewOf(turn).drawSoon();
     if (change === "delta") return;
+    if (change === "thinking") this.announce(this.t("turn.thinking"));
     if (change === "done") this.#onDone(turn);
     this.#composer.draw();
   }

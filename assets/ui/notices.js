@@ -59,9 +59,10 @@ export function noticeText(t, { code, message }) {
  * Returns what a waiting visitor should know, or "".
  * @param {Texts} t @param {Turn} turn @param {string} connection the state of the connection
  */
-export function waitingText(t, { status, position }, connection) {
+export function waitingText(t, { status, position, thinking }, connection) {
   if (status === "queued") return position ? t("turn.queuedAt", { position }) : t("turn.queued");
   if (status === "sending" && connection !== "open") return t("turn.unsent");
+  if (thinking) return t("turn.thinking");
   return "";
 }
 

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use actix::{Addr, Arbiter};
 use secrecy::ExposeSecret;
-use slog::o;
+use slog::{Logger, info, o, warn};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::context::BuildContext;
 use crate::app::startup::{AnswerSource, StartupError};
-use crate::budget::{AddressHasher, BudgetLimits, BudgetPolicy, BudgetTracker, Prices};
+use crate::budget::{AddressHasher, BudgetTracker, Exchange};
 use crate::domain::clock::Timestamp;
 use crate::domain::component::Component;
 use crate::llm::LlmActor;
@@ -24,7 +24,7 @@ use crate::llm::turn::context::{LatestDuration, TurnContext, TurnLimits};
 use crate::llm::turn::store::TurnStore;
 use crate::llm::upstream::client::UpstreamClient;
 use crate::persistence::PersistenceActor;
-use crate::settings::{BudgetSettings, DegradedMode, Settings};
+use crate::settings::{DegradedMode, Settings};
 use crate::supervision::supervisor;
 
 pub(super) struct Answers {
@@ -41,7 +41,10 @@ impl Answers {
     ) -> Result<Self, StartupError> {
         let budget = budget(context.settings);
         let router = Arc::new(match source {
-            AnswerSource::Model => model_router(context, &budget)?,
+            AnswerSource::Model => {
+                log_ceiling(&context.log, &budget);
+                model_router(context, &budget)?
+            }
             AnswerSource::Excerpts => {
                 Router::with_excerpts_only(Excerpts::new(context.resume), Arc::clone(&context.metrics))
             }
@@ -91,9 +94,7 @@ fn turn_context(
 
 fn model_router(context: &BuildContext<'_>, budget: &Arc<BudgetTracker>) -> Result<Router, StartupError> {
     let settings = &context.settings.llm;
-    let BudgetSettings { prompt_price, completion_price, .. } = context.settings.budget;
-    let max_prices = prompt_price.zip(completion_price);
-    let max_prices = max_prices.map(|(prompt, completion)| Prices { prompt, completion });
+    let max_prices = context.settings.budget.prices();
     let client = UpstreamClient::new(settings).map_err(StartupError::system)?.with_max_price(max_prices);
     let breaker =
         BreakerPolicy { failure_threshold: settings.breaker_failures, initial_pause: settings.breaker_pause };
@@ -125,16 +126,21 @@ fn start_cost_reconciler(
     actix::spawn(Arc::clone(&context.supervision).supervise_task(Component::CostReconciler, run));
 }
 
+/// Logs the most that a day can cost.
+pub(super) fn log_ceiling(log: &Logger, budget: &BudgetTracker) {
+    let ceiling = budget.ceiling();
+    if ceiling.is_unlimited() {
+        warn!(log, "neither the tokens nor the cost of a day are limited"; "ceiling" => %ceiling);
+    } else {
+        info!(log, "daily budget"; "ceiling" => %ceiling);
+    }
+}
+
 fn budget(settings: &Settings) -> Arc<BudgetTracker> {
-    let budget = &settings.budget;
-    let limits = BudgetPolicy {
-        day: BudgetLimits { tokens: budget.daily_tokens, nanodollars: budget.daily_nanodollars },
-        address: BudgetLimits { tokens: budget.address_tokens, nanodollars: budget.address_nanodollars },
-        session: BudgetLimits { tokens: budget.session_tokens, nanodollars: budget.session_nanodollars },
-    };
-    let secret = settings.llm.api_key.as_ref().map_or("", |key| key.expose_secret());
+    let Settings { budget, tokens, .. } = settings;
+    let largest_exchange =
+        Exchange { prompt_tokens: tokens.max_prompt(), completion_tokens: tokens.max_response };
+    let secret = settings.llm.api_key().map_or("", |key| key.expose_secret());
     let addresses = AddressHasher::new(secret.as_bytes());
-    let prices =
-        Prices { prompt: budget.prompt_price.unwrap_or(0), completion: budget.completion_price.unwrap_or(0) };
-    BudgetTracker::new(limits, prices, addresses)
+    BudgetTracker::new(budget.policy(), budget.prices(), largest_exchange, addresses)
 }

@@ -7,6 +7,7 @@
 mod answers;
 mod api_key;
 mod context;
+mod discovery;
 mod listeners;
 mod sessions;
 pub mod shutdown;

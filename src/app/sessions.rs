@@ -7,28 +7,29 @@ use actix::Addr;
 use crate::app::answers::Answers;
 use crate::app::context::BuildContext;
 use crate::health::{HealthActor, HealthParts};
-use crate::llm::LlmActor;
 use crate::llm::prompt::system_prompt::suggestions;
+use crate::llm::upstream::server::window::TokenLimits;
 use crate::persistence::PersistenceActor;
 use crate::protocol::server::{PrivacyInfo, ResumeInfo};
 use crate::resume::links::link_hosts;
 use crate::session::state::question_validator::QuestionValidator;
 use crate::session::{ActorHandles, SessionContext, SessionLimits, SessionTimeouts};
-use crate::settings::PageSettings;
+use crate::settings::{PageSettings, Settings};
 use crate::supervision::supervisor;
 
 pub(super) fn start_health(
     context: &BuildContext<'_>,
     persistence: &Addr<PersistenceActor>,
-    llm: &Addr<LlmActor>,
+    answers: &Answers,
 ) -> Addr<HealthActor> {
     let parts = HealthParts {
         storage: context.address_of(persistence),
         writer: context.address_of(persistence),
-        model: context.address_of(llm),
+        model: context.address_of(&answers.llm),
         metrics: Arc::clone(&context.metrics),
         supervision: Arc::clone(&context.supervision),
         registry: Arc::clone(&context.registry),
+        budget: answers.router.budget().cloned(),
         resume: format!("{} sections", context.resume.sections.len()),
     };
     supervisor::start(&context.supervision, || HealthActor::new(parts))
@@ -62,8 +63,7 @@ pub(super) fn session_context(
         question_validator: QuestionValidator::new(settings.limits.suspicious_content, context.counter),
         limits: SessionLimits {
             requests_per_minute: settings.limits.requests_per_minute,
-            max_context_tokens: settings.tokens.max_context,
-            max_response_tokens: settings.tokens.max_response,
+            tokens: token_limits(settings),
         },
         timeouts: SessionTimeouts {
             ttl: settings.session.ttl,
@@ -79,6 +79,11 @@ pub(super) fn session_context(
         system_prompt: Arc::clone(&context.system_prompt),
         router: Arc::clone(&answers.router),
     })
+}
+
+/// Returns the configured limits on the tokens of an exchange.
+pub(super) fn token_limits(settings: &Settings) -> TokenLimits {
+    TokenLimits { context: settings.tokens.max_context, response: settings.tokens.max_response }
 }
 
 /// Returns what visitors are told about their data; `None` if the owner has set nothing.

@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use crate::app::answers::Answers;
 use crate::app::context::BuildContext;
+use crate::app::discovery::Discovery;
 use crate::app::listeners::{self, Listeners};
 use crate::app::signals::Signals;
 use crate::app::{sessions, store};
@@ -87,6 +88,7 @@ pub struct Application {
     pub(crate) flush_storage: Address<FlushStorage>,
     pub(crate) supervision: Arc<Supervision>,
     pub(crate) router: Arc<Router>,
+    pub(crate) discovery: Discovery,
     pub(crate) log: Logger,
     pub(crate) signals: Signals,
 }
@@ -113,11 +115,17 @@ impl Application {
 
         let persistence = store::start(&context);
         let answers = Answers::start(&context, source, &persistence)?;
-        let health = sessions::start_health(&context, &persistence, &answers.llm);
+        let health = sessions::start_health(&context, &persistence, &answers);
         let session = sessions::session_context(&context, &persistence, &answers);
         let state = listeners::app_state(&context, session, &health, answers.budget, &connections)?;
         let (server, operator_server) = listeners.serve(&state, settings, &connections, log)?;
 
+        let discovery = Discovery {
+            router: Arc::clone(&answers.router),
+            system_prompt: Arc::clone(&context.system_prompt),
+            limits: sessions::token_limits(settings),
+            log: log.clone(),
+        };
         // Installed before the address is announced, so that an immediate SIGTERM still shuts down
         // gracefully.
         let signals = Signals::install().map_err(StartupError::system)?;
@@ -130,6 +138,7 @@ impl Application {
             registry: context.registry,
             supervision: context.supervision,
             router: answers.router,
+            discovery,
             log: log.clone(),
             signals,
         })

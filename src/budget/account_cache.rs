@@ -35,12 +35,23 @@ impl AccountCache {
     /// Caches an account. `stored` is what is used and reserved according to the store, including
     /// the reservations of this process.
     pub fn insert_loaded(&mut self, account: Account, stored: Amount) {
-        if self.entries.len() >= MAX_CACHED {
-            self.entries.retain(|_, entry| entry.reserved != Amount::default());
-        }
+        self.make_room();
         let entry = self.entries.entry(account).or_default();
         entry.used = stored.saturating_sub(entry.reserved);
         entry.stale = false;
+    }
+
+    /// Caches an account that the store cannot load at the moment, as if it were unused. It is loaded
+    /// before the next reservation.
+    pub fn insert_unknown(&mut self, account: Account) {
+        self.make_room();
+        self.entries.entry(account).or_default().stale = true;
+    }
+
+    fn make_room(&mut self) {
+        if self.entries.len() >= MAX_CACHED {
+            self.entries.retain(|_, entry| entry.reserved != Amount::default());
+        }
     }
 
     /// Marks an account as outdated, so that it is loaded again.
@@ -116,6 +127,19 @@ mod tests {
         assert!(cache.has_room(session, LIMITS, tokens(10)) && !cache.has_room(session, LIMITS, tokens(11)));
         cache.settle(session, tokens(30), tokens(0));
         assert!(cache.has_room(session, LIMITS, tokens(40)));
+    }
+
+    #[test]
+    fn unknown_accounts_count_what_this_process_uses_until_they_are_loaded() {
+        let (mut cache, session) = (AccountCache::default(), Account::Session(SessionId::generate()));
+        cache.insert_unknown(session);
+        assert_eq!(cache.missing([session]), [session]);
+        cache.reserve(session, tokens(60));
+        cache.insert_unknown(session);
+        assert!(cache.has_room(session, LIMITS, tokens(40)) && !cache.has_room(session, LIMITS, tokens(41)));
+        cache.insert_loaded(session, tokens(90));
+        assert!(cache.has_room(session, LIMITS, tokens(10)) && !cache.has_room(session, LIMITS, tokens(11)));
+        assert_eq!(cache.missing([session]), []);
     }
 
     #[test]

@@ -70,6 +70,13 @@ impl BudgetLimits {
         self.tokens.is_some() || self.nanodollars.is_some()
     }
 
+    /// Returns the limits that are `factor` times as high.
+    #[must_use]
+    pub fn times(self, factor: u32) -> Self {
+        let times = |limit: u64| limit.saturating_mul(u64::from(factor));
+        Self { tokens: self.tokens.map(times), nanodollars: self.nanodollars.map(times) }
+    }
+
     /// Returns whether `amount` is within all limits.
     #[must_use]
     pub fn allow(self, amount: Amount) -> bool {

@@ -51,6 +51,11 @@ impl DayLedger {
         Self { limits, day: Day::default(), totals: LedgerTotals::default(), exhausted: false }
     }
 
+    /// Sets the limits of this day and later ones.
+    pub fn set_limits(&mut self, limits: BudgetLimits) {
+        self.limits = limits;
+    }
+
     /// Adds what was used on `day` before this process started, according to the store.
     pub fn add_stored(&mut self, day: Day, stored: Amount) {
         self.advance_to(day);

@@ -7,14 +7,14 @@ use crate::budget::amount::nanodollars;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ReportedCost {
     /// `None` if the server does not report tokens.
-    pub tokens: Option<ReportedTokens>,
+    pub tokens: Option<RequestTokens>,
     /// US dollars; finite and not negative.
     pub dollars: f64,
 }
 
-/// The tokens of a request by the model's own count, which is what is charged.
+/// The tokens of a request. The model's own count is what is charged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReportedTokens {
+pub struct RequestTokens {
     pub prompt: u32,
     pub completion: u32,
 }
@@ -39,7 +39,7 @@ mod tests {
         let reported = ReportedCost { tokens: None, dollars: 0.000_002 };
         assert_eq!(reported.amount(charged), Amount { tokens: 70, nanodollars: 2_000 });
         let reported =
-            ReportedCost { tokens: Some(ReportedTokens { prompt: 40, completion: 2 }), dollars: 0.0 };
+            ReportedCost { tokens: Some(RequestTokens { prompt: 40, completion: 2 }), dollars: 0.0 };
         assert_eq!(reported.amount(charged), Amount { tokens: 42, nanodollars: 0 });
     }
 }

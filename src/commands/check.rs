@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use resume_chatbot::app::startup::StartupError;
+use resume_chatbot::budget::DailyCeiling;
 use resume_chatbot::domain::clock::Timestamp;
 use resume_chatbot::http::widget_snippet;
 use resume_chatbot::llm::upstream::account::api_key::KeyError;
@@ -16,7 +17,7 @@ use resume_chatbot::tokens::TokenCounter;
 
 use super::output::print;
 use super::serve::{build_system_prompt, read_resume};
-use super::{CliError, CliResult, build_runtime, load_settings};
+use super::{CliError, CliResult, build_runtime, load_settings, model_server};
 
 /// Prints each part before it checks the next one, so that an error follows the output of the
 /// successful checks.
@@ -26,9 +27,11 @@ pub(super) fn check(config: Option<&Path>) -> CliResult {
     print(&describe_settings(&loaded))?;
     let resume = read_resume(settings)?;
     print(&describe_resume(&resume, settings))?;
-    build_system_prompt(&resume, settings)?;
+    let system_prompt = build_system_prompt(&resume, settings)?;
     print(&describe_embedding(settings))?;
+    print(&describe_budget(settings))?;
     print(&check_key(settings)?)?;
+    print(&check_model_server(settings, system_prompt.tokens())?)?;
     print(&check_database(&settings.database.url)?)
 }
 
@@ -78,6 +81,12 @@ fn describe_embedding(settings: &Settings) -> String {
     format!("\nFor your pages\n  {}\n{hint}{origins}", widget_snippet(&url))
 }
 
+/// Describes the most that a day can cost.
+fn describe_budget(settings: &Settings) -> String {
+    let ceiling = DailyCeiling::new(&settings.budget.policy(), settings.budget.prices());
+    format!("\nBudget\n  {}\n", ceiling.parts().join("\n  "))
+}
+
 /// Describes the state of the API key. Returns an empty text if the model server does not report
 /// it.
 fn check_key(settings: &Settings) -> CliResult<String> {
@@ -91,6 +100,20 @@ fn check_key(settings: &Settings) -> CliResult<String> {
         Some(Err(KeyError::Refused)) => Err(CliError::config(StartupError::KeyRejected)),
         Some(Err(error)) => Ok(format!("\nKey\n  warning: {error}\n")),
     }
+}
+
+/// Describes what the model server says about itself and the configured models.
+fn check_model_server(settings: &Settings, system_tokens: u32) -> CliResult<String> {
+    let client = UpstreamClient::new(&settings.llm).map_err(CliError::failure)?;
+    let report = build_runtime()?.block_on(client.inquire());
+    let mut page = format!("\nModel server\n  {}\n", report.describe());
+    if let Some(failure) = &report.failure {
+        let _ = writeln!(page, "  its list of models could not be read: {failure}");
+    }
+    for warning in model_server::warnings(&report, &settings.tokens, Some(system_tokens)) {
+        let _ = writeln!(page, "  warning: {warning}");
+    }
+    Ok(page)
 }
 
 fn check_database(url: &DatabaseUrl) -> CliResult<String> {

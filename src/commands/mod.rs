@@ -7,7 +7,9 @@ mod conversations;
 mod duration_arg;
 mod healthcheck;
 mod migrate;
+mod model_server;
 mod output;
+mod probe;
 mod serve;
 mod usage;
 
@@ -59,6 +61,8 @@ enum Command {
     Demo,
     /// Check the settings, the resume and the database without starting the server.
     Check,
+    /// Ask the model server one question, which costs a few tokens, and report how it answers.
+    Probe(probe::Arguments),
     /// Migrate the database to the schema of this version and exit.
     Migrate,
     /// List, show, export or delete conversations, also while the server runs.
@@ -108,6 +112,7 @@ pub(crate) fn run(command_line: CommandLine) -> ExitCode {
         }
         Command::Demo => serve::demo(config),
         Command::Check => check::check(config),
+        Command::Probe(arguments) => probe::probe(&arguments, config),
         Command::Migrate => migrate::migrate(config),
         Command::Conversations(command) => conversations::run(command, config),
         Command::Usage(arguments) => usage::usage(&arguments, config),

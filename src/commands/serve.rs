@@ -90,6 +90,7 @@ fn serve_until_signal(input: BuildInput<'_>) -> CliResult {
     actix::System::new().block_on(async {
         let application = Application::build(input).map_err(CliError::failure)?;
         application.check_key().await.map_err(CliError::config)?;
+        application.discover_server();
         info!(log, "listening"; "address" => %application.address);
         let local_url = format!("http://{}", application.address);
         let base_url = public_url.map_or_else(|| format!("{local_url}/"), |url| url.to_string());

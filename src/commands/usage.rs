@@ -62,6 +62,7 @@ pub(super) fn usage(arguments: &Arguments, config: Option<&Path>) -> CliResult {
         TableColumn::right("questions"),
         TableColumn::right("prompt tokens"),
         TableColumn::right("answer tokens"),
+        TableColumn::right("estimated"),
         TableColumn::right("cost"),
     ];
     print(&format_table(columns, groups.iter().chain([&total]).map(row).collect()))
@@ -72,18 +73,20 @@ fn total(groups: &[UsageGroup]) -> UsageGroup {
     UsageGroup {
         group: "total".to_owned(),
         questions: sum(|usage| usage.questions),
+        estimated: sum(|usage| usage.estimated),
         prompt_tokens: sum(|usage| usage.prompt_tokens),
         completion_tokens: sum(|usage| usage.completion_tokens),
         cost: groups.iter().filter_map(|usage| usage.cost).reduce(|sum, cost| sum + cost),
     }
 }
 
-fn row(usage: &UsageGroup) -> [String; 5] {
+fn row(usage: &UsageGroup) -> [String; 6] {
     [
         replace_control_characters(&usage.group),
         usage.questions.to_string(),
         usage.prompt_tokens.to_string(),
         usage.completion_tokens.to_string(),
+        usage.estimated.to_string(),
         format_cost(usage.cost),
     ]
 }

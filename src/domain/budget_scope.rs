@@ -10,6 +10,8 @@ pub enum BudgetScope {
     Day,
     /// The answers to one client address on a day.
     Address,
+    /// The answers to one IPv6 network (/48) on a day.
+    Network,
     /// The answers of one session.
     Session,
 }

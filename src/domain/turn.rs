@@ -59,24 +59,49 @@ pub enum Rating {
     Down,
 }
 
-/// Tokens and cost of an answer.
+/// Tokens and cost of all requests that were sent upstream for an answer, or of one of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct Usage {
-    /// Tokens of the prompt.
+    /// Tokens of the prompts.
     pub prompt_tokens: u32,
-    /// Tokens of the answer.
+    /// Tokens of the answers and of the thinking before them.
     pub completion_tokens: u32,
-    /// US dollars, if the upstream server reports a cost.
+    /// US dollars, as far as the upstream server reports a cost.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0.0)]
     pub cost: Option<f64>,
+    /// The number of requests whose tokens this server counted, because upstream did not report all
+    /// of them.
+    #[serde(skip)]
+    pub estimated_requests: u32,
 }
 
 impl Usage {
-    /// Returns a usage without a reported cost.
+    /// Returns the usage of one request by this server's own count.
     #[must_use]
-    pub const fn from_tokens(prompt_tokens: u32, completion_tokens: u32) -> Self {
-        Self { prompt_tokens, completion_tokens, cost: None }
+    pub const fn from_own_count(prompt_tokens: u32, completion_tokens: u32) -> Self {
+        Self { prompt_tokens, completion_tokens, cost: None, estimated_requests: 1 }
+    }
+
+    /// Returns whether some of the tokens are this server's own count.
+    #[must_use]
+    pub const fn is_estimated(&self) -> bool {
+        self.estimated_requests > 0
+    }
+
+    /// Returns the sum.
+    #[must_use]
+    pub fn saturating_add(self, other: Self) -> Self {
+        let cost = match (self.cost, other.cost) {
+            (Some(first), Some(second)) => Some(first + second),
+            (first, second) => first.or(second),
+        };
+        Self {
+            prompt_tokens: self.prompt_tokens.saturating_add(other.prompt_tokens),
+            completion_tokens: self.completion_tokens.saturating_add(other.completion_tokens),
+            cost,
+            estimated_requests: self.estimated_requests.saturating_add(other.estimated_requests),
+        }
     }
 }
 

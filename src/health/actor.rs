@@ -109,6 +109,7 @@ impl Checker {
         }
         let checks = [
             ("actors", actors),
+            ("budget", self.budget().to_check(Duration::ZERO)),
             ("database", findings.database.to_check(age)),
             ("llm", findings.llm.to_check(age)),
             ("resume", self.resume().to_check(self.started_at.elapsed())),
@@ -126,6 +127,15 @@ impl Checker {
     /// The resume is read only at start-up.
     fn resume(&self) -> Finding {
         Finding::new(HealthStatus::Healthy, self.parts.resume.as_str(), Duration::ZERO)
+    }
+
+    /// The most that a day can cost.
+    fn budget(&self) -> Finding {
+        let detail = match &self.parts.budget {
+            Some(budget) => budget.ceiling().to_string(),
+            None => "no model, so that answers cost nothing".to_owned(),
+        };
+        Finding::new(HealthStatus::Healthy, detail, Duration::ZERO)
     }
 
     fn sessions(&self) -> Finding {

@@ -8,8 +8,11 @@ use super::{Check, HealthStatus};
 use crate::domain::clock::Timestamp;
 use crate::domain::turn::AnswerMode;
 use crate::llm::messages::ModelStatus;
-use crate::llm::resilience::circuit_breaker::{BreakerState, BreakerStatus, MAX_PAUSE};
+use crate::llm::resilience::circuit_breaker::{BreakerState, BreakerStatus, MAX_PAUSE, OutageCause};
+use crate::llm::resilience::failure_share::FailureCount;
+use crate::llm::resilience::refusal_streak::CommonRefusal;
 use crate::llm::upstream::account::api_key::{KeyError, KeyReport};
+use crate::llm::upstream::server::state::ServerStatus;
 use crate::mailbox::AskError;
 use crate::persistence::StorageError;
 use crate::persistence::messages::WriterReport;
@@ -106,29 +109,40 @@ pub(super) fn llm(model: TimedReply<ModelStatus>) -> Finding {
         Err(AskError::Timeout) => return Finding::unhealthy("no answer in time", latency),
         Err(AskError::Closed) => return Finding::unhealthy("the llm actor failed", latency),
     };
-    let breaker = status.breaker.map(|breaker| {
+    let breaker = status.breaker.as_ref().map(|breaker| {
         let newest =
             status.time_to_first_text.map(|time| format!("; newest first word after {}", seconds(time)));
         format!("; breaker {}{}", describe_breaker(breaker), newest.unwrap_or_default())
     });
     let detail = format!(
-        "{}: {} answering, {} waiting{}{}",
+        "{}: {} answering, {} waiting{}{}{}",
         status.mode.as_str(),
         status.occupancy.in_use,
         status.occupancy.waiting,
         breaker.unwrap_or_default(),
-        status.key.as_ref().map(describe_key).unwrap_or_default()
+        status.key.as_ref().map(describe_key).unwrap_or_default(),
+        status.server.as_ref().map(describe_server).unwrap_or_default()
     );
     Finding::new(llm_status(&status), detail, latency)
 }
 
 fn llm_status(status: &ModelStatus) -> HealthStatus {
-    let Some(BreakerStatus { state, .. }) = status.breaker else { return HealthStatus::Healthy };
-    match (state, status.mode) {
+    let is_prompt_lost = |server: &ServerStatus| server.is_window_too_small || server.are_prompts_cut;
+    let server = match status.server.as_ref().is_some_and(is_prompt_lost) {
+        true => HealthStatus::Degraded,
+        false => HealthStatus::Healthy,
+    };
+    breaker_health(status).max(server)
+}
+
+fn breaker_health(status: &ModelStatus) -> HealthStatus {
+    let Some(breaker) = &status.breaker else { return HealthStatus::Healthy };
+    let concerns_all = breaker.cause.as_ref().is_none_or(|cause| cause.only_address().is_none());
+    match (breaker.state, status.mode) {
         (BreakerState::Closed, _) => HealthStatus::Healthy,
         // Excerpts are a degraded answer; without them no question is answered.
-        (BreakerState::Open { .. }, AnswerMode::Excerpts) => HealthStatus::Degraded,
-        (BreakerState::Open { .. }, AnswerMode::Live) => HealthStatus::Unhealthy,
+        (BreakerState::Open { .. }, AnswerMode::Live) if concerns_all => HealthStatus::Unhealthy,
+        (BreakerState::Open { .. }, _) => HealthStatus::Degraded,
         // After a long time the instance counts as healthy. Otherwise an instance without visitors,
         // which sends no probe, would stay degraded forever.
         (BreakerState::HalfOpen { age, .. }, _) if age < MAX_PAUSE => HealthStatus::Degraded,
@@ -136,20 +150,45 @@ fn llm_status(status: &ModelStatus) -> HealthStatus {
     }
 }
 
-fn describe_breaker(breaker: BreakerStatus) -> String {
-    let failures = breaker.consecutive_failures;
+fn describe_breaker(breaker: &BreakerStatus) -> String {
+    let cause = breaker.cause.as_ref().map(describe_cause).unwrap_or_default();
     match breaker.state {
-        BreakerState::Closed if failures > 0 => format!("closed after {failures} failures"),
+        BreakerState::Closed if breaker.newest.failures > 0 => {
+            let FailureCount { failures, requests } = breaker.newest;
+            format!("closed after {failures} failures in {requests} requests")
+        }
         BreakerState::Closed => "closed".to_owned(),
         BreakerState::Open { age, pause } => {
-            let (age, pause) = (seconds(age), seconds(pause));
-            format!("open for {age} after {failures} failures, next try in {pause}")
+            format!("open for {} {cause}, next try in {}", seconds(age), seconds(pause))
         }
         BreakerState::HalfOpen { age, probing } => {
             let next = if probing { "a probe is in flight" } else { "the next question is the probe" };
-            format!("half open for {} after {failures} failures, {next}", seconds(age))
+            format!("half open for {} {cause}, {next}", seconds(age))
         }
     }
+}
+
+fn describe_cause(cause: &OutageCause) -> String {
+    match cause {
+        OutageCause::Failures(FailureCount { failures, requests }) => {
+            format!("after {failures} failures in {requests} requests")
+        }
+        OutageCause::Refusal(CommonRefusal { refusal, sessions, address }) => {
+            let scope = if address.is_some() { " of one address" } else { "" };
+            format!("because the model server refused {sessions} visitors{scope} in a row: {refusal}")
+        }
+    }
+}
+
+fn describe_server(server: &ServerStatus) -> String {
+    let description = server.description.as_ref().map(|text| format!("; server: {text}"));
+    let dialect = server.dialect.as_ref().map(|lessons| format!("; dialect: {lessons}"));
+    let problems = [
+        (server.is_window_too_small, "; the resume does not fit into the context window of the model"),
+        (server.are_prompts_cut, "; the model server reads only a part of the prompts"),
+    ];
+    let problems = problems.iter().filter(|(applies, _)| *applies).map(|(_, text)| *text);
+    description.into_iter().chain(dialect).chain(problems.map(str::to_owned)).collect()
 }
 
 fn describe_key(key: &Result<KeyReport, KeyError>) -> String {

@@ -17,6 +17,7 @@ use utoipa::ToSchema;
 
 pub use actor::HealthActor;
 
+use crate::budget::BudgetTracker;
 use crate::llm::messages::CheckModel;
 use crate::mailbox::Address;
 use crate::persistence::messages::{CheckStorage, CheckWriter};
@@ -99,6 +100,8 @@ pub struct HealthParts {
     pub supervision: Arc<Supervision>,
     /// The source of the number of connections and of whether the server is shutting down.
     pub registry: Arc<Registry>,
+    /// The budget of the model; `None` without a model.
+    pub budget: Option<Arc<BudgetTracker>>,
     /// A description of the resume.
     pub resume: String,
 }

@@ -10,6 +10,11 @@ const IPV4_MARK_MASK: u64 = 0xFFFF_FFFF_0000_0000;
 /// The bits that distinguish the /64 networks of one /48.
 const SUBNET_MASK: u64 = 0xFFFF;
 
+/// How many times the limits of a client address the /48 network of an IPv6 address may use. A
+/// customer is commonly assigned a /48, whose 65,536 networks would otherwise count as so many
+/// clients; a household or an office has a few visitors at a time.
+pub const NETWORK_ALLOWANCE: u32 = 4;
+
 /// The part of a client address that limits count by: a whole IPv4 address, or the /64 network of
 /// an IPv6 address. Takes 8 bytes.
 ///
@@ -43,6 +48,13 @@ impl AddressKey {
     /// networks.
     pub(super) fn is_ipv6(self) -> bool {
         self.0 & IPV4_MARK_MASK != IPV4_MARK
+    }
+
+    /// Returns the key of the /48 network of an IPv6 address; `None` for IPv4. It equals the key of
+    /// the first /64 in the network, so the two must be counted separately.
+    #[must_use]
+    pub fn ipv6_network(self) -> Option<Self> {
+        self.is_ipv6().then(|| self.site())
     }
 
     /// Returns the key by which addresses share counters when there are too many to count one by

@@ -48,9 +48,7 @@ impl CountMinSketch {
         now: Timestamp,
         key: AddressKey,
     ) -> Result<(), Duration> {
-        if self.count(limit, now, key) >= limit.limit() {
-            return Err(self.wait(limit, now, key));
-        }
+        self.check(limit, now, key)?;
         if self.current.is_empty() {
             self.current = vec![0; index(ROWS * CELLS)];
         }
@@ -60,6 +58,19 @@ impl CountMinSketch {
             }
         }
         Ok(())
+    }
+
+    /// Checks whether an event at `now` would be counted.
+    ///
+    /// # Errors
+    /// The time until one more event is allowed, if the limit is reached.
+    pub(super) fn check(
+        &mut self,
+        limit: &WindowLimit,
+        now: Timestamp,
+        key: AddressKey,
+    ) -> Result<(), Duration> {
+        if self.count(limit, now, key) < limit.limit() { Ok(()) } else { Err(self.wait(limit, now, key)) }
     }
 
     /// Returns an upper bound of the events of an address in the current and the previous window.

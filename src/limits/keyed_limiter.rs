@@ -69,6 +69,17 @@ impl KeyedLimiter {
         Ok(())
     }
 
+    /// Checks whether [`take`](Self::take) would count an event at `now`.
+    ///
+    /// # Errors
+    /// The time until one more event is allowed.
+    pub(super) fn check(&mut self, now: Timestamp, key: AddressKey) -> Result<(), Duration> {
+        match self.windows.get_mut(&key) {
+            Some(window) => window.check(&self.limit, now),
+            None => self.sketch.check(&self.limit, now, key),
+        }
+    }
+
     /// Examines at most `max` entries, removes those with an empty window, and returns how many
     /// were removed.
     pub(super) fn sweep(&mut self, now: Timestamp, max: usize) -> usize {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::AddressKey;
 use super::connection_counter::{ConnectionCounter, ConnectionLimit};
 use super::keyed_limiter::KeyedLimiter;
+use super::{AddressKey, NETWORK_ALLOWANCE};
 use crate::domain::address_limit::{AddressLimit, TableOccupancy};
 use crate::domain::clock::Timestamp;
 
@@ -54,20 +54,55 @@ pub struct IpLimitExceeded {
 /// are always counted exactly.
 ///
 /// An event cannot be given back, so check these limits last.
+/// The addresses of an IPv6 /48 network share [`NETWORK_ALLOWANCE`] times each limit.
 #[derive(Debug)]
 pub(super) struct LimiterState {
-    questions: KeyedLimiter,
-    sessions: KeyedLimiter,
+    questions: WindowPair,
+    sessions: WindowPair,
     connections: ConnectionCounter,
+    network_connections: ConnectionCounter,
+}
+
+/// The windows of addresses, and those of IPv6 networks.
+#[derive(Debug)]
+struct WindowPair {
+    addresses: KeyedLimiter,
+    networks: KeyedLimiter,
+}
+
+impl WindowPair {
+    fn new(limit: u32, span: Duration) -> Self {
+        let network_limit = limit.saturating_mul(NETWORK_ALLOWANCE);
+        Self {
+            addresses: KeyedLimiter::new(limit, span, MAX_TRACKED_ADDRESSES),
+            networks: KeyedLimiter::new(network_limit, span, MAX_TRACKED_ADDRESSES),
+        }
+    }
+
+    /// Counts one event of an address and of its network, or neither.
+    fn take(&mut self, now: Timestamp, address: AddressKey) -> Result<(), Duration> {
+        let Some(network) = address.ipv6_network() else { return self.addresses.take(now, address) };
+        self.networks.check(now, network)?;
+        self.addresses.take(now, address)?;
+        self.networks.take(now, network)
+    }
+
+    fn sweep(&mut self, now: Timestamp, max: usize) -> usize {
+        self.addresses.sweep(now, max) + self.networks.sweep(now, max)
+    }
 }
 
 impl LimiterState {
     /// Returns the state without any events. A limit of zero allows nothing, `u32::MAX` everything.
     pub(super) fn new(limits: IpLimits) -> Self {
         Self {
-            questions: KeyedLimiter::new(limits.questions_per_minute, MINUTE, MAX_TRACKED_ADDRESSES),
-            sessions: KeyedLimiter::new(limits.sessions_per_hour, HOUR, MAX_TRACKED_ADDRESSES),
+            questions: WindowPair::new(limits.questions_per_minute, MINUTE),
+            sessions: WindowPair::new(limits.sessions_per_hour, HOUR),
             connections: ConnectionCounter::new(limits.connections, limits.total_connections),
+            network_connections: ConnectionCounter::new(
+                limits.connections.saturating_mul(NETWORK_ALLOWANCE),
+                limits.total_connections,
+            ),
         }
     }
 
@@ -102,18 +137,27 @@ impl LimiterState {
     /// # Errors
     /// [`IpLimitExceeded`] if the limit of the address or of the server is reached.
     pub(super) fn connect(&mut self, address: AddressKey) -> Result<(), IpLimitExceeded> {
-        self.connections.connect(address).map_err(|limit| IpLimitExceeded {
+        let exceeded = |limit| IpLimitExceeded {
             limit: match limit {
                 ConnectionLimit::Address => AddressLimit::Connections,
                 ConnectionLimit::Total => AddressLimit::TotalConnections,
             },
             retry_after: CONNECTION_RETRY_AFTER,
+        };
+        self.connections.connect(address).map_err(exceeded)?;
+        let Some(network) = address.ipv6_network() else { return Ok(()) };
+        self.network_connections.connect(network).map_err(|limit| {
+            self.connections.disconnect(address);
+            exceeded(limit)
         })
     }
 
     /// Counts one open connection less.
     pub(super) fn disconnect(&mut self, address: AddressKey) {
         self.connections.disconnect(address);
+        if let Some(network) = address.ipv6_network() {
+            self.network_connections.disconnect(network);
+        }
     }
 
     /// Examines at most `max` entries of each window, removes the idle ones, and returns how many
@@ -126,13 +170,13 @@ impl LimiterState {
 
     pub(super) fn occupancy(&self) -> TableOccupancy {
         TableOccupancy {
-            question_addresses: self.questions.tracked(),
-            session_addresses: self.sessions.tracked(),
+            question_addresses: self.questions.addresses.tracked(),
+            session_addresses: self.sessions.addresses.tracked(),
             connections: self.connections.total(),
-            sketch_decisions: self
-                .questions
-                .sketch_decisions()
-                .saturating_add(self.sessions.sketch_decisions()),
+            sketch_decisions: [&self.questions, &self.sessions]
+                .into_iter()
+                .flat_map(|pair| [&pair.addresses, &pair.networks])
+                .fold(0, |sum, limiter| sum.saturating_add(limiter.sketch_decisions())),
         }
     }
 }
@@ -182,6 +226,34 @@ mod tests {
         assert_eq!(limits.occupancy().connections, 3);
         assert_eq!(limits.connect(first), exceeded(AddressLimit::TotalConnections, 5), "it has one of two");
         assert_eq!(limits.connect(second), exceeded(AddressLimit::Connections, 5), "it has two of two");
+    }
+
+    #[test]
+    fn networks_of_a_slash_48_share_four_times_each_limit() {
+        let limits = IpLimits { total_connections: 100, ..LIMITS };
+        let mut limits = LimiterState::new(limits);
+        let visitor = |number: u32| key(&format!("2001:db8:0:{number:x}::1"));
+        for number in 0..4 {
+            assert_eq!(limits.take_session(at(0), visitor(number)), Ok(()));
+            for _ in 0..2 {
+                assert_eq!(limits.take_question(at(0), visitor(number)), Ok(()));
+                assert_eq!(limits.connect(visitor(number)), Ok(()));
+            }
+        }
+        assert_eq!(limits.take_session(at(10), visitor(4)), exceeded(AddressLimit::Sessions, 3_590));
+        assert_eq!(limits.take_question(at(10), visitor(4)), exceeded(AddressLimit::Questions, 50));
+        assert_eq!(limits.connect(visitor(4)), exceeded(AddressLimit::Connections, 5));
+        // Another network and an IPv4 address are not affected, and a refused event is not counted.
+        for other in [key("2001:db8:1::1"), key("192.0.2.1")] {
+            assert_eq!(limits.take_session(at(10), other), Ok(()));
+            assert_eq!(limits.take_question(at(10), other), Ok(()));
+            assert_eq!(limits.connect(other), Ok(()));
+        }
+        assert_eq!(limits.occupancy().connections, 10);
+        limits.disconnect(visitor(0));
+        assert_eq!(limits.connect(visitor(4)), Ok(()));
+        assert_eq!(limits.take_question(at(60), visitor(4)), Ok(()));
+        assert_eq!(limits.take_session(at(3_600), visitor(4)), Ok(()));
     }
 
     #[test]

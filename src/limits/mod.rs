@@ -22,7 +22,7 @@ mod limiter_state;
 mod sliding_window;
 mod trusted_proxies;
 
-pub use address_key::AddressKey;
+pub use address_key::{AddressKey, NETWORK_ALLOWANCE};
 pub use client_address::client_address;
 pub use ip_limiter::{ConnectionGuard, IpLimiter};
 pub use limiter_state::{IpLimitExceeded, IpLimits};

@@ -89,10 +89,7 @@ impl SlidingWindow {
     /// The time until one more event is allowed, if the limit is reached. The event is not counted
     /// then.
     pub fn take(&mut self, limit: &WindowLimit, now: Timestamp) -> Result<(), Duration> {
-        if self.remaining(limit, now) == 0 {
-            let oldest = if self.in_newest == 0 { now } else { self.first };
-            return Err(oldest.plus(limit.span).since(now));
-        }
+        self.check(limit, now)?;
         let after_first = offset(now.since(self.first));
         if self.in_newest == 0 {
             self.first = now;
@@ -108,6 +105,18 @@ impl SlidingWindow {
             self.in_newest += 1;
         }
         Ok(())
+    }
+
+    /// Checks whether an event at `now` would be counted.
+    ///
+    /// # Errors
+    /// The time until one more event is allowed, if the limit is reached.
+    pub fn check(&mut self, limit: &WindowLimit, now: Timestamp) -> Result<(), Duration> {
+        if self.remaining(limit, now) > 0 {
+            return Ok(());
+        }
+        let oldest = if self.in_newest == 0 { now } else { self.first };
+        Err(oldest.plus(limit.span).since(now))
     }
 
     /// Removes the newest event again, which turned out not to count.

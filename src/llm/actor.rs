@@ -204,9 +204,10 @@ impl Handle<CheckModel> for LlmActor {
         let now = std::time::Instant::now();
         Reply::Now(ModelStatus {
             occupancy: router.occupancy(),
-            mode: router.mode(now, Timestamp::now()),
+            mode: router.general_mode(now, Timestamp::now()),
             breaker: router.breaker_status(now),
             key: router.key_report(),
+            server: router.server_status(),
             time_to_first_text: self.context.time_to_first_text.get(),
         })
     }

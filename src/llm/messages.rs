@@ -16,6 +16,7 @@ use crate::llm::resilience::circuit_breaker::BreakerStatus;
 use crate::llm::resilience::concurrency_limit::Occupancy;
 use crate::llm::stream::generation::Generation;
 use crate::llm::upstream::account::api_key::{KeyError, KeyReport};
+use crate::llm::upstream::server::state::ServerStatus;
 use crate::persistence::records::StoredTurn;
 
 /// Starts an answer to a question. The actor replies at once; acceptance, text and outcome are read
@@ -80,6 +81,8 @@ pub struct ModelStatus {
     pub breaker: Option<BreakerStatus>,
     /// The newest report about the API key; `None` if upstream has no such report.
     pub key: Option<Result<KeyReport, KeyError>>,
+    /// What is known of the model server; `None` if there is no model.
+    pub server: Option<ServerStatus>,
     /// The time to the first text of the newest answer of the model; `None` before the first
     /// answer.
     pub time_to_first_text: Option<Duration>,

@@ -3,7 +3,6 @@
 //! The router is consulted twice for a question: when it arrives, and again right before each
 //! request, because the circuit breaker may have opened in between.
 
-use std::cell::Cell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,14 +17,19 @@ use crate::limits::AddressKey;
 use crate::llm::excerpts::Excerpts;
 use crate::llm::prompt::Prompt;
 use crate::llm::resilience::circuit_breaker::{
-    BreakerDecision, BreakerPolicy, BreakerStatus, CircuitBreaker, RequestKind,
+    BreakerDecision, BreakerPolicy, BreakerStatus, CircuitBreaker, FailedRequest, OutageCause,
 };
 use crate::llm::resilience::concurrency_limit::{ConcurrencyLimiter, Occupancy, QueuedPermit};
+use crate::llm::resilience::failure_share::RequestNumber;
 use crate::llm::resilience::fair_queue::QueueFull;
+use crate::llm::resilience::refusal_streak::{Asker, Refusal};
 use crate::llm::upstream::account::api_key::{KeyError, KeyReport};
 use crate::llm::upstream::account::generation_cost::CostError;
 use crate::llm::upstream::client::UpstreamClient;
 use crate::llm::upstream::completion::CompletionError;
+use crate::llm::upstream::server::report::ServerReport;
+use crate::llm::upstream::server::state::{ServerState, ServerStatus};
+use crate::llm::upstream::server::window::TokenLimits;
 use crate::telemetry::metrics::{DegradedBy, Metrics, QueueRejection, UpstreamOutcome};
 
 /// The minimum time to retry after the queue was full. Answers take seconds.
@@ -59,6 +63,8 @@ struct Model {
     budget: Arc<BudgetTracker>,
     /// The newest report about the API key.
     key_report: Mutex<Option<Result<KeyReport, KeyError>>>,
+    /// What is known of the server.
+    server: ServerState,
 }
 
 /// Where a question goes when it arrives.
@@ -108,7 +114,14 @@ impl Router {
     pub fn with_model(backend: ModelBackend, excerpts: Option<Excerpts>, metrics: Arc<Metrics>) -> Self {
         let ModelBackend { client, breaker, limiter, budget } = backend;
         let breaker = Mutex::new(CircuitBreaker::new(breaker));
-        let model = Model { client, breaker, limiter, budget, key_report: Mutex::default() };
+        let model = Model {
+            client,
+            breaker,
+            limiter,
+            budget,
+            key_report: Mutex::default(),
+            server: ServerState::default(),
+        };
         Self { model: Some(model), excerpts, metrics }
     }
 
@@ -149,7 +162,7 @@ impl Router {
             Some(_) => Ok(Route::Excerpts(Some(reason))),
             None => Err(failure),
         };
-        if let BreakerDecision::Reject(pause) = model.breaker().peek(now) {
+        if let BreakerDecision::Reject(pause) = model.breaker().peek(now, address) {
             return fall_back(DegradedBy::BreakerOpen, breaker_failure(pause));
         }
         let permit = model.limiter.acquire(address).map_err(|QueueFull { retry_after }| {
@@ -167,20 +180,20 @@ impl Router {
         }
     }
 
-    /// Selects the backend for a request that is sent `now`.
-    pub fn select_backend(&self, now: Instant) -> Backend<'_> {
+    /// Selects the backend for a request that is sent `now` for a visitor.
+    pub fn select_backend(&self, now: Instant, asker: Asker) -> Backend<'_> {
         let Some(model) = &self.model else {
             return Backend::Fallback(self.fallback(None, ErrorCode::InternalError.into()));
         };
-        let request = match model.breaker().admit(now) {
-            BreakerDecision::Reject(pause) => {
-                let reason = Some(DegradedBy::BreakerOpen);
-                return Backend::Fallback(self.fallback(reason, breaker_failure(pause)));
+        let admitted = model.breaker().admit(now, asker.address);
+        match admitted {
+            Ok(request) => {
+                Backend::Model(&model.client, BreakerGuard::new(model, &self.metrics, request, asker))
             }
-            BreakerDecision::Allow => RequestKind::Normal,
-            BreakerDecision::Probe => RequestKind::Probe,
-        };
-        Backend::Model(&model.client, BreakerGuard::new(model, &self.metrics, request))
+            Err(pause) => {
+                Backend::Fallback(self.fallback(Some(DegradedBy::BreakerOpen), breaker_failure(pause)))
+            }
+        }
     }
 
     /// Returns the backend that answers instead of the model: excerpts if they are enabled,
@@ -192,19 +205,37 @@ impl Router {
         }
     }
 
-    /// Returns what would produce the answer to a question that arrives at `now`, which is `at` by
-    /// the wall clock.
+    /// Returns what would produce the answer to a question from this address that arrives at `now`,
+    /// which is `at` by the wall clock.
     #[must_use]
-    pub fn mode(&self, now: Instant, at: Timestamp) -> AnswerMode {
-        let is_unavailable = |model: &Model| model.is_breaker_open(now) || model.budget.is_exhausted(at);
+    pub fn mode(&self, now: Instant, at: Timestamp, address: AddressKey) -> AnswerMode {
+        self.mode_if(at, |model| model.is_breaker_open(now, address))
+    }
+
+    /// Returns what would produce the answer to questions that arrive at `now`, which is `at` by the
+    /// wall clock, from an address whose requests the breaker rejects, if there is one.
+    #[must_use]
+    pub fn general_mode(&self, now: Instant, at: Timestamp) -> AnswerMode {
+        self.mode_if(at, |model| model.breaker().is_open(now))
+    }
+
+    fn mode_if(&self, at: Timestamp, is_breaker_open: impl Fn(&Model) -> bool) -> AnswerMode {
+        let is_unavailable = |model: &Model| is_breaker_open(model) || model.budget.is_exhausted(at);
         let excerpts_answer = self.excerpts.is_some() && self.model.as_ref().is_none_or(is_unavailable);
         if excerpts_answer { AnswerMode::Excerpts } else { AnswerMode::Live }
     }
 
-    /// Returns whether the breaker rejects requests at `now`.
+    /// Returns whether the breaker rejects requests from this address at `now`.
     #[must_use]
-    pub fn is_breaker_open(&self, now: Instant) -> bool {
-        self.model.as_ref().is_some_and(|model| model.is_breaker_open(now))
+    pub fn is_breaker_open(&self, now: Instant, address: AddressKey) -> bool {
+        self.model.as_ref().is_some_and(|model| model.is_breaker_open(now, address))
+    }
+
+    /// Returns whether the breaker has opened because every visitor meets this error.
+    #[must_use]
+    pub fn is_common_refusal(&self, error: &CompletionError) -> bool {
+        let refusal = Refusal { kind: error.kind, identity: error.identity.clone() };
+        self.model.as_ref().is_some_and(|model| model.breaker().is_common_refusal(&refusal))
     }
 
     /// Reads the report about the API key and keeps it. Returns `None` if upstream has no such
@@ -220,6 +251,30 @@ impl Router {
     #[must_use]
     pub fn key_report(&self) -> Option<Result<KeyReport, KeyError>> {
         self.model.as_ref()?.key_report().clone()
+    }
+
+    /// Asks the model server what it is. Returns `None` if there is no model.
+    pub async fn inquire(&self) -> Option<ServerReport> {
+        Some(self.model.as_ref()?.client.inquire().await)
+    }
+
+    /// Returns what is known of the model server; `None` if there is no model.
+    #[must_use]
+    pub fn server(&self) -> Option<&ServerState> {
+        self.model.as_ref().map(|model| &model.server)
+    }
+
+    /// Returns the state of the model server for a health report.
+    #[must_use]
+    pub fn server_status(&self) -> Option<ServerStatus> {
+        let model = self.model.as_ref()?;
+        Some(ServerStatus { dialect: model.client.dialect_summary(), ..model.server.status() })
+    }
+
+    /// Returns the configured limits on tokens, reduced to the context window of the model.
+    #[must_use]
+    pub fn token_limits(&self, configured: TokenLimits) -> TokenLimits {
+        self.server().map_or(configured, |server| server.limits(configured))
     }
 
     /// Returns the number of questions that the model answers and the number that wait for it.
@@ -241,8 +296,8 @@ impl Model {
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn is_breaker_open(&self, now: Instant) -> bool {
-        matches!(self.breaker().peek(now), BreakerDecision::Reject(_))
+    fn is_breaker_open(&self, now: Instant, address: AddressKey) -> bool {
+        matches!(self.breaker().peek(now, address), BreakerDecision::Reject(_))
     }
 
     fn key_report(&self) -> MutexGuard<'_, Option<Result<KeyReport, KeyError>>> {
@@ -256,51 +311,40 @@ impl Model {
 pub struct BreakerGuard<'a> {
     model: &'a Model,
     metrics: &'a Metrics,
-    /// A probe becomes a normal request with its first text.
-    request: Cell<RequestKind>,
+    request: RequestNumber,
+    asker: Asker,
     is_recorded: bool,
 }
 
 impl<'a> BreakerGuard<'a> {
-    fn new(model: &'a Model, metrics: &'a Metrics, request: RequestKind) -> Self {
-        Self { model, metrics, request: Cell::new(request), is_recorded: false }
+    fn new(model: &'a Model, metrics: &'a Metrics, request: RequestNumber, asker: Asker) -> Self {
+        Self { model, metrics, request, asker, is_recorded: false }
     }
 
-    /// Records the first text: the server has recovered, however long the rest takes.
-    pub fn record_first_text(&self) {
-        if self.request.replace(RequestKind::Normal) == RequestKind::Probe {
-            self.model.breaker().record_success();
-        }
+    /// Records that the first text arrived `now`.
+    pub fn record_first_text(&self, now: Instant) {
+        self.model.breaker().record_first_text(self.request, now);
     }
 
-    /// Records that the server answered.
-    pub fn record_success(mut self) {
+    /// Records that the server has answered `now`.
+    pub fn record_success(mut self, now: Instant) {
         self.is_recorded = true;
-        self.model.breaker().record_success();
+        self.model.breaker().record_success(self.request, now);
         self.metrics.upstream.count_request(UpstreamOutcome::Answered);
     }
 
-    /// Records that the request failed. Returns whether that opened the breaker.
-    pub fn record_failure(mut self, error: &CompletionError, now: Instant) -> bool {
+    /// Records that the request failed at `now`. Returns the cause if that opened the breaker.
+    pub fn record_failure(mut self, error: &CompletionError, now: Instant) -> Option<OutageCause> {
         self.is_recorded = true;
         self.metrics.upstream.count_request(error.failure.code.into());
-        if !error.kind.policy().trips_breaker {
-            // The server responded. The next probe shows whether it answers other questions.
-            self.cancel_probe();
-            return false;
-        }
-        let retry_after = error.failure.retry_after;
-        let has_opened = self.model.breaker().record_failure(now, self.request.get(), retry_after);
-        if has_opened {
+        let refusal = (!error.kind.policy().trips_breaker)
+            .then(|| (Refusal { kind: error.kind, identity: error.identity.clone() }, self.asker));
+        let failed = FailedRequest { retry_after: error.failure.retry_after, refusal };
+        let cause = self.model.breaker().record_failure(now, self.request, &failed).cloned();
+        if cause.is_some() {
             self.metrics.upstream.breaker_openings.inc();
         }
-        has_opened
-    }
-
-    fn cancel_probe(&self) {
-        if self.request.get() == RequestKind::Probe {
-            self.model.breaker().cancel_probe();
-        }
+        cause
     }
 }
 
@@ -310,7 +354,7 @@ impl Drop for BreakerGuard<'_> {
             return;
         }
         self.metrics.upstream.count_request(UpstreamOutcome::Stopped);
-        self.cancel_probe();
+        self.model.breaker().record_stop(self.request);
     }
 }
 
@@ -324,7 +368,7 @@ pub(crate) fn budget_failure(exceeded: LimitExceeded) -> Failure {
     let failure = Failure { retry_after, ..Failure::from(ErrorCode::BudgetExceeded) };
     match scope {
         BudgetScope::Day => failure,
-        BudgetScope::Address => Failure {
+        BudgetScope::Address | BudgetScope::Network => Failure {
             message: Some("Your budget for today is used up. Please come back tomorrow."),
             ..failure
         },

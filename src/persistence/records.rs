@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use strum::{EnumString, IntoStaticStr};
-
-use crate::budget::{Account, Amount, BudgetPolicy, ReportedCost};
+use crate::budget::{Account, Amount, BudgetPolicy, ReportedCost, RequestTokens};
 use crate::domain::budget_scope::BudgetScope;
 use crate::domain::clock::Timestamp;
 use crate::domain::delta_offsets::DeltaOffsets;
@@ -36,6 +34,7 @@ pub struct StoredTurn {
     pub mode: Option<AnswerMode>,
     /// The model that answered.
     pub model: Option<Arc<str>>,
+    /// What all requests for the answer used.
     pub usage: Usage,
     pub asked_at: Timestamp,
     pub question: StoredMessage,
@@ -131,6 +130,7 @@ pub struct AnswerRecord {
     pub mode: AnswerMode,
     /// The model that answered.
     pub model: Option<Arc<str>>,
+    /// What all requests for the answer used.
     pub usage: Usage,
     /// The resume sections that the answer quotes.
     pub citations: Vec<String>,
@@ -181,11 +181,12 @@ pub struct PendingCost {
     pub turn_id: TurnId,
     /// The id that the model server gave the request.
     pub upstream_id: Arc<str>,
-    pub outcome: RequestOutcome,
     /// The accounts that are charged. That of the day comes first.
     pub accounts: Vec<Account>,
     /// The estimate that is charged until the cost is known.
     pub charged: Amount,
+    /// The part of the estimate in the usage of the turn.
+    pub estimate: RequestTokens,
     /// The [`InstanceId`](crate::system::instance_id::InstanceId) of the process that charged it.
     pub charged_by: Arc<str>,
     pub charged_at: Timestamp,
@@ -193,27 +194,6 @@ pub struct PendingCost {
     pub attempts: u32,
     /// When the next lookup is due.
     pub due_at: Timestamp,
-}
-
-/// Whether the text of a request became the answer of its turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr)]
-#[strum(serialize_all = "snake_case", const_into_str)]
-pub enum RequestOutcome {
-    /// The text is the answer, so the usage of the turn is that of the request.
-    Answered,
-    /// Another request replaced it.
-    Discarded,
-}
-
-impl RequestOutcome {
-    pub(crate) const fn as_str(self) -> &'static str {
-        self.into_str()
-    }
-
-    /// Parses a stored name. An unknown one changes no turn.
-    pub(crate) fn from_name(name: &str) -> Self {
-        name.parse().unwrap_or(Self::Discarded)
-    }
 }
 
 /// The pending costs that need work.

@@ -38,6 +38,11 @@ pub enum ServerFrame {
         #[schema(minimum = 1)]
         position: usize,
     },
+    /// The model thinks, and no word of the answer exists yet.
+    Thinking {
+        /// The turn of the answer.
+        turn_id: TurnId,
+    },
     /// The next piece of an answer.
     Delta(DeltaFrame),
     /// The deltas of a turn so far are void: the answer is generated again, and `seq` restarts at
@@ -187,8 +192,11 @@ pub struct DoneFrame {
     /// The model, if one answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<Arc<str>>,
-    /// Tokens and cost.
+    /// Tokens and cost of all requests that the answer took.
     pub usage: Usage,
+    /// Whether some of the tokens are the server's own count.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub usage_estimated: bool,
     /// The sections of the resume that the answer quotes.
     pub citations: Vec<String>,
     /// Whether the answer is committed to the store.

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
+use crate::llm::upstream::server::window::TokenLimits;
+
 /// The limits of a session.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionLimits {
     /// Questions in any 60 seconds.
     pub requests_per_minute: u32,
-    /// Tokens of a prompt and its answer together.
-    pub max_context_tokens: u32,
-    /// Tokens of an answer.
-    pub max_response_tokens: u32,
+    /// The configured limits on tokens. The context window of the model may be smaller.
+    pub tokens: TokenLimits,
 }
 
 /// The timeouts of a session.

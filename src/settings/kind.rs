@@ -9,6 +9,9 @@ use strum::VariantNames;
 
 use super::values::{dollars, duration};
 
+/// The value of a limit that does not apply.
+const OFF: &str = "off";
+
 /// The shortest duration. Zero would mean "never" to some readers and "at once" to others.
 const MIN_DURATION: Duration = Duration::from_millis(1);
 
@@ -33,12 +36,22 @@ type Parser<T> = Box<dyn Fn(&Input) -> Result<T, Vec<Rejection>>>;
 pub(in crate::settings) enum Redaction {
     /// All of it, unless it looks like an API key.
     Text,
-    /// Everything but the user, password and options of the URL.
+    /// Everything but the user, password and options of the URL, which must not have a password.
     Url,
+    /// As `Url`, for a URL that may have a password.
+    UrlWithPassword,
     /// As `Url` if it contains `://`, otherwise as `Text`.
     TextOrUrl,
     /// Nothing.
     Secret,
+}
+
+impl Redaction {
+    /// Returns whether the setting contains a secret, and can therefore be read from a file of its
+    /// own.
+    pub(in crate::settings) const fn is_secret(self) -> bool {
+        matches!(self, Self::UrlWithPassword | Self::Secret)
+    }
 }
 
 /// What the sources provide for a setting: no text in it is empty or surrounded by white space.
@@ -110,6 +123,22 @@ impl<T: 'static> Kind<T> {
         }
     }
 
+    /// Allows `off` instead of a value, which means no limit.
+    pub(in crate::settings) fn or_off(self) -> Kind<Option<T>> {
+        let Self { accepted, summary, redaction, parse, format, .. } = self;
+        Kind {
+            accepted: format!("{accepted}; off for no limit"),
+            summary: format!("{summary}; off for no limit"),
+            redaction,
+            unset: || None,
+            parse: Box::new(move |input| match input {
+                Input::Text(text) if text.eq_ignore_ascii_case(OFF) => Ok(None),
+                input => parse(input).map(Some),
+            }),
+            format: Box::new(move |value| value.as_ref().map_or_else(|| OFF.to_owned(), &format)),
+        }
+    }
+
     pub(in crate::settings) fn parse(&self, input: &Input) -> Result<T, Vec<Rejection>> {
         (self.parse)(input)
     }
@@ -154,11 +183,15 @@ pub(in crate::settings) fn duration_up_to(max: Duration) -> Kind<Duration> {
     Kind::new(accepted, parse, |value| duration::format(*value)).with_summary(range)
 }
 
-/// An amount of US dollars, in billionths.
-pub(in crate::settings) fn us_dollars() -> Kind<u64> {
+/// An amount of US dollars, in billionths. `zero` says how to express zero instead.
+pub(in crate::settings) fn us_dollars(zero: &'static str) -> Kind<u64> {
     let max = dollars::format(dollars::MAX);
     let accepted = format!("US dollars such as 5 or 0.15, up to {max}, with at most nine decimal places");
-    Kind::new(accepted, dollars::parse, |value| dollars::format(*value))
+    let parse = move |text: &str| match dollars::parse(text)? {
+        0 => Err(format!("is zero; {zero}")),
+        billionths => Ok(billionths),
+    };
+    Kind::new(accepted, parse, |value| dollars::format(*value))
         .with_summary(format!("US dollars such as 0.15, up to {max}"))
 }
 

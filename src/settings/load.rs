@@ -1,5 +1,6 @@
 //! Loads the settings that a command needs from their sources.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -7,10 +8,11 @@ use super::Settings;
 use super::error::SettingsError;
 use super::groups::database::{DATABASE_POOL_SIZE, DATABASE_URL};
 use super::groups::http::{HOST, PORT};
-use super::groups::llm::OPENROUTER_API_KEY;
+use super::groups::llm::{LlmSettings, OPENAI_API_KEY, OPENROUTER_API_KEY};
 use super::groups::log::{LOG_FORMAT, LOG_LEVEL};
 use super::groups::resume::RESUME_PATH;
 use super::reader::SettingsReader;
+use super::secret_file;
 use super::sources::{self, Layer};
 use super::values::database_url::DatabaseUrl;
 
@@ -19,7 +21,7 @@ use super::values::database_url::DatabaseUrl;
 pub enum Purpose {
     /// Serving, or checking that it would work: all settings.
     Serve,
-    /// Serving the demo: all settings but `RESUME_PATH`, `OPENROUTER_API_KEY` and `DATABASE_URL`.
+    /// Serving the demo: all settings but `RESUME_PATH`, `DATABASE_URL` and the API keys.
     Demo {
         /// The SQLite file for the conversations of the demo.
         database: PathBuf,
@@ -30,6 +32,8 @@ pub enum Purpose {
     Report,
     /// Sending a request to the running server: its address.
     Probe,
+    /// Asking the model server a question: all settings but `RESUME_PATH` and `DATABASE_URL`.
+    Ask,
 }
 
 /// Valid settings, and warnings about them.
@@ -61,21 +65,28 @@ impl Settings {
         config_file: Option<&Path>,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<LoadedSettings, SettingsError> {
-        let (mut errors, mut warnings) = (Vec::new(), Vec::new());
+        let (mut errors, mut warnings, mut unreadable) = (Vec::new(), Vec::new(), BTreeSet::new());
         let mut file = config_file.map(|path| Layer::from_file(path, &mut errors)).unwrap_or_default();
         let mut environment = Layer::from_environment(environment, &mut warnings);
         file.retain(|name| purpose.reads(name));
         environment.retain(|name| purpose.reads(name));
+        // Only now, because a file of a setting that is not read need not exist.
+        secret_file::remove_overridden(&mut file, &environment);
+        for layer in [&mut file, &mut environment] {
+            secret_file::read_all(layer, &mut errors, &mut unreadable);
+        }
         // Merging cannot fail, because the layers are in memory. If it did, settings would be
         // missing.
         let values = sources::merge([Layer::from_defaults(), file, environment]).unwrap_or_default();
 
-        let mut reader = SettingsReader::new(values);
+        let mut reader = SettingsReader::new(values, unreadable);
+        LlmSettings::remove_unused_key(&mut reader);
         let mut settings = Self::read(&mut reader);
         if let Some(settings) = &mut settings {
             if let Purpose::Demo { database } = purpose {
                 settings.database.url = DatabaseUrl::Sqlite { path: database.clone() };
             }
+            settings.budget.raise_defaults(&settings.tokens, &reader);
             settings.check(purpose, &mut reader);
         }
 
@@ -101,14 +112,18 @@ impl Settings {
 }
 
 impl Purpose {
-    /// Returns true if this purpose reads the setting with this name.
+    /// Returns true if this purpose reads the setting with this name, or the file with its value.
     fn reads(&self, name: &str) -> bool {
+        let name = secret_file::setting_of(name).map_or(name, |setting| setting.name);
         match self {
             Self::Serve => true,
-            Self::Demo { .. } => ![DATABASE_URL, RESUME_PATH, OPENROUTER_API_KEY].contains(&name),
+            Self::Demo { .. } => {
+                ![DATABASE_URL, RESUME_PATH, OPENROUTER_API_KEY, OPENAI_API_KEY].contains(&name)
+            }
             Self::Migrate => [DATABASE_URL, DATABASE_POOL_SIZE, LOG_LEVEL, LOG_FORMAT].contains(&name),
             Self::Report => [DATABASE_URL, DATABASE_POOL_SIZE].contains(&name),
             Self::Probe => [HOST, PORT].contains(&name),
+            Self::Ask => ![DATABASE_URL, RESUME_PATH].contains(&name),
         }
     }
 }

@@ -8,6 +8,7 @@
 //! | `kind` | the kinds of setting: integers, durations, keywords, lists, … |
 //! | `values` | parsers for single values: addresses, URLs, keys, … |
 //! | `sources` | defaults, TOML file and environment, merged by the `config` crate |
+//! | `secret_file` | reads the settings that are secret from files of their own |
 //! | `reader` | parses the merged values and collects all errors |
 //! | `load` | loads the settings that a command needs |
 //! | `registry` | finds declarations by name |
@@ -29,6 +30,7 @@ mod reader;
 mod redact;
 pub mod reference;
 mod registry;
+mod secret_file;
 mod sources;
 mod suggest;
 mod values;

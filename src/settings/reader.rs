@@ -14,13 +14,17 @@ pub(in crate::settings) struct SettingsReader {
     values: Map<String, Value>,
     errors: Vec<SettingError>,
     warnings: Vec<String>,
-    /// The settings whose values were rejected by [`SettingsReader::read`].
+    /// The settings whose values could not be read or were rejected by [`SettingsReader::read`].
     invalid: BTreeSet<&'static str>,
+    /// The settings whose values were removed.
+    removed: BTreeSet<&'static str>,
 }
 
 impl SettingsReader {
-    pub(in crate::settings) fn new(values: Map<String, Value>) -> Self {
-        Self { values, errors: Vec::new(), warnings: Vec::new(), invalid: BTreeSet::new() }
+    /// Creates a reader of `values`. The settings in `invalid` have an error already, so no further
+    /// one is reported for them.
+    pub(in crate::settings) fn new(values: Map<String, Value>, invalid: BTreeSet<&'static str>) -> Self {
+        Self { values, errors: Vec::new(), warnings: Vec::new(), invalid, removed: BTreeSet::new() }
     }
 
     /// Returns the errors, in the order of the settings, and the warnings.
@@ -97,6 +101,46 @@ impl SettingsReader {
         !self.invalid.contains(name)
     }
 
+    /// Returns whether the owner has set the setting to another value than its default. A copy of
+    /// `config/default.toml` changes no setting; the environment contains only what the owner
+    /// wants.
+    pub(in crate::settings) fn is_changed(&self, name: &str) -> bool {
+        let Some(value) = self.values.get(name) else { return false };
+        match sources::source_of(value) {
+            ValueSource::Default => false,
+            ValueSource::Environment => true,
+            ValueSource::File(_) => {
+                let default = registry::declaration(name).map(|known| known.default);
+                !matches!(sources::input_of(value), Ok(Input::Text(text)) if Some(text.as_str()) == default)
+            }
+        }
+    }
+
+    /// Removes the value of a setting, which is then unset. Returns whether it had one.
+    pub(in crate::settings) fn remove(&mut self, name: &'static str) -> bool {
+        let is_removed = self.values.remove(name).is_some();
+        if is_removed {
+            self.removed.insert(name);
+        }
+        is_removed
+    }
+
+    /// Returns whether the value of the setting was removed.
+    pub(in crate::settings) fn is_removed(&self, name: &str) -> bool {
+        self.removed.contains(name)
+    }
+
+    /// Parses a setting without reporting errors.
+    pub(in crate::settings) fn peek<T: 'static>(&self, setting: &Setting<T>) -> Option<T> {
+        let input = sources::input_of(self.values.get(setting.name)?).ok()?;
+        setting.kind.parse(&input).ok()
+    }
+
+    /// Returns whether the setting has a value, whatever it is.
+    pub(in crate::settings) fn has_value(&self, name: &str) -> bool {
+        self.values.contains_key(name)
+    }
+
     fn is_given(&self, name: &str) -> bool {
         self.values.get(name).is_some_and(|value| sources::source_of(value) != ValueSource::Default)
     }
@@ -111,7 +155,7 @@ impl SettingsReader {
 fn shown(text: &str, redaction: Redaction) -> GivenValue {
     match redaction {
         Redaction::Secret => GivenValue::Secret,
-        Redaction::Url => GivenValue::from_url(text),
+        Redaction::Url | Redaction::UrlWithPassword => GivenValue::from_url(text),
         Redaction::TextOrUrl if text.contains("://") => GivenValue::from_url(text),
         Redaction::Text | Redaction::TextOrUrl => GivenValue::from_text(text),
     }

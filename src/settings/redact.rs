@@ -23,13 +23,15 @@ pub(super) fn line(text: &str) -> Option<String> {
 
 /// Escapes characters that would move the cursor or change the direction of the text.
 fn escape(character: char) -> String {
+    if is_unprintable(character) { character.escape_default().to_string() } else { character.to_string() }
+}
+
+/// Returns whether a character is a control character, separates lines, or changes the direction of
+/// the text.
+pub(super) fn is_unprintable(character: char) -> bool {
     let changes_direction =
         matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    if character.is_control() || changes_direction {
-        character.escape_default().to_string()
-    } else {
-        character.to_string()
-    }
+    character.is_control() || changes_direction || matches!(character, '\u{2028}' | '\u{2029}')
 }
 
 /// Redacts the user, password and options of the URL `text`; `None` if a secret in it may begin or

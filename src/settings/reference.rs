@@ -2,7 +2,7 @@
 //! README, and the list in the help text.
 
 use super::declaration::Declaration;
-use super::registry;
+use super::{registry, secret_file};
 
 /// The maximum length of a line in `config/default.toml`.
 const MAX_COLUMNS: usize = 100;
@@ -34,11 +34,23 @@ pub fn default_toml() -> String {
 }
 
 fn toml_entry(declaration: &Declaration) -> String {
-    let Declaration { name, default, description, summary, .. } = declaration;
+    let Declaration { name, default, summary, .. } = declaration;
+    let description = description(declaration, str::to_lowercase);
     let is_bare = default.parse::<u64>().is_ok() || default.parse::<bool>().is_ok();
     let value = if is_bare { (*default).to_owned() } else { format!("\"{default}\"") };
     let comment = format!("{description} Accepts {summary}.").replace('`', "");
     format!("{}{} = {value}\n", toml_comment(&comment), name.to_ascii_lowercase())
+}
+
+/// Returns the description of a setting. `format` converts the names of environment variables.
+fn description(declaration: &Declaration, format: impl Fn(&str) -> String) -> String {
+    let description = &declaration.description;
+    match secret_file::name_for(declaration) {
+        Some(file) => {
+            format!("{description} Or set `{}` to the path of a file with the value.", format(&file))
+        }
+        None => description.clone(),
+    }
 }
 
 /// Wraps a text into comment lines.
@@ -58,7 +70,9 @@ fn toml_comment(text: &str) -> String {
 #[must_use]
 pub fn readme_table() -> String {
     let mut table = String::from("| setting | default | accepts | meaning |\n|---|---|---|---|\n");
-    for Declaration { name, default, description, summary, .. } in registry::declarations() {
+    for declaration in registry::declarations() {
+        let Declaration { name, default, summary, .. } = declaration;
+        let description = description(declaration, str::to_owned);
         let default = if default.is_empty() { "empty".to_owned() } else { format!("`{default}`") };
         table.push_str(&format!("| `{name}` | {default} | {summary} | {description} |\n"));
     }
@@ -71,7 +85,12 @@ pub fn readme_table() -> String {
 pub fn help() -> String {
     let mut text =
         String::from("Settings (environment variables, or keys in lower case in the --config file):\n");
-    for Declaration { name, default, description, .. } in registry::declarations() {
+    for declaration in registry::declarations() {
+        let Declaration { name, default, description, .. } = declaration;
+        let name = match secret_file::name_for(declaration) {
+            Some(file) => format!("{name}\n  {file}"),
+            None => (*name).to_owned(),
+        };
         let sentence = description.split_once(". ").map_or(description.as_str(), |(first, _)| first);
         let default = if default.is_empty() { String::new() } else { format!(" [default: {default}]") };
         let sentence = sentence.trim_end_matches('.').replace('`', "");

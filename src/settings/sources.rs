@@ -8,7 +8,7 @@ use config::{Config, ConfigError, File, FileFormat, Map, Source, Value, ValueKin
 
 use super::error::{GivenValue, SettingError, ValueSource};
 use super::kind::Input;
-use super::{registry, suggest};
+use super::{registry, secret_file, suggest};
 
 /// Begins the origin of a value from a file; the path follows.
 const FILE_PREFIX: &str = "file:";
@@ -67,7 +67,10 @@ impl Layer {
         for (key, value) in table {
             match registry::declarations().find(|setting| setting.name.to_ascii_lowercase() == key) {
                 Some(setting) => layer.set(setting.name, value.kind, source),
-                None => unknown_keys.push(key),
+                None => match secret_file::name_of_key(&key) {
+                    Some(name) => layer.set(&name, value.kind, source),
+                    None => unknown_keys.push(key),
+                },
             }
         }
         unknown_keys.sort_unstable();
@@ -84,7 +87,7 @@ impl Layer {
         let mut layer = Self::default();
         for (name, value) in environment {
             let Some(name) = name.to_str() else { continue };
-            if registry::declaration(name).is_some() {
+            if registry::declaration(name).is_some() || secret_file::setting_of(name).is_some() {
                 layer.set(name, from_variable(&value), &ValueSource::Environment);
             } else if let Some(setting) = suggest::setting_for_variable(name) {
                 warnings.push(format!(
@@ -102,8 +105,18 @@ impl Layer {
         self.0.retain(|name, _| filter(name));
     }
 
+    /// Returns the value with this name.
+    pub(super) fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name)
+    }
+
+    /// Removes the value with this name and returns it.
+    pub(super) fn take(&mut self, name: &str) -> Option<Value> {
+        self.0.remove(name)
+    }
+
     /// Sets a value, or removes it if it is empty: an empty value counts as unset.
-    fn set(&mut self, name: &str, kind: ValueKind, source: &ValueSource) {
+    pub(super) fn set(&mut self, name: &str, kind: ValueKind, source: &ValueSource) {
         match normalize(kind) {
             Some(kind) => self.0.insert(name.to_owned(), Value::new(Some(&origin(source)), kind)),
             None => self.0.remove(name),

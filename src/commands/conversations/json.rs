@@ -21,6 +21,8 @@ struct Turn<'a> {
     model: Option<&'a str>,
     prompt_tokens: u32,
     completion_tokens: u32,
+    /// Whether some of the tokens are the server's own count.
+    usage_estimated: bool,
     /// In US dollars.
     cost: Option<f64>,
     question: &'a str,
@@ -48,6 +50,7 @@ pub(super) fn turn(turn: &StoredTurn) -> CliResult<String> {
         model: turn.model.as_deref(),
         prompt_tokens: turn.usage.prompt_tokens,
         completion_tokens: turn.usage.completion_tokens,
+        usage_estimated: turn.usage.is_estimated(),
         cost: turn.usage.cost,
         question: &turn.question.content,
         answer: answer.map(|answer| &*answer.content),

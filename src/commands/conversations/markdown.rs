@@ -35,8 +35,9 @@ pub(super) fn turn(turn: &StoredTurn) -> String {
     };
     let superseded = turn.superseded_by.map_or("", |_| ", regenerated below");
     let usage = &turn.usage;
+    let estimated = if usage.is_estimated() { " (estimated)" } else { "" };
     page.push_str(&format!(
-        "## {answered_at}Answer ({}{source}, {} + {} tokens, {}{superseded})\n\n{answer}\n",
+        "## {answered_at}Answer ({}{source}, {} + {} tokens{estimated}, {}{superseded})\n\n{answer}\n",
         status_text(turn.status),
         usage.prompt_tokens,
         usage.completion_tokens,

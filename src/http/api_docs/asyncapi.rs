@@ -12,10 +12,10 @@ use crate::settings::PublicUrl;
 /// The replies to each client message, except `error`.
 const REPLIES: &[(&str, &[&str])] = &[
     ("start", &["session"]),
-    ("resume", &["session", "queued", "delta", "reset", "notice", "done"]),
-    ("question", &["session", "accepted", "queued", "delta", "reset", "notice", "done"]),
+    ("resume", &["session", "queued", "thinking", "delta", "reset", "notice", "done"]),
+    ("question", &["session", "accepted", "queued", "thinking", "delta", "reset", "notice", "done"]),
     ("cancel", &["done"]),
-    ("regenerate", &["accepted", "delta", "notice", "done"]),
+    ("regenerate", &["accepted", "queued", "thinking", "delta", "reset", "notice", "done"]),
     ("feedback", &["feedback_saved"]),
     ("forget", &["done", "forgotten"]),
     ("history", &["history"]),

@@ -54,6 +54,12 @@ pub(super) fn health(failing: Option<&'static str>) -> Value {
     };
     let checks = [
         check("actors", "every actor answered", 0.375),
+        check(
+            "budget",
+            "at most 2,000,000 tokens a day; at most 200,000 tokens a day per client address; \
+                         at most 1.20 dollars a day",
+            0.0,
+        ),
         check("database", "a query was answered", 0.507),
         check("llm", "live: 2 answering, 0 waiting; breaker closed; newest first word after 0.8 s", 0.375),
         check("resume", "15 sections", 0.0),
@@ -96,18 +102,21 @@ fn server() -> Vec<ServerFrame> {
         ServerFrame::Accepted { id, turn_id: TURN, remaining: 19, durable: true, duplicate }
     };
     let notice = |code, message: &str| ServerFrame::Notice { code, message: message.to_owned() };
-    let done = |status| {
+    let done = |status, usage: Usage| {
         ServerFrame::Done(Box::new(DoneFrame {
             turn_id: TURN,
             status,
             mode: AnswerMode::Live,
             model: Some("openai/gpt-4o-mini".into()),
-            usage: Usage { prompt_tokens: 1_045, completion_tokens: 11, cost: Some(0.000_163) },
+            usage,
+            usage_estimated: usage.is_estimated(),
             citations: Vec::new(),
             durable: true,
             remaining: 19,
         }))
     };
+    let reported =
+        Usage { prompt_tokens: 1_045, completion_tokens: 11, cost: Some(0.000_163), ..Usage::default() };
     let too_long = format!("The question has 2001 characters; at most {MAX_QUESTION_CHARS} are possible.");
     let refused = ErrorFrame { id: Some("q2".to_owned()), ..error(ErrorCode::MessageTooLong, &too_long) };
     let limited = ErrorFrame {
@@ -125,11 +134,12 @@ fn server() -> Vec<ServerFrame> {
         accepted(false),
         accepted(true),
         ServerFrame::Queued { turn_id: TURN, position: 3 },
+        ServerFrame::Thinking { turn_id: TURN },
         delta(1, "Mara speaks ", false),
         delta(4, "Swedish, English and German.", true),
         ServerFrame::Reset { turn_id: TURN },
-        done(TurnStatus::Complete),
-        done(TurnStatus::Cancelled),
+        done(TurnStatus::Complete, reported),
+        done(TurnStatus::Cancelled, Usage::from_own_count(1_032, 4)),
         notice(NoticeCode::ContextPruned, "The oldest messages are no longer part of the question."),
         notice(NoticeCode::Draining, "The server is about to restart."),
         notice(NoticeCode::Degraded, "The model does not answer at the moment; the resume itself is quoted."),

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::budget::{Account, BudgetTracker};
+use crate::budget::{Account, BudgetTracker, RequestTokens};
 use crate::domain::clock::Timestamp;
-use crate::domain::turn::Usage;
-use crate::llm::stream::generation::Generation;
-use crate::persistence::records::{PendingCost, RequestOutcome};
+use crate::domain::ids::TurnId;
+use crate::llm::stream::snapshot::UsedRequest;
+use crate::persistence::records::PendingCost;
 use crate::system::backoff::Backoff;
 
 /// The delay before the first lookup of a cost; upstream computes it some time after the request.
@@ -34,29 +34,25 @@ pub(crate) struct CostAccounting<'a> {
 }
 
 impl CostAccounting<'_> {
-    /// Returns the pending costs of an answer that has ended: one for each voided request and, if
-    /// upstream reported no usage of the answer itself, one for the answer, for which `estimate`
-    /// was counted.
-    pub(crate) fn pending_costs(&self, generation: &Generation, estimate: Option<Usage>) -> Vec<PendingCost> {
+    /// Returns the pending costs of an answer that has ended: one for each request about which
+    /// upstream has reported too little.
+    pub(crate) fn pending_costs(&self, turn_id: TurnId, requests: &[UsedRequest]) -> Vec<PendingCost> {
         let now = Timestamp::now();
-        let pending = |upstream_id: Arc<str>, outcome, usage: &Usage| PendingCost {
-            turn_id: generation.turn_id,
-            upstream_id,
-            outcome,
-            accounts: self.accounts.to_vec(),
-            charged: self.budget.used_amount(usage),
-            charged_by: Arc::clone(&self.charged_by),
-            charged_at: now,
-            attempts: 0,
-            due_at: now.plus(FIRST_DELAY),
+        let pending = |request: &UsedRequest| {
+            let usage = &request.usage;
+            Some(PendingCost {
+                turn_id,
+                upstream_id: Arc::clone(request.upstream_id.as_ref()?),
+                accounts: self.accounts.to_vec(),
+                charged: self.budget.used_amount(usage),
+                estimate: RequestTokens { prompt: usage.prompt_tokens, completion: usage.completion_tokens },
+                charged_by: Arc::clone(&self.charged_by),
+                charged_at: now,
+                attempts: 0,
+                due_at: now.plus(FIRST_DELAY),
+            })
         };
-        let voided = generation.voided_requests().into_iter();
-        let voided =
-            voided.map(|request| pending(request.upstream_id, RequestOutcome::Discarded, &request.usage));
-        let answer = generation.upstream_id().zip(estimate);
-        let answer =
-            answer.map(|(upstream_id, usage)| pending(upstream_id, RequestOutcome::Answered, &usage));
-        voided.chain(answer).collect()
+        requests.iter().filter(|request| request.is_unreported()).filter_map(pending).collect()
     }
 }
 

@@ -9,7 +9,7 @@ use crate::settings::TokenSettings;
 use crate::tokens::TokenCounter;
 
 /// The minimum number of tokens that must remain for questions and history.
-const MIN_CONVERSATION_TOKENS: u32 = 256;
+pub(crate) const MIN_CONVERSATION_TOKENS: u32 = 256;
 
 /// The resume leaves too few tokens of the context window for a conversation.
 #[derive(Debug, Error)]

@@ -1,24 +1,25 @@
 //! A circuit breaker for the upstream server. A plain value.
 //!
-//! While the breaker is closed, all requests pass. After a number of consecutive failures it opens
-//! and rejects requests. After a pause one request passes as a probe: its success closes the
-//! breaker, its failure opens it again, for twice as long.
+//! While the breaker is closed, all requests pass. It opens and rejects requests when too large a
+//! share of them fails ([`FailureShare`]), or when one visitor after the other is refused in the
+//! same way ([`RefusalStreak`]). After a pause one request passes as a probe: its success closes
+//! the breaker, its failure opens it again.
 
 use std::time::{Duration, Instant};
 
+use crate::limits::AddressKey;
+use crate::llm::resilience::failure_share::{FailureCount, FailureShare, RequestNumber};
+use crate::llm::resilience::refusal_streak::{Asker, CommonRefusal, Refusal, RefusalStreak};
 use crate::system::backoff::Backoff;
 
 /// The maximum pause, so that an outage is probed several times per hour.
 pub const MAX_PAUSE: Duration = Duration::from_secs(5 * 60);
 
-/// The maximum time between two failures of the same outage.
-pub const FAILURE_WINDOW: Duration = Duration::from_secs(60);
-
 /// When a breaker opens, and for how long.
 #[derive(Clone, Copy, Debug)]
 pub struct BreakerPolicy {
-    /// The number of consecutive failures, each within [`FAILURE_WINDOW`] of the one before, that
-    /// opens the breaker. If 0, the breaker never opens.
+    /// The least number of failures among the newest requests, and the number of visitors whom one
+    /// refusal must meet. If 0, the breaker never opens.
     pub failure_threshold: u32,
     /// The first pause. Each failed probe doubles it, up to [`MAX_PAUSE`].
     pub initial_pause: Duration,
@@ -28,19 +29,33 @@ pub struct BreakerPolicy {
 #[derive(Debug)]
 pub struct CircuitBreaker {
     policy: BreakerPolicy,
-    consecutive_failures: u32,
-    last_failed_at: Option<Instant>,
+    share: FailureShare,
+    refusals: RefusalStreak,
     /// The outage, while the breaker is not closed.
     outage: Option<Outage>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Outage {
     /// When the breaker opened first. A failed probe continues the same outage.
     since: Instant,
+    /// The first request that was sent afterwards.
+    first_request: RequestNumber,
+    cause: OutageCause,
     paused_until: Instant,
     pause: Duration,
-    is_probing: bool,
+    probe: Option<RequestNumber>,
+}
+
+/// Why a breaker opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OutageCause {
+    /// Too many of the newest requests failed.
+    Failures(FailureCount),
+    /// The server refuses every visitor in the same way. If all these visitors have one address,
+    /// the breaker rejects only requests of this address: one visitor can open many sessions, and
+    /// must not close the model to others.
+    Refusal(CommonRefusal),
 }
 
 /// Whether a request may be sent.
@@ -54,11 +69,14 @@ pub enum BreakerDecision {
     Reject(Duration),
 }
 
-/// Whether a request was a probe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RequestKind {
-    Normal,
-    Probe,
+/// A failed request.
+#[derive(Clone, Debug)]
+pub struct FailedRequest {
+    /// How long the server asks clients to wait.
+    pub retry_after: Option<Duration>,
+    /// What was refused and to whom, if the question itself may be the cause. `None` for a failure
+    /// that any other question would probably meet too.
+    pub refusal: Option<(Refusal, Asker)>,
 }
 
 /// The state of a breaker.
@@ -83,161 +101,320 @@ pub enum BreakerState {
 }
 
 /// A breaker as health checks report it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BreakerStatus {
     pub state: BreakerState,
-    pub consecutive_failures: u32,
+    /// The failures among the newest requests.
+    pub newest: FailureCount,
+    /// Why the breaker is not closed.
+    pub cause: Option<OutageCause>,
+}
+
+impl OutageCause {
+    /// Returns the only address whose requests are rejected; `None` if all are.
+    #[must_use]
+    pub const fn only_address(&self) -> Option<AddressKey> {
+        match self {
+            Self::Failures(_) => None,
+            Self::Refusal(common) => common.address,
+        }
+    }
+
+    fn is_refusal(&self, refusal: &Refusal) -> bool {
+        matches!(self, Self::Refusal(common) if common.refusal == *refusal)
+    }
 }
 
 impl CircuitBreaker {
     /// Returns a closed breaker.
     #[must_use]
     pub fn new(policy: BreakerPolicy) -> Self {
-        Self { policy, consecutive_failures: 0, last_failed_at: None, outage: None }
+        let threshold = usize::try_from(policy.failure_threshold).unwrap_or(usize::MAX);
+        let (share, refusals) = (FailureShare::new(threshold), RefusalStreak::new(threshold));
+        Self { policy, share, refusals, outage: None }
     }
 
-    /// Decides whether a request may be sent at `now`. After [`BreakerDecision::Probe`] the caller
-    /// must report the result: [`Self::record_success`], [`Self::record_failure`] or
-    /// [`Self::cancel_probe`].
-    pub fn admit(&mut self, now: Instant) -> BreakerDecision {
-        let decision = self.peek(now);
-        if let (BreakerDecision::Probe, Some(outage)) = (decision, &mut self.outage) {
-            outage.is_probing = true;
+    /// Starts a request of a client with this address at `now`.
+    ///
+    /// The caller must report its end: [`Self::record_success`], [`Self::record_failure`] or
+    /// [`Self::record_stop`].
+    ///
+    /// # Errors
+    /// Returns how long no request may be sent, if the breaker is open.
+    pub fn admit(&mut self, now: Instant, address: AddressKey) -> Result<RequestNumber, Duration> {
+        let decision = self.peek(now, address);
+        if let BreakerDecision::Reject(pause) = decision {
+            return Err(pause);
         }
-        decision
+        let number = self.share.start(now);
+        if let (BreakerDecision::Probe, Some(outage)) = (decision, &mut self.outage) {
+            outage.probe = Some(number);
+        }
+        Ok(number)
     }
 
-    /// Returns what [`Self::admit`] would decide, without starting a probe.
+    /// Returns what [`Self::admit`] would decide, without starting a request.
     #[must_use]
-    pub fn peek(&self, now: Instant) -> BreakerDecision {
-        match self.outage {
+    pub fn peek(&self, now: Instant, address: AddressKey) -> BreakerDecision {
+        match &self.outage {
             None => BreakerDecision::Allow,
-            Some(Outage { paused_until, .. }) if now < paused_until => {
+            Some(outage) if outage.cause.only_address().is_some_and(|only| only != address) => {
+                BreakerDecision::Allow
+            }
+            Some(Outage { paused_until, .. }) if now < *paused_until => {
                 BreakerDecision::Reject(paused_until.duration_since(now))
             }
-            Some(Outage { is_probing: true, .. }) => BreakerDecision::Reject(self.policy.initial_pause),
+            Some(Outage { probe: Some(_), .. }) => BreakerDecision::Reject(self.policy.initial_pause),
             Some(_) => BreakerDecision::Probe,
         }
     }
 
-    /// Records that the server answered, and closes the breaker.
-    pub fn record_success(&mut self) {
-        *self = Self::new(self.policy);
+    /// Returns whether requests are rejected at `now`, be it only those of one address.
+    #[must_use]
+    pub fn is_open(&self, now: Instant) -> bool {
+        let outage = self.outage.as_ref();
+        outage.is_some_and(|outage| now < outage.paused_until || outage.probe.is_some())
     }
 
-    /// Records that a request failed at `now`. `retry_after` is how long the server asks clients to
-    /// wait. Returns whether the failure opened the breaker.
+    /// Returns whether the breaker is open, or waits for a probe, because of this refusal.
+    #[must_use]
+    pub fn is_common_refusal(&self, refusal: &Refusal) -> bool {
+        self.outage.as_ref().is_some_and(|outage| outage.cause.is_refusal(refusal))
+    }
+
+    /// Records the first text of a request: the server answers, however long the rest takes.
+    pub fn record_first_text(&mut self, request: RequestNumber, now: Instant) {
+        self.share.record_first_text(request, now);
+        self.refusals.end();
+        self.close_after(request);
+    }
+
+    /// Records that the server answered a request.
+    pub fn record_success(&mut self, request: RequestNumber, now: Instant) {
+        self.share.finish(request, now, false);
+        self.refusals.end();
+        self.close_after(request);
+    }
+
+    /// Closes the breaker, unless the request was sent before it opened.
+    fn close_after(&mut self, request: RequestNumber) {
+        if self.outage.take_if(|outage| request >= outage.first_request).is_some() {
+            self.share.clear();
+        }
+    }
+
+    /// Records that a request ended without a result. If it was the probe, the next one becomes the
+    /// probe.
+    pub fn record_stop(&mut self, request: RequestNumber) {
+        self.share.forget(request);
+        self.end_probe(request);
+    }
+
+    /// Records that a request failed at `now`. Returns the cause if that opened the breaker.
     pub fn record_failure(
         &mut self,
         now: Instant,
-        request: RequestKind,
-        retry_after: Option<Duration>,
-    ) -> bool {
-        self.count_failure(now);
-        let backoff = Backoff::new(self.policy.initial_pause, MAX_PAUSE);
-        let threshold = self.policy.failure_threshold;
-        let (since, pause) = match self.outage {
-            Some(Outage { since, pause, .. }) if request == RequestKind::Probe => {
-                (since, backoff.delay_after(pause))
+        request: RequestNumber,
+        failed: &FailedRequest,
+    ) -> Option<&OutageCause> {
+        let is_probe = self.end_probe(request);
+        let cause = match &failed.refusal {
+            Some((refusal, asker)) => {
+                // The server responded, which says nothing about its failures.
+                self.share.forget(request);
+                let common = self.refusals.add(refusal, *asker)?;
+                self.refusal_cause(common, is_probe)?
+            }
+            None => {
+                self.share.finish(request, now, true);
+                self.failure_cause(now, request, is_probe)?
+            }
+        };
+        self.open(now, cause, failed.retry_after, is_probe)
+    }
+
+    /// Returns the cause of an outage, or of a longer one, if a common refusal is one.
+    fn refusal_cause(&self, common: CommonRefusal, is_probe: bool) -> Option<OutageCause> {
+        let is_known = self.outage.as_ref().is_some_and(|outage| {
+            // A streak that has reached other addresses concerns everybody.
+            let is_wider = outage.cause.only_address().is_some() && common.address.is_none();
+            !is_probe && !is_wider
+        });
+        (!is_known).then_some(OutageCause::Refusal(common))
+    }
+
+    fn failure_cause(&self, now: Instant, request: RequestNumber, is_probe: bool) -> Option<OutageCause> {
+        let opens = match &self.outage {
+            Some(_) if is_probe => true,
+            // Requests of other addresses pass.
+            Some(outage) if outage.cause.only_address().is_some() => {
+                request >= outage.first_request && self.share.is_critical(now)
             }
             // The request was sent before the breaker opened, so its failure is part of the same
             // outage.
-            Some(_) => return false,
-            None if threshold == 0 || self.consecutive_failures < threshold => return false,
-            None => (now, self.policy.initial_pause),
+            Some(_) => false,
+            None => self.share.is_critical(now),
+        };
+        opens.then(|| OutageCause::Failures(self.share.count(now)))
+    }
+
+    fn open(
+        &mut self,
+        now: Instant,
+        cause: OutageCause,
+        retry_after: Option<Duration>,
+        is_probe: bool,
+    ) -> Option<&OutageCause> {
+        if self.policy.failure_threshold == 0 {
+            return None;
+        }
+        let previous = self.outage.as_ref();
+        let pause = match (previous, &cause) {
+            // A probe after a refusal costs nothing, and a visitor may have caused it.
+            (Some(outage), OutageCause::Failures(_)) if is_probe => {
+                Backoff::new(self.policy.initial_pause, MAX_PAUSE).delay_after(outage.pause)
+            }
+            _ => self.policy.initial_pause,
         };
         let pause = pause.max(retry_after.unwrap_or_default()).min(MAX_PAUSE);
-        self.outage = Some(Outage { since, paused_until: now + pause, pause, is_probing: false });
-        true
+        let since = previous.map_or(now, |outage| outage.since);
+        let first_request = previous.map_or(self.share.next_number(), |outage| outage.first_request);
+        let outage = Outage { since, first_request, cause, paused_until: now + pause, pause, probe: None };
+        Some(&self.outage.insert(outage).cause)
     }
 
-    fn count_failure(&mut self, now: Instant) {
-        let is_recent = |last| now.saturating_duration_since(last) <= FAILURE_WINDOW;
-        let is_same_outage = self.last_failed_at.is_some_and(is_recent);
-        self.consecutive_failures =
-            if is_same_outage { self.consecutive_failures.saturating_add(1) } else { 1 };
-        self.last_failed_at = Some(now);
-    }
-
-    /// Records that a probe ended without a result. The next request becomes the probe.
-    pub fn cancel_probe(&mut self) {
-        if let Some(outage) = &mut self.outage {
-            outage.is_probing = false;
-        }
+    /// Returns whether the request was the probe.
+    fn end_probe(&mut self, request: RequestNumber) -> bool {
+        let probe = self.outage.as_mut().map(|outage| &mut outage.probe);
+        probe.is_some_and(|probe| probe.take_if(|probe| *probe == request).is_some())
     }
 
     /// Returns the status at `now`.
     #[must_use]
     pub fn status(&self, now: Instant) -> BreakerStatus {
-        BreakerStatus { state: self.state(now), consecutive_failures: self.consecutive_failures }
+        BreakerStatus {
+            state: self.state(now),
+            newest: self.share.count(now),
+            cause: self.outage.as_ref().map(|outage| outage.cause.clone()),
+        }
     }
 
     fn state(&self, now: Instant) -> BreakerState {
-        let Some(Outage { since, paused_until, is_probing, .. }) = self.outage else {
-            return BreakerState::Closed;
-        };
-        let age = now.saturating_duration_since(since);
-        if now < paused_until {
-            BreakerState::Open { age, pause: paused_until.duration_since(now) }
+        let Some(outage) = &self.outage else { return BreakerState::Closed };
+        let age = now.saturating_duration_since(outage.since);
+        if now < outage.paused_until {
+            BreakerState::Open { age, pause: outage.paused_until.duration_since(now) }
         } else {
-            BreakerState::HalfOpen { age, probing: is_probing }
+            BreakerState::HalfOpen { age, probing: outage.probe.is_some() }
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
+    use std::net::Ipv4Addr;
 
-    use super::RequestKind::{Normal, Probe};
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
     use super::*;
+    use crate::domain::ids::SessionId;
+    use crate::llm::upstream::error_class::UpstreamErrorKind;
 
     const PAUSE: Duration = Duration::from_secs(10);
     const SECOND: Duration = Duration::from_secs(1);
+    const FAILURE: FailedRequest = FailedRequest { retry_after: None, refusal: None };
 
     fn new_breaker(failure_threshold: u32) -> CircuitBreaker {
         CircuitBreaker::new(BreakerPolicy { failure_threshold, initial_pause: PAUSE })
     }
 
+    fn address(last: u8) -> AddressKey {
+        AddressKey::from_ip(Ipv4Addr::new(192, 0, 2, last).into())
+    }
+
+    fn refused(session: u128, last: u8) -> FailedRequest {
+        let refusal = Refusal { kind: UpstreamErrorKind::BadRequest, identity: Some("max_tokens".into()) };
+        let asker = Asker { session: SessionId(Uuid::from_u128(session)), address: address(last) };
+        FailedRequest { retry_after: None, refusal: Some((refusal, asker)) }
+    }
+
+    impl CircuitBreaker {
+        /// Sends a request that fails. Returns whether that opened the breaker.
+        fn fail(&mut self, now: Instant, failed: &FailedRequest) -> bool {
+            let asker = failed.refusal.as_ref().map_or(address(1), |(_, asker)| asker.address);
+            let request = self.admit(now, asker).unwrap();
+            self.record_failure(now, request, failed).is_some()
+        }
+
+        fn succeed(&mut self, now: Instant) {
+            let request = self.admit(now, address(1)).unwrap();
+            self.record_success(request, now);
+        }
+
+        fn decision(&self, now: Instant) -> BreakerDecision {
+            self.peek(now, address(1))
+        }
+    }
+
     fn open_breaker(now: Instant) -> CircuitBreaker {
         let mut breaker = new_breaker(1);
-        assert!(breaker.record_failure(now, Normal, None));
+        assert!(breaker.fail(now, &FAILURE));
+        breaker
+    }
+
+    /// Returns a breaker that three visitors of one address have opened.
+    fn breaker_opened_by_refusals(now: Instant) -> CircuitBreaker {
+        let mut breaker = new_breaker(3);
+        assert_eq!([1, 2, 3].map(|session| breaker.fail(now, &refused(session, 1))), [false, false, true]);
         breaker
     }
 
     #[test]
-    fn consecutive_failures_open_the_breaker_and_a_success_resets_them() {
+    fn failures_open_the_breaker_for_every_address() {
         let (mut breaker, now) = (new_breaker(3), Instant::now());
-        assert!(!breaker.record_failure(now, Normal, None) && !breaker.record_failure(now, Normal, None));
-        breaker.record_success();
-        assert!(!breaker.record_failure(now, Normal, None) && !breaker.record_failure(now, Normal, None));
-        assert_eq!(breaker.admit(now), BreakerDecision::Allow);
-        assert!(breaker.record_failure(now, Normal, None));
-        assert_eq!(breaker.admit(now + SECOND), BreakerDecision::Reject(PAUSE - SECOND));
+        breaker.succeed(now);
+        assert!(!breaker.fail(now, &FAILURE) && !breaker.fail(now, &FAILURE));
+        assert_eq!(breaker.decision(now), BreakerDecision::Allow);
+        assert!(breaker.fail(now, &FAILURE));
+        for last in [1, 2] {
+            let decision = breaker.peek(now + SECOND, address(last));
+            assert_eq!(decision, BreakerDecision::Reject(PAUSE - SECOND));
+        }
+        let newest = FailureCount { failures: 3, requests: 4 };
+        assert_eq!(breaker.status(now).cause, Some(OutageCause::Failures(newest)));
     }
 
     #[test]
-    fn failures_far_apart_do_not_open_the_breaker_nor_does_a_threshold_of_zero() {
-        let (mut breaker, now) = (new_breaker(2), Instant::now());
-        assert!(!breaker.record_failure(now, Normal, None));
-        assert!(!breaker.record_failure(now + FAILURE_WINDOW + SECOND, Normal, None));
-        assert!(breaker.record_failure(now + FAILURE_WINDOW + FAILURE_WINDOW, Normal, None));
-        let mut off = new_breaker(0);
-        assert!((0..100).all(|_| !off.record_failure(now, Normal, None)));
+    fn a_threshold_of_zero_never_opens_the_breaker() {
+        let (mut breaker, now) = (new_breaker(0), Instant::now());
+        assert!(
+            (0..100).all(|session| !breaker.fail(now, &FAILURE) && !breaker.fail(now, &refused(session, 1)))
+        );
     }
 
     #[test]
     fn one_probe_passes_after_the_pause_and_its_success_closes_the_breaker() {
         let now = Instant::now();
         let (mut breaker, later) = (open_breaker(now), now + PAUSE);
-        assert_eq!(breaker.admit(later), BreakerDecision::Probe);
-        assert_eq!(breaker.admit(later), BreakerDecision::Reject(PAUSE));
+        let probe = breaker.admit(later, address(1)).unwrap();
+        assert_eq!(breaker.admit(later, address(1)), Err(PAUSE));
         assert_eq!(breaker.state(later), BreakerState::HalfOpen { age: PAUSE, probing: true });
-        breaker.record_success();
+        breaker.record_first_text(probe, later);
         assert_eq!(
-            (breaker.admit(later), breaker.state(later)),
+            (breaker.decision(later), breaker.state(later)),
             (BreakerDecision::Allow, BreakerState::Closed)
         );
+        assert_eq!(breaker.status(later).newest.failures, 0);
+    }
+
+    #[test]
+    fn success_of_a_request_from_before_the_outage_does_not_close_the_breaker() {
+        let (mut breaker, now) = (new_breaker(2), Instant::now());
+        let before = breaker.admit(now, address(1)).unwrap();
+        assert!(!breaker.fail(now, &FAILURE) && breaker.fail(now, &FAILURE));
+        breaker.record_success(before, now);
+        assert_eq!(breaker.decision(now), BreakerDecision::Reject(PAUSE));
     }
 
     #[test]
@@ -246,73 +423,150 @@ mod tests {
         let mut breaker = open_breaker(now);
         for pause in [20, 40, 80, 160, 300, 300].map(Duration::from_secs) {
             now += MAX_PAUSE;
-            assert_eq!(breaker.admit(now), BreakerDecision::Probe);
-            assert!(breaker.record_failure(now, Probe, None));
-            assert_eq!(breaker.admit(now), BreakerDecision::Reject(pause));
+            assert!(breaker.fail(now, &FAILURE));
+            assert_eq!(breaker.decision(now), BreakerDecision::Reject(pause));
         }
     }
 
     #[test]
-    fn cancelled_probe_makes_the_next_request_the_probe() {
+    fn stopped_or_refused_probe_makes_the_next_request_the_probe() {
         let now = Instant::now();
         let (mut breaker, later) = (open_breaker(now), now + PAUSE);
-        assert_eq!(breaker.admit(later), BreakerDecision::Probe);
-        breaker.cancel_probe();
-        assert_eq!(breaker.admit(later), BreakerDecision::Probe);
+        let probe = breaker.admit(later, address(1)).unwrap();
+        breaker.record_stop(probe);
+        assert_eq!(breaker.decision(later), BreakerDecision::Probe);
+        assert!(!breaker.fail(later, &refused(1, 1)));
+        assert_eq!(breaker.decision(later), BreakerDecision::Probe);
     }
 
     #[test]
     fn late_failures_do_not_extend_an_outage_and_retry_after_does() {
+        let (mut breaker, now) = (new_breaker(1), Instant::now());
+        let late = breaker.admit(now, address(1)).unwrap();
+        assert!(breaker.fail(now, &FAILURE));
+        assert_eq!(breaker.record_failure(now + SECOND, late, &FAILURE), None);
+        assert_eq!(breaker.decision(now + PAUSE), BreakerDecision::Probe);
+        for (retry_after, pause) in [(PAUSE * 3, PAUSE * 3), (Duration::from_secs(86_400), MAX_PAUSE)] {
+            let mut breaker = new_breaker(1);
+            breaker.fail(now, &FailedRequest { retry_after: Some(retry_after), refusal: None });
+            assert_eq!(breaker.decision(now), BreakerDecision::Reject(pause));
+        }
+    }
+
+    #[test]
+    fn a_refusal_of_every_visitor_opens_the_breaker_and_one_visitor_does_not() {
+        let (mut breaker, now) = (new_breaker(3), Instant::now());
+        assert!((0..10).all(|_| !breaker.fail(now, &refused(1, 1))));
+        assert!(!breaker.fail(now, &refused(2, 2)));
+        breaker.succeed(now);
+        assert!(!breaker.fail(now, &refused(3, 3)) && !breaker.fail(now, &refused(4, 4)));
+        assert!(breaker.fail(now, &refused(5, 5)));
+        let (refusal, _) = refused(0, 0).refusal.unwrap();
+        assert!(breaker.is_common_refusal(&refusal));
+        assert!(!breaker.is_common_refusal(&Refusal { identity: None, ..refusal }));
+        assert_eq!(breaker.peek(now, address(9)), BreakerDecision::Reject(PAUSE));
+    }
+
+    #[test]
+    fn refusals_of_one_address_close_the_model_only_to_that_address() {
         let now = Instant::now();
-        let mut breaker = open_breaker(now);
-        assert!(!breaker.record_failure(now + SECOND, Normal, None));
-        assert_eq!(breaker.admit(now + PAUSE), BreakerDecision::Probe);
-        let mut with_retry_after = new_breaker(1);
-        with_retry_after.record_failure(now, Normal, Some(PAUSE * 3));
-        assert_eq!(with_retry_after.admit(now), BreakerDecision::Reject(PAUSE * 3));
-        let mut with_long_retry_after = new_breaker(1);
-        with_long_retry_after.record_failure(now, Normal, Some(Duration::from_secs(86_400)));
-        assert_eq!(with_long_retry_after.admit(now), BreakerDecision::Reject(MAX_PAUSE));
+        let mut breaker = breaker_opened_by_refusals(now);
+        assert_eq!(breaker.decision(now), BreakerDecision::Reject(PAUSE));
+        assert_eq!(breaker.peek(now, address(2)), BreakerDecision::Allow);
+
+        let other = breaker.admit(now, address(2)).unwrap();
+        breaker.record_first_text(other, now);
+        assert_eq!(breaker.decision(now), BreakerDecision::Allow, "others are answered");
+    }
+
+    #[test]
+    fn refusal_of_another_address_closes_the_model_to_all() {
+        let now = Instant::now();
+        let mut breaker = breaker_opened_by_refusals(now);
+        assert!(breaker.fail(now, &refused(4, 2)));
+        assert_eq!(breaker.peek(now, address(3)), BreakerDecision::Reject(PAUSE));
+    }
+
+    #[test]
+    fn failures_that_meet_other_addresses_open_the_breaker_for_all() {
+        let now = Instant::now();
+        let mut breaker = breaker_opened_by_refusals(now);
+        for opens in [false, false, true] {
+            let request = breaker.admit(now, address(2)).unwrap();
+            assert_eq!(breaker.record_failure(now, request, &FAILURE).is_some(), opens);
+        }
+        assert_eq!(breaker.peek(now, address(3)), BreakerDecision::Reject(PAUSE));
+    }
+
+    #[test]
+    fn refused_probe_of_an_outage_by_refusals_keeps_the_pause() {
+        let mut now = Instant::now();
+        let mut breaker = breaker_opened_by_refusals(now);
+        for session in 4..8 {
+            now += PAUSE;
+            assert!(breaker.fail(now, &refused(session, 1)));
+            assert_eq!(breaker.decision(now), BreakerDecision::Reject(PAUSE));
+        }
+        breaker.succeed(now + PAUSE);
+        assert_eq!(breaker.decision(now + PAUSE), BreakerDecision::Allow);
     }
 
     proptest! {
-        /// In every order of events, at most one probe is in flight and no pause exceeds the
-        /// maximum.
+        /// In every order of events, at most one probe is in flight for each outage, no pause
+        /// exceeds the maximum, a breaker opens only with a reason, and an outage ends with the
+        /// success of a request that was sent during it.
         #[test]
         fn at_most_one_probe_is_in_flight_and_every_pause_ends(
-            steps in prop::collection::vec((0_u8..4, 0_u64..40), 0..200)
+            steps in prop::collection::vec(
+                (0_u8..6, 0_u64..20, any::<prop::sample::Index>(), 0_u128..4, 1_u8..3), 0..200)
         ) {
             let (mut breaker, mut now) = (new_breaker(2), Instant::now());
-            let mut is_probing = false;
-            for (step, seconds) in steps {
+            let mut in_flight = Vec::new();
+            let mut probe = None;
+            for (step, seconds, index, session, last) in steps {
                 now += Duration::from_secs(seconds);
-                match step {
-                    0 => match breaker.admit(now) {
-                        BreakerDecision::Probe => {
-                            prop_assert!(!is_probing);
-                            is_probing = true;
+                if step < 2 || in_flight.is_empty() {
+                    let decision = breaker.peek(now, address(last));
+                    match (breaker.admit(now, address(last)), decision) {
+                        (Ok(request), BreakerDecision::Probe) => {
+                            prop_assert!(probe.is_none_or(|probe| !in_flight.contains(&probe)));
+                            probe = Some(request);
+                            in_flight.push(request);
                         }
-                        BreakerDecision::Allow => prop_assert_eq!(breaker.state(now), BreakerState::Closed),
-                        BreakerDecision::Reject(pause) => prop_assert!(pause <= MAX_PAUSE),
-                    },
-                    1 => {
-                        breaker.record_success();
-                        is_probing = false;
+                        (Ok(request), BreakerDecision::Allow) => in_flight.push(request),
+                        (Err(pause), BreakerDecision::Reject(_)) => prop_assert!(pause <= MAX_PAUSE),
+                        unexpected => prop_assert!(false, "{unexpected:?}"),
                     }
+                    continue;
+                }
+                let request = in_flight.swap_remove(index.index(in_flight.len()));
+                let before = breaker.outage.clone();
+                match step {
                     2 => {
-                        let opened = breaker.record_failure(now, if is_probing { Probe } else { Normal }, None);
-                        prop_assert!(opened || !is_probing);
-                        is_probing = false;
+                        breaker.record_success(request, now);
+                        if before.is_some_and(|outage| request >= outage.first_request) {
+                            prop_assert_eq!(breaker.state(now), BreakerState::Closed);
+                        }
                     }
-                    _ => {
-                        breaker.cancel_probe();
-                        is_probing = false;
+                    3 => {
+                        let opened = breaker.record_failure(now, request, &FAILURE).is_some();
+                        let was_probe = before.is_some_and(|outage| outage.probe == Some(request));
+                        prop_assert!(opened || !was_probe);
+                        prop_assert!(!opened || was_probe || breaker.share.is_critical(now));
                     }
+                    4 => {
+                        breaker.record_failure(now, request, &refused(session, last));
+                    }
+                    _ => breaker.record_stop(request),
+                }
+                if breaker.outage.as_ref().is_none_or(|outage| outage.probe.is_none()) {
+                    probe = None;
                 }
             }
-            if !is_probing {
-                prop_assert!(!matches!(breaker.peek(now + MAX_PAUSE), BreakerDecision::Reject(_)));
+            for request in in_flight {
+                breaker.record_stop(request);
             }
+            prop_assert!(!matches!(breaker.decision(now + MAX_PAUSE), BreakerDecision::Reject(_)));
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::domain::failure::Failure;
 use crate::domain::turn::{AnswerMode, Usage};
 use crate::llm::stream::cursor::{ReadCursor, ReadEvent, StreamPosition};
 use crate::llm::stream::outcome::{Acceptance, Outcome};
-use crate::llm::stream::snapshot::{AnswerSnapshot, ClosedAnswer};
+use crate::llm::stream::snapshot::{AnswerSnapshot, ClosedAnswer, OpenRequest, UsedRequest};
 use crate::persistence::records::StoredTurn;
 use crate::tokens::pieces;
 
@@ -42,8 +42,10 @@ pub(crate) struct StreamBuffer {
     /// The end of each delta in `text`; delta `n` (from 1) ends at `ends[n - 1]`.
     ends: Vec<usize>,
     first_text_at: Option<Instant>,
-    /// The bytes of thinking in the current attempt.
-    thinking_bytes: usize,
+    /// The number of requests sent so far.
+    request_count: u32,
+    /// The request of the current attempt, until it is voided.
+    request: Option<OpenRequest>,
     voided: VoidedAttempts,
     /// Why no more text is accepted.
     closed: Option<CloseCause>,
@@ -52,22 +54,13 @@ pub(crate) struct StreamBuffer {
     outcome: Option<Arc<Outcome>>,
 }
 
-/// A voided request that upstream may charge.
-#[derive(Clone, Debug)]
-pub struct VoidedRequest {
-    /// The upstream's id of the response.
-    pub upstream_id: Arc<str>,
-    /// The usage by our own count.
-    pub usage: Usage,
-}
-
 /// The attempts whose text was discarded.
 #[derive(Debug, Default)]
 struct VoidedAttempts {
     /// The largest number of deltas of one of these attempts.
     max_seq: u64,
-    usage: Usage,
-    requests: Vec<VoidedRequest>,
+    /// The requests that used something, at most one per retry.
+    requests: Vec<UsedRequest>,
 }
 
 /// Why a buffer accepts no more text.
@@ -91,7 +84,8 @@ impl StreamBuffer {
             text: String::new(),
             ends: Vec::new(),
             first_text_at: None,
-            thinking_bytes: 0,
+            request_count: 0,
+            request: None,
             voided: VoidedAttempts::default(),
             closed: None,
             unseen: String::new(),
@@ -177,6 +171,9 @@ impl StreamBuffer {
             return false;
         }
         self.first_text_at.get_or_insert_with(Instant::now);
+        if let Some(request) = &mut self.request {
+            request.has_text = true;
+        }
         for piece in pieces(text, MAX_DELTA_BYTES) {
             self.text.push_str(piece);
             self.ends.push(self.text.len());
@@ -194,6 +191,9 @@ impl StreamBuffer {
         if self.closed.is_none() {
             self.restart_pending = true;
             self.discard_if_restarted();
+            if let Some(request) = &mut self.request {
+                request.has_text = false;
+            }
         }
     }
 
@@ -207,27 +207,35 @@ impl StreamBuffer {
         self.ends.clear();
     }
 
-    /// Records that the model generated this many bytes of thinking in the current attempt.
-    pub(crate) fn add_thinking(&mut self, bytes: usize) {
-        self.thinking_bytes = self.thinking_bytes.saturating_add(bytes);
+    /// Records that a request is sent, whose prompt has this many tokens by our own count.
+    pub(crate) fn open_request(&mut self, prompt_tokens: u32) {
+        self.request_count = self.request_count.saturating_add(1);
+        self.request = Some(OpenRequest { prompt_tokens, thinking_bytes: 0, has_text: false });
     }
 
-    /// Records the usage of the current attempt, which is about to be voided but may be charged.
-    pub(crate) fn add_voided_usage(&mut self, usage: Usage) {
-        let total = &mut self.voided.usage;
-        total.prompt_tokens = total.prompt_tokens.saturating_add(usage.prompt_tokens);
-        total.completion_tokens = total.completion_tokens.saturating_add(usage.completion_tokens);
-        if let Some(upstream_id) = self.upstream_id.take() {
-            self.voided.requests.push(VoidedRequest { upstream_id, usage });
+    pub(crate) fn request(&self) -> Option<OpenRequest> {
+        self.request
+    }
+
+    /// Records that the current request generated this many bytes of thinking. Returns whether
+    /// these are its first.
+    pub(crate) fn add_thinking(&mut self, bytes: usize) -> bool {
+        let Some(request) = &mut self.request else { return false };
+        let is_first = request.thinking_bytes == 0;
+        request.thinking_bytes = request.thinking_bytes.saturating_add(bytes);
+        is_first && bytes > 0
+    }
+
+    /// Records what the current request used and that its text is about to be replaced.
+    pub(crate) fn void_request(&mut self, usage: Usage) {
+        let upstream_id = self.upstream_id.take();
+        if self.request.take().is_some() && usage != Usage::default() {
+            self.voided.requests.push(UsedRequest { upstream_id, usage });
         }
     }
 
-    pub(crate) fn voided_requests(&self) -> &[VoidedRequest] {
+    pub(crate) fn voided_requests(&self) -> &[UsedRequest] {
         &self.voided.requests
-    }
-
-    pub(crate) fn voided_usage(&self) -> Usage {
-        self.voided.usage
     }
 
     /// Returns the position after delta `seq` as shown by a client, or `None` if `seq` may belong
@@ -257,11 +265,20 @@ impl StreamBuffer {
         }
         match (&self.outcome, self.queue_position) {
             (Some(outcome), _) => Some(ReadEvent::Outcome(Arc::clone(outcome))),
+            (None, _) if self.is_thinking() && cursor.thinking_request != self.request_count => {
+                Some(ReadEvent::Thinking(self.request_count))
+            }
             (None, Some(position)) if cursor.queue_position != Some(position) => {
                 Some(ReadEvent::QueuePosition(position))
             }
             (None, _) => None,
         }
+    }
+
+    /// Returns whether the model thinks and has not written a word of the answer.
+    fn is_thinking(&self) -> bool {
+        let has_thought = self.request.is_some_and(|request| request.thinking_bytes > 0);
+        has_thought && self.text.is_empty() && self.closed.is_none()
     }
 
     fn read_text(&self, position: StreamPosition) -> Option<ReadEvent> {
@@ -324,6 +341,7 @@ impl StreamBuffer {
             snapshot: self.snapshot(),
             is_cancelled: cause == CloseCause::Cancelled,
             unseen: std::mem::take(&mut self.unseen),
+            request: self.request,
         }
     }
 
@@ -386,7 +404,12 @@ mod tests {
                     (self.position, self.seq) = (position, 0);
                     true
                 }
-                Some(ReadEvent::Acceptance(_) | ReadEvent::QueuePosition(_) | ReadEvent::Outcome(_))
+                Some(
+                    ReadEvent::Acceptance(_)
+                    | ReadEvent::QueuePosition(_)
+                    | ReadEvent::Thinking(_)
+                    | ReadEvent::Outcome(_),
+                )
                 | None => false,
             }
         }

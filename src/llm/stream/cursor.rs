@@ -37,6 +37,8 @@ pub struct ReadCursor {
     pub acceptance_known: bool,
     /// The queue position that was read last.
     pub queue_position: Option<usize>,
+    /// The number of the last request whose thinking was read; 0 if there is none.
+    pub thinking_request: u32,
 }
 
 /// What a subscriber reads next.
@@ -46,6 +48,8 @@ pub enum ReadEvent {
     Acceptance(Result<Acceptance, Failure>),
     /// The question waits at this position of the queue, counted from 1.
     QueuePosition(usize),
+    /// The model thinks in the request with this number, and there is no text yet.
+    Thinking(u32),
     Text {
         /// The position after `text`.
         position: StreamPosition,

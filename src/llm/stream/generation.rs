@@ -15,10 +15,10 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::failure::Failure;
 use crate::domain::ids::{SessionId, TurnId};
 use crate::domain::turn::{AnswerMode, Usage};
-use crate::llm::stream::buffer::{StreamBuffer, VoidedRequest};
+use crate::llm::stream::buffer::StreamBuffer;
 use crate::llm::stream::cursor::{ReadCursor, ReadEvent, StreamPosition};
 use crate::llm::stream::outcome::{Acceptance, Outcome};
-use crate::llm::stream::snapshot::{AnswerSnapshot, ClosedAnswer};
+use crate::llm::stream::snapshot::{AnswerSnapshot, ClosedAnswer, OpenRequest, UsedRequest};
 use crate::persistence::records::StoredTurn;
 
 /// The maximum length of an upstream id, as it is kept for the log.
@@ -126,37 +126,42 @@ impl Generation {
         self.lock().buffer.set_upstream_id(Some(id.into()));
     }
 
-    /// Forgets the upstream's id of a response that is not charged.
-    pub fn clear_upstream_id(&self) {
-        self.lock().buffer.set_upstream_id(None);
-    }
-
     /// Returns the upstream's id of the response, if known.
     #[must_use]
     pub fn upstream_id(&self) -> Option<Arc<str>> {
         self.lock().buffer.upstream_id()
     }
 
-    /// Records that the model generated this many bytes of thinking.
+    /// Records that a request is sent, whose prompt has this many tokens by our own count.
+    pub fn open_request(&self, prompt_tokens: u32) {
+        self.lock().buffer.open_request(prompt_tokens);
+    }
+
+    /// Returns the request whose usage is not recorded yet, if there is one.
+    #[must_use]
+    pub fn request(&self) -> Option<OpenRequest> {
+        self.lock().buffer.request()
+    }
+
+    /// Records that the model generated this many bytes of thinking. Only the first of a request
+    /// wake the subscribers.
     pub fn add_thinking(&self, bytes: usize) {
-        self.lock().buffer.add_thinking(bytes);
+        let is_first = self.lock().buffer.add_thinking(bytes);
+        if is_first {
+            self.update(|_| ());
+        }
     }
 
-    /// Records the usage of an attempt that is about to be voided but may be charged.
-    pub fn add_voided_usage(&self, usage: Usage) {
-        self.lock().buffer.add_voided_usage(usage);
+    /// Records what the current request used and that its text is about to be replaced. Forgets the
+    /// upstream's id of its response. Has no effect on the usage if the request was voided before.
+    pub fn void_request(&self, usage: Usage) {
+        self.lock().buffer.void_request(usage);
     }
 
-    /// Returns the voided requests that may be charged, at most one per retry.
+    /// Returns the voided requests that used something, at most one per retry.
     #[must_use]
-    pub fn voided_requests(&self) -> Vec<VoidedRequest> {
+    pub fn voided_requests(&self) -> Vec<UsedRequest> {
         self.lock().buffer.voided_requests().to_vec()
-    }
-
-    /// Returns the total usage of all voided attempts.
-    #[must_use]
-    pub fn voided_usage(&self) -> Usage {
-        self.lock().buffer.voided_usage()
     }
 
     /// Returns the position after delta `seq` as shown by a client, or `None` if `seq` may belong

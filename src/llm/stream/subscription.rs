@@ -12,7 +12,8 @@ use crate::llm::stream::generation::Generation;
 use crate::llm::stream::outcome::{Acceptance, Outcome};
 
 /// What a session reads of an answer, in order: one acceptance, queue positions while the question
-/// waits, deltas and possibly resets, one outcome. Nothing follows a refusal.
+/// waits, one sign of thinking for each request until there is text, deltas and possibly resets, one
+/// outcome. Nothing follows a refusal.
 #[derive(Debug)]
 pub enum AnswerProgress {
     /// The question was accepted.
@@ -21,6 +22,8 @@ pub enum AnswerProgress {
     Refused(Failure),
     /// The question waits at this position of the queue, counted from 1.
     Queued(usize),
+    /// The model thinks, and there is no text yet.
+    Thinking,
     /// More text of the answer.
     Delta(Delta),
     /// The text so far is void; the answer starts again.
@@ -67,7 +70,12 @@ impl Subscription {
         generation.add_subscriber();
         Self {
             generation: Arc::clone(generation),
-            cursor: ReadCursor { position, acceptance_known: false, queue_position: None },
+            cursor: ReadCursor {
+                position,
+                acceptance_known: false,
+                queue_position: None,
+                thinking_request: 0,
+            },
             replay_until: 0,
             has_ended: false,
             is_paused: false,
@@ -101,6 +109,10 @@ impl Subscription {
             ReadEvent::QueuePosition(position) => {
                 self.cursor.queue_position = Some(position);
                 AnswerProgress::Queued(position)
+            }
+            ReadEvent::Thinking(request) => {
+                self.cursor.thinking_request = request;
+                AnswerProgress::Thinking
             }
             ReadEvent::Text { position, text, has_more } => {
                 self.cursor.position = position;

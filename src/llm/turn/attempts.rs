@@ -11,12 +11,15 @@ use crate::budget::Reservation;
 use crate::domain::clock::Timestamp;
 use crate::domain::turn::Usage;
 use crate::llm::prompt::Prompt;
+use crate::llm::resilience::circuit_breaker::OutageCause;
+use crate::llm::resilience::refusal_streak::Asker;
 use crate::llm::resilience::retry::{FailedAttempt, RetryDecision, RetryPolicy, RetryState};
 use crate::llm::router::{Backend, BreakerGuard, Fallback};
 use crate::llm::stream::generation::Generation;
 use crate::llm::turn::checkpoint::{self, CheckpointResult};
 use crate::llm::turn::context::ActiveTurn;
 use crate::llm::turn::fallback;
+use crate::llm::turn::request_usage::request_usage;
 use crate::llm::upstream::client::{CompletionRequest, UpstreamClient};
 use crate::llm::upstream::completion::{Completion, CompletionError};
 use crate::llm::upstream::error_class::UpstreamErrorKind;
@@ -24,7 +27,7 @@ use crate::llm::upstream::streaming::ignored::IgnoredFields;
 use crate::llm::upstream::streaming::sink::AnswerSink;
 use crate::persistence::STORE_TIMEOUT;
 use crate::system::backoff::random_fraction;
-use crate::telemetry::metrics::{DegradedBy, GaugeGuard, RetryKind};
+use crate::telemetry::metrics::{DegradedBy, GaugeGuard, Metrics, RetryKind};
 
 /// The attempts at one answer. Dropping the future of [`Self::run`] aborts the request in flight.
 pub(crate) struct AttemptLoop<'a> {
@@ -44,6 +47,7 @@ pub(crate) struct AttemptLoop<'a> {
 struct AttemptSink<'a> {
     generation: &'a Generation,
     log: &'a Logger,
+    metrics: &'a Metrics,
     guard: &'a BreakerGuard<'a>,
 }
 
@@ -57,7 +61,7 @@ impl AnswerSink for AttemptSink<'_> {
     }
 
     fn on_first_text(&self) {
-        self.guard.record_first_text();
+        self.guard.record_first_text(Instant::now().into_std());
     }
 
     fn on_thinking(&self, bytes: usize) {
@@ -66,6 +70,11 @@ impl AnswerSink for AttemptSink<'_> {
 
     fn take_back(&self) {
         self.generation.take_back();
+    }
+
+    fn on_reconnect(&self, cause: &str) {
+        self.metrics.upstream.reconnects.inc();
+        info!(self.log, "upstream connection was stale, sending the request on a new one"; "connection_error" => cause);
     }
 
     fn on_lesson(&self, lesson: &str) {
@@ -88,9 +97,10 @@ impl<'a> AttemptLoop<'a> {
     /// Generates the answer.
     pub(crate) async fn run(mut self) -> Result<Completion, CompletionError> {
         let router = &self.turn.context.router;
+        let asker = Asker { session: self.turn.request.session_id, address: self.turn.request.address };
         let mut last_error = None;
         loop {
-            let (client, guard) = match router.select_backend(Instant::now().into_std()) {
+            let (client, guard) = match router.select_backend(Instant::now().into_std(), asker) {
                 Backend::Model(client, guard) => (client, guard),
                 Backend::Fallback(fallback) => return self.without_model(fallback, last_error).await,
             };
@@ -99,7 +109,7 @@ impl<'a> AttemptLoop<'a> {
                 Err(error) => error,
             };
             // This failure may have opened the breaker.
-            let is_breaker_open = router.is_breaker_open(Instant::now().into_std());
+            let is_breaker_open = router.is_breaker_open(Instant::now().into_std(), asker.address);
             if is_breaker_open || !self.prepare_retry(client, &error).await {
                 return self.fall_back(error).await;
             }
@@ -120,22 +130,46 @@ impl<'a> AttemptLoop<'a> {
             model: self.model,
             first_text_deadline: self.first_text_deadline,
         };
-        let sink =
-            AttemptSink { generation: &self.turn.generation, log: &self.turn.request.log, guard: &guard };
+        self.turn.generation.open_request(self.prompt.tokens);
+        let sink = AttemptSink {
+            generation: &self.turn.generation,
+            log: &self.turn.request.log,
+            metrics: &self.turn.context.metrics,
+            guard: &guard,
+        };
         let result = client.stream(request, &sink).await;
         self.report_ignored(match &result {
             Ok(completion) => &completion.ignored,
             Err(error) => &error.ignored,
         });
         match &result {
-            Ok(_) => guard.record_success(),
+            Ok(completion) => {
+                guard.record_success(Instant::now().into_std());
+                self.observe_prompt(completion);
+            }
             Err(error) => {
-                if guard.record_failure(error, Instant::now().into_std()) {
-                    warn!(self.turn.request.log, "circuit breaker opened");
+                if let Some(cause) = guard.record_failure(error, Instant::now().into_std()) {
+                    self.log_opened_breaker(&cause, error);
                 }
             }
         }
         result
+    }
+
+    fn log_opened_breaker(&self, cause: &OutageCause, error: &CompletionError) {
+        let log = &self.turn.request.log;
+        match cause {
+            OutageCause::Failures(count) => {
+                warn!(log, "circuit breaker opened"; "reason" => "failures",
+                    "failures" => count.failures, "requests" => count.requests,
+                    "kind" => error.kind.as_str());
+            }
+            OutageCause::Refusal(common) => {
+                warn!(log, "circuit breaker opened"; "reason" => "refusal", "sessions" => common.sessions,
+                    "one_address" => common.address.is_some(), "kind" => error.kind.as_str(),
+                    "identity" => common.refusal.identity.as_deref());
+            }
+        }
     }
 
     /// Counts and logs the odd fields of a response.
@@ -148,6 +182,19 @@ impl<'a> AttemptLoop<'a> {
         }
         warn!(self.turn.request.log, "upstream response has odd fields"; "ignored" => %ignored,
             "finish_reason" => ignored.finish_reason());
+    }
+
+    /// Compares the server's count of the prompt with ours. Some servers cut a long prompt silently,
+    /// the resume first.
+    fn observe_prompt(&self, completion: &Completion) {
+        let Some(counted) = completion.usage.prompt_tokens else { return };
+        let server = self.turn.context.router.server();
+        if server.is_some_and(|server| server.observe_prompt(&self.prompt, counted)) {
+            warn!(self.turn.request.log, "model server reads only a part of the prompt";
+                "sent_tokens" => self.prompt.tokens, "counted_tokens" => counted,
+                "solution" => "its context window is probably smaller than MAX_CONTEXT_TOKENS: enlarge it \
+                    (Ollama: OLLAMA_CONTEXT_LENGTH), or lower MAX_CONTEXT_TOKENS");
+        }
     }
 
     /// Prepares the next attempt and waits for the delay before it. Returns `false` if there is
@@ -166,7 +213,7 @@ impl<'a> AttemptLoop<'a> {
                 }
             },
         };
-        if error.may_be_charged && !self.extend_reservation() {
+        if self.used(error) != Usage::default() && !self.extend_reservation() {
             return false;
         }
         self.log_retry(kind, error);
@@ -231,11 +278,7 @@ impl<'a> AttemptLoop<'a> {
     /// Voids the failed attempt. Returns `false` if the store did not confirm this in time.
     async fn void_attempt(&self, error: &CompletionError) -> bool {
         let generation = &self.turn.generation;
-        if error.may_be_charged {
-            let completion_tokens = self.turn.context.counter.count(&generation.text());
-            generation.add_voided_usage(Usage::from_tokens(self.prompt.tokens, completion_tokens));
-        }
-        generation.clear_upstream_id();
+        generation.void_request(self.used(error));
         generation.restart();
         if generation.is_empty() {
             return true;
@@ -245,6 +288,17 @@ impl<'a> AttemptLoop<'a> {
         // is executed even if this function stops waiting for it.
         let saved = timeout(STORE_TIMEOUT, checkpoint::save(self.turn)).await;
         matches!(saved, Ok(CheckpointResult::Saved))
+    }
+
+    /// Returns what a failed request used that was not voided.
+    fn used(&self, error: &CompletionError) -> Usage {
+        let generation = &self.turn.generation;
+        let Some(request) = generation.request() else { return Usage::default() };
+        let text_tokens = match request.has_text {
+            true => self.turn.context.counter.count(&generation.text()),
+            false => 0,
+        };
+        request_usage(request, text_tokens, error.usage, error.may_be_charged)
     }
 
     /// Ends the answer after the breaker has opened, or before any request was sent.
@@ -266,14 +320,18 @@ impl<'a> AttemptLoop<'a> {
 
     /// Ends the answer after the last attempt has failed.
     async fn fall_back(&self, error: CompletionError) -> Result<Completion, CompletionError> {
-        if !error.kind.policy().allow_fallback || !self.turn.generation.is_empty() {
+        // What every visitor meets is not caused by the question.
+        let router = &self.turn.context.router;
+        let allow_fallback = error.kind.policy().allow_fallback || router.is_common_refusal(&error);
+        if !allow_fallback || !self.turn.generation.is_empty() {
             return Err(error);
         }
         let reason = Some(DegradedBy::ModelFailed);
-        match self.turn.context.router.fallback(reason, error.failure) {
+        match router.fallback(reason, error.failure) {
             Fallback::Excerpts(excerpts, reason) => {
                 warn!(self.turn.request.log, "upstream unavailable, falling back to resume excerpts";
                     "cause" => %error);
+                self.turn.generation.void_request(self.used(&error));
                 Ok(fallback::answer_from(self.turn, excerpts, reason).await)
             }
             Fallback::Unavailable(_) => Err(error),

@@ -7,14 +7,16 @@ use std::time::Duration;
 use slog::{error, info, warn};
 use tokio::time::Instant;
 
-use crate::budget::{Account, Reservation};
+use crate::budget::{Account, Amount, Reservation};
 use crate::domain::clock::millis;
 use crate::domain::error_chain::ErrorChain;
 use crate::domain::failure::Failure;
 use crate::domain::turn::{AnswerMode, TurnStatus, Usage};
 use crate::llm::billing::pending_cost::CostAccounting;
 use crate::llm::stream::outcome::Outcome;
+use crate::llm::stream::snapshot::{ClosedAnswer, UsedRequest};
 use crate::llm::turn::context::ActiveTurn;
+use crate::llm::turn::request_usage::request_usage;
 use crate::llm::turn::store::{SaveError, answer_record};
 use crate::llm::upstream::completion::{Completion, CompletionError, ReportedUsage};
 use crate::persistence::STORE_TIMEOUT;
@@ -47,22 +49,12 @@ struct TurnResult {
     failure: Option<Failure>,
     model: Option<Arc<str>>,
     citations: Vec<String>,
-    /// The usage that upstream reported.
-    reported_usage: Option<Usage>,
+    /// What upstream reported about the usage of the last request.
+    reported_usage: ReportedUsage,
     /// Whether upstream may charge for the last request.
     may_be_charged: bool,
     /// Whether the store may already have a final answer.
     may_be_gone: bool,
-}
-
-/// What an answer used.
-#[derive(Clone, Copy)]
-struct AnswerUsage {
-    usage: Usage,
-    /// Whether upstream reported the usage itself.
-    is_reported: bool,
-    /// Whether, by our own count, no text was generated and nothing is charged.
-    is_free: bool,
 }
 
 impl<'a> Finalizer<'a> {
@@ -82,19 +74,18 @@ impl<'a> Finalizer<'a> {
         let result = TurnResult::new(end, closed.is_cancelled);
         failpoints::hit(Failpoint::AnswerConclude, &closed.snapshot.text);
 
-        let counter = turn.context.counter;
-        let answer_tokens = counter.count(&closed.snapshot.text);
-        // Text that was removed when the visitor cancelled the answer counts as generated.
-        let generated_tokens = answer_tokens.saturating_add(counter.count(&closed.unseen));
-        let usage = AnswerUsage::new(turn, &result, generated_tokens);
+        let answer_tokens = turn.context.counter.count(&closed.snapshot.text);
+        let requests = used_requests(turn, &closed, &result, answer_tokens);
+        let usage =
+            requests.iter().map(|request| request.usage).fold(Usage::default(), Usage::saturating_add);
         let pending_costs = reservation
             .as_ref()
-            .map_or_else(Vec::new, |reservation| pending_costs(turn, &reservation.accounts, &result, usage));
+            .map_or_else(Vec::new, |reservation| pending_costs(turn, &reservation.accounts, &requests));
         let has_pending_costs = !pending_costs.is_empty();
-        let settlement = reservation.map(|reservation| settle(turn, reservation, &usage.usage));
+        let settlement = reservation.map(|reservation| settle(turn, reservation, &requests));
         let record = AnswerRecord {
             model: result.model.clone(),
-            usage: usage.usage,
+            usage,
             citations: result.citations.clone(),
             failure: result.failure.map(|failure| failure.code),
             settlement,
@@ -108,7 +99,6 @@ impl<'a> Finalizer<'a> {
             turn.context.pending_cost_added.notify_one();
         }
         let TurnResult { status, failure, model, citations, .. } = result;
-        let usage = usage.usage;
         let outcome = Outcome { status, failure, usage, answer_tokens, model, citations, durable };
         report(turn, &outcome, save_started_at.elapsed());
         turn.generation.finish(outcome);
@@ -118,79 +108,73 @@ impl<'a> Finalizer<'a> {
 impl TurnResult {
     fn new(end: TurnEnd, is_cancelled: bool) -> Self {
         let may_be_gone = is_cancelled || matches!(end, TurnEnd::EndedElsewhere);
-        let (status, failure, completion, may_be_charged) = match end {
-            TurnEnd::Completed(completion) => (completion.status, None, Some(completion), true),
-            TurnEnd::Failed(error) => (TurnStatus::Failed, Some(error.failure), None, error.may_be_charged),
-            TurnEnd::Cancelled => (TurnStatus::Cancelled, None, None, true),
+        let ended = |status| Self {
+            status,
+            failure: None,
+            model: None,
+            citations: Vec::new(),
+            reported_usage: ReportedUsage::default(),
+            may_be_charged: true,
+            may_be_gone,
+        };
+        let result = match end {
+            TurnEnd::Completed(Completion { status, usage, model, citations, .. }) => {
+                Self { reported_usage: usage, model, citations, ..ended(status) }
+            }
+            TurnEnd::Failed(error) => Self {
+                failure: Some(error.failure),
+                reported_usage: error.usage,
+                may_be_charged: error.may_be_charged,
+                ..ended(TurnStatus::Failed)
+            },
+            TurnEnd::Cancelled => ended(TurnStatus::Cancelled),
             TurnEnd::Abandoned | TurnEnd::ShuttingDown | TurnEnd::EndedElsewhere => {
-                (TurnStatus::Interrupted, None, None, true)
+                ended(TurnStatus::Interrupted)
             }
         };
         // The visitor has seen the answer stop, so the cancellation takes precedence over any other
         // end.
-        let (status, failure) = match is_cancelled {
-            true => (TurnStatus::Cancelled, None),
-            false => (status, failure),
-        };
-        let (reported_usage, model, citations) = match completion {
-            Some(completion) => (whole_usage(completion.usage), completion.model, completion.citations),
-            None => (None, None, Vec::new()),
-        };
-        Self { status, failure, model, citations, reported_usage, may_be_charged, may_be_gone }
+        match is_cancelled {
+            true => Self { status: TurnStatus::Cancelled, failure: None, ..result },
+            false => result,
+        }
     }
 }
 
-impl AnswerUsage {
-    fn new(turn: &ActiveTurn, result: &TurnResult, generated_tokens: u32) -> Self {
-        // A backend that failed before its first text, or received no request, charges nothing.
-        let was_sent = turn.timings.queue_time.get().is_some();
-        let is_free = generated_tokens == 0 && (result.failure.is_some() || !was_sent);
-        let usage = match (is_free, result.reported_usage) {
-            (true, _) => Usage::default(),
-            (false, Some(reported)) => reported,
-            (false, None) => estimated_usage(turn, generated_tokens),
-        };
-        Self { usage, is_reported: result.reported_usage.is_some(), is_free }
-    }
-}
-
-/// Returns the usage if upstream reported all of it.
-fn whole_usage(reported: ReportedUsage) -> Option<Usage> {
-    let (prompt_tokens, completion_tokens) = reported.prompt_tokens.zip(reported.completion_tokens)?;
-    Some(Usage { prompt_tokens, completion_tokens, cost: reported.cost })
-}
-
-/// Returns the usage by our own count. Excerpts use nothing.
-fn estimated_usage(turn: &ActiveTurn, generated_tokens: u32) -> Usage {
-    match turn.generation.mode() {
-        AnswerMode::Live => Usage::from_tokens(turn.request.prompt.tokens, generated_tokens),
-        AnswerMode::Excerpts => Usage::default(),
-    }
-}
-
-fn pending_costs(
+/// Returns the requests that used something. Excerpts are no request.
+fn used_requests(
     turn: &ActiveTurn,
-    accounts: &[Account],
+    closed: &ClosedAnswer,
     result: &TurnResult,
-    usage: AnswerUsage,
-) -> Vec<PendingCost> {
+    answer_tokens: u32,
+) -> Vec<UsedRequest> {
+    let mut requests = turn.generation.voided_requests();
+    if let Some(request) = closed.request {
+        // Text that was removed when the visitor cancelled the answer counts as generated.
+        let unseen_tokens = turn.context.counter.count(&closed.unseen);
+        let text_tokens = if request.has_text { answer_tokens.saturating_add(unseen_tokens) } else { 0 };
+        let usage = request_usage(request, text_tokens, result.reported_usage, result.may_be_charged);
+        requests.push(UsedRequest { upstream_id: turn.generation.upstream_id(), usage });
+    }
+    requests
+}
+
+fn pending_costs(turn: &ActiveTurn, accounts: &[Account], requests: &[UsedRequest]) -> Vec<PendingCost> {
     let context = &turn.context;
     if !context.router.reports_costs() {
         return Vec::new();
     }
-    // If excerpts have replaced the model, the usage is not that of the failed request.
-    let is_from_model = turn.generation.mode() == AnswerMode::Live;
-    let is_unreported = !usage.is_reported && (result.may_be_charged || !usage.is_free);
-    let estimate = (is_from_model && is_unreported).then_some(usage.usage);
     let accounting =
         CostAccounting { budget: &context.budget, accounts, charged_by: context.instance_id.name() };
-    accounting.pending_costs(&turn.generation, estimate)
+    accounting.pending_costs(turn.generation.turn_id, requests)
 }
 
-/// Counts the actual usage, with that of voided attempts, instead of the reservation.
-fn settle(turn: &ActiveTurn, reservation: Reservation, usage: &Usage) -> BudgetSettlement {
+/// Counts what all requests used instead of the reservation.
+fn settle(turn: &ActiveTurn, reservation: Reservation, requests: &[UsedRequest]) -> BudgetSettlement {
     let budget = &turn.context.budget;
-    let used = budget.used_amount(usage).saturating_add(budget.used_amount(&turn.generation.voided_usage()));
+    // Each request has its own price: a reported cost, or that of its tokens.
+    let amounts = requests.iter().map(|request| budget.used_amount(&request.usage));
+    let used = amounts.fold(Amount::default(), Amount::saturating_add);
     let accounts = reservation.accounts.clone();
     let settlement = BudgetSettlement { accounts, reserved: reservation.amount, used };
     reservation.settle(used);
@@ -232,6 +216,7 @@ fn report(turn: &ActiveTurn, outcome: &Outcome, save_time: Duration) {
     info!(request.log, "turn ended"; "status" => status.as_str(), "mode" => mode.as_str(),
         "source_id" => generation.upstream_id().as_deref(),
         "prompt_tokens" => usage.prompt_tokens, "completion_tokens" => usage.completion_tokens,
+        "usage_estimated" => usage.is_estimated(),
         "queued_ms" => timings.queue_time.get().map(millis), "first_word_ms" => first_text.map(millis),
         "store_ms" => millis(save_time), "total_ms" => millis(total), "durable" => durable);
 }

@@ -8,6 +8,7 @@
 //! | [`checkpoint`] | saves unfinished answers |
 //! | [`fallback`] | answers from resume excerpts |
 //! | [`attempts`] | requests to the model, with retries |
+//! | [`request_usage`] | what one request used (a plain value) |
 //! | [`finalize`] | settles, stores and reports an answer that has ended |
 //! | [`task`] | the task itself |
 //! | [`remote`] | follows a turn of another instance |
@@ -18,5 +19,6 @@ pub mod context;
 pub mod fallback;
 pub mod finalize;
 pub mod remote;
+pub mod request_usage;
 pub mod store;
 pub mod task;

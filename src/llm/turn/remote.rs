@@ -131,7 +131,7 @@ impl RemoteTurn {
     async fn cancel_remote(&self) -> Outcome {
         let snapshot = self.generation.close().snapshot;
         let tokens = self.context.counter.count(&snapshot.text);
-        let usage = Usage::from_tokens(0, tokens);
+        let usage = Usage::from_own_count(0, tokens);
         // The instance that reserved budget for the turn settles it. After a crash the reservation
         // counts as used.
         let record = AnswerRecord {

@@ -130,7 +130,7 @@ impl TurnTask {
                 Box::new(BudgetReservation {
                     accounts: reservation.accounts.clone(),
                     amount: reservation.amount,
-                    policy: context.budget.policy,
+                    policy: context.budget.policy(),
                 })
             }),
             answered_by: context.instance_id.name(),

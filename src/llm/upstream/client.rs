@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
+use reqwest::Response;
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
-use reqwest::{Client, Response};
 use tokio::time::{Instant, timeout_at};
 
 use crate::budget::{Prices, ReportedCost};
@@ -14,11 +14,14 @@ use crate::llm::prompt::Prompt;
 use crate::llm::upstream::account::api_key::{self, KeyError, KeyReport};
 use crate::llm::upstream::account::generation_cost::{self, CostError};
 use crate::llm::upstream::completion::{Completion, CompletionError};
+use crate::llm::upstream::connection_pool::ConnectionPool;
 use crate::llm::upstream::dialect::{Dialect, DialectAttempt, Dialects};
 use crate::llm::upstream::endpoint::Endpoint;
 use crate::llm::upstream::error_class::UpstreamErrorKind;
 use crate::llm::upstream::rejection::{self, DecodeError, Rejection, TextTimeout};
 use crate::llm::upstream::request::{RequestBody, RequestContent};
+use crate::llm::upstream::server::inquiry;
+use crate::llm::upstream::server::report::ServerReport;
 use crate::llm::upstream::streaming::body::BodyDecoder;
 use crate::llm::upstream::streaming::framing::FrameDecoder;
 use crate::llm::upstream::streaming::response::{BodyEnd, ResponseState};
@@ -67,17 +70,9 @@ impl UpstreamClient {
     /// # Errors
     /// Returns an error if TLS cannot be initialized.
     pub fn new(settings: &LlmSettings) -> Result<Self, reqwest::Error> {
-        let http = Client::builder()
-            .connect_timeout(settings.connect_timeout)
-            // With Nagle's algorithm the last small segment of a request would wait for a delayed
-            // acknowledgement.
-            .tcp_nodelay(true)
-            // Another host must receive neither the API key nor the prompt.
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("resume-chatbot/", env!("CARGO_PKG_VERSION")))
-            .build()?;
+        let connections = ConnectionPool::new(settings)?;
         Ok(Self {
-            endpoint: Endpoint::new(http, settings.base_url.to_string(), settings.api_key.clone()),
+            endpoint: Endpoint::new(connections, settings.base_url.to_string(), settings.api_key().cloned()),
             model: settings.model.clone(),
             fallback_models: settings.fallback_models.clone(),
             is_openrouter: settings.base_url.is_openrouter(),
@@ -124,6 +119,14 @@ impl UpstreamClient {
         generation_cost::fetch(&self.endpoint, upstream_id).await
     }
 
+    /// Asks the server what it is and what it knows of the configured models. Takes some seconds
+    /// at most.
+    pub async fn inquire(&self) -> ServerReport {
+        let names: Vec<&str> =
+            std::iter::once(&self.model).chain(&self.fallback_models).map(String::as_str).collect();
+        inquiry::inquire(&self.endpoint, &names).await
+    }
+
     /// Describes what was learned about the form of requests, or returns `None` if nothing was.
     #[must_use]
     pub fn dialect_summary(&self) -> Option<String> {
@@ -147,7 +150,7 @@ impl UpstreamClient {
     ) -> Result<Completion, CompletionError> {
         let mut attempt = self.dialects.start(request.model);
         loop {
-            let sending = self.send_in_any_form(request, &mut attempt);
+            let sending = self.send_in_any_form(request, &mut attempt, sink);
             let sent = timeout_at(request.first_text_deadline, sending).await;
             let response = sent.map_err(|_| rejection::no_response())??;
             if let Some(id) = response.headers().get("x-generation-id").and_then(|id| id.to_str().ok()) {
@@ -208,13 +211,14 @@ impl UpstreamClient {
     }
 
     /// Sends the request, and again in another form as long as a refusal suggests one.
-    async fn send_in_any_form(
+    async fn send_in_any_form<S: AnswerSink>(
         &self,
         request: CompletionRequest<'_>,
         attempt: &mut DialectAttempt<'_>,
+        sink: &S,
     ) -> Result<Response, CompletionError> {
         loop {
-            let response = self.send(request, attempt.dialect).await?;
+            let response = self.send(request, attempt.dialect, sink).await?;
             if response.status().is_success() {
                 return Ok(response);
             }
@@ -225,10 +229,11 @@ impl UpstreamClient {
         }
     }
 
-    async fn send(
+    async fn send<S: AnswerSink>(
         &self,
         request: CompletionRequest<'_>,
         dialect: Dialect,
+        sink: &S,
     ) -> Result<Response, CompletionError> {
         let body = self.body(request, dialect).map_err(|error| {
             let detail = format!("the prompt cannot be serialized: {error}");
@@ -248,7 +253,8 @@ impl UpstreamClient {
                 }
             }
         }
-        post.send().await.map_err(|error| rejection::unreachable(&error))
+        let sent = self.endpoint.send(post, |cause| sink.on_reconnect(cause)).await;
+        sent.map_err(|error| rejection::unreachable(&error))
     }
 
     async fn read<S: AnswerSink>(
@@ -313,7 +319,8 @@ impl UpstreamClient {
         if state.has_text && !had_text {
             sink.on_first_text();
         }
-        if end == BodyEnd::Ended && !state.has_choices() && !rejection::is_event_stream(&headers) {
+        let is_stream = rejection::is_event_stream(&headers) && !body.is_unreadable();
+        if end == BodyEnd::Ended && !state.has_choices() && !is_stream {
             return Err(rejection::not_a_stream(&headers));
         }
         Ok(end)

@@ -1,13 +1,14 @@
 //! The kinds of upstream errors, and one table with the reaction to each kind.
 
-use strum::VariantArray;
+use strum::{IntoStaticStr, VariantArray};
 
 use crate::domain::error_code::ErrorCode;
 use crate::llm::upstream::error_body::UpstreamError;
 use crate::llm::upstream::error_phrases::{self as phrases, starts_with_any};
 
 /// The kind of an upstream error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, VariantArray)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum UpstreamErrorKind {
     /// The question was sent to no backend.
     NotSent,
@@ -131,6 +132,12 @@ const ERROR_POLICIES: [ErrorPolicy; 19] = {
 };
 
 impl UpstreamErrorKind {
+    /// Returns the name of the kind in the log and in health reports.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        self.into_str()
+    }
+
     /// Returns the reaction to an error of this kind.
     #[must_use]
     pub fn policy(self) -> &'static ErrorPolicy {

@@ -203,7 +203,7 @@ impl Parser<'_> {
         self.has_invalid |= quote == '\'';
         let mut text = String::new();
         loop {
-            let end = self.rest.find(|c| c == quote || c == '\\')?;
+            let end = self.rest.find([quote, '\\'])?;
             let (plain, rest) = self.rest.split_at_checked(end)?;
             text.push_str(plain);
             self.rest = rest;

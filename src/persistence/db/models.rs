@@ -106,6 +106,7 @@ pub(crate) struct TurnRow {
     prompt_tokens: Option<i32>,
     completion_tokens: Option<i32>,
     cost_nanodollars: Option<i64>,
+    estimated_requests: i32,
     asked_at_ms: i64,
     failure: Option<String>,
     answered_by: Option<String>,
@@ -149,6 +150,7 @@ columns! {
     turns::prompt_tokens,
     turns::completion_tokens,
     turns::cost_nanodollars,
+    turns::estimated_requests,
     turns::asked_at_ms,
     turns::failure,
     turns::answered_by,
@@ -209,6 +211,7 @@ impl TurnRow {
                 prompt_tokens: self.prompt_tokens.map_or(0, count_from_column),
                 completion_tokens: self.completion_tokens.map_or(0, count_from_column),
                 cost: self.cost_nanodollars.map(cost_from_column),
+                estimated_requests: count_from_column(self.estimated_requests),
             },
             asked_at: Timestamp(self.asked_at_ms),
             failure: self.failure.and_then(|name| name.parse().ok()),
@@ -227,7 +230,8 @@ pub(crate) fn count_to_column(count: u32) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }
 
-fn count_from_column(column: i32) -> u32 {
+/// Converts an `Integer` column to a count.
+pub(crate) fn count_from_column(column: i32) -> u32 {
     u32::try_from(column).unwrap_or(0)
 }
 

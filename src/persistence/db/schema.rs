@@ -55,11 +55,11 @@ diesel::table! {
         mode -> Nullable<Text>,
         /// The model that answered.
         model -> Nullable<Text>,
-        /// Tokens of the prompt, as the model server counts them.
+        /// Tokens of the prompts of all requests for the answer, as the model server counts them.
         prompt_tokens -> Nullable<Integer>,
-        /// Tokens of the answer, as the model server counts them.
+        /// Tokens that these requests generated, as the model server counts them.
         completion_tokens -> Nullable<Integer>,
-        /// The cost of the answer; null if the model server has not reported it.
+        /// The cost of these requests, as far as the model server has reported it.
         cost_nanodollars -> Nullable<BigInt>,
         /// When the question was asked.
         asked_at_ms -> BigInt,
@@ -73,6 +73,8 @@ diesel::table! {
         regenerates -> Nullable<Id>,
         /// The turn that replaces this turn.
         superseded_by -> Nullable<Id>,
+        /// The number of requests whose tokens this server has counted itself.
+        estimated_requests -> Integer,
     }
 }
 
@@ -156,14 +158,14 @@ diesel::table! {
         turn_id -> Id,
         /// The id that the model server gave the request.
         upstream_id -> Text,
-        /// The name of a `RequestOutcome`.
-        outcome -> Text,
         /// The day whose account is charged.
         day -> Integer,
         /// The session whose account is charged as well.
         session_id -> Nullable<Id>,
         /// The `AddressDigest` whose account is charged as well.
         address_digest -> Nullable<Binary>,
+        /// The `AddressDigest` of the IPv6 network whose account is charged as well.
+        network_digest -> Nullable<Binary>,
         /// The charged tokens, an estimate.
         tokens -> BigInt,
         /// The charged cost, an estimate.
@@ -176,6 +178,10 @@ diesel::table! {
         attempts -> Integer,
         /// When the next lookup is due.
         due_at_ms -> BigInt,
+        /// The prompt tokens of the estimate, which are part of those of the turn.
+        prompt_tokens -> Integer,
+        /// The completion tokens of the estimate, which are part of those of the turn.
+        completion_tokens -> Integer,
     }
 }
 

@@ -93,7 +93,7 @@ pub(crate) async fn load(
             Account::Day(day) => {
                 read_account!(connection, daily_budgets, daily_budgets::table.find(day.0))
             }
-            Account::Address(day, digest) => {
+            Account::Address(day, digest) | Account::Network(day, digest) => {
                 let row = address_budgets::table.find((day.0, digest.0.to_vec()));
                 read_account!(connection, address_budgets, row)
             }
@@ -179,7 +179,7 @@ async fn update(connection: &mut Connection, account: Account, change: AccountCh
         Account::Day(day) => {
             update_account!(connection, change, daily_budgets, daily_budgets::table.find(day.0))
         }
-        Account::Address(day, digest) => {
+        Account::Address(day, digest) | Account::Network(day, digest) => {
             let row = address_budgets::table.find((day.0, digest.0.to_vec()));
             update_account!(connection, change, address_budgets, row)
         }
@@ -190,7 +190,7 @@ async fn update(connection: &mut Connection, account: Account, change: AccountCh
 }
 
 /// Creates the row of an account if it does not exist. A session has its own columns. The first
-/// account of an address on a day also deletes those of earlier days.
+/// account of an address or a network on a day also deletes those of earlier days.
 async fn create_account(connection: &mut Connection, account: Account) -> QueryResult<()> {
     match account {
         Account::Day(day) => {
@@ -202,7 +202,7 @@ async fn create_account(connection: &mut Connection, account: Account) -> QueryR
             let insert = diesel::insert_into(daily_budgets::table).values(row).on_conflict_do_nothing();
             run_statement!(connection, conn => AlwaysPrepared(insert).execute(conn).await)?;
         }
-        Account::Address(day, digest) => {
+        Account::Address(day, digest) | Account::Network(day, digest) => {
             let delete = diesel::delete(address_budgets::table.filter(address_budgets::day.lt(day.0)));
             run_statement!(connection, conn => delete.execute(conn).await)?;
             let row = (

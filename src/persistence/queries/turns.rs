@@ -46,6 +46,7 @@ async fn update_turn(connection: &mut Connection, record: &AnswerRecord) -> Quer
         turns::prompt_tokens.eq(count_to_column(record.usage.prompt_tokens)),
         turns::completion_tokens.eq(count_to_column(record.usage.completion_tokens)),
         turns::cost_nanodollars.eq(record.usage.cost.map(cost_to_column)),
+        turns::estimated_requests.eq(count_to_column(record.usage.estimated_requests)),
         turns::ended_at_ms.eq(is_finished.then_some(record.at.0)),
         turns::failure.eq(record.failure.map(ErrorCode::as_str)),
     ));

@@ -27,6 +27,7 @@ const UNANSWERED: &str = "count(CASE WHEN turns.superseded_by IS NULL AND turns.
 // always fit.
 const PROMPT_TOKENS: &str = "CAST(coalesce(sum(turns.prompt_tokens), 0) AS BIGINT)";
 const COMPLETION_TOKENS: &str = "CAST(coalesce(sum(turns.completion_tokens), 0) AS BIGINT)";
+const ESTIMATED: &str = "count(CASE WHEN turns.estimated_requests > 0 THEN 1 END)";
 const COST: &str = "CAST(sum(turns.cost_nanodollars) AS BIGINT)";
 
 /// Days since 1970-01-01, as text like the other groups.
@@ -145,19 +146,23 @@ pub(crate) async fn usage(
     let grouped = turns::table.filter(turns::asked_at_ms.ge(since.0)).group_by(sql::<Text>(group)).select((
         sql::<Text>(group),
         count_star(),
+        sql::<BigInt>(ESTIMATED),
         sql::<BigInt>(PROMPT_TOKENS),
         sql::<BigInt>(COMPLETION_TOKENS),
         sql::<Nullable<BigInt>>(COST),
     ));
-    let rows: Vec<(String, i64, i64, i64, Option<i64>)> =
+    let rows: Vec<(String, i64, i64, i64, i64, Option<i64>)> =
         run_statement!(connection, conn => grouped.load(conn).await)?;
     let usage =
-        rows.into_iter().map(|(group, questions, prompt_tokens, completion_tokens, cost)| UsageGroup {
-            group: if by == UsageBy::Day { format_day(&group) } else { group },
-            questions,
-            prompt_tokens,
-            completion_tokens,
-            cost: cost.map(cost_from_column),
+        rows.into_iter().map(|(group, questions, estimated, prompt_tokens, completion_tokens, cost)| {
+            UsageGroup {
+                group: if by == UsageBy::Day { format_day(&group) } else { group },
+                questions,
+                estimated,
+                prompt_tokens,
+                completion_tokens,
+                cost: cost.map(cost_from_column),
+            }
         });
     Ok(usage.collect())
 }

@@ -78,6 +78,9 @@ pub struct UsageGroup {
     pub group: String,
     /// The number of questions.
     pub questions: i64,
+    /// The number of questions whose tokens this server counted in part, because the model server
+    /// did not report all of them.
+    pub estimated: i64,
     /// Tokens of their prompts.
     pub prompt_tokens: i64,
     /// Tokens of their answers.

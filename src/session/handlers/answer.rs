@@ -60,6 +60,7 @@ impl SessionActor {
             mode: generation.mode(),
             model: outcome.model.clone(),
             usage: outcome.usage,
+            usage_estimated: outcome.usage.is_estimated(),
             citations: outcome.citations.clone(),
             durable: outcome.durable,
             remaining,
@@ -114,6 +115,11 @@ impl StreamHandler<AnswerProgress> for SessionActor {
             AnswerProgress::Queued(position) => {
                 if let Some(turn_id) = turn_id {
                     self.send(&ServerFrame::Queued { turn_id, position }, ctx);
+                }
+            }
+            AnswerProgress::Thinking => {
+                if let Some(turn_id) = turn_id {
+                    self.send(&ServerFrame::Thinking { turn_id }, ctx);
                 }
             }
             AnswerProgress::Delta(Delta { seq, text, replay }) => {

@@ -101,11 +101,16 @@ impl SessionActor {
             return self.submit_to_model(request, ctx);
         }
         let budget = Arc::clone(budget);
-        let load = LoadBudgetUsage { accounts: missing };
+        let load = LoadBudgetUsage { accounts: missing.clone() };
         let loaded = self.context.actors.load_budget_usage.ask(load, STORE_TIMEOUT);
         self.wait_for_store(loaded, ctx, move |actor, loaded, ctx| match loaded {
             Ok(usage) => {
                 usage.into_iter().for_each(|(account, amount)| budget.insert_loaded(account, amount));
+                actor.submit_to_model(request, ctx);
+            }
+            // The chat continues while the database is unavailable.
+            Err(error) if error.is_outage() => {
+                budget.insert_unknown(&missing);
                 actor.submit_to_model(request, ctx);
             }
             Err(error) => actor.refuse_store_error(&error, request.client_id, ctx),
@@ -118,6 +123,7 @@ impl SessionActor {
         let (client_id, regenerates) = (request.client_id.clone(), request.regenerates);
         let question_tokens = request.question.tokens;
         let system_prompt = &self.context.system_prompt.text;
+        session.conversation.set_token_limits(self.context.router.token_limits(self.context.limits.tokens));
         let turn = match session.conversation.prepare_turn(now, request, system_prompt) {
             Ok(turn) => turn,
             Err(refusal) => return self.refuse(&refusal, client_id, ctx),

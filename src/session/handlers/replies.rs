@@ -30,6 +30,13 @@ pub(crate) enum StoreRequestError {
     ActorFailed,
 }
 
+impl StoreRequestError {
+    /// Returns whether the database does not answer at the moment.
+    pub(crate) fn is_outage(&self) -> bool {
+        matches!(self, Self::Failed(StorageError::Unavailable(_)) | Self::Timeout)
+    }
+}
+
 /// Merges the two levels of errors of a request to the persistence actor.
 pub(crate) fn flatten_reply<T>(
     reply: Result<Result<T, StorageError>, AskError>,

@@ -87,7 +87,8 @@ impl SessionActor {
     pub(crate) fn session_frame(&mut self, id: SessionId, token: String, now: Timestamp) -> SessionFrame {
         let context = &self.context;
         let limits = context.limits;
-        let mode = context.router.mode(Instant::now(), now);
+        let tokens = context.router.token_limits(limits.tokens);
+        let mode = context.router.mode(Instant::now(), now, self.address_guard.address());
         let remaining = self.session.as_mut().map_or(0, |session| {
             session.announce_mode(mode);
             session.remaining(now)
@@ -102,8 +103,8 @@ impl SessionActor {
                 max_question_chars: MAX_QUESTION_CHARS,
                 requests_per_minute: limits.requests_per_minute,
                 remaining,
-                max_context_tokens: limits.max_context_tokens,
-                max_response_tokens: limits.max_response_tokens,
+                max_context_tokens: tokens.context,
+                max_response_tokens: tokens.response,
             },
             resume: context.resume.clone(),
             suggestions: Arc::clone(&context.suggestions),

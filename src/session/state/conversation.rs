@@ -10,6 +10,7 @@ use crate::domain::limits::{MAX_EXCHANGES, RATE_WINDOW};
 use crate::domain::turn::{TurnStatus, Usage};
 use crate::limits::{SlidingWindow, WindowLimit};
 use crate::llm::prompt::{Prompt, PromptMessage, Speaker};
+use crate::llm::upstream::server::window::TokenLimits;
 use crate::persistence::records::{StoredSession, StoredTurn};
 use crate::session::limits::SessionLimits;
 use crate::session::state::history::{Exchange, History, HistorySelection};
@@ -117,7 +118,7 @@ impl Conversation {
         validator: &QuestionValidator,
     ) -> Self {
         let turns = &stored.turns;
-        let budget = TokenBudget::new(limits.max_context_tokens, limits.max_response_tokens, system_tokens);
+        let budget = TokenBudget::new(limits.tokens, system_tokens);
         let rate_limit = WindowLimit::exact(limits.requests_per_minute, RATE_WINDOW);
         let client_ids = turns.iter().filter_map(|turn| Some((turn.client_id.clone()?, turn.turn_id)));
         Self {
@@ -155,6 +156,11 @@ impl Conversation {
             Some(_) if self.has_older_ids => Dedup::Unknown,
             Some(_) | None => Dedup::New,
         })
+    }
+
+    /// Replaces the limits on tokens from the next prompt on.
+    pub fn set_token_limits(&mut self, limits: TokenLimits) {
+        self.budget.set_limits(limits);
     }
 
     /// Opens a turn for a new question and builds its prompt.

@@ -1,14 +1,14 @@
 //! The token budget of one session: how much history a prompt can contain.
 
 use crate::domain::turn::Usage;
+use crate::llm::upstream::server::window::TokenLimits;
 use crate::tokens::{MESSAGE_OVERHEAD, PROMPT_OVERHEAD};
 
 /// Divides the context window of the model between system prompt, history, question and answer.
 /// All numbers are tokens.
 #[derive(Clone, Copy, Debug)]
 pub struct TokenBudget {
-    context: u32,
-    response: u32,
+    limits: TokenLimits,
     system: u32,
     used: u64,
 }
@@ -21,18 +21,23 @@ pub struct QuestionTooLarge {
 }
 
 impl TokenBudget {
-    /// Returns a budget for a context window of `context` tokens. `response` tokens are reserved
-    /// for the answer, `system` tokens for the system prompt.
+    /// Returns a budget for these limits; `system` tokens are reserved for the system prompt.
     #[must_use]
-    pub fn new(context: u32, response: u32, system: u32) -> Self {
-        Self { context, response, system, used: 0 }
+    pub fn new(limits: TokenLimits, system: u32) -> Self {
+        Self { limits, system, used: 0 }
+    }
+
+    /// Replaces the limits, because the context window of the model has become known.
+    pub fn set_limits(&mut self, limits: TokenLimits) {
+        self.limits = limits;
     }
 
     /// Returns the tokens that history and question can have together.
     #[must_use]
     pub fn window(&self) -> u32 {
-        self.context
-            .saturating_sub(self.response)
+        self.limits
+            .context
+            .saturating_sub(self.limits.response)
             .saturating_sub(self.system)
             .saturating_sub(MESSAGE_OVERHEAD)
             .saturating_sub(PROMPT_OVERHEAD)
@@ -61,7 +66,7 @@ impl TokenBudget {
     /// Returns the maximum tokens of an answer.
     #[must_use]
     pub fn response(&self) -> u32 {
-        self.response
+        self.limits.response
     }
 
     /// Adds the usage of an answer to the total of this connection.
@@ -90,7 +95,7 @@ mod tests {
             system in 0_u32..6_000,
             question in 0_u32..4_000,
         ) {
-            let budget = TokenBudget::new(context, response, system);
+            let budget = TokenBudget::new(TokenLimits { context, response }, system);
             if let Ok(room) = budget.history_room(question) {
                 prop_assert!(budget.prompt_tokens(question, room) + response <= context);
             }
@@ -102,7 +107,7 @@ mod tests {
             response in 16_u32..400,
             system in 0_u32..30_000,
         ) {
-            let budget = TokenBudget::new(context, response, system);
+            let budget = TokenBudget::new(TokenLimits { context, response }, system);
             if let Err(too_large) = budget.history_room(u32::MAX) {
                 prop_assert!(too_large.limit == 0 || budget.history_room(too_large.limit).is_ok());
                 prop_assert!(budget.history_room(too_large.limit + 1).is_err());

@@ -21,7 +21,7 @@ settings_group! {
                 DatabaseUrl::parse,
                 DatabaseUrl::redacted,
             )
-            .with_redaction(Redaction::Url),
+            .with_redaction(Redaction::UrlWithPassword),
         },
 
         /// Maximum number of open database connections.

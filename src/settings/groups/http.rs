@@ -97,7 +97,7 @@ settings_group! {
         },
 
         /// Maximum number of open WebSockets and event streams per client address. IPv6 addresses
-        /// are counted per /64 network.
+        /// are counted per /64 network, and a /48 network may have four times as many.
         pub max_connections_per_address: u32 = Setting {
             name: MAX_CONNECTIONS_PER_ADDRESS,
             default: "32",

@@ -15,14 +15,16 @@ settings_group! {
             kind: integer(1..=600),
         },
 
-        /// Maximum number of questions per client address in any 60 seconds.
+        /// Maximum number of questions per client address in any 60 seconds. IPv6 addresses are
+        /// counted per /64 network, and a /48 network may ask four times as many.
         pub questions_per_minute_per_address: u32 = Setting {
             name: QUESTIONS_PER_MINUTE_PER_ADDRESS,
             default: "60",
             kind: integer(1..=1_000_000),
         },
 
-        /// Maximum number of new sessions per client address in any hour.
+        /// Maximum number of new sessions per client address in any hour. IPv6 addresses are counted
+        /// per /64 network, and a /48 network may start four times as many.
         pub sessions_per_hour_per_address: u32 = Setting {
             name: SESSIONS_PER_HOUR_PER_ADDRESS,
             default: "60",

@@ -10,23 +10,43 @@ use crate::settings::declaration::settings_group;
 use crate::settings::kind::{Kind, Redaction, duration_up_to, integer, keyword, list};
 use crate::settings::load::Purpose;
 use crate::settings::reader::SettingsReader;
+use crate::settings::redact;
 use crate::settings::values::api_key;
 use crate::settings::values::base_url::BaseUrl;
 use crate::settings::values::dialect::{MaxTokensField, StreamOptions, SystemRole};
 
 const FIVE_MINUTES: Duration = Duration::from_secs(5 * 60);
+/// The maximum length of a model's name. Names on Hugging Face have at most 96 characters behind the
+/// organization's.
+const MAX_MODEL_CHARS: usize = 200;
+
 const HALF_AN_HOUR: Duration = Duration::from_secs(30 * 60);
 
 settings_group! {
     /// The language model and the requests to its server.
     pub struct LlmSettings {
         /// API key for the model server. Required if `LLM_BASE_URL` is OpenRouter; any other server
-        /// receives it too if it is set. Prefer the environment to a file for it.
-        pub api_key: Option<SecretString> = Setting {
+        /// receives it too if it is set. Prefer the environment to a file of settings for it.
+        pub openrouter_api_key: Option<SecretString> = Setting {
             name: OPENROUTER_API_KEY,
             default: "",
             kind: Kind::new(
                 "a key from https://openrouter.ai/keys: visible ASCII characters, without quotes or spaces",
+                api_key::parse,
+                api_key::redacted,
+            )
+            .with_redaction(Redaction::Secret)
+            .optional(),
+        },
+
+        /// API key for a model server other than OpenRouter. It is sent to `LLM_BASE_URL`, whichever
+        /// other server that is, and never to OpenRouter. Ignored, with a warning, if `LLM_BASE_URL`
+        /// is OpenRouter or `OPENROUTER_API_KEY` is set.
+        pub openai_api_key: Option<SecretString> = Setting {
+            name: OPENAI_API_KEY,
+            default: "",
+            kind: Kind::new(
+                "a key for the server at LLM_BASE_URL: visible ASCII characters, without quotes or spaces",
                 api_key::parse,
                 api_key::redacted,
             )
@@ -52,7 +72,8 @@ settings_group! {
             name: LLM_MODEL,
             default: "openai/gpt-4o-mini",
             kind: Kind::new(
-                "a model's name without spaces, such as openai/gpt-4o-mini",
+                "a model's name of up to 200 printable characters, such as openai/gpt-4o-mini or \
+                 Llama 3 8B Instruct",
                 parse_model,
                 String::clone,
             ),
@@ -63,7 +84,10 @@ settings_group! {
         pub fallback_models: Vec<String> = Setting {
             name: LLM_FALLBACK_MODELS,
             default: "",
-            kind: list("a list of models' names, each without spaces", parse_model),
+            kind: list(
+                "a list of models' names, separated by commas, each of up to 200 printable characters",
+                parse_model,
+            ),
         },
 
         /// Maximum time to connect to the model server.
@@ -150,9 +174,10 @@ settings_group! {
             kind: keyword(),
         },
 
-        /// Number of consecutive failed requests that opens the circuit breaker, which suspends
-        /// requests to the model server. Failures that the question itself causes, such as refused
-        /// content, do not count.
+        /// Number of failed requests that opens the circuit breaker, which suspends requests to the
+        /// model server, if at least half of the newest requests failed. Failures that the question
+        /// itself may cause, such as refused content, do not count, unless this many visitors in a
+        /// row meet the same one.
         pub breaker_failures: u32 = Setting {
             name: LLM_BREAKER_FAILURES,
             default: "5",
@@ -203,10 +228,40 @@ pub enum DegradedMode {
 }
 
 impl LlmSettings {
+    /// Returns the key that the server at `LLM_BASE_URL` receives.
+    #[must_use]
+    pub fn api_key(&self) -> Option<&SecretString> {
+        self.openrouter_api_key.as_ref().or(self.openai_api_key.as_ref())
+    }
+
+    /// Removes `OPENAI_API_KEY` with a warning if it is not used, before it is read: many systems
+    /// set it for other programs, so that an unusable one must not be an error.
+    pub(in crate::settings) fn remove_unused_key(reader: &mut SettingsReader) {
+        let is_openrouter = reader.peek(&Self::base_url()).is_some_and(|url| url.is_openrouter());
+        let warning = if is_openrouter {
+            "is ignored, because LLM_BASE_URL is OpenRouter: set OPENROUTER_API_KEY, or set LLM_BASE_URL to \
+             the server of the key, such as https://api.openai.com/v1"
+        } else if reader.has_value(OPENROUTER_API_KEY) {
+            "is ignored, because LLM_BASE_URL receives OPENROUTER_API_KEY: unset OPENROUTER_API_KEY to use it"
+        } else {
+            return;
+        };
+        if reader.remove(OPENAI_API_KEY) {
+            reader.warn(OPENAI_API_KEY, warning);
+        }
+    }
+
     pub(in crate::settings) fn check(&self, purpose: &Purpose, reader: &mut SettingsReader) {
         let needs_key = self.base_url.is_openrouter() && reader.is_valid(LLM_BASE_URL);
-        if *purpose == Purpose::Serve && needs_key && self.api_key.is_none() {
-            reader.missing(OPENROUTER_API_KEY, "is required by openrouter.ai");
+        if matches!(purpose, Purpose::Serve | Purpose::Ask) && needs_key && self.openrouter_api_key.is_none()
+        {
+            let problem = if reader.is_removed(OPENAI_API_KEY) {
+                "is required by openrouter.ai, which does not receive OPENAI_API_KEY; to use that key, set \
+                 LLM_BASE_URL to its server, such as https://api.openai.com/v1"
+            } else {
+                "is required by openrouter.ai"
+            };
+            reader.missing(OPENROUTER_API_KEY, problem);
         }
         if let Some(warning) = self.base_url.warning() {
             reader.warn(LLM_BASE_URL, &warning);
@@ -215,8 +270,11 @@ impl LlmSettings {
 }
 
 fn parse_model(text: &str) -> Result<String, String> {
-    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return Err("contains white space".to_owned());
+    if text.chars().any(redact::is_unprintable) {
+        return Err("contains characters that cannot be printed".to_owned());
+    }
+    if text.chars().count() > MAX_MODEL_CHARS {
+        return Err(format!("has more than {MAX_MODEL_CHARS} characters"));
     }
     if text.starts_with("sk-") {
         return Err("looks like an API key, which belongs into OPENROUTER_API_KEY".to_owned());

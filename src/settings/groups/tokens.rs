@@ -50,6 +50,12 @@ pub enum Tokenizer {
 }
 
 impl TokenSettings {
+    /// Returns the maximum number of tokens of a prompt.
+    #[must_use]
+    pub fn max_prompt(&self) -> u32 {
+        self.max_context.saturating_sub(self.max_response)
+    }
+
     pub(in crate::settings) fn check(&self, reader: &mut SettingsReader) {
         let (context, response) = (self.max_context, self.max_response);
         if response.saturating_add(MIN_PROMPT_TOKENS) > context {

@@ -19,7 +19,7 @@ fn all_errors_of_all_sources_are_reported_at_once() -> TestResult {
         ("RESUME_PATH", "/nowhere.md"),
         ("OPENROUTER_API_KEY", "changeme"),
         ("LLM_BASE_URL", "ftp://x"),
-        ("LLM_MODEL", "gpt 4"),
+        ("LLM_MODEL", "gpt\u{7}4"),
         ("LLM_CONNECT_TIMEOUT", "0"),
         ("LLM_MAX_CONCURRENCY", "-1"),
         ("MAX_CONTEXT_TOKENS", "511"),
@@ -68,7 +68,7 @@ fn all_errors_of_all_sources_are_reported_at_once() -> TestResult {
 
 #[test]
 fn errors_are_in_the_order_of_the_settings() -> TestResult {
-    let environment = variables(&[("LLM_MODEL", "gpt 4"), ("PORT", "x"), ("MAX_CONTEXT_TOKENS", "1024")]);
+    let environment = variables(&[("LLM_MODEL", "gpt\u{7}4"), ("PORT", "x"), ("MAX_CONTEXT_TOKENS", "1024")]);
     let errors = errors_of(Settings::load(&Purpose::Serve, None, environment))?;
     assert_eq!(
         names(&errors),

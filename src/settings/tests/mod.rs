@@ -6,6 +6,7 @@ mod declarations;
 mod errors;
 mod purposes;
 mod redaction;
+mod secret_files;
 mod sources;
 mod values;
 

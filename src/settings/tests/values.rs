@@ -195,6 +195,50 @@ fn origins_are_normalized_as_browsers_send_them() -> TestResult {
 }
 
 #[test]
+fn names_of_models_are_printable_and_bounded() -> TestResult {
+    let folder = Folder::new()?;
+    let longest = "m".repeat(200);
+    for name in ["Llama 3 8B Instruct", "mödel: 7b (Q4_K_M), v2", "@cf/meta/llama-3", longest.as_str()] {
+        let settings = folder.serve(None, &[("LLM_MODEL", &format!("  {name} \n"))])?.settings;
+        assert_eq!(settings.llm.model, name);
+    }
+    let fallbacks = [("LLM_FALLBACK_MODELS", " Llama 3 8B Instruct ,, openai/gpt-4o ")];
+    let settings = folder.serve(None, &fallbacks)?.settings;
+    assert_eq!(settings.llm.fallback_models, ["Llama 3 8B Instruct", "openai/gpt-4o"]);
+    let too_long = "m".repeat(201);
+    for name in ["gpt\t4", "gpt\n4", "gpt\u{1b}[2J", "gpt\u{202e}4", too_long.as_str(), "sk-proj-0123456789"]
+    {
+        for setting in ["LLM_MODEL", "LLM_FALLBACK_MODELS"] {
+            let error = only_error_of(folder.serve(None, &[(setting, name)]))?;
+            assert_eq!(error.name, setting);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn loopback_hosts_are_recognized() -> TestResult {
+    for (url, is_loopback) in [
+        ("http://localhost:11434/v1", true),
+        ("http://LOCALHOST./v1", true),
+        ("http://ollama.localhost/v1", true),
+        ("http://127.0.0.1/v1", true),
+        ("http://127.8.9.10/v1", true),
+        ("http://0.0.0.0:8000/v1", true),
+        ("http://[::1]:8000/v1", true),
+        ("http://[::ffff:127.0.0.1]/v1", true),
+        ("http://[::]/v1", true),
+        ("http://10.0.0.1/v1", false),
+        ("http://localhost.example/v1", false),
+        ("http://ollama:11434/v1", false),
+        ("https://openrouter.ai/api/v1", false),
+    ] {
+        assert_eq!(BaseUrl::parse(url)?.is_loopback(), is_loopback, "{url}");
+    }
+    Ok(())
+}
+
+#[test]
 fn base_urls_are_http_urls_without_the_endpoint() -> TestResult {
     let formatted = |text: &str| BaseUrl::parse(text).map(|url| url.to_string());
     assert_eq!(formatted("https://openrouter.ai/api/v1/")?, "https://openrouter.ai/api/v1");

@@ -38,6 +38,21 @@ impl BaseUrl {
         domain.is_some_and(|domain| domain == "openrouter.ai" || domain.ends_with(".openrouter.ai"))
     }
 
+    /// Returns whether the host is this machine, which no proxy can reach.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        let is_own = |address: IpAddr| address.is_loopback() || address.is_unspecified();
+        match self.0.host() {
+            Some(Host::Ipv4(address)) => is_own(address.into()),
+            Some(Host::Ipv6(address)) => is_own(address.to_canonical()),
+            Some(Host::Domain(domain)) => {
+                let domain = domain.trim_end_matches('.');
+                domain == "localhost" || domain.ends_with(".localhost")
+            }
+            None => false,
+        }
+    }
+
     /// Returns a warning if the URL is probably a mistake; it completes a sentence that begins with
     /// the setting's name.
     pub(in crate::settings) fn warning(&self) -> Option<String> {

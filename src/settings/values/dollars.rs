@@ -17,11 +17,7 @@ pub(in crate::settings) fn parse(text: &str) -> Result<u64, String> {
         return Err(format!("has more than {DECIMAL_PLACES} decimal places"));
     }
     let billionths = format!("{whole}{fraction:0<DECIMAL_PLACES$}").parse().unwrap_or(u64::MAX);
-    match billionths {
-        0 => Err("is zero; leave it empty for no limit".to_owned()),
-        1..=MAX => Ok(billionths),
-        _ => Err("is too large".to_owned()),
-    }
+    if billionths > MAX { Err("is too large".to_owned()) } else { Ok(billionths) }
 }
 
 /// Formats billionths with as few decimal places as possible.
@@ -45,15 +41,14 @@ mod tests {
             ("0.15", 150_000_000, "0.15"),
             (".5", 500_000_000, "0.5"),
             ("12.", 12_000_000_000, "12"),
+            ("0", 0, "0"),
             ("0.000000001", 1, "0.000000001"),
             ("1000000", MAX, "1000000"),
         ] {
             assert_eq!(parse(text), Ok(billionths), "{text}");
             assert_eq!(format(billionths), formatted);
         }
-        for text in
-            ["", ".", "0", "-1", "1e3", "$5", "1,5", "0.0000000001", "1000000.1", "99999999999999999999"]
-        {
+        for text in ["", ".", "-1", "1e3", "$5", "1,5", "0.0000000001", "1000000.1", "99999999999999999999"] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

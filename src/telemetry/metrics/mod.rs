@@ -95,8 +95,12 @@ metrics! {
         time_to_first_token_seconds: Histogram = seconds(),
         /// Time from a question to the end of its answer, including storing it.
         duration_seconds: Histogram = seconds(),
-        /// Tokens of ended answers, by kind; counted by the model server or else by this server.
+        /// Tokens of all requests for ended answers, by kind; counted by the model server or else by
+        /// this server.
         tokens: Counters<1> = zeros("kind", ["prompt", "completion"]),
+        /// Ended turns whose tokens this server counted in part, because the model server did not
+        /// report all of them.
+        usage_estimated: Counter = Counter::default(),
         /// Questions answered with resume excerpts instead of the model, by reason.
         fallbacks: Counters<1> = zeros("reason", DegradedBy::VARIANTS.iter().map(|reason| reason.as_str())),
         /// Cost of answers in US dollars, as far as the model server reported it.
@@ -114,6 +118,8 @@ metrics! {
         /// Retries after a failed request, by kind: with the same model, another model or a shorter
         /// prompt.
         retries: Counters<1> = zeros("kind", RetryKind::VARIANTS.iter().map(|kind| kind.as_str())),
+        /// Requests sent again on a new connection because the one kept open for reuse had died.
+        reconnects: Counter = Counter::default(),
         /// Odd fields in responses of the model server, which were ignored, by kind.
         ignored: Counters<1> = zeros("kind", IgnoredField::VARIANTS.iter().map(|field| field.as_str())),
         /// Times that the circuit breaker opened.
@@ -180,6 +186,9 @@ impl AnswerMetrics {
         self.turns.get_or_create(&[("status", status.as_str()), ("mode", mode.as_str())]).inc();
         for (kind, tokens) in [("prompt", usage.prompt_tokens), ("completion", usage.completion_tokens)] {
             self.tokens.get_or_create(&[("kind", kind)]).inc_by(tokens.into());
+        }
+        if usage.is_estimated() {
+            self.usage_estimated.inc();
         }
         if let Some(cost) = usage.cost {
             self.cost_dollars.inc_by(cost);

@@ -81,7 +81,17 @@ const CRATE: Layering = Layering {
         ),
         part(
             "health",
-            &["domain", "llm", "mailbox", "persistence", "session", "supervision", "system", "telemetry"],
+            &[
+                "budget",
+                "domain",
+                "llm",
+                "mailbox",
+                "persistence",
+                "session",
+                "supervision",
+                "system",
+                "telemetry",
+            ],
         ),
         part(
             "http",

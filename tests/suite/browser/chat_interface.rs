@@ -6,6 +6,7 @@ use crate::support::server::test_server::Server;
 use crate::support::stores::fresh_store::StoreKind;
 use crate::support::tools::browser::scenario::{in_browsers, in_every_browser};
 use crate::support::tools::browser::{Browser, BrowserKind, Key};
+use crate::support::upstream::gate::Gate;
 use crate::support::upstream::script::Script;
 
 const TURN_STATUS: &str = "document.querySelector('.turn:last-child')?.dataset.status";
@@ -19,6 +20,7 @@ in_every_browser! {
 
 // Independent of the browser.
 in_browsers!(refusal_is_not_labelled_as_a_quote: chromium Chromium);
+in_browsers!(thinking_is_shown_and_announced_once: chromium Chromium);
 in_browsers!(comment_is_stored_with_the_rating: chromium Chromium);
 in_browsers!(end_of_the_budget_is_a_time_in_words: chromium Chromium);
 in_browsers!(conversation_is_downloaded_as_markdown: chromium Chromium);
@@ -83,6 +85,31 @@ async fn refusal_is_not_labelled_as_a_quote(kind: BrowserKind) {
 
     assert_eq!(text_of(&browser, 0, ".label").await, "");
     assert!(text_of(&browser, 0, ".source").await.contains("No passage"));
+}
+
+async fn thinking_is_shown_and_announced_once(kind: BrowserKind) {
+    let chat = Chat::new(&[("LLM_MAX_RETRIES", "1"), ("DEGRADED_MODE", "off")]).await;
+    let gate = Gate::default();
+    chat.upstream.queue(Script::new().reasoning(&["secretthought"]).drop_connection_after(1));
+    chat.upstream.queue(Script::new().reasoning(&["secretthought"]).words(&["Yes."]).hold_after(1, &gate));
+    let browser = open(kind, &chat.server).await;
+
+    browser.type_into("#question", "Do you think?\n").await;
+    gate.wait_until_reached().await;
+    wait_for_value(
+        &browser,
+        "document.querySelector('.waiting:not([hidden])')?.innerText.trim()",
+        "Thinking…",
+    )
+    .await;
+    let announced = "[...document.querySelectorAll('[aria-live=polite] p')].filter((p) => p.textContent === 'Thinking…').length";
+    assert_eq!(browser.evaluate(announced).await, 1);
+
+    gate.open();
+    wait_for_value(&browser, TURN_STATUS, "complete").await;
+    assert_eq!(text_of(&browser, 0, ".waiting").await, "");
+    assert_eq!(text_of(&browser, 0, ".text").await, "Yes.");
+    assert_eq!(browser.evaluate("document.body.innerText.includes('secretthought')").await, false);
 }
 
 async fn comment_is_stored_with_the_rating(kind: BrowserKind) {

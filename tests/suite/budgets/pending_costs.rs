@@ -160,7 +160,8 @@ on_both_stores! {
 
         report_cost(&upstream);
         let mut visitor = ChatClient::connect(&server).await;
-        assert_eq!(visitor.ask_and_wait("Is it whole?").await.status(), "complete");
+        let done = visitor.ask_and_wait("Is it whole?").await.done;
+        assert_eq!((&done["status"], &done["usage_estimated"]), (&json!("complete"), &json!(true)), "{done}");
         assert_eq!(store.query_number(PENDING_COSTS).await, 1);
 
         wait_until_stored(&store, PENDING_COSTS, 0).await;
@@ -168,7 +169,10 @@ on_both_stores! {
             (store.query_number(USED_TOKENS).await, store.query_number(USED_NANODOLLARS).await),
             (42 + 709, 13_300_000)
         );
-        assert_eq!(store.query_number("SELECT prompt_tokens FROM turns").await, 40);
+        // The turn has the usage of both requests, and nothing of it is an estimate any more.
+        let turn = "SELECT count(*) FROM turns WHERE prompt_tokens = 740 AND completion_tokens = 11
+            AND cost_nanodollars = 13300000 AND estimated_requests = 0";
+        assert_eq!(store.query_number(turn).await, 1);
         assert_eq!(cost_lookups(&upstream), 1);
     }
 

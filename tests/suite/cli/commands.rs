@@ -244,8 +244,8 @@ on_both_stores! {
         assert_eq!(
             lines,
             [
-                "       questions  prompt tokens  answer tokens  cost",
-                "total          1              0              0     -"
+                "       questions  prompt tokens  answer tokens  estimated  cost",
+                "total          1              0              0          0     -"
             ]
         );
 

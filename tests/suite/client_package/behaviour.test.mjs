@@ -309,6 +309,41 @@ test("the list keeps twenty conversations, and drops the expired ones", () => {
   assert.equal(client.conversations.length, 17);
 });
 
+test("a model that thinks is reported once, until its first word", async () => {
+  server.onFrame = (connection, frame) => {
+    if (frame.type !== "question") return friendly(connection, frame);
+    const [accepted, ...rest] = answerTo(frame);
+    const thinking = { type: "thinking", turn_id: accepted.turn_id };
+    // Another attempt thinks again.
+    for (const reply of [accepted, thinking, thinking, ...rest]) connection.send(reply);
+  };
+  const seen = [];
+  client.on("turn", ({ turn, change }) => seen.push([change, turn.thinking]));
+  client.connect();
+  await state(client, "open");
+  client.ask(QUESTION);
+  await event(client, "turn", ({ change }) => change === "done");
+  assert.deepEqual(seen, [
+    ["added", false],
+    ["accepted", false],
+    ["thinking", true],
+    ["delta", false],
+    ["delta", false],
+    ["done", false],
+  ]);
+});
+
+test("a frame of an unknown type changes nothing", async () => {
+  server.onFrame = (connection, frame) => {
+    if (frame.type === "question") connection.send({ type: "later", turn_id: `${TURN}1` });
+    friendly(connection, frame);
+  };
+  client.connect();
+  await state(client, "open");
+  const answer = await client.askAndWait(QUESTION);
+  assert.equal(answer.text, "Swedish and German.");
+});
+
 test("a rating carries a comment", async () => {
   const feedback = [];
   server.onFrame = (connection, frame) => {

@@ -29,11 +29,23 @@ pub(super) fn line(text: &str) -> String {
         let (word, stop) = word.strip_suffix('.').map_or((word, ""), |word| (word, "."));
         normalized += &(replacement(word) + stop + delimiter);
     }
+    let mut normalized = without_milliseconds(&normalized);
     // A release may contain any number of migrations.
     while normalized.contains("<migration>, <migration>") {
         normalized = normalized.replace("<migration>, <migration>", "<migration>");
     }
     normalized
+}
+
+/// Replaces numbers of milliseconds.
+fn without_milliseconds(text: &str) -> String {
+    let words: Vec<&str> = text.split(' ').collect();
+    let is_duration = |index: usize| {
+        let is_number = words[index].parse::<u64>().is_ok();
+        is_number && words.get(index + 1).is_some_and(|unit| unit.trim_end_matches([',', '.']) == "ms")
+    };
+    let replaced = (0..words.len()).map(|index| if is_duration(index) { "<duration>" } else { words[index] });
+    replaced.collect::<Vec<_>>().join(" ")
 }
 
 /// Removes the time in front of a line of the human-readable log.
@@ -99,6 +111,7 @@ fn only_what_differs_between_runs_is_replaced() {
     assert_eq!(line("x http://127.0.0.1:8080"), "x http://127.0.0.1:<port>");
     assert_eq!(line("applied: 20261123000001, 20261125000001"), "applied: <migration>");
     assert_eq!(line("pending migrations: 2"), "pending migrations: 2");
+    assert_eq!(line("after 120 ms, of 250 ms"), "after <duration> ms, of <duration> ms");
     assert_eq!(line("content-length: 7"), "content-length: <varies>");
     let json = r#"{"a":{"latency_ms":7.9,"tokens":3},"id":"01a20a97-7704-71e3-9386-2c9cb602c5cf"}"#;
     assert_eq!(line(json), r#"{"a":{"latency_ms":"<duration>","tokens":3},"id":"<id>"}"#);

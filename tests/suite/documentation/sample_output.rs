@@ -95,6 +95,7 @@ fn every_command_with_output_is_run_by_a_test() {
         "resume-chatbot --help",
         "resume-chatbot demo",
         "resume-chatbot check",
+        "resume-chatbot probe",
         "resume-chatbot migrate",
         "resume-chatbot conversations list",
         "resume-chatbot conversations show ",
@@ -145,6 +146,14 @@ async fn check_prints_what_is_shown() {
     let resume = sample_resume();
     let settings =
         [("RESUME_PATH", resume.as_str()), ("OPENROUTER_API_KEY", "sk-or-v1-0a1b2c3d4e5f60718293abcdef")];
+    sample.check(&Sandbox::new().run(&arguments(&sample.command), &settings).await);
+}
+
+#[tokio::test]
+async fn probe_prints_what_is_shown() {
+    let sample = sample_of("resume-chatbot probe");
+    let model = model_server().await;
+    let settings = [("LLM_BASE_URL", model.as_str())];
     sample.check(&Sandbox::new().run(&arguments(&sample.command), &settings).await);
 }
 

@@ -133,7 +133,11 @@ pub(super) async fn model_server() -> String {
     let url = format!("http://{}/v1", listener.local_addr().unwrap());
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
-            read_message(&mut stream).await;
+            let (request, _) = read_message(&mut stream).await;
+            if request.starts_with("GET ") {
+                let _ = stream.write_all(list_of_models(&request).as_bytes()).await;
+                continue;
+            }
             let usage = json!({"prompt_tokens": 1021, "completion_tokens": 24, "cost": 0.000_168});
             let events = [
                 chunk(&json!({"content": "Mara speaks Swedish and English."}), None, &Value::Null),
@@ -146,6 +150,19 @@ pub(super) async fn model_server() -> String {
         }
     });
     url
+}
+
+/// The response to a `GET` request: the list of models, as vLLM sends it, or 404.
+fn list_of_models(request: &str) -> String {
+    let model = json!({"id": "openai/gpt-4o-mini", "owned_by": "vllm", "max_model_len": 32_768});
+    let (status, body) = match request.starts_with("GET /v1/models ") {
+        true => ("200 OK", json!({"object": "list", "data": [model]}).to_string()),
+        false => ("404 Not Found", "{}".to_owned()),
+    };
+    let length = body.len();
+    format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+    )
 }
 
 fn chunk(delta: &Value, finish_reason: Option<&str>, usage: &Value) -> Value {

@@ -10,3 +10,4 @@ mod protocol_errors;
 mod regenerate;
 mod rfc6455;
 mod streaming;
+mod thinking;

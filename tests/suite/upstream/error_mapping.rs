@@ -76,16 +76,37 @@ async fn every_http_error_has_its_code_and_retry_after() {
             seconds.map(|seconds| json!(seconds * 1000)).as_ref(),
             "{status}"
         );
-        // Messages about invalid requests may quote the visitor, so they are not logged.
-        let may_quote = matches!(status, 400 | 422);
-        let is_logged_correctly = |entry: &Value| {
+        let is_logged = |entry: &Value| {
             let cause = entry["cause"].as_str().filter(|cause| cause.contains(&status.to_string()));
-            cause.is_some_and(|cause| cause.contains(INTERNALS) != may_quote)
+            cause.is_some_and(|cause| cause.contains(INTERNALS))
         };
-        chat.server.wait_for_log("the message of upstream or its omission", is_logged_correctly).await;
+        chat.server.wait_for_log("the message of upstream", is_logged).await;
     }
 
     assert_eq!(chat.visitor.ask_and_wait("And after all that?").await.status(), "complete");
+}
+
+#[tokio::test]
+async fn explanation_is_logged_without_the_words_of_the_visitor() {
+    let mut chat = start_chat(&[HIGH_RATE_LIMIT]).await;
+    let question = "Does Marguerite Duvalier work there?";
+    let message =
+        format!("Invalid value for messages[1]: '{question}'; the resume says \"led the timetable service\"");
+    let body = json!({"error": {"code": "invalid_value", "param": "messages", "message": message}});
+    chat.upstream.queue(Script::new().http_error(400, body, &[]));
+
+    expect_failure(&mut chat, question, "API_ERROR").await;
+
+    let is_refusal = |entry: &Value| entry["msg"] == "answer failed";
+    let entry = chat.server.wait_for_log("the refusal", is_refusal).await;
+    let cause = entry["cause"].as_str().unwrap_or_default();
+    let expected = "code \"invalid_value\": param \"messages\": Invalid value for messages[1]:";
+    assert!(cause.contains(expected), "{cause}");
+    let logs = json!(chat.server.logs()).to_string();
+    assert!(
+        !logs.contains("Marguerite") && !logs.contains("Duvalier") && !logs.contains("timetable"),
+        "{cause}"
+    );
 }
 
 #[tokio::test]

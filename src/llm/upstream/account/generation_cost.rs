@@ -5,11 +5,14 @@ use std::time::Duration;
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::budget::{ReportedCost, ReportedTokens};
+use crate::budget::{ReportedCost, RequestTokens};
 use crate::llm::upstream::endpoint::{Endpoint, JsonGetError};
 
 /// The maximum plausible cost of one request in US dollars. Reports above it are ignored.
 pub(crate) const MAX_COST_DOLLARS: f64 = 1_000.0;
+
+/// The maximum plausible number of tokens in the prompt or the completion of one request.
+const MAX_TOKENS: u32 = 100_000_000;
 
 /// Why a cost is not known.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -65,6 +68,8 @@ pub(crate) async fn fetch(endpoint: &Endpoint, upstream_id: &str) -> Result<Repo
     }
     let native = report.native_tokens_prompt.zip(report.native_tokens_completion);
     let tokens = native.or(report.tokens_prompt.zip(report.tokens_completion));
-    let tokens = tokens.map(|(prompt, completion)| ReportedTokens { prompt, completion });
+    let tokens = tokens
+        .map(|(prompt, completion)| RequestTokens { prompt, completion })
+        .filter(|tokens| tokens.prompt.max(tokens.completion) <= MAX_TOKENS);
     Ok(ReportedCost { tokens, dollars: report.total_cost })
 }

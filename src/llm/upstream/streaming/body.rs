@@ -52,6 +52,11 @@ impl BodyDecoder {
         Ok(Self { encoding, decoded_bytes: 0 })
     }
 
+    /// Returns whether compressed bytes have arrived and nothing could be decompressed.
+    pub(crate) fn is_unreadable(&self) -> bool {
+        matches!(self.encoding, Encoding::Gzip(_) | Encoding::Deflate(_)) && self.decoded_bytes == 0
+    }
+
     /// Decodes the next bytes and passes them on, in one or more pieces.
     pub(crate) fn decode<E: From<BodyError>>(
         &mut self,

@@ -9,7 +9,10 @@ const MAX_REASON_CHARS: usize = 40;
 
 /// How often fields of each kind were ignored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct IgnoredFields {
+pub struct IgnoredFields(Option<Box<Counts>>);
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Counts {
     counts: [u32; IgnoredField::VARIANTS.len()],
     /// The first finish reason that belongs to no known family.
     finish_reason: Option<Box<str>>,
@@ -19,7 +22,8 @@ impl IgnoredFields {
     /// Counts an ignored field.
     pub(crate) fn add(&mut self, field: IgnoredField) {
         let position = IgnoredField::VARIANTS.iter().position(|variant| *variant == field);
-        if let Some(count) = position.and_then(|position| self.counts.get_mut(position)) {
+        let counts = &mut self.0.get_or_insert_default().counts;
+        if let Some(count) = position.and_then(|position| counts.get_mut(position)) {
             *count = count.saturating_add(1);
         }
     }
@@ -28,18 +32,21 @@ impl IgnoredFields {
     pub(crate) fn add_finish_reason(&mut self, reason: &str) {
         self.add(IgnoredField::FinishReason);
         let printable = reason.chars().filter(|character| !character.is_control()).take(MAX_REASON_CHARS);
-        self.finish_reason.get_or_insert_with(|| printable.collect::<String>().into());
+        let kept = &mut self.0.get_or_insert_default().finish_reason;
+        kept.get_or_insert_with(|| printable.collect::<String>().into());
     }
 
     /// Returns the first finish reason that belongs to no known family.
     #[must_use]
     pub fn finish_reason(&self) -> Option<&str> {
-        self.finish_reason.as_deref()
+        self.0.as_ref()?.finish_reason.as_deref()
     }
 
     /// Returns the kinds that occurred, with their number.
     pub fn counts(&self) -> impl Iterator<Item = (IgnoredField, u32)> {
-        IgnoredField::VARIANTS.iter().copied().zip(self.counts).filter(|(_, count)| *count > 0)
+        let counts =
+            self.0.iter().flat_map(|counts| IgnoredField::VARIANTS.iter().copied().zip(counts.counts));
+        counts.filter(|(_, count)| *count > 0)
     }
 
     /// Returns whether there are none.

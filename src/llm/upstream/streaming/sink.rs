@@ -18,6 +18,9 @@ pub trait AnswerSink {
     /// Takes back all text of this response, because it turned out to be thinking.
     fn take_back(&self);
 
+    /// Records that the request is sent again, because a connection that was kept open had died.
+    fn on_reconnect(&self, cause: &str);
+
     /// Records what a refusal has taught about the form of requests.
     fn on_lesson(&self, lesson: &str);
 }

@@ -29,6 +29,7 @@ const FIELDS: &[(&str, &[&str])] = &[
     ),
     ("accepted", &["turn_id", "remaining", "durable", "duplicate"]),
     ("queued", &["turn_id", "position"]),
+    ("thinking", &["turn_id"]),
     ("delta", &["turn_id", "seq", "text"]),
     ("reset", &["turn_id"]),
     (
@@ -96,6 +97,16 @@ impl Contract {
             "reset" => {
                 require(!self.finished.contains(&turn), || format!("reset of turn {turn} after its done"))?;
                 self.turn = Some((turn, 0));
+            }
+            // A sign of thinking comes before the first word, and holds no text.
+            "thinking" => {
+                require(!self.finished.contains(&turn), || {
+                    format!("thinking of turn {turn} after its done")
+                })?;
+                let is_first = self.turn.as_ref().is_none_or(|(current, seq)| *current == turn && *seq == 0);
+                require(is_first, || format!("thinking of turn {turn} after a delta"))?;
+                let fields = frame.as_object().map_or(0, serde_json::Map::len);
+                require(fields == 2, || format!("thinking with more than its turn: {frame}"))?;
             }
             "delta" => self.delta(turn, frame.get("seq").and_then(Value::as_u64).unwrap_or(0))?,
             // Another question may be rejected during this turn.

@@ -57,6 +57,9 @@ impl ServerConfig {
             .with("MAX_CONNECTIONS_PER_ADDRESS", "1000000")
             .with("SESSIONS_PER_HOUR_PER_ADDRESS", "1000000")
             .with("QUESTIONS_PER_MINUTE_PER_ADDRESS", "1000000")
+            .with("DAILY_TOKEN_LIMIT", "off")
+            .with("DAILY_TOKEN_LIMIT_PER_ADDRESS", "off")
+            .with("DAILY_COST_LIMIT", "off")
             .with("LOG_FORMAT", "json")
     }
 

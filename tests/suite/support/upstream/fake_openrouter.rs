@@ -36,13 +36,15 @@ struct State {
     queue: Mutex<VecDeque<Script>>,
     /// Chooses the script when the queue is empty.
     choose: Mutex<ChooseScript>,
-    /// Responses to `GET`, by the end of the path without the query.
+    /// Responses to requests other than those for completions, by the end of the path without the
+    /// query.
     documents: Mutex<HashMap<String, (u16, Value)>>,
     request_count: AtomicUsize,
     completions: Journal<Request>,
     /// Completion requests are answered but not recorded.
     discards_requests: AtomicBool,
     lookups: Journal<Request>,
+    inquiries: Journal<Request>,
     aborts: Journal<Abort>,
     connections: watch::Sender<usize>,
 }
@@ -69,6 +71,7 @@ impl FakeOpenRouter {
             completions: Journal::default(),
             discards_requests: AtomicBool::new(false),
             lookups: Journal::default(),
+            inquiries: Journal::default(),
             aborts: Journal::default(),
             connections: watch::Sender::new(0),
         });
@@ -98,7 +101,8 @@ impl FakeOpenRouter {
         self
     }
 
-    /// Sets the response to `GET …{path}`, for `/key` and `/generation`. Other paths return 404.
+    /// Sets the response to `GET …{path}`, or to a `POST` that is not for a completion. Paths
+    /// without a response return 404. Of several ends of the same path, the longest counts.
     pub(crate) fn serve_document(&self, path: &str, status: u16, body: Value) -> &Self {
         lock(&self.state.documents).insert(path.to_owned(), (status, body));
         self
@@ -119,14 +123,20 @@ impl FakeOpenRouter {
         self.state.completions.next("a completion request to upstream").await
     }
 
-    /// Waits for the oldest `GET` request that no earlier call has returned.
+    /// Waits for the oldest request for the key or a cost that no earlier call has returned.
     pub(crate) async fn next_lookup(&self) -> Request {
         self.state.lookups.next("a GET to upstream").await
     }
 
-    /// Returns all `GET` requests so far.
+    /// Returns all requests for the key or a cost so far.
     pub(crate) fn lookups(&self) -> Vec<Request> {
         self.state.lookups.all()
+    }
+
+    /// Returns all requests so far that ask what the server is: those for neither completions, nor
+    /// the key, nor costs.
+    pub(crate) fn inquiries(&self) -> Vec<Request> {
+        self.state.inquiries.all()
     }
 
     /// Waits for the oldest abort that no earlier call has returned.
@@ -216,10 +226,14 @@ async fn serve(stream: TcpStream, _open: OpenConnection, state: Arc<State>) -> i
     stream.set_nodelay(true)?;
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
-    while let Some(request) = read_request(&mut reader, &state.request_count).await? {
-        if request.method == "GET" {
+    let mut is_reused = false;
+    while let Some(mut request) = read_request(&mut reader, &state.request_count).await? {
+        request.is_on_reused_connection = std::mem::replace(&mut is_reused, true);
+        let path = request.path.split('?').next().unwrap_or_default().to_owned();
+        if request.method == "GET" || !path.ends_with("/chat/completions") {
             let response = look_up_document(&state, &request);
-            state.lookups.push(request);
+            let is_lookup = ["/key", "/generation"].iter().any(|end| path.ends_with(end));
+            if is_lookup { &state.lookups } else { &state.inquiries }.push(request);
             write_response(&mut writer, &response).await?;
             continue;
         }
@@ -255,11 +269,12 @@ async fn serve(stream: TcpStream, _open: OpenConnection, state: Arc<State>) -> i
     Ok(())
 }
 
-/// Returns the response that was set for the path of a `GET` request, or 404.
+/// Returns the response that was set for the path of a request, or 404.
 fn look_up_document(state: &State, request: &Request) -> Response {
     let documents = lock(&state.documents);
     let path = request.path.split('?').next().unwrap_or_default();
-    let found = documents.iter().find(|(end, _)| path.ends_with(*end)).map(|(_, document)| document.clone());
+    let matching = documents.iter().filter(|(end, _)| path.ends_with(*end));
+    let found = matching.max_by_key(|(end, _)| end.len()).map(|(_, document)| document.clone());
     let missing = || (404, json!({"error": {"code": 404, "message": "Not found"}}));
     let (status, body) = found.unwrap_or_else(missing);
     Response { status, headers: Vec::new(), body: body.to_string() }

@@ -14,6 +14,8 @@ use tokio::net::tcp::OwnedReadHalf;
 pub(crate) struct Request {
     /// The number of the request, from 1, across all connections.
     pub(crate) number: usize,
+    /// Whether the connection has served other requests.
+    pub(crate) is_on_reused_connection: bool,
     /// The HTTP method.
     pub(crate) method: String,
     /// The path including the query.
@@ -69,5 +71,14 @@ pub(crate) async fn read_request(
     reader.read_exact(&mut body).await?;
     let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
     let number = request_count.fetch_add(1, Ordering::Relaxed) + 1;
-    Ok(Some(Request { number, method, path, headers, body, received_at: Instant::now() }))
+    let is_on_reused_connection = false;
+    Ok(Some(Request {
+        number,
+        is_on_reused_connection,
+        method,
+        path,
+        headers,
+        body,
+        received_at: Instant::now(),
+    }))
 }

@@ -46,8 +46,8 @@ impl<'a, W: AsyncWrite + Unpin> ResponseStream<'a, W> {
         if let Some(gate) = &script.before_headers {
             gate.pass().await;
         }
-        if script.hang_up {
-            return Ok(ConnectionState::Closed);
+        if let Some(state) = script.hang_up {
+            return Ok(state);
         }
         if let Some(response) = &script.response {
             write_response(&mut self.writer, response).await?;

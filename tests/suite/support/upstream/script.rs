@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::upstream::gate::Gate;
+use crate::support::upstream::response_stream::ConnectionState;
 use crate::support::upstream::stream_step::{Response, StreamStep, UsageChunk};
 
 /// The beginning of an echoed answer. The question follows, see [`echo`].
@@ -28,7 +29,8 @@ pub(crate) struct Script {
     /// Replaces the stream.
     pub(super) response: Option<Response>,
     pub(super) before_headers: Option<Gate>,
-    pub(super) hang_up: bool,
+    /// The state of the connection after the request, without a response.
+    pub(super) hang_up: Option<ConnectionState>,
     /// The pause before each delta.
     pub(super) every: Duration,
     /// The size in bytes of the pieces in which the body is written.
@@ -55,7 +57,7 @@ impl Default for Script {
             delayed_steps: Vec::new(),
             response: None,
             before_headers: None,
-            hang_up: false,
+            hang_up: None,
             every: Duration::ZERO,
             split: usize::MAX,
             line_end: "\n",
@@ -202,7 +204,13 @@ impl Script {
 
     /// Closes the connection after the request, without a response.
     pub(crate) fn close_before_headers(mut self) -> Self {
-        self.hang_up = true;
+        self.hang_up = Some(ConnectionState::Closed);
+        self
+    }
+
+    /// Resets the connection after the request, without a response.
+    pub(crate) fn reset_before_headers(mut self) -> Self {
+        self.hang_up = Some(ConnectionState::Reset);
         self
     }
 

@@ -1,0 +1,1 @@
+ALTER TABLE pending_costs DROP COLUMN network_digest;

@@ -98,13 +98,13 @@ fn only_a_known_good_end_is_complete() {
         (word() + "data: {\"error\":{\"code\":503}}\n\n" + &stop() + DONE, Ended, Err(Kind::Overloaded)),
         (word() + &stop() + "data: {\"error\":\"late\"}\n\n" + DONE, Ended, Err(Kind::ServerError)),
         // A message that cannot be read may have had words.
-        (word() + "data: {\"choices\":[{\"delta\":{\"content\":\"b\n\n" + &stop(), Ended, Err(Kind::Interrupted)),
-        (word() + "data: {\"id\":\n\n" + &stop(), Ended, Ok(TurnStatus::Complete)),
         (
-            "{\"choices\":[{\"message\":{\"content\":\"a\"}}]}".to_owned(),
+            word() + "data: {\"choices\":[{\"delta\":{\"content\":\"b\n\n" + &stop(),
             Ended,
-            Ok(TurnStatus::Complete),
+            Err(Kind::Interrupted),
         ),
+        (word() + "data: {\"id\":\n\n" + &stop(), Ended, Ok(TurnStatus::Complete)),
+        ("{\"choices\":[{\"message\":{\"content\":\"a\"}}]}".to_owned(), Ended, Ok(TurnStatus::Complete)),
     ] {
         assert_eq!(status(&stream, end), expected, "{stream} {end:?}");
     }
@@ -132,8 +132,26 @@ fn character_in_two_halves_is_joined_and_a_lone_half_replaced() {
 /// A value that servers do not send in the field it is planted in.
 fn odd_value() -> impl Strategy<Value = String> {
     prop::sample::select(vec![
-        "NaN", "-Infinity", "1e999", "-1", "0", "2.5", "99999999999999999999", "\"\"", "\"text\"", "null", "true",
-        "false", "[]", "{}", "[[[1]]]", "{\"a\":{\"b\":[null]}}", "\"\\ud83d\"", "\"\\u0000\"", "undefined", "None",
+        "NaN",
+        "-Infinity",
+        "1e999",
+        "-1",
+        "0",
+        "2.5",
+        "99999999999999999999",
+        "\"\"",
+        "\"text\"",
+        "null",
+        "true",
+        "false",
+        "[]",
+        "{}",
+        "[[[1]]]",
+        "{\"a\":{\"b\":[null]}}",
+        "\"\\ud83d\"",
+        "\"\\u0000\"",
+        "undefined",
+        "None",
     ])
     .prop_map(str::to_owned)
 }
@@ -141,30 +159,39 @@ fn odd_value() -> impl Strategy<Value = String> {
 /// A field other than the text, with an odd value, at the top, in the choice, or in the delta.
 fn odd_field() -> impl Strategy<Value = (usize, String)> {
     let top = vec![
-        "usage", "model", "id", "created", "object", "system_fingerprint", "service_tier", "x_groq", "timings", "citations",
+        "usage",
+        "model",
+        "id",
+        "created",
+        "object",
+        "system_fingerprint",
+        "service_tier",
+        "x_groq",
+        "timings",
+        "citations",
     ];
-    let choice = vec!["logprobs", "content_filter_results", "native_finish_reason", "stop_reason", "token_ids"];
+    let choice =
+        vec!["logprobs", "content_filter_results", "native_finish_reason", "stop_reason", "token_ids"];
     let delta = vec!["role", "tool_calls", "function_call", "annotations", "audio"];
     let usage = vec!["prompt_tokens", "completion_tokens", "total_tokens", "cost", "prompt_tokens_details"];
     prop_oneof![
         (prop::sample::select(top), odd_value()).prop_map(|(key, value)| (0, format!("\"{key}\":{value},"))),
         (prop::sample::select(usage), odd_value())
             .prop_map(|(key, value)| (0, format!("\"usage\":{{\"{key}\":{value}}},"))),
-        (prop::sample::select(choice), odd_value()).prop_map(|(key, value)| (1, format!("\"{key}\":{value},"))),
-        (prop::sample::select(delta), odd_value()).prop_map(|(key, value)| (2, format!("\"{key}\":{value},"))),
+        (prop::sample::select(choice), odd_value())
+            .prop_map(|(key, value)| (1, format!("\"{key}\":{value},"))),
+        (prop::sample::select(delta), odd_value())
+            .prop_map(|(key, value)| (2, format!("\"{key}\":{value},"))),
     ]
 }
 
 /// Returns an event with text and planted fields.
 fn event_with(text: &str, planted: &[(usize, String)]) -> String {
-    let at = |place| planted.iter().filter(|(at, _)| *at == place).map(|(_, field)| field.as_str()).collect::<String>();
+    let at = |place| {
+        planted.iter().filter(|(at, _)| *at == place).map(|(_, field)| field.as_str()).collect::<String>()
+    };
     let content = serde_json::to_string(text).unwrap();
-    format!(
-        "data: {{{}\"choices\":[{{{}\"delta\":{{{}\"content\":{content}}}}}]}}\n\n",
-        at(0),
-        at(1),
-        at(2)
-    )
+    format!("data: {{{}\"choices\":[{{{}\"delta\":{{{}\"content\":{content}}}}}]}}\n\n", at(0), at(1), at(2))
 }
 
 /// Returns the bodies of the corpus of model servers.
@@ -174,7 +201,9 @@ fn corpus() -> Vec<Vec<u8>> {
     for server in std::fs::read_dir(root).unwrap() {
         for file in std::fs::read_dir(server.unwrap().path()).unwrap() {
             let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
-            bodies.extend(text.split("'''").skip(1).step_by(2).map(|body| body.trim_start_matches('\n').into()));
+            bodies.extend(
+                text.split("'''").skip(1).step_by(2).map(|body| body.trim_start_matches('\n').into()),
+            );
         }
     }
     assert!(bodies.len() >= 100, "the corpus has {} bodies", bodies.len());

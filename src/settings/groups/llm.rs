@@ -54,7 +54,9 @@ settings_group! {
             .optional(),
         },
 
-        /// Base URL of an OpenAI-compatible server, without `/chat/completions`.
+        /// Base URL of an OpenAI-compatible server, without `/chat/completions`. Proxies from the
+        /// environment (`HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`) are used unless the server is on
+        /// this machine.
         pub base_url: BaseUrl = Setting {
             name: LLM_BASE_URL,
             default: "https://openrouter.ai/api/v1",

@@ -177,9 +177,9 @@ settings_group! {
         },
 
         /// Number of failed requests that opens the circuit breaker, which suspends requests to the
-        /// model server, if at least half of the newest requests failed. Failures that the question
-        /// itself may cause, such as refused content, do not count, unless this many visitors in a
-        /// row meet the same one.
+        /// model server, if at least two thirds of the newest requests failed. Failures that the
+        /// question itself may cause, such as refused content, do not count, unless this many
+        /// visitors in a row meet the same one.
         pub breaker_failures: u32 = Setting {
             name: LLM_BREAKER_FAILURES,
             default: "5",

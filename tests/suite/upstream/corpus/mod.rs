@@ -9,7 +9,7 @@ mod expectation;
 mod placeholders;
 mod player;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,6 +18,10 @@ use tokio::task::JoinSet;
 
 use crate::support::tools::external_tools::repository_path;
 use crate::upstream::corpus::case::{Case, CaseFile, case_files};
+
+const UPSTREAM_PAGE: &str = include_str!("../../../../docs/upstream.md");
+
+const TABLE_HEAD: &str = "| server | cases | what was tried | dialect | known limits |";
 
 /// The least number of servers and of cases in the corpus.
 const MIN_SERVERS: usize = 20;
@@ -91,6 +95,27 @@ fn corpus_has_at_least_twenty_servers_and_a_hundred_and_fifty_cases() {
     assert_eq!(folders.len(), servers.len(), "a folder has files of one server: {servers:?}");
     assert!(servers.len() >= MIN_SERVERS, "only {} servers", servers.len());
     assert!(files.len() >= MIN_CASES, "only {} cases", files.len());
+}
+
+#[test]
+fn table_of_servers_has_every_folder_and_its_number_of_cases() {
+    let table = UPSTREAM_PAGE.split(TABLE_HEAD).nth(1);
+    let table = table.unwrap_or_else(|| panic!("docs/upstream.md has no {TABLE_HEAD}"));
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let documented: BTreeMap<String, usize> = rows
+        .map(|row| {
+            let mut cells = row.split('|').map(str::trim).skip(1);
+            let server = cells.next().unwrap_or_default().to_owned();
+            let cases = cells.next().and_then(|cases| cases.parse().ok());
+            (server, cases.unwrap_or_else(|| panic!("no number of cases in {row}")))
+        })
+        .collect();
+    let mut found: BTreeMap<String, usize> = BTreeMap::new();
+    for file in case_files(&corpus_directory()) {
+        let case = read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.name));
+        *found.entry(case.server).or_default() += 1;
+    }
+    assert_eq!(documented, found, "the table of docs/upstream.md and the folders of the corpus");
 }
 
 #[test]

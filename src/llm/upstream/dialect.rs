@@ -68,6 +68,8 @@ const UNKNOWN_ROLE: [&str; 14] = [
 pub struct Dialect {
     /// The field that limits the length of an answer.
     pub max_tokens: MaxTokensField,
+    /// Whether to ask for a stream rather than for the whole answer at once.
+    pub is_streamed: bool,
     /// Whether to ask for usage with `stream_options`.
     pub has_stream_options: bool,
     /// Whether to send the fields that only OpenRouter knows.
@@ -80,6 +82,7 @@ pub struct Dialect {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lesson {
     MaxTokensField(MaxTokensField),
+    NoStream,
     NoStreamOptions,
     NoExtras,
     SystemRole(SystemRole),
@@ -94,6 +97,7 @@ impl Dialect {
                 MaxTokensField::Auto => MaxTokensField::MaxTokens,
                 pinned => pinned,
             },
+            is_streamed: true,
             // OpenRouter sends usage without being asked.
             has_stream_options: settings.stream_options == StreamOptions::On
                 || (settings.stream_options == StreamOptions::Auto && !is_openrouter),
@@ -121,6 +125,12 @@ impl Dialect {
             && (mentions("stream_options") || mentions("include_usage"))
         {
             return Some(Lesson::NoStreamOptions);
+        }
+        if is_unknown_field
+            && self.is_streamed
+            && (param == "stream" || message.contains("'stream'") || message.contains("`stream`"))
+        {
+            return Some(Lesson::NoStream);
         }
         if is_unknown_field
             && self.has_extras
@@ -180,6 +190,8 @@ impl Dialect {
     fn with(self, lesson: Lesson) -> Self {
         match lesson {
             Lesson::MaxTokensField(field) => Self { max_tokens: field, ..self },
+            // A server that does not stream refuses the options of streams, too.
+            Lesson::NoStream => Self { is_streamed: false, has_stream_options: false, ..self },
             Lesson::NoStreamOptions => Self { has_stream_options: false, ..self },
             Lesson::NoExtras => Self { has_extras: false, ..self },
             Lesson::SystemRole(role) => Self { system_role: role, ..self },
@@ -224,6 +236,7 @@ impl fmt::Display for Lesson {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::MaxTokensField(field) => write!(f, "{}", field.name()),
+            Self::NoStream => f.write_str("no stream"),
             Self::NoStreamOptions => f.write_str("no stream_options"),
             Self::NoExtras => f.write_str("no fields of OpenRouter"),
             Self::SystemRole(SystemRole::Developer) => f.write_str("instructions as role developer"),
@@ -280,6 +293,7 @@ impl Dialects {
         let known = models.get(model).or_else(|| models.first());
         let fallback = Dialect {
             max_tokens: MaxTokensField::MaxTokens,
+            is_streamed: true,
             has_stream_options: false,
             has_extras: false,
             system_role: SystemRole::System,

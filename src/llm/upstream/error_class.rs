@@ -153,8 +153,13 @@ impl UpstreamErrorKind {
         if starts_with_any(message, &phrases::DAILY_QUOTA) {
             return Self::DailyQuotaExhausted;
         }
+        // A prompt that is too large stays so, whatever limit it exceeds.
+        if status == Some(413) {
+            return Self::PromptTooLong;
+        }
         let named = error.and_then(|error| error.names().find_map(Self::from_name));
-        if let Some(kind) = named {
+        // A name that says no more than that something failed leaves the decision to the words.
+        if let Some(kind) = named.filter(|kind| *kind != Self::ServerError) {
             return kind;
         }
         let status = status.unwrap_or(500);
@@ -168,7 +173,7 @@ impl UpstreamErrorKind {
         }
         let by_words = [
             (400..=403, Self::InvalidKey, &phrases::INVALID_KEY[..]),
-            (400..=429, Self::OutOfCredit, &phrases::OUT_OF_CREDIT),
+            (400..=500, Self::OutOfCredit, &phrases::OUT_OF_CREDIT),
             (400..=403, Self::ContentFiltered, &phrases::REFUSED_CONTENT),
             (400..=503, Self::UnknownModel, &phrases::UNKNOWN_MODEL),
             (500..=500, Self::Overloaded, &phrases::OVERLOADED),
@@ -179,8 +184,10 @@ impl UpstreamErrorKind {
         if let Some((_, kind, _)) = by_words {
             return kind;
         }
+        if let Some(kind) = named {
+            return kind;
+        }
         match status {
-            413 => Self::PromptTooLong,
             401 => Self::InvalidKey,
             402 => Self::OutOfCredit,
             403 if error.is_some_and(|error| error.is_flagged) => Self::ContentFiltered,
@@ -223,6 +230,8 @@ impl UpstreamErrorKind {
             | "insufficientquota"
             | "billinghardlimitreached"
             | "insufficientbalance"
+            | "insufficientbalanceerror"
+            | "budgetexceeded"
             | "exceededcurrentquotaerror"
             | "arrearage"
             | "billingnotactive"
@@ -316,6 +325,24 @@ mod tests {
                 Kind::ContentFiltered,
             ),
             (500, r#"{"message":"model is overloaded"}"#, Kind::Overloaded),
+            (
+                413,
+                r#"{"message":"Request too large for model `x` on tokens per minute (TPM)","code":"rate_limit_exceeded"}"#,
+                Kind::PromptTooLong,
+            ),
+            (
+                500,
+                r#"{"code":500,"message":"Context size has been exceeded.","type":"server_error"}"#,
+                Kind::PromptTooLong,
+            ),
+            (500, r#"{"type":"api_error","message":"insufficient balance (1008)"}"#, Kind::OutOfCredit),
+            (400, r#"{"type":"budget_exceeded","code":"400"}"#, Kind::OutOfCredit),
+            (
+                400,
+                r#"{"message":"litellm.BadRequestError: litellm.ContentPolicyViolationError: AzureException"}"#,
+                Kind::ContentFiltered,
+            ),
+            (400, r#"{"message":"max_tokens must be at least 1, got -186."}"#, Kind::PromptTooLong),
             (418, "{}", Kind::BadRequest),
             (307, "{}", Kind::Redirected),
         ] {

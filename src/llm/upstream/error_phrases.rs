@@ -4,7 +4,7 @@
 //! report; `docs/upstream.md` names the sources.
 
 /// The prompt has more tokens than the model accepts.
-pub(crate) const CONTEXT_OVERFLOW: [&str; 36] = [
+pub(crate) const CONTEXT_OVERFLOW: [&str; 37] = [
     // OpenAI, Azure, vLLM, DeepSeek, OpenRouter, Together
     "maximum context length",
     "context_length_exceeded",
@@ -12,6 +12,7 @@ pub(crate) const CONTEXT_OVERFLOW: [&str; 36] = [
     // vLLM
     "longer than the maximum model length",
     "maximum model length",
+    "max_tokens must be at least 1, got -",
     // SGLang
     "longer than the model's context length",
     "exceeds the model's maximum context",
@@ -123,7 +124,7 @@ pub(crate) const UNKNOWN_MODEL: [&str; 10] = [
 ];
 
 /// The content is refused.
-pub(crate) const REFUSED_CONTENT: [&str; 9] = [
+pub(crate) const REFUSED_CONTENT: [&str; 10] = [
     // Azure
     "content management policy",
     "content filter",
@@ -138,6 +139,8 @@ pub(crate) const REFUSED_CONTENT: [&str; 9] = [
     "content policy",
     // OpenRouter
     "flagged for",
+    // LiteLLM
+    "contentpolicyviolation",
 ];
 
 /// The server is loading its model or has no capacity.

@@ -89,7 +89,7 @@ impl<'a> RequestBody<'a> {
             model,
             models: if dialect.has_extras { fallback_models } else { &[] },
             messages: dialect.messages(prompt),
-            stream: true,
+            stream: dialect.is_streamed,
             max_tokens,
             max_completion_tokens,
             stream_options: dialect.has_stream_options.then_some(StreamOptions { include_usage: true }),

@@ -15,7 +15,7 @@ const MIN_EPOCH_MILLIS: f64 = 1e11;
 const MIN_EPOCH_SECONDS: f64 = 1e9;
 
 /// Words before the time to wait in explanations of OpenAI, Groq and others.
-const PHRASES: [&str; 4] = ["try again in ", "retry in ", "retry after ", "wait "];
+const PHRASES: [&str; 5] = ["try again in ", "try again after ", "retry in ", "retry after ", "wait "];
 
 /// Returns the wait in the headers of a response.
 pub(crate) fn from_headers(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
@@ -182,6 +182,7 @@ mod tests {
             ("Please try again in 1m2.5s.", millis(62_500)),
             ("Please try again in 20ms", millis(20)),
             ("Please retry after 26 seconds.", millis(26_000)),
+            ("max request: 3, please try again after 1 seconds", millis(1_000)),
             ("Please wait 2 minutes", millis(120_000)),
             ("Please try again in a while", None),
             ("Please wait 3", None),

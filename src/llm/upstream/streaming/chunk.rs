@@ -91,7 +91,8 @@ impl<'a> Chunk<'a> {
     fn add_content(&mut self, content: &Json, ignore: &mut impl FnMut(IgnoredField)) {
         match content {
             Json::Null => {}
-            Json::Text(text) => self.text.push_str(text),
+            // Some servers write words that look like numbers as numbers.
+            Json::Text(text) | Json::Number(text) => self.text.push_str(text),
             Json::List(parts) => parts.iter().for_each(|part| self.add_part(part, ignore)),
             part @ Json::Object(fields) if !fields.is_empty() => self.add_part(part, ignore),
             _ => ignore(IgnoredField::Content),
@@ -212,7 +213,8 @@ mod tests {
             (r#"{"choices":[{"index":1,"delta":{"content":"b"}}]}"#, "", 0, 1),
             (r#"{"choices":[{"index":"0","delta":{"content":"a"}}]}"#, "a", 0, 0),
             (r#"{"choices":[{"index":null,"delta":{"content":"a"}}],"choices":[]}"#, "a", 0, 0),
-            (r#"{"choices":[{"delta":{"content":42}}]}"#, "", 0, 1),
+            (r#"{"choices":[{"delta":{"content":42}}]}"#, "42", 0, 0),
+            (r#"{"choices":[{"delta":{"content":true}}]}"#, "", 0, 1),
             (r#"{"choices":[{"delta":{"content":{"a":1}}}]}"#, "", 0, 1),
             (r#"{"choices":null}"#, "", 0, 0),
             (r#"{"choices":[]}"#, "", 0, 0),

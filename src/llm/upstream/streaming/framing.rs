@@ -159,6 +159,13 @@ impl FrameDecoder {
         if is_done(text) {
             return self.on_data(text, on_frame);
         }
+        // Some gateways append the end of a stream to a whole document.
+        if let Some(document) =
+            text.trim_end().strip_suffix("data: [DONE]").filter(|text| text.starts_with('{'))
+        {
+            self.on_bare_line(document, on_frame)?;
+            return self.on_data("[DONE]", on_frame);
+        }
         // The elements of a list that is streamed, one to a line.
         let text = if self.pending.is_empty() { text.trim_start_matches(['[', ',', ']', ' ']) } else { text };
         if text.is_empty() || (self.pending.is_empty() && !text.starts_with('{')) {
@@ -203,7 +210,9 @@ impl FrameDecoder {
     fn starts_another_message(&self, value: &str) -> bool {
         let mut balance = Balance::default();
         balance.read(value);
-        balance.is_whole() && (!self.pending.starts_with(['{', '[']) || value.contains("\"choices\""))
+        balance.is_whole()
+            && (!self.pending.starts_with(['{', '['])
+                || (value.trim_start().starts_with('{') && value.contains("\"choices\"")))
     }
 
     /// Emits the pending message, even if it is incomplete.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use slog::{Logger, error, info, warn};
 
+use crate::app::answers::log_ceiling;
 use crate::app::startup::Application;
 use crate::domain::component::Component;
 use crate::llm::prompt::system_prompt::SystemPrompt;
@@ -64,6 +65,11 @@ impl Discovery {
                     "cause" => cause);
             }
             None => info!(self.log, "model server described itself"; "server" => report.describe()),
+        }
+        if let Some((budget, prices)) = self.router.budget().zip(report.prices())
+            && budget.set_prices(prices)
+        {
+            log_ceiling(&self.log, budget);
         }
         for missing in report.missing() {
             warn!(self.log, "model not found at the model server"; "setting" => missing.setting,

@@ -41,7 +41,9 @@ pub struct BudgetPolicy {
     /// The limits of a client address on a day (`DAILY_TOKEN_LIMIT_PER_ADDRESS`,
     /// `DAILY_COST_LIMIT_PER_ADDRESS`).
     pub address: BudgetLimits,
-    /// The limits of an IPv6 network on a day: [`NETWORK_ALLOWANCE`](crate::limits::NETWORK_ALLOWANCE) times those of an address.
+    /// The limits of an IPv6 network on a day: [`NETWORK_ALLOWANCE`] times those of an address.
+    ///
+    /// [`NETWORK_ALLOWANCE`]: crate::limits::NETWORK_ALLOWANCE
     pub network: BudgetLimits,
     /// The limits of a session (`SESSION_TOKEN_LIMIT`, `SESSION_COST_LIMIT`).
     pub session: BudgetLimits,

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use resume_chatbot::app::startup::StartupError;
-use resume_chatbot::budget::DailyCeiling;
+use resume_chatbot::budget::{DailyCeiling, Prices};
 use resume_chatbot::domain::clock::Timestamp;
 use resume_chatbot::http::widget_snippet;
 use resume_chatbot::llm::upstream::account::api_key::KeyError;
@@ -29,9 +29,10 @@ pub(super) fn check(config: Option<&Path>) -> CliResult {
     print(&describe_resume(&resume, settings))?;
     let system_prompt = build_system_prompt(&resume, settings)?;
     print(&describe_embedding(settings))?;
-    print(&describe_budget(settings))?;
     print(&check_key(settings)?)?;
-    print(&check_model_server(settings, system_prompt.tokens())?)?;
+    let (server, prices) = check_model_server(settings, system_prompt.tokens())?;
+    print(&server)?;
+    print(&describe_budget(settings, prices))?;
     print(&check_database(&settings.database.url)?)
 }
 
@@ -81,9 +82,10 @@ fn describe_embedding(settings: &Settings) -> String {
     format!("\nFor your pages\n  {}\n{hint}{origins}", widget_snippet(&url))
 }
 
-/// Describes the most that a day can cost.
-fn describe_budget(settings: &Settings) -> String {
-    let ceiling = DailyCeiling::new(&settings.budget.policy(), settings.budget.prices());
+/// Describes the most that a day can cost, by the prices of the owner or else of the model server.
+fn describe_budget(settings: &Settings, server_prices: Option<Prices>) -> String {
+    let prices = settings.budget.prices().or(server_prices);
+    let ceiling = DailyCeiling::new(&settings.budget.policy(), prices);
     format!("\nBudget\n  {}\n", ceiling.parts().join("\n  "))
 }
 
@@ -102,8 +104,9 @@ fn check_key(settings: &Settings) -> CliResult<String> {
     }
 }
 
-/// Describes what the model server says about itself and the configured models.
-fn check_model_server(settings: &Settings, system_tokens: u32) -> CliResult<String> {
+/// Describes what the model server says about itself and the configured models, and returns its
+/// prices.
+fn check_model_server(settings: &Settings, system_tokens: u32) -> CliResult<(String, Option<Prices>)> {
     let client = UpstreamClient::new(&settings.llm).map_err(CliError::failure)?;
     let report = build_runtime()?.block_on(client.inquire());
     let mut page = format!("\nModel server\n  {}\n", report.describe());
@@ -113,7 +116,7 @@ fn check_model_server(settings: &Settings, system_tokens: u32) -> CliResult<Stri
     for warning in model_server::warnings(&report, &settings.tokens, Some(system_tokens)) {
         let _ = writeln!(page, "  warning: {warning}");
     }
-    Ok(page)
+    Ok((page, report.prices()))
 }
 
 fn check_database(url: &DatabaseUrl) -> CliResult<String> {

@@ -330,7 +330,7 @@ impl AnswerSection {
 
 impl ErrorSection {
     fn new(error: &CompletionError) -> Self {
-        Self { kind: error.kind, detail: error.detail.clone(), solution: solution(error.kind) }
+        Self { kind: error.kind, detail: error.detail.to_string(), solution: solution(error.kind) }
     }
 
     /// Returns 78 if only other settings can help, otherwise 1.

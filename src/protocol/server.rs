@@ -38,7 +38,7 @@ pub enum ServerFrame {
         #[schema(minimum = 1)]
         position: usize,
     },
-    /// The model thinks, and no word of the answer exists yet.
+    /// The model thinks before the first word of an answer.
     Thinking {
         /// The turn of the answer.
         turn_id: TurnId,

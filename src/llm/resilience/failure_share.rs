@@ -3,17 +3,20 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-/// The time from which requests always count, however many there are. Longer than most servers take
-/// to the first word, so that the requests of a crowd are judged together: those that fail do so
-/// within milliseconds, those that succeed after seconds.
+/// The time in which all requests count, however many there are. Long enough to judge the requests
+/// of a crowd together, short enough that successes from before an outage do not hide it.
 pub const BUSY_WINDOW: Duration = Duration::from_secs(2);
 
 /// The time after which a request no longer counts.
 pub const FAILURE_WINDOW: Duration = Duration::from_secs(60);
 
-/// How long a request in flight counts as a good one after its first text. Answers take about as
-/// long. It is limited, because connections that hang must not hide an outage.
-const STREAMING_WINDOW: Duration = Duration::from_secs(10);
+/// How much later than the newest failed request a request in flight may have been sent, to count as
+/// one that did not fail.
+const CROWD_WINDOW: Duration = Duration::from_millis(500);
+
+/// How long a request in flight counts after it was sent, and after its first text. Answers take
+/// about as long. It is limited, because connections that hang must not hide an outage.
+const IN_FLIGHT_WINDOW: Duration = Duration::from_secs(10);
 
 /// The maximum number of ended requests to remember. With more of them within [`BUSY_WINDOW`],
 /// fewer decide, which are enough.
@@ -24,10 +27,13 @@ pub type RequestNumber = u64;
 
 /// The failures among the newest requests.
 ///
-/// The newest requests are all that ended within [`BUSY_WINDOW`]; and if these are less than twice
-/// the threshold, as many older ones, none older than [`FAILURE_WINDOW`]. On an idle server a
-/// threshold of failures in a row is therefore enough, on a busy server half of all requests must
-/// fail, and successes from before an outage leave the window within [`BUSY_WINDOW`].
+/// The newest requests are all that ended within [`BUSY_WINDOW`]; and if these are fewer than one and
+/// a half times the threshold, as many older ones, none older than [`FAILURE_WINDOW`]. On an idle
+/// server a threshold of failures in a row is therefore enough, on a busy server two thirds of all
+/// requests must fail, and successes from before an outage soon leave the window.
+///
+/// Requests in flight count as good if they have lasted as long as the newest failed one. In a crowd,
+/// requests that fail do so within milliseconds, while those that succeed take seconds.
 #[derive(Debug)]
 pub struct FailureShare {
     /// The least number of failures.
@@ -35,6 +41,8 @@ pub struct FailureShare {
     /// The newest ended requests, the oldest first.
     outcomes: VecDeque<Outcome>,
     failures: usize,
+    /// When the request was sent that failed last.
+    newest_failed_sent_at: Option<Instant>,
     in_flight: BTreeMap<RequestNumber, InFlight>,
     next_number: RequestNumber,
 }
@@ -61,12 +69,12 @@ pub struct FailureCount {
 }
 
 impl InFlight {
-    /// Returns whether the request counts as one that did not fail. One that waits longer counts
-    /// neither way: it may be about to time out.
-    fn counts(&self, now: Instant) -> bool {
-        let is_within = |since: Instant, window| now.saturating_duration_since(since) <= window;
-        is_within(self.sent_at, BUSY_WINDOW)
-            || self.first_text_at.is_some_and(|since| is_within(since, STREAMING_WINDOW))
+    /// Returns whether the request counts as one that did not fail, other than one that was sent
+    /// then. What was sent later may still fail in the same way.
+    fn counts(&self, failed_sent_at: Instant, now: Instant) -> bool {
+        let seen_at = self.first_text_at.unwrap_or(self.sent_at);
+        self.sent_at <= failed_sent_at + CROWD_WINDOW
+            && now.saturating_duration_since(seen_at) <= IN_FLIGHT_WINDOW
     }
 }
 
@@ -74,7 +82,14 @@ impl FailureShare {
     /// Returns a value without requests. `threshold` is the least number of failures.
     #[must_use]
     pub fn new(threshold: usize) -> Self {
-        Self { threshold, outcomes: VecDeque::new(), failures: 0, in_flight: BTreeMap::new(), next_number: 0 }
+        Self {
+            threshold,
+            outcomes: VecDeque::new(),
+            failures: 0,
+            newest_failed_sent_at: None,
+            in_flight: BTreeMap::new(),
+            next_number: 0,
+        }
     }
 
     /// Adds a request that is sent `now`.
@@ -105,7 +120,10 @@ impl FailureShare {
 
     /// Records that a request ended `now`.
     pub fn finish(&mut self, number: RequestNumber, now: Instant, has_failed: bool) {
-        self.in_flight.remove(&number);
+        let request = self.in_flight.remove(&number);
+        if has_failed {
+            self.newest_failed_sent_at = request.map(|request| request.sent_at);
+        }
         self.outcomes.push_back(Outcome { ended_at: now, has_failed });
         self.failures += usize::from(has_failed);
         self.discard_old(now);
@@ -117,13 +135,13 @@ impl FailureShare {
         self.failures = 0;
     }
 
-    /// Returns whether the failures reach the threshold and are at least half of the newest
-    /// requests. At one half, the next request fails as probably as not, and with two retries seven
-    /// of eight visitors still get an answer; above it, most requests are in vain.
+    /// Returns whether the failures reach the threshold and are at least two thirds of the newest
+    /// requests. At one half, three attempts still answer seven of eight visitors; at two thirds,
+    /// three of ten visitors wait in vain, and most requests are wasted.
     #[must_use]
     pub fn is_critical(&self, now: Instant) -> bool {
         let FailureCount { failures, requests } = self.count(now);
-        failures >= self.threshold.max(1) && failures.saturating_mul(2) >= requests
+        failures >= self.threshold.max(1) && failures.saturating_mul(3) >= requests.saturating_mul(2)
     }
 
     /// Counts the newest requests.
@@ -133,18 +151,25 @@ impl FailureShare {
         let expired = self.outcomes.iter().take_while(|outcome| !is_current(outcome));
         let (expired, expired_failures) = expired
             .fold((0, 0), |(all, failed), outcome| (all + 1, failed + usize::from(outcome.has_failed)));
-        let in_flight = self.in_flight.values().filter(|request| request.counts(now)).count();
+        let in_flight = self.newest_failed_sent_at.map_or(0, |failed_sent_at| {
+            self.in_flight.values().filter(|request| request.counts(failed_sent_at, now)).count()
+        });
         FailureCount {
             failures: self.failures - expired_failures,
             requests: self.outcomes.len() - expired + in_flight,
         }
     }
 
+    /// Returns the number of requests of which a threshold of failures is two thirds.
+    const fn least_requests(&self) -> usize {
+        self.threshold.saturating_mul(3) / 2
+    }
+
     fn discard_old(&mut self, now: Instant) {
         while let Some(oldest) = self.outcomes.front().copied() {
             let age = age(&oldest, now);
             let length = self.outcomes.len();
-            let is_surplus = length > self.threshold.saturating_mul(2) && age > BUSY_WINDOW;
+            let is_surplus = length > self.least_requests() && age > BUSY_WINDOW;
             if !is_surplus && age <= FAILURE_WINDOW && length <= MAX_OUTCOMES {
                 return;
             }
@@ -209,11 +234,11 @@ mod tests {
     fn failures_that_end_before_the_successes_of_the_same_crowd_are_not_critical() {
         let (mut share, now) = (FailureShare::new(5), Instant::now());
         let crowd: Vec<_> = (0..100).map(|_| share.start(now)).collect();
-        for number in crowd.iter().take(49) {
+        for number in crowd.iter().take(66) {
             share.finish(*number, now + SECOND, true);
             assert!(!share.is_critical(now + SECOND));
         }
-        share.finish(crowd[49], now + SECOND, true);
+        share.finish(crowd[66], now + SECOND, true);
         assert!(share.is_critical(now + SECOND));
     }
 
@@ -222,11 +247,22 @@ mod tests {
         let (mut share, now) = (FailureShare::new(2), Instant::now());
         for _ in 0..10 {
             let number = share.start(now);
-            share.record_first_text(number, now + SECOND);
+            share.record_first_text(number, now + SECOND * 5);
         }
-        let (soon, later) = (now + SECOND * 9, now + SECOND * 12);
+        let (soon, later) = (now + SECOND * 14, now + SECOND * 16);
         assert!(!request(&mut share, soon, true) && !request(&mut share, soon, true));
         assert!(share.is_critical(later), "a hanging connection hides the outage");
+    }
+
+    #[test]
+    fn alternating_failures_and_answers_are_not_critical() {
+        for interval in [0, 1, 10] {
+            let (mut share, mut now) = (FailureShare::new(5), Instant::now());
+            for number in 0..100 {
+                now += SECOND * interval;
+                assert!(!request(&mut share, now, number % 2 == 0));
+            }
+        }
     }
 
     #[test]
@@ -257,8 +293,8 @@ mod tests {
                 share.is_critical(now)
             })
         });
-        let after_first_timeout = SECOND * critical.unwrap() / 10 - SECOND * 30;
-        assert!(after_first_timeout <= BUSY_WINDOW, "{after_first_timeout:?}");
+        // The request with number 300 is sent when the first one times out.
+        assert_eq!(critical, Some(304));
     }
 
     #[test]
@@ -278,7 +314,7 @@ mod tests {
         }
         assert_eq!((share.outcomes.len(), share.in_flight.len()), (MAX_OUTCOMES, 0));
         request(&mut share, now + BUSY_WINDOW + SECOND, false);
-        assert_eq!(share.outcomes.len(), 10);
+        assert_eq!(share.outcomes.len(), 7);
     }
 
     /// A request of the naive model.
@@ -296,13 +332,15 @@ mod tests {
         let outcomes = ends.iter().rev().map(|index| known[*index].ended.unwrap());
         let counted: Vec<_> = outcomes
             .enumerate()
-            .filter(|(place, (at, _))| *place < 2 * threshold || newest_end - *at <= BUSY_WINDOW)
+            .filter(|(place, (at, _))| *place < 3 * threshold / 2 || newest_end - *at <= BUSY_WINDOW)
             .filter(|(_, (at, _))| now - *at <= FAILURE_WINDOW)
             .collect();
+        let failed = ends.iter().rev().find(|index| known[**index].ended.is_some_and(|(_, failed)| failed));
         let waiting = known.iter().filter(|request| {
+            let seen_at = request.first_text_at.unwrap_or(request.sent_at);
             request.ended.is_none()
-                && (now - request.sent_at <= BUSY_WINDOW
-                    || request.first_text_at.is_some_and(|at| now - at <= STREAMING_WINDOW))
+                && failed.is_some_and(|index| request.sent_at <= known[*index].sent_at + CROWD_WINDOW)
+                && now - seen_at <= IN_FLIGHT_WINDOW
         });
         FailureCount {
             failures: counted.iter().filter(|(_, (_, has_failed))| *has_failed).count(),

@@ -213,6 +213,11 @@ impl StreamBuffer {
         self.request = Some(OpenRequest { prompt_tokens, thinking_bytes: 0, has_text: false });
     }
 
+    /// Returns the number of requests sent so far.
+    pub(crate) fn request_count(&self) -> u32 {
+        self.request_count
+    }
+
     pub(crate) fn request(&self) -> Option<OpenRequest> {
         self.request
     }
@@ -260,14 +265,15 @@ impl StreamBuffer {
             (Some(Ok(_)), true) => {}
             (None, _) => return None,
         }
+        let is_at_start = cursor.position.seq() == 0;
+        if is_at_start && self.has_thinking() && cursor.thinking_request != self.request_count {
+            return Some(ReadEvent::Thinking(self.request_count));
+        }
         if let Some(event) = self.read_text(cursor.position) {
             return Some(event);
         }
         match (&self.outcome, self.queue_position) {
             (Some(outcome), _) => Some(ReadEvent::Outcome(Arc::clone(outcome))),
-            (None, _) if self.is_thinking() && cursor.thinking_request != self.request_count => {
-                Some(ReadEvent::Thinking(self.request_count))
-            }
             (None, Some(position)) if cursor.queue_position != Some(position) => {
                 Some(ReadEvent::QueuePosition(position))
             }
@@ -275,10 +281,10 @@ impl StreamBuffer {
         }
     }
 
-    /// Returns whether the model thinks and has not written a word of the answer.
-    fn is_thinking(&self) -> bool {
-        let has_thought = self.request.is_some_and(|request| request.thinking_bytes > 0);
-        has_thought && self.text.is_empty() && self.closed.is_none()
+    /// Returns whether the model thinks, or did so before its text.
+    fn has_thinking(&self) -> bool {
+        let is_cancelled = self.closed == Some(CloseCause::Cancelled);
+        !is_cancelled && self.request.is_some_and(|request| request.thinking_bytes > 0)
     }
 
     fn read_text(&self, position: StreamPosition) -> Option<ReadEvent> {
@@ -435,6 +441,51 @@ mod tests {
         buffer.append("new");
         buffer.append("er");
         assert_eq!((buffer.text(), buffer.attempt), ("newer", 1));
+    }
+
+    #[test]
+    fn thinking_is_read_once_before_the_text_of_an_attempt() {
+        let mut buffer = StreamBuffer::new(AnswerMode::Live);
+        buffer.set_acceptance(Ok(Acceptance { durable: true }));
+        let mut cursor = ReadCursor {
+            position: StreamPosition::new(0, 0),
+            acceptance_known: true,
+            queue_position: None,
+            thinking_request: 0,
+        };
+        let mut read = |buffer: &StreamBuffer| match buffer.read(&cursor) {
+            Some(ReadEvent::Thinking(request)) => {
+                cursor.thinking_request = request;
+                "thinking".to_owned()
+            }
+            Some(ReadEvent::Text { position, text, .. }) => {
+                cursor.position = position;
+                text
+            }
+            Some(ReadEvent::Reset(position)) => {
+                cursor.position = position;
+                "reset".to_owned()
+            }
+            other => format!("{other:?}"),
+        };
+        assert!(!buffer.add_thinking(3), "no request was sent");
+        buffer.open_request(1);
+        assert_eq!(read(&buffer), "None");
+        assert!(buffer.add_thinking(3) && !buffer.add_thinking(3));
+        assert_eq!([read(&buffer), read(&buffer)], ["thinking", "None"]);
+        buffer.append("a");
+        assert_eq!([read(&buffer), read(&buffer)], ["a", "None"]);
+        buffer.void_request(Usage::from_own_count(1, 1));
+        buffer.restart();
+        buffer.open_request(1);
+        buffer.add_thinking(3);
+        assert_eq!(read(&buffer), "None");
+        buffer.append("b");
+        assert_eq!([read(&buffer), read(&buffer), read(&buffer)], ["reset", "thinking", "b"]);
+        assert_eq!(
+            buffer.close().request,
+            Some(OpenRequest { prompt_tokens: 1, thinking_bytes: 3, has_text: true })
+        );
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub enum ReadEvent {
     Acceptance(Result<Acceptance, Failure>),
     /// The question waits at this position of the queue, counted from 1.
     QueuePosition(usize),
-    /// The model thinks in the request with this number, and there is no text yet.
+    /// The model thinks in the request with this number, before its text.
     Thinking(u32),
     Text {
         /// The position after `text`.

@@ -137,6 +137,12 @@ impl Generation {
         self.lock().buffer.open_request(prompt_tokens);
     }
 
+    /// Returns the number of requests sent so far.
+    #[must_use]
+    pub fn request_count(&self) -> u32 {
+        self.lock().buffer.request_count()
+    }
+
     /// Returns the request whose usage is not recorded yet, if there is one.
     #[must_use]
     pub fn request(&self) -> Option<OpenRequest> {

@@ -12,8 +12,8 @@ use crate::llm::stream::generation::Generation;
 use crate::llm::stream::outcome::{Acceptance, Outcome};
 
 /// What a session reads of an answer, in order: one acceptance, queue positions while the question
-/// waits, one sign of thinking for each request until there is text, deltas and possibly resets, one
-/// outcome. Nothing follows a refusal.
+/// waits, one sign of thinking before the text of an attempt, deltas and possibly resets, one outcome.
+/// Nothing follows a refusal.
 #[derive(Debug)]
 pub enum AnswerProgress {
     /// The question was accepted.
@@ -22,7 +22,7 @@ pub enum AnswerProgress {
     Refused(Failure),
     /// The question waits at this position of the queue, counted from 1.
     Queued(usize),
-    /// The model thinks, and there is no text yet.
+    /// The model thinks before its text.
     Thinking,
     /// More text of the answer.
     Delta(Delta),
@@ -86,6 +86,10 @@ impl Subscription {
     #[must_use]
     pub fn with_replay(mut self) -> Self {
         self.replay_until = self.generation.last_seq();
+        // The thinking before that text is over.
+        if self.replay_until > 0 {
+            self.cursor.thinking_request = self.generation.request_count();
+        }
         self
     }
 

@@ -70,7 +70,7 @@ pub struct CompletionError {
     /// upstream names. `None` if it names neither.
     pub identity: Option<Arc<str>>,
     /// The cause, for the operator.
-    pub detail: String,
+    pub detail: Box<str>,
 }
 
 impl CompletionError {
@@ -87,7 +87,7 @@ impl CompletionError {
             usage: ReportedUsage::default(),
             ignored: IgnoredFields::default(),
             identity: None,
-            detail: detail.into(),
+            detail: detail.into().into_boxed_str(),
         }
     }
 

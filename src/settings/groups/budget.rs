@@ -163,7 +163,7 @@ impl BudgetSettings {
             (DAILY_COST_LIMIT_PER_ADDRESS, self.address_nanodollars),
             (SESSION_COST_LIMIT, self.session_nanodollars),
         ] {
-            if let Some(limit) = limit.filter(|_| reader.is_changed(name)) {
+            if let Some(limit) = limit.filter(|_| reader.is_changed(name) && reader.is_valid(name)) {
                 self.check_cost_limit(name, limit, tokens, reader);
             }
         }

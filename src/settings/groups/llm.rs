@@ -54,7 +54,9 @@ settings_group! {
             .optional(),
         },
 
-        /// Base URL of an OpenAI-compatible server, without `/chat/completions`.
+        /// Base URL of an OpenAI-compatible server, without `/chat/completions`. Proxies from the
+        /// environment (`HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`) are used unless the server is on
+        /// this machine.
         pub base_url: BaseUrl = Setting {
             name: LLM_BASE_URL,
             default: "https://openrouter.ai/api/v1",
@@ -175,9 +177,9 @@ settings_group! {
         },
 
         /// Number of failed requests that opens the circuit breaker, which suspends requests to the
-        /// model server, if at least half of the newest requests failed. Failures that the question
-        /// itself may cause, such as refused content, do not count, unless this many visitors in a
-        /// row meet the same one.
+        /// model server, if at least two thirds of the newest requests failed. Failures that the
+        /// question itself may cause, such as refused content, do not count, unless this many
+        /// visitors in a row meet the same one.
         pub breaker_failures: u32 = Setting {
             name: LLM_BREAKER_FAILURES,
             default: "5",

@@ -21,9 +21,9 @@ metrics! {
         /// Daily token limit; 0 if unlimited.
         limit_tokens: Gauge = Gauge::default(),
         /// Cost in US dollars of the ended answers of the day (UTC), as reported by the model
-        /// server or else by the configured prices.
+        /// server or else by the known prices.
         used_dollars: Dollars = Dollars::default(),
-        /// US dollars reserved for answers in progress, by the configured prices.
+        /// US dollars reserved for answers in progress, by the known prices.
         reserved_dollars: Dollars = Dollars::default(),
         /// Daily cost limit in US dollars; 0 if unlimited.
         limit_dollars: Dollars = Dollars::default(),

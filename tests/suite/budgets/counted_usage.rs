@@ -1,6 +1,8 @@
 //! The usage of all requests for an answer: reported by the model server, also with a failure, or
 //! counted by this server.
 
+use resume_chatbot::settings::Tokenizer;
+use resume_chatbot::tokens::TokenCounter;
 use serde_json::{Value, json};
 
 use crate::on_both_stores;
@@ -22,6 +24,10 @@ fn told(script: Script, usage: &Value) -> Script {
 fn broken_after_its_usage(prompt: u32, completion: u32) -> Script {
     let usage = json!({"prompt_tokens": prompt, "completion_tokens": completion});
     told(Script::new(), &usage).words(&["Half "]).drop_connection_after(1)
+}
+
+fn count_tokens(text: &str) -> u32 {
+    TokenCounter::new(Tokenizer::Cl100kBase).count(text)
 }
 
 fn tokens_of(done: &Value) -> i64 {
@@ -110,7 +116,7 @@ on_both_stores! {
         // Only the first request generated anything, so the prompt counts once.
         let first = store.query_number("SELECT estimated_requests FROM turns").await;
         assert_eq!((first, store.query_number(USED_TOKENS).await), (1, tokens_of(&answer.done)));
-        assert_eq!(answer.done["usage"]["completion_tokens"], 2, "{}", answer.done);
+        assert_eq!(answer.done["usage"]["completion_tokens"], count_tokens("Half an "), "{}", answer.done);
     }
 }
 
@@ -131,7 +137,11 @@ async fn parts_of_a_usage_that_are_missing_or_zero_are_counted() {
         let done = chat.visitor.ask_and_wait("What?").await.done;
         let is_whole = prompt.is_some() && completion.is_some();
         assert_eq!(done.get("usage_estimated").is_none(), is_whole, "{usage}: {done}");
-        assert_eq!(done["usage"]["completion_tokens"], completion.unwrap_or(3), "{usage}: {done}");
+        assert_eq!(
+            done["usage"]["completion_tokens"],
+            completion.unwrap_or_else(|| count_tokens("She builds.")),
+            "{usage}: {done}"
+        );
         let counted = done["usage"]["prompt_tokens"].as_u64().unwrap();
         match prompt {
             Some(prompt) => assert_eq!(counted, prompt, "{usage}"),
@@ -203,6 +213,6 @@ async fn answer_cancelled_between_two_attempts_counts_only_the_first() {
     let done = chat.visitor.receive_until("done").await.pop().unwrap();
 
     assert_eq!(chat.upstream.requests().len(), 2);
-    assert_eq!(done["usage"]["completion_tokens"], 2, "{done}");
+    assert_eq!(done["usage"]["completion_tokens"], count_tokens("Half an "), "{done}");
     assert!(done["usage"]["prompt_tokens"].as_i64().unwrap() > 100, "{done}");
 }

@@ -2,5 +2,6 @@
 
 mod counted_usage;
 mod daily_budget;
+mod default_limits;
 mod pending_costs;
 mod per_client_budgets;

@@ -52,7 +52,7 @@ on_both_stores! {
 }
 
 #[tokio::test]
-async fn every_attempt_that_thinks_announces_it_until_there_is_text() {
+async fn every_attempt_that_thinks_announces_it_before_its_text() {
     let mut chat = Chat::new(&[("LLM_MAX_RETRIES", "2"), ("DEGRADED_MODE", "off")]).await;
     chat.upstream.queue(Script::new().reasoning(&THOUGHTS).drop_connection_after(2));
     chat.upstream.queue(Script::new().reasoning(&THOUGHTS).words(&["Half "]).drop_connection_after(3));
@@ -61,7 +61,7 @@ async fn every_attempt_that_thinks_announces_it_until_there_is_text() {
     let answer = chat.visitor.ask_and_wait("Is it whole?").await;
     assert_eq!((answer.text.as_str(), answer.status()), ("All of it.", "complete"));
     // The text of the second attempt stays until the third has text.
-    assert_eq!(kinds(&answer.other_frames), ["session", "thinking", "thinking", "reset"]);
+    assert_eq!(kinds(&answer.other_frames), ["session", "thinking", "thinking", "reset", "thinking"]);
 }
 
 #[tokio::test]

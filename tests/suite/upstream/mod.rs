@@ -8,6 +8,7 @@ mod corpus;
 mod degraded_mode;
 mod documented_behaviour;
 mod error_mapping;
+mod keys_and_proxies;
 mod litellm;
 mod probe;
 mod request_queue;

@@ -64,7 +64,9 @@ impl<'a> Chunk<'a> {
                 Json::Object(_) => self.read_message(delta, ignore),
                 content => self.add_content(content, ignore),
             }
-            return;
+            if !delta.is_empty() {
+                return;
+            }
         }
         // Without a choice, the format of Ollama.
         let whole = part("message").or_else(|| choice.is_none().then(|| message.get("message")).flatten());
@@ -91,7 +93,7 @@ impl<'a> Chunk<'a> {
     fn add_content(&mut self, content: &Json, ignore: &mut impl FnMut(IgnoredField)) {
         match content {
             Json::Null => {}
-            // Some servers write words that look like numbers as numbers.
+            // Some servers send a token that looks like a number as one.
             Json::Text(text) | Json::Number(text) => self.text.push_str(text),
             Json::List(parts) => parts.iter().for_each(|part| self.add_part(part, ignore)),
             part @ Json::Object(fields) if !fields.is_empty() => self.add_part(part, ignore),
@@ -200,6 +202,7 @@ mod tests {
             (r#"{"choices":[{"delta":"a"}]}"#, "a", 0, 0),
             (r#"{"choices":[{"text":"a"}]}"#, "a", 0, 0),
             (r#"{"choices":[{"delta":null,"text":"a"}]}"#, "a", 0, 0),
+            (r#"{"choices":[{"delta":{},"text":"a"}]}"#, "a", 0, 0),
             (r#"{"choices":[{"message":{"role":"assistant","content":"a"}}]}"#, "a", 0, 0),
             (r#"{"choices":[{"delta":{"content":"a"},"message":{"content":"so far a"}}]}"#, "a", 0, 0),
             (r#"{"message":{"role":"assistant","content":"a"},"done":false}"#, "a", 0, 0),
@@ -213,8 +216,7 @@ mod tests {
             (r#"{"choices":[{"index":1,"delta":{"content":"b"}}]}"#, "", 0, 1),
             (r#"{"choices":[{"index":"0","delta":{"content":"a"}}]}"#, "a", 0, 0),
             (r#"{"choices":[{"index":null,"delta":{"content":"a"}}],"choices":[]}"#, "a", 0, 0),
-            (r#"{"choices":[{"delta":{"content":42}}]}"#, "42", 0, 0),
-            (r#"{"choices":[{"delta":{"content":true}}]}"#, "", 0, 1),
+            (r#"{"choices":[{"delta":{"content":2019}}]}"#, "2019", 0, 0),
             (r#"{"choices":[{"delta":{"content":{"a":1}}}]}"#, "", 0, 1),
             (r#"{"choices":null}"#, "", 0, 0),
             (r#"{"choices":[]}"#, "", 0, 0),

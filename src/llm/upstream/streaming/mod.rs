@@ -20,3 +20,6 @@ pub mod response;
 pub mod sink;
 pub(crate) mod thinking_tags;
 pub(crate) mod usage;
+
+#[cfg(test)]
+mod tests;

@@ -225,6 +225,8 @@ impl UpstreamErrorKind {
             | "incorrectapikey"
             | "invalidauthenticationerror"
             | "invalidapikeyerror"
+            // LiteLLM without a database, which knows one key only.
+            | "nodbconnection"
             | "unauthorized" => Self::InvalidKey,
             "paymentrequired"
             | "insufficientquota"

@@ -68,10 +68,10 @@ const UNKNOWN_ROLE: [&str; 14] = [
 pub struct Dialect {
     /// The field that limits the length of an answer.
     pub max_tokens: MaxTokensField,
+    /// Whether to ask for a stream rather than for the whole answer at once.
+    pub is_streamed: bool,
     /// Whether to ask for usage with `stream_options`.
     pub has_stream_options: bool,
-    /// Whether to ask for a stream.
-    pub has_stream: bool,
     /// Whether to send the fields that only OpenRouter knows.
     pub has_extras: bool,
     /// Where the instructions go.
@@ -82,8 +82,8 @@ pub struct Dialect {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lesson {
     MaxTokensField(MaxTokensField),
-    NoStreamOptions,
     NoStream,
+    NoStreamOptions,
     NoExtras,
     SystemRole(SystemRole),
 }
@@ -97,10 +97,10 @@ impl Dialect {
                 MaxTokensField::Auto => MaxTokensField::MaxTokens,
                 pinned => pinned,
             },
+            is_streamed: true,
             // OpenRouter sends usage without being asked.
             has_stream_options: settings.stream_options == StreamOptions::On
                 || (settings.stream_options == StreamOptions::Auto && !is_openrouter),
-            has_stream: true,
             has_extras: is_openrouter,
             system_role: match settings.system_role {
                 SystemRole::Auto => SystemRole::System,
@@ -126,9 +126,10 @@ impl Dialect {
         {
             return Some(Lesson::NoStreamOptions);
         }
-        let mentions_stream = param == "stream"
-            || ["'stream'", "\"stream\"", "`stream`"].iter().any(|field| message.contains(field));
-        if is_unknown_field && self.has_stream && mentions_stream {
+        if is_unknown_field
+            && self.is_streamed
+            && (param == "stream" || message.contains("'stream'") || message.contains("`stream`"))
+        {
             return Some(Lesson::NoStream);
         }
         if is_unknown_field
@@ -189,8 +190,9 @@ impl Dialect {
     fn with(self, lesson: Lesson) -> Self {
         match lesson {
             Lesson::MaxTokensField(field) => Self { max_tokens: field, ..self },
+            // A server that does not stream refuses the options of streams, too.
+            Lesson::NoStream => Self { is_streamed: false, has_stream_options: false, ..self },
             Lesson::NoStreamOptions => Self { has_stream_options: false, ..self },
-            Lesson::NoStream => Self { has_stream: false, has_stream_options: false, ..self },
             Lesson::NoExtras => Self { has_extras: false, ..self },
             Lesson::SystemRole(role) => Self { system_role: role, ..self },
         }
@@ -234,8 +236,8 @@ impl fmt::Display for Lesson {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::MaxTokensField(field) => write!(f, "{}", field.name()),
-            Self::NoStreamOptions => f.write_str("no stream_options"),
             Self::NoStream => f.write_str("no stream"),
+            Self::NoStreamOptions => f.write_str("no stream_options"),
             Self::NoExtras => f.write_str("no fields of OpenRouter"),
             Self::SystemRole(SystemRole::Developer) => f.write_str("instructions as role developer"),
             Self::SystemRole(_) => f.write_str("instructions in the first user message"),
@@ -291,8 +293,8 @@ impl Dialects {
         let known = models.get(model).or_else(|| models.first());
         let fallback = Dialect {
             max_tokens: MaxTokensField::MaxTokens,
+            is_streamed: true,
             has_stream_options: false,
-            has_stream: true,
             has_extras: false,
             system_role: SystemRole::System,
         };

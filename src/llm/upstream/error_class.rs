@@ -153,15 +153,16 @@ impl UpstreamErrorKind {
         if starts_with_any(message, &phrases::DAILY_QUOTA) {
             return Self::DailyQuotaExhausted;
         }
-        let named = error.and_then(|error| error.names().find_map(Self::from_name));
-        let status = status.unwrap_or(500);
-        match named {
-            // What is too large stays too large, whichever limit names it.
-            Some(Self::RateLimited) if status == 413 => return Self::PromptTooLong,
-            // The most general name: words and status may say more.
-            Some(Self::ServerError) | None => {}
-            Some(kind) => return kind,
+        // A prompt that is too large stays so, whatever limit it exceeds.
+        if status == Some(413) {
+            return Self::PromptTooLong;
         }
+        let named = error.and_then(|error| error.names().find_map(Self::from_name));
+        // A name that says no more than that something failed leaves the decision to the words.
+        if let Some(kind) = named.filter(|kind| *kind != Self::ServerError) {
+            return kind;
+        }
+        let status = status.unwrap_or(500);
         if matches!(status, 400..=404 | 406..=422 | 500) {
             let lower = message.to_lowercase();
             if phrases::CONTEXT_OVERFLOW.iter().any(|phrase| lower.contains(phrase))
@@ -187,7 +188,6 @@ impl UpstreamErrorKind {
             return kind;
         }
         match status {
-            413 => Self::PromptTooLong,
             401 => Self::InvalidKey,
             402 => Self::OutOfCredit,
             403 if error.is_some_and(|error| error.is_flagged) => Self::ContentFiltered,
@@ -225,11 +225,14 @@ impl UpstreamErrorKind {
             | "incorrectapikey"
             | "invalidauthenticationerror"
             | "invalidapikeyerror"
+            // LiteLLM without a database, which knows one key only.
+            | "nodbconnection"
             | "unauthorized" => Self::InvalidKey,
             "paymentrequired"
             | "insufficientquota"
             | "billinghardlimitreached"
             | "insufficientbalance"
+            | "insufficientbalanceerror"
             | "budgetexceeded"
             | "exceededcurrentquotaerror"
             | "arrearage"
@@ -324,6 +327,24 @@ mod tests {
                 Kind::ContentFiltered,
             ),
             (500, r#"{"message":"model is overloaded"}"#, Kind::Overloaded),
+            (
+                413,
+                r#"{"message":"Request too large for model `x` on tokens per minute (TPM)","code":"rate_limit_exceeded"}"#,
+                Kind::PromptTooLong,
+            ),
+            (
+                500,
+                r#"{"code":500,"message":"Context size has been exceeded.","type":"server_error"}"#,
+                Kind::PromptTooLong,
+            ),
+            (500, r#"{"type":"api_error","message":"insufficient balance (1008)"}"#, Kind::OutOfCredit),
+            (400, r#"{"type":"budget_exceeded","code":"400"}"#, Kind::OutOfCredit),
+            (
+                400,
+                r#"{"message":"litellm.BadRequestError: litellm.ContentPolicyViolationError: AzureException"}"#,
+                Kind::ContentFiltered,
+            ),
+            (400, r#"{"message":"max_tokens must be at least 1, got -186."}"#, Kind::PromptTooLong),
             (418, "{}", Kind::BadRequest),
             (307, "{}", Kind::Redirected),
         ] {

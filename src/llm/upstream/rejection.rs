@@ -88,8 +88,11 @@ fn failure(
     status: Option<u16>,
 ) -> CompletionError {
     let retry_after = match kind {
-        // The daily quota is reset at midnight (UTC).
-        UpstreamErrorKind::DailyQuotaExhausted => Some(DAY.saturating_sub(Timestamp::now().time_of_day())),
+        // The daily quota is reset at midnight (UTC), unless the server names an earlier time.
+        UpstreamErrorKind::DailyQuotaExhausted => error
+            .and_then(|error| error.retry_after)
+            .filter(|wait| *wait < retry_after::MAX_RETRY_AFTER)
+            .or(Some(DAY.saturating_sub(Timestamp::now().time_of_day()))),
         _ => header_retry_after.or(error.and_then(|error| error.retry_after)),
     };
     let identity = error.and_then(UpstreamError::identity).or(status.map(|status| status.to_string()));

@@ -182,6 +182,7 @@ mod tests {
             ("Please try again in 1m2.5s.", millis(62_500)),
             ("Please try again in 20ms", millis(20)),
             ("Please retry after 26 seconds.", millis(26_000)),
+            ("max request: 3, please try again after 1 seconds", millis(1_000)),
             ("Please wait 2 minutes", millis(120_000)),
             ("Please try again in a while", None),
             ("Please wait 3", None),

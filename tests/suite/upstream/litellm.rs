@@ -126,7 +126,7 @@ const SCENARIOS: [Scenario; 9] = [
     },
     Scenario {
         model: "mocked",
-        does: "401, with another key",
+        does: "400, `No connected db`, with another key",
         settings: &[("OPENROUTER_API_KEY", "sk-another")],
     },
 ];

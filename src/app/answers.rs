@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use actix::{Addr, Arbiter};
 use secrecy::ExposeSecret;
-use slog::{Logger, info, o, warn};
+use slog::{Logger, info, o};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -128,12 +128,7 @@ fn start_cost_reconciler(
 
 /// Logs the most that a day can cost.
 pub(super) fn log_ceiling(log: &Logger, budget: &BudgetTracker) {
-    let ceiling = budget.ceiling();
-    if ceiling.is_unlimited() {
-        warn!(log, "neither the tokens nor the cost of a day are limited"; "ceiling" => %ceiling);
-    } else {
-        info!(log, "daily budget"; "ceiling" => %ceiling);
-    }
+    info!(log, "daily budget"; "ceiling" => %budget.ceiling());
 }
 
 fn budget(settings: &Settings) -> Arc<BudgetTracker> {

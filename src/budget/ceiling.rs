@@ -53,12 +53,6 @@ impl DailyCeiling {
         Self { tokens, address_tokens: policy.address.tokens, cost }
     }
 
-    /// Returns whether neither the tokens nor the cost of a day are limited.
-    #[must_use]
-    pub const fn is_unlimited(&self) -> bool {
-        self.tokens.is_none() && matches!(self.cost, CostCeiling::Unlimited | CostCeiling::Unknown { .. })
-    }
-
     /// Returns the parts of the sentence: the tokens of the day, those of a client address, and the
     /// cost of the day.
     #[must_use]
@@ -144,11 +138,8 @@ mod tests {
         ] {
             let ceiling = ceiling(tokens, limit, prices);
             assert_eq!(ceiling.cost, cost);
-            assert_eq!(ceiling.is_unlimited(), cost == CostCeiling::Unlimited);
         }
-        let unknown = ceiling(two_million, None, None);
-        assert_eq!(unknown.cost, CostCeiling::Unknown { limit: None });
-        assert!(!unknown.is_unlimited() && ceiling(None, Some(1), None).is_unlimited());
+        assert_eq!(ceiling(two_million, None, None).cost, CostCeiling::Unknown { limit: None });
     }
 
     #[test]

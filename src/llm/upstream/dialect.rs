@@ -70,6 +70,8 @@ pub struct Dialect {
     pub max_tokens: MaxTokensField,
     /// Whether to ask for usage with `stream_options`.
     pub has_stream_options: bool,
+    /// Whether to ask for a stream.
+    pub has_stream: bool,
     /// Whether to send the fields that only OpenRouter knows.
     pub has_extras: bool,
     /// Where the instructions go.
@@ -81,6 +83,7 @@ pub struct Dialect {
 pub(crate) enum Lesson {
     MaxTokensField(MaxTokensField),
     NoStreamOptions,
+    NoStream,
     NoExtras,
     SystemRole(SystemRole),
 }
@@ -97,6 +100,7 @@ impl Dialect {
             // OpenRouter sends usage without being asked.
             has_stream_options: settings.stream_options == StreamOptions::On
                 || (settings.stream_options == StreamOptions::Auto && !is_openrouter),
+            has_stream: true,
             has_extras: is_openrouter,
             system_role: match settings.system_role {
                 SystemRole::Auto => SystemRole::System,
@@ -121,6 +125,11 @@ impl Dialect {
             && (mentions("stream_options") || mentions("include_usage"))
         {
             return Some(Lesson::NoStreamOptions);
+        }
+        let mentions_stream = param == "stream"
+            || ["'stream'", "\"stream\"", "`stream`"].iter().any(|field| message.contains(field));
+        if is_unknown_field && self.has_stream && mentions_stream {
+            return Some(Lesson::NoStream);
         }
         if is_unknown_field
             && self.has_extras
@@ -181,6 +190,7 @@ impl Dialect {
         match lesson {
             Lesson::MaxTokensField(field) => Self { max_tokens: field, ..self },
             Lesson::NoStreamOptions => Self { has_stream_options: false, ..self },
+            Lesson::NoStream => Self { has_stream: false, has_stream_options: false, ..self },
             Lesson::NoExtras => Self { has_extras: false, ..self },
             Lesson::SystemRole(role) => Self { system_role: role, ..self },
         }
@@ -225,6 +235,7 @@ impl fmt::Display for Lesson {
         match self {
             Self::MaxTokensField(field) => write!(f, "{}", field.name()),
             Self::NoStreamOptions => f.write_str("no stream_options"),
+            Self::NoStream => f.write_str("no stream"),
             Self::NoExtras => f.write_str("no fields of OpenRouter"),
             Self::SystemRole(SystemRole::Developer) => f.write_str("instructions as role developer"),
             Self::SystemRole(_) => f.write_str("instructions in the first user message"),
@@ -281,6 +292,7 @@ impl Dialects {
         let fallback = Dialect {
             max_tokens: MaxTokensField::MaxTokens,
             has_stream_options: false,
+            has_stream: true,
             has_extras: false,
             system_role: SystemRole::System,
         };

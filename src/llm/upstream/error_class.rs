@@ -154,10 +154,14 @@ impl UpstreamErrorKind {
             return Self::DailyQuotaExhausted;
         }
         let named = error.and_then(|error| error.names().find_map(Self::from_name));
-        if let Some(kind) = named {
-            return kind;
-        }
         let status = status.unwrap_or(500);
+        match named {
+            // What is too large stays too large, whichever limit names it.
+            Some(Self::RateLimited) if status == 413 => return Self::PromptTooLong,
+            // The most general name: words and status may say more.
+            Some(Self::ServerError) | None => {}
+            Some(kind) => return kind,
+        }
         if matches!(status, 400..=404 | 406..=422 | 500) {
             let lower = message.to_lowercase();
             if phrases::CONTEXT_OVERFLOW.iter().any(|phrase| lower.contains(phrase))
@@ -168,7 +172,7 @@ impl UpstreamErrorKind {
         }
         let by_words = [
             (400..=403, Self::InvalidKey, &phrases::INVALID_KEY[..]),
-            (400..=429, Self::OutOfCredit, &phrases::OUT_OF_CREDIT),
+            (400..=500, Self::OutOfCredit, &phrases::OUT_OF_CREDIT),
             (400..=403, Self::ContentFiltered, &phrases::REFUSED_CONTENT),
             (400..=503, Self::UnknownModel, &phrases::UNKNOWN_MODEL),
             (500..=500, Self::Overloaded, &phrases::OVERLOADED),
@@ -177,6 +181,9 @@ impl UpstreamErrorKind {
             .into_iter()
             .find(|(statuses, _, phrases)| statuses.contains(&status) && starts_with_any(message, phrases));
         if let Some((_, kind, _)) = by_words {
+            return kind;
+        }
+        if let Some(kind) = named {
             return kind;
         }
         match status {
@@ -223,6 +230,7 @@ impl UpstreamErrorKind {
             | "insufficientquota"
             | "billinghardlimitreached"
             | "insufficientbalance"
+            | "budgetexceeded"
             | "exceededcurrentquotaerror"
             | "arrearage"
             | "billingnotactive"

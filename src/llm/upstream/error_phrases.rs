@@ -4,7 +4,7 @@
 //! report; `docs/upstream.md` names the sources.
 
 /// The prompt has more tokens than the model accepts.
-pub(crate) const CONTEXT_OVERFLOW: [&str; 36] = [
+pub(crate) const CONTEXT_OVERFLOW: [&str; 37] = [
     // OpenAI, Azure, vLLM, DeepSeek, OpenRouter, Together
     "maximum context length",
     "context_length_exceeded",
@@ -12,6 +12,7 @@ pub(crate) const CONTEXT_OVERFLOW: [&str; 36] = [
     // vLLM
     "longer than the maximum model length",
     "maximum model length",
+    "max_tokens must be at least 1, got -",
     // SGLang
     "longer than the model's context length",
     "exceeds the model's maximum context",
@@ -83,7 +84,7 @@ pub(crate) const INVALID_KEY: [&str; 12] = [
 ];
 
 /// The account has no credit.
-pub(crate) const OUT_OF_CREDIT: [&str; 7] = [
+pub(crate) const OUT_OF_CREDIT: [&str; 8] = [
     // Anthropic
     "credit balance is too low",
     // DeepSeek, SiliconFlow, Moonshot
@@ -95,11 +96,12 @@ pub(crate) const OUT_OF_CREDIT: [&str; 7] = [
     "exceeded your current quota, please check your plan",
     "insufficient credit",
     "insufficient_quota",
+    // LiteLLM
+    "budget has been exceeded",
 ];
 
 /// The quota of the day is used up.
-pub(crate) const DAILY_QUOTA: [&str; 4] =
-    ["free-models-per-day", "perday", "requests per day (rpd)", "tokens per day (tpd)"];
+pub(crate) const DAILY_QUOTA: [&str; 2] = ["free-models-per-day", "perday"];
 
 /// The model does not exist.
 pub(crate) const UNKNOWN_MODEL: [&str; 10] = [
@@ -123,11 +125,13 @@ pub(crate) const UNKNOWN_MODEL: [&str; 10] = [
 ];
 
 /// The content is refused.
-pub(crate) const REFUSED_CONTENT: [&str; 9] = [
+pub(crate) const REFUSED_CONTENT: [&str; 10] = [
     // Azure
     "content management policy",
     "content filter",
     "content_filter",
+    // LiteLLM
+    "contentpolicyviolation",
     // DeepSeek
     "content exists risk",
     // DashScope

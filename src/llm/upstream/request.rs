@@ -19,6 +19,8 @@ pub(crate) struct RequestBody<'a> {
     models: &'a [String],
     /// The system prompt comes first and is always the same, so that a provider's cache holds it.
     messages: Vec<WireMessage<'a>>,
+    /// Left out where the server refuses it; the answer then comes as one document.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     stream: bool,
     /// One of the two is always sent: OpenRouter compares it with the remaining credit.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -89,7 +91,7 @@ impl<'a> RequestBody<'a> {
             model,
             models: if dialect.has_extras { fallback_models } else { &[] },
             messages: dialect.messages(prompt),
-            stream: true,
+            stream: dialect.has_stream,
             max_tokens,
             max_completion_tokens,
             stream_options: dialect.has_stream_options.then_some(StreamOptions { include_usage: true }),

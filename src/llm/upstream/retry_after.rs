@@ -15,7 +15,7 @@ const MIN_EPOCH_MILLIS: f64 = 1e11;
 const MIN_EPOCH_SECONDS: f64 = 1e9;
 
 /// Words before the time to wait in explanations of OpenAI, Groq and others.
-const PHRASES: [&str; 4] = ["try again in ", "retry in ", "retry after ", "wait "];
+const PHRASES: [&str; 5] = ["try again in ", "try again after ", "retry in ", "retry after ", "wait "];
 
 /// Returns the wait in the headers of a response.
 pub(crate) fn from_headers(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {

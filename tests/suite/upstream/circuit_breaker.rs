@@ -168,7 +168,7 @@ async fn refusal_that_also_meets_another_address_closes_the_model_to_all() {
 
 #[tokio::test]
 async fn unlucky_requests_in_a_crowd_do_not_open_the_breaker_and_an_outage_does() {
-    let settings = [LONG_PAUSE, NO_RETRIES, ("RATE_LIMIT_REQUESTS_PER_MINUTE", "10000")];
+    let settings = [LONG_PAUSE, NO_RETRIES, ("RATE_LIMIT_REQUESTS_PER_MINUTE", "600")];
     let chat = Chat::new(&settings).await;
     // Failures arrive at once, answers later.
     chat.upstream.answer_with(|request| match request.number {

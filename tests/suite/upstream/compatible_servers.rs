@@ -8,6 +8,8 @@ use resume_chatbot::tokens::TokenCounter;
 use serde_json::json;
 
 use crate::support::client::chat::Chat;
+use crate::support::client::http::get;
+use crate::support::upstream::gate::Gate;
 use crate::support::upstream::script::Script;
 
 const WORDS: [&str; 3] = ["She ", "builds ", "compilers."];
@@ -141,4 +143,98 @@ async fn missing_model_name_defaults_to_the_requested_model() {
 
     assert_eq!(chat.visitor.ask_and_wait("Who is it?").await.done["model"], "test/model");
     assert_eq!(chat.visitor.ask_and_wait("And now?").await.done["model"], "test/second");
+}
+
+#[tokio::test]
+async fn thinking_with_only_a_closing_tag_is_taken_back_once_and_held_back_then() {
+    let mut chat = Chat::new(&[]).await;
+    let gate = Gate::default();
+    let words = ["Let me see: ", "she…", "</think>\n\n", "Compilers."];
+    chat.upstream.queue(Script::from_words(&words).hold_after(1, &gate));
+    chat.upstream.queue(Script::from_words(&words)).queue(Script::from_words(&["No ", "thinking."]));
+
+    chat.visitor.ask("What does she build?").await;
+    let shown = chat.visitor.receive_until("delta").await;
+    assert!(shown.last().is_some_and(|delta| delta["text"] == "Let me see: "), "{shown:?}");
+    gate.open();
+    let frames = chat.visitor.receive_until("done").await;
+    assert!(frames.iter().any(|frame| frame["type"] == "reset"), "{frames:?}");
+    let rest: String = frames.iter().filter_map(|frame| frame["text"].as_str()).collect();
+    assert!(rest.ends_with("Compilers."), "{frames:?}");
+
+    // The model is known now, also to answers without thinking.
+    for expected in ["Compilers.", "No thinking."] {
+        let answer = chat.visitor.ask_and_wait("And again?").await;
+        assert_eq!((answer.text.as_str(), answer.status()), (expected, "complete"));
+        assert!(!answer.other_frames.iter().any(|frame| frame["type"] == "reset"), "{answer:?}");
+    }
+    let history = chat.visitor.history(json!({"type": "history"})).await;
+    assert!(!history.to_string().contains("Let me see"), "{history}");
+    let requests = chat.upstream.requests();
+    assert!(!json!(requests[2].messages()).to_string().contains("Let me see"), "thinking was sent back");
+}
+
+#[tokio::test]
+async fn refused_fields_are_left_out_from_then_on_and_health_says_so() {
+    let mut chat = Chat::new(&[]).await;
+    let refusal = |param: &str, message: &str| {
+        let error = json!({"message": message, "type": "invalid_request_error", "param": param,
+            "code": "unsupported_parameter"});
+        Script::new().http_error(400, json!({ "error": error }), &[])
+    };
+    chat.upstream
+        .queue(refusal("max_tokens", "Unsupported parameter: use 'max_completion_tokens' instead."))
+        .queue(refusal("stream_options", "Unrecognized request argument supplied: stream_options"))
+        .queue(refusal(
+            "messages[0].role",
+            "Unsupported value: 'messages[0].role' does not support 'system'",
+        ));
+
+    assert_eq!(chat.visitor.ask_and_wait("What does she do?").await.status(), "complete");
+    assert_eq!(chat.visitor.ask_and_wait("And now?").await.status(), "complete");
+
+    let requests = chat.upstream.requests();
+    assert_eq!(requests.len(), 5, "three refusals, and one request for each answer");
+    for request in &requests[3..] {
+        assert_eq!(request.body.get("max_tokens"), None);
+        assert_eq!(request.body["max_completion_tokens"], 2000);
+        assert_eq!(request.body.get("stream_options"), None);
+        assert_eq!(request.messages()[0]["role"], "user");
+    }
+    let health = get(&chat.server, "/health?deep=true").await.json();
+    let detail = health["checks"]["llm"]["detail"].as_str().unwrap_or_default();
+    assert!(detail.contains("max_completion_tokens") && detail.contains("no stream_options"), "{detail}");
+    assert_eq!(health["status"], "healthy", "a lesson is no failure: {health}");
+}
+
+#[tokio::test]
+async fn lesson_is_kept_only_if_the_new_form_is_answered() {
+    let mut chat = Chat::new(&[("LLM_MAX_RETRIES", "0"), ("DEGRADED_MODE", "off")]).await;
+    let refusal = || {
+        let message = "Unsupported parameter: 'max_tokens' is not supported with this model.";
+        Script::new().http_error(400, json!({"error": {"message": message, "param": "max_tokens"}}), &[])
+    };
+    chat.upstream.queue(refusal()).queue(refusal());
+    assert_eq!(chat.visitor.ask_and_wait("What does she do?").await.status(), "failed");
+    assert_eq!(chat.visitor.ask_and_wait("And now?").await.status(), "complete");
+    assert_eq!(chat.upstream.requests()[2].body["max_tokens"], 2000);
+}
+
+#[tokio::test]
+async fn answer_that_is_all_thinking_is_asked_for_once_and_the_log_names_the_setting() {
+    let mut chat = Chat::new(&[]).await;
+    let thinking = Script::new().reasoning(&["Hm. "; 9]).finish("length").usage(42, 16_800, None);
+    chat.upstream.queue(thinking);
+
+    let answer = chat.visitor.ask_and_wait("What does she do?").await;
+    assert_eq!((answer.text.as_str(), answer.status()), ("", "failed"));
+    let message = answer.error["message"].as_str().unwrap_or_default();
+    assert!(message.contains("thought for so long"), "{}", answer.error);
+    assert_eq!(answer.error["retryable"], false);
+    assert_eq!(answer.done["usage"]["completion_tokens"], 16_800);
+    assert_eq!(chat.upstream.requests().len(), 1);
+    let names_setting = |entry: &serde_json::Value| {
+        entry["cause"].as_str().is_some_and(|cause| cause.contains("MAX_RESPONSE_TOKENS"))
+    };
+    chat.server.wait_for_log("the setting", names_setting).await;
 }

@@ -111,22 +111,21 @@ async fn response_that_has_begun_is_not_requested_on_a_new_connection() {
     let mut chat = Chat::new(&[("LLM_MAX_RETRIES", "0"), ("DEGRADED_MODE", "off")]).await;
     chat.upstream.queue(words());
     assert_live(&chat.visitor.ask_and_wait(QUESTION).await);
-    for script in [words().drop_connection_after(0), words().drop_connection_after(1)] {
+    let slow = Script::new().text(408, &[("content-type", "text/plain")], "too slow");
+    for script in [slow, words().drop_connection_after(0), words().drop_connection_after(1)] {
         chat.upstream.queue(script);
         assert_eq!(chat.visitor.ask_and_wait(QUESTION).await.status(), "failed");
     }
-    assert_eq!(chat.upstream.requests().len(), 3);
+    assert_eq!(chat.upstream.requests().len(), 4);
     assert_eq!(Scrape::fetch(&chat.server).await.value("upstream_reconnects_total"), 0.0);
 }
 
 #[tokio::test]
 async fn idle_connections_are_closed_before_servers_close_them() {
     let mut chat = Chat::new(&[]).await;
-    assert_live(&{
-        chat.upstream.always(words());
-        chat.visitor.ask_and_wait(QUESTION).await
-    });
-    assert_eq!(chat.upstream.open_connections(), 1);
+    chat.upstream.always(words());
+    assert_live(&chat.visitor.ask_and_wait(QUESTION).await);
+    assert!(chat.upstream.open_connections() >= 1);
     chat.upstream.wait_for_connections(0).await;
 
     // A connection that has been idle for a while is reused.

@@ -174,6 +174,14 @@ impl FrameDecoder {
             on_frame(Frame::Done);
             return Ok(());
         }
+        // Some gateways append the end marker to a document without a newline.
+        let document = value.trim_end().strip_suffix("[DONE]").map(str::trim_end);
+        if let Some(document) = document.and_then(|document| document.strip_suffix("data:")) {
+            self.on_data(document, on_frame)?;
+            self.flush(on_frame);
+            on_frame(Frame::Done);
+            return Ok(());
+        }
         if !self.pending.is_empty() && self.starts_another_message(value) {
             self.flush(on_frame);
         }
@@ -203,7 +211,8 @@ impl FrameDecoder {
     fn starts_another_message(&self, value: &str) -> bool {
         let mut balance = Balance::default();
         balance.read(value);
-        balance.is_whole() && (!self.pending.starts_with(['{', '[']) || value.contains("\"choices\""))
+        let is_chunk = value.trim_start().starts_with('{') && value.contains("\"choices\"");
+        balance.is_whole() && (is_chunk || !self.pending.starts_with(['{', '[']))
     }
 
     /// Emits the pending message, even if it is incomplete.
@@ -295,6 +304,7 @@ mod tests {
                 vec!["{\"choices\": [{", "{\"choices\":[]}"],
             ),
             ("data: ping\ndata: {}\n", vec!["ping", "{}"]),
+            ("data: {\ndata: \"choices\": []\ndata: }\n\n", vec!["{\n\"choices\": []\n}"]),
         ] {
             assert_eq!(decode([stream.as_bytes()]).unwrap(), expected, "{stream:?}");
         }
@@ -307,6 +317,7 @@ mod tests {
             ("\n{\"a\":1}\n[DONE]", vec!["{\"a\":1}", "done"]),
             ("{\n  \"data: x\": 1,\n\n  \"a\": {}\n}", vec!["{\n\"data: x\": 1,\n\"a\": {}\n}"]),
             ("[{\"a\":1},\n{\"a\":2}\n]\n", vec!["{\"a\":1},", "{\"a\":2}"]),
+            ("{\"a\":1}data: [DONE]\n\n", vec!["{\"a\":1}", "done"]),
             ("data: {}\n\n{\"error\":{}}", vec!["{}", "{\"error\":{}}"]),
             ("data: {}\n\nerror: {\"a\":1}\n\n", vec!["{}", "error {\"a\":1}"]),
         ] {

@@ -54,14 +54,20 @@ on_both_stores! {
 #[tokio::test]
 async fn every_attempt_that_thinks_announces_it_before_its_text() {
     let mut chat = Chat::new(&[("LLM_MAX_RETRIES", "2"), ("DEGRADED_MODE", "off")]).await;
-    chat.upstream.queue(Script::new().reasoning(&THOUGHTS).drop_connection_after(2));
-    chat.upstream.queue(Script::new().reasoning(&THOUGHTS).words(&["Half "]).drop_connection_after(3));
-    chat.upstream.queue(Script::new().reasoning(&THOUGHTS).words(&["All ", "of it."]));
+    let [first, second] = [Gate::default(), Gate::default()];
+    let thinking = || Script::new().reasoning(&THOUGHTS);
+    chat.upstream.queue(thinking().hold_after(2, &first).drop_connection_after(2));
+    chat.upstream.queue(thinking().words(&["Half "]).hold_after(3, &second).drop_connection_after(3));
+    chat.upstream.queue(thinking().words(&["All ", "of it."]));
 
-    let answer = chat.visitor.ask_and_wait("Is it whole?").await;
-    assert_eq!((answer.text.as_str(), answer.status()), ("All of it.", "complete"));
+    chat.visitor.ask("Is it whole?").await;
+    assert_eq!(kinds(&chat.visitor.receive_until("thinking").await), ["session", "accepted", "thinking"]);
+    first.open();
+    assert_eq!(kinds(&chat.visitor.receive_until("delta").await), ["thinking", "delta"]);
+    second.open();
     // The text of the second attempt stays until the third has text.
-    assert_eq!(kinds(&answer.other_frames), ["session", "thinking", "thinking", "reset", "thinking"]);
+    assert_eq!(kinds(&chat.visitor.receive_until("delta").await), ["reset", "thinking", "delta"]);
+    assert_eq!(chat.visitor.receive_until("done").await.pop().unwrap()["status"], "complete");
 }
 
 #[tokio::test]

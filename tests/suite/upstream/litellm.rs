@@ -21,7 +21,7 @@ const UPSTREAM_PAGE: &str = include_str!("../../../docs/upstream.md");
 const TABLE_HEAD: &str = "| `LLM_MODEL` | LiteLLM | the visitor gets | requests |";
 
 /// The deadline of the first start, at which Python compiles a hundred thousand lines.
-const START: Duration = Duration::from_secs(180);
+const START: Duration = Duration::from_secs(240);
 
 const KEY: &str = "sk-trial";
 
@@ -66,6 +66,8 @@ impl LiteLlm {
             .args(["--host", "127.0.0.1", "--port", &address.port().to_string()])
             .current_dir(home.path())
             .env("PYTHONPATH", repository_path("tests/tools/litellm"))
+            // Without bytecode every start takes as long as the first.
+            .env_remove("PYTHONDONTWRITEBYTECODE")
             // Neither prices nor anything else may be fetched.
             .env("LITELLM_LOCAL_MODEL_COST_MAP", "True")
             .env("HTTPS_PROXY", "http://127.0.0.1:9")

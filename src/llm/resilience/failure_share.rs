@@ -27,9 +27,9 @@ pub type RequestNumber = u64;
 
 /// The failures among the newest requests.
 ///
-/// The newest requests are all that ended within [`BUSY_WINDOW`]; and if these are fewer than one and
-/// a half times the threshold, as many older ones, none older than [`FAILURE_WINDOW`]. On an idle
-/// server a threshold of failures in a row is therefore enough, on a busy server two thirds of all
+/// The newest requests are all that ended within [`BUSY_WINDOW`]; and if these are fewer than four
+/// thirds of the threshold, as many older ones, none older than [`FAILURE_WINDOW`]. On an idle
+/// server a threshold of failures in a row is therefore enough, on a busy server three quarters of all
 /// requests must fail, and successes from before an outage soon leave the window.
 ///
 /// Requests in flight count as good if they have lasted as long as the newest failed one. In a crowd,
@@ -135,13 +135,13 @@ impl FailureShare {
         self.failures = 0;
     }
 
-    /// Returns whether the failures reach the threshold and are at least two thirds of the newest
-    /// requests. At one half, three attempts still answer seven of eight visitors; at two thirds,
-    /// three of ten visitors wait in vain, and most requests are wasted.
+    /// Returns whether the failures reach the threshold and are at least three quarters of the
+    /// newest requests. At one half, three attempts still answer seven of eight visitors; at three
+    /// quarters, four of ten visitors wait in vain, and most requests are wasted.
     #[must_use]
     pub fn is_critical(&self, now: Instant) -> bool {
         let FailureCount { failures, requests } = self.count(now);
-        failures >= self.threshold.max(1) && failures.saturating_mul(3) >= requests.saturating_mul(2)
+        failures >= self.threshold.max(1) && failures.saturating_mul(4) >= requests.saturating_mul(3)
     }
 
     /// Counts the newest requests.
@@ -160,9 +160,9 @@ impl FailureShare {
         }
     }
 
-    /// Returns the number of requests of which a threshold of failures is two thirds.
+    /// Returns the number of requests of which a threshold of failures is three quarters.
     const fn least_requests(&self) -> usize {
-        self.threshold.saturating_mul(3) / 2
+        self.threshold.saturating_mul(4) / 3
     }
 
     fn discard_old(&mut self, now: Instant) {
@@ -234,11 +234,11 @@ mod tests {
     fn failures_that_end_before_the_successes_of_the_same_crowd_are_not_critical() {
         let (mut share, now) = (FailureShare::new(5), Instant::now());
         let crowd: Vec<_> = (0..100).map(|_| share.start(now)).collect();
-        for number in crowd.iter().take(66) {
+        for number in crowd.iter().take(74) {
             share.finish(*number, now + SECOND, true);
             assert!(!share.is_critical(now + SECOND));
         }
-        share.finish(crowd[66], now + SECOND, true);
+        share.finish(crowd[74], now + SECOND, true);
         assert!(share.is_critical(now + SECOND));
     }
 
@@ -314,7 +314,7 @@ mod tests {
         }
         assert_eq!((share.outcomes.len(), share.in_flight.len()), (MAX_OUTCOMES, 0));
         request(&mut share, now + BUSY_WINDOW + SECOND, false);
-        assert_eq!(share.outcomes.len(), 7);
+        assert_eq!(share.outcomes.len(), 6);
     }
 
     /// A request of the naive model.
@@ -332,7 +332,7 @@ mod tests {
         let outcomes = ends.iter().rev().map(|index| known[*index].ended.unwrap());
         let counted: Vec<_> = outcomes
             .enumerate()
-            .filter(|(place, (at, _))| *place < 3 * threshold / 2 || newest_end - *at <= BUSY_WINDOW)
+            .filter(|(place, (at, _))| *place < 4 * threshold / 3 || newest_end - *at <= BUSY_WINDOW)
             .filter(|(_, (at, _))| now - *at <= FAILURE_WINDOW)
             .collect();
         let failed = ends.iter().rev().find(|index| known[**index].ended.is_some_and(|(_, failed)| failed));

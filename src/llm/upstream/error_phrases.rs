@@ -101,7 +101,8 @@ pub(crate) const OUT_OF_CREDIT: [&str; 8] = [
 ];
 
 /// The quota of the day is used up.
-pub(crate) const DAILY_QUOTA: [&str; 2] = ["free-models-per-day", "perday"];
+pub(crate) const DAILY_QUOTA: [&str; 4] =
+    ["free-models-per-day", "perday", "requests per day (rpd)", "tokens per day (tpd)"];
 
 /// The model does not exist.
 pub(crate) const UNKNOWN_MODEL: [&str; 10] = [

@@ -109,24 +109,25 @@ pub(crate) fn without_prompt(explanation: &str, prompt: &Prompt) -> String {
 /// a row that the prompt contains as well.
 fn hide_quotes(mut safe: String, prompt: &Prompt) -> String {
     const ROW: usize = 4;
-    let starts: Vec<usize> = safe
-        .match_indices(|c: char| !c.is_whitespace())
-        .map(|(at, _)| at)
-        .filter(|at| {
-            safe.get(..*at).is_none_or(|before| before.is_empty() || before.ends_with(char::is_whitespace))
-        })
-        .collect();
-    let quote = starts.iter().find(|start| {
-        let Some(rest) = safe.get(**start..) else { return false };
-        let row: Vec<&str> = rest.split(' ').take(ROW).collect();
-        let row = row.join(" ");
-        row.split(' ').count() == ROW && prompt.messages.iter().any(|message| message.content.contains(&row))
-    });
+    let said: Vec<String> = prompt.messages.iter().map(|message| joined(words(&message.content))).collect();
+    let starts = safe.match_indices(char::is_alphanumeric).map(|(at, _)| at);
+    let quote = starts
+        .filter(|at| safe.get(..*at).is_none_or(|before| !before.ends_with(char::is_alphanumeric)))
+        .find(|start| {
+            let row: Vec<&str> = words(safe.get(*start..).unwrap_or_default()).take(ROW).collect();
+            let text = joined(row.iter().copied());
+            row.len() == ROW && said.iter().any(|said| said.contains(&text))
+        });
     if let Some(start) = quote {
-        safe.truncate(*start);
+        safe.truncate(start);
         safe.push('…');
     }
     safe
+}
+
+/// Joins words, with a space around each.
+fn joined<'a>(words: impl Iterator<Item = &'a str>) -> String {
+    words.fold(" ".to_owned(), |text, word| text + word + " ")
 }
 
 fn words(text: &str) -> impl Iterator<Item = &str> {
@@ -163,6 +164,7 @@ mod tests {
                 "Invalid content \"My … is … in messages",
             ),
             ("Cannot process: Ada led the timetable service", "Cannot process: …"),
+            ("the resume says \"led the timetable service\"", "the resume says \"…"),
             ("line\nbreak\u{7}", "line break"),
         ] {
             assert_eq!(without_prompt(explanation, &prompt()), safe);

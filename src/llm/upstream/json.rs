@@ -15,7 +15,7 @@ const MAX_COMPARED_KEYS: usize = 64;
 
 /// The first code point that stands for an unpaired surrogate: `\ud800` reads as U+10D800 and so
 /// on, in a private-use plane that no text uses. A [`str`] cannot hold surrogates.
-const SURROGATE_OFFSET: u32 = 0x10_0000;
+pub(crate) const SURROGATE_OFFSET: u32 = 0x10_0000;
 
 /// A JSON value. Numbers keep their text, because their meaning depends on the field.
 #[derive(Clone, Debug, PartialEq)]
@@ -224,7 +224,7 @@ impl Parser<'_> {
     }
 
     /// Reads the digits after `\u`, and the second half of a surrogate pair. An unpaired half reads
-    /// as a private-use character; see [`join_surrogates`].
+    /// as a private-use character; see [`surrogates`](super::streaming::surrogates).
     fn unicode_escape(&mut self) -> Option<char> {
         let unit = self.hex_digits();
         if (0xD800..0xDC00).contains(&unit)
@@ -334,45 +334,8 @@ fn is_space(character: char) -> bool {
     character.is_whitespace() || character == '\u{feff}' || character == '\u{1e}'
 }
 
-fn pair(high: u32, low: u32) -> u32 {
+pub(crate) fn pair(high: u32, low: u32) -> u32 {
     0x1_0000 + ((high - 0xD800) << 10) + (low - 0xDC00)
-}
-
-/// Joins halves of surrogate pairs, which a server may have sent in two strings. `half` is the half
-/// at the end of the text before, and becomes the half at the end of this one. A half without its
-/// other half becomes U+FFFD and counts in `replaced`.
-pub(crate) fn join_surrogates(half: &mut Option<u32>, text: &str, replaced: &mut u32) -> Option<String> {
-    let as_unit = |character: char| {
-        let unit = u32::from(character).wrapping_sub(SURROGATE_OFFSET);
-        (0xD800..0xE000).contains(&unit).then_some(unit)
-    };
-    if text.is_empty() || (half.is_none() && !text.chars().any(|character| as_unit(character).is_some())) {
-        return None;
-    }
-    let mut joined = String::with_capacity(text.len());
-    for character in text.chars() {
-        let unit = as_unit(character);
-        match (half.take(), unit) {
-            (Some(high), Some(low @ 0xDC00..0xE000)) => {
-                joined.extend(char::from_u32(pair(high, low)));
-                continue;
-            }
-            (Some(_), _) => {
-                joined.push(char::REPLACEMENT_CHARACTER);
-                *replaced += 1;
-            }
-            (None, _) => {}
-        }
-        match unit {
-            None => joined.push(character),
-            Some(high @ 0xD800..0xDC00) => *half = Some(high),
-            Some(_) => {
-                joined.push(char::REPLACEMENT_CHARACTER);
-                *replaced += 1;
-            }
-        }
-    }
-    Some(joined)
 }
 
 #[cfg(test)]
@@ -429,21 +392,6 @@ mod tests {
         assert_eq!((values.values.len(), values.has_unread), (2, true));
         assert!(Json::read_all("Internal Server Error").has_unread);
         assert!(!Json::read_all(" ").has_unread);
-    }
-
-    #[test]
-    fn halves_of_a_character_are_joined_across_texts() {
-        let (mut half, mut replaced) = (None, 0);
-        let mut join = |json: &str| {
-            let value = read(json);
-            let text = value.text("a").unwrap().to_owned();
-            join_surrogates(&mut half, &text, &mut replaced).unwrap_or(text)
-        };
-        assert_eq!(join(r#"{"a": "x\ud83d"}"#), "x");
-        assert_eq!(join(r#"{"a": "\ude00y\ud83d"}"#), "😀y");
-        assert_eq!(join(r#"{"a": "z\ude00"}"#), "\u{fffd}z\u{fffd}");
-        assert_eq!(join(r#"{"a": "\ud83d\ude00"}"#), "😀");
-        assert_eq!((half, replaced), (None, 2));
     }
 
     fn json() -> impl Strategy<Value = serde_json::Value> {

@@ -34,7 +34,9 @@ pub(crate) fn from_headers(headers: &HeaderMap, now: Timestamp) -> Option<Durati
         });
         used_up.filter_map(|limit| wait(text(&format!("x-ratelimit-reset-{limit}"))?, now)).max()
     };
-    millis().or_else(standard).or_else(resets).or_else(reset).map(|wait| wait.min(MAX_RETRY_AFTER))
+    let wait = millis().or_else(standard).or_else(resets).or_else(reset);
+    // A time that is over says nothing about when to try again.
+    wait.filter(|wait| !wait.is_zero()).map(|wait| wait.min(MAX_RETRY_AFTER))
 }
 
 /// Returns the wait in the fields of an error.

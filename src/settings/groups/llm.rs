@@ -177,7 +177,7 @@ settings_group! {
         },
 
         /// Number of failed requests that opens the circuit breaker, which suspends requests to the
-        /// model server, if at least two thirds of the newest requests failed. Failures that the
+        /// model server, if at least three quarters of the newest requests failed. Failures that the
         /// question itself may cause, such as refused content, do not count, unless this many
         /// visitors in a row meet the same one.
         pub breaker_failures: u32 = Setting {

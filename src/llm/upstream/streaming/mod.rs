@@ -6,6 +6,7 @@
 //! | [`framing`] | which bytes are a message |
 //! | [`chunk`] | the fields of a message |
 //! | [`finish_reason`], [`usage`] | two of them, in the spelling of each server |
+//! | [`surrogates`] | characters in two halves |
 //! | [`thinking_tags`] | thinking within the text |
 //! | [`ignored`] | the fields that were odd |
 //! | [`response`] | the state of a response, and how it ended |
@@ -18,6 +19,7 @@ pub mod framing;
 pub mod ignored;
 pub mod response;
 pub mod sink;
+pub(crate) mod surrogates;
 pub(crate) mod thinking_tags;
 pub(crate) mod usage;
 

@@ -93,9 +93,8 @@ impl UsageReader {
             prompt.map(|prompt| prompt.saturating_add(cached)).or(self.usage.prompt_tokens);
         self.usage.completion_tokens = completion.or(self.usage.completion_tokens);
         self.total_tokens = total.or(self.total_tokens);
-        if let Some(cost) =
-            usage.get("cost").or_else(|| usage.get("total_cost")).filter(|cost| **cost != Json::Null)
-        {
+        let cost = ["cost", "total_cost", "estimated_cost"].iter().find_map(|name| usage.get(name));
+        if let Some(cost) = cost.filter(|cost| **cost != Json::Null) {
             match cost.get("total_cost").unwrap_or(cost).as_number() {
                 Some(dollars) if (0.0..=MAX_COST_DOLLARS).contains(&dollars) => {
                     self.usage.cost = Some(dollars)

@@ -121,6 +121,12 @@ on_both_stores! {
             (709, 12_300_000)
         );
 
+        // It is counted after it was stored.
+        let is_corrected = |entry: &Value| entry["msg"] == "pending cost reconciled";
+        tokio::select! {
+            _ = server.wait_for_log("the correction", is_corrected) => {}
+            _ = other.wait_for_log("the correction", is_corrected) => {}
+        }
         let corrected = outcomes(&server, "corrected").await + outcomes(&other, "corrected").await;
         assert_eq!((cost_lookups(&upstream), corrected), (1, 1.0));
     }

@@ -354,6 +354,23 @@ mod tests {
     }
 
     #[test]
+    fn documented_words_mean_that_the_prompt_is_too_long() {
+        let page = include_str!("../../../docs/upstream.md");
+        let (_, table) = page.split_once("### Words for a prompt that is too long").unwrap();
+        let rows = table.lines().take_while(|line| !line.starts_with("## "));
+        let words: Vec<&str> = rows.filter_map(|row| row.strip_prefix("| `")?.split('`').next()).collect();
+        assert!(words.len() >= 10, "{words:?}");
+        for words in words {
+            let error = UpstreamError { message: Some(words.to_owned()), ..UpstreamError::default() };
+            assert_eq!(
+                UpstreamErrorKind::classify(Some(400), Some(&error)),
+                UpstreamErrorKind::PromptTooLong,
+                "{words}"
+            );
+        }
+    }
+
+    #[test]
     fn every_kind_has_one_policy() {
         let kinds = ERROR_POLICIES.map(|policy| policy.kind);
         assert_eq!(kinds.as_slice(), UpstreamErrorKind::VARIANTS);

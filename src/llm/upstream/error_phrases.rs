@@ -1,10 +1,10 @@
 //! The words by which servers describe errors that have no name or status of their own.
 //!
 //! The words are lower case. Each comes from the server's documentation, its source or a public
-//! report; `docs/upstream.md` names the sources.
+//! report. The files of `tests/fixtures/upstream` and `docs/upstream.md` name the sources.
 
 /// The prompt has more tokens than the model accepts.
-pub(crate) const CONTEXT_OVERFLOW: [&str; 37] = [
+pub(crate) const CONTEXT_OVERFLOW: [&str; 38] = [
     // OpenAI, Azure, vLLM, DeepSeek, OpenRouter, Together
     "maximum context length",
     "context_length_exceeded",
@@ -49,6 +49,7 @@ pub(crate) const CONTEXT_OVERFLOW: [&str; 37] = [
     // DashScope
     "range of input length",
     // Moonshot
+    "max length exceeded",
     "exceeded model token limit",
     // Zhipu
     "prompt exceeds max length",

@@ -232,9 +232,20 @@ impl UpstreamError {
     }
 }
 
-/// Returns whether the value of an error field is an error.
+/// Returns whether the value of an error field is an error. Zeros, and words such as `none`, say
+/// that there is none.
 fn is_error(error: &Json) -> bool {
-    !error.is_empty() && error.as_number() != Some(0.0)
+    match error {
+        Json::Object(fields) => fields.iter().any(|(_, value)| is_error(value)),
+        Json::List(values) => values.iter().any(is_error),
+        Json::Text(text) => {
+            let text = text.trim();
+            !["", "0", "null", "none", "nil", "ok", "success"]
+                .iter()
+                .any(|word| text.eq_ignore_ascii_case(word))
+        }
+        _ => !error.is_empty() && error.as_number() != Some(0.0),
+    }
 }
 
 /// Returns the parameter that an error names, also as `loc` of a validation error: the last part
@@ -322,6 +333,8 @@ mod tests {
             r#"{"error":{},"choices":[]}"#,
             r#"{"error":false,"choices":[]}"#,
             r#"{"error":{"message":null,"code":null},"choices":[]}"#,
+            r#"{"error":{"message":"","code":0},"choices":[]}"#,
+            r#"{"error":"None","choices":[]}"#,
             r#"{"base_resp":{"status_code":0,"status_msg":""},"choices":[]}"#,
             r#"{"openrouter_metadata":{"x":1}}"#,
             r#"{"type":"ping"}"#,

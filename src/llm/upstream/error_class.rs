@@ -361,7 +361,7 @@ mod tests {
         let words: Vec<&str> = rows.filter_map(|row| row.strip_prefix("| `")?.split('`').next()).collect();
         assert!(words.len() >= 10, "{words:?}");
         for words in words {
-            let error = UpstreamError { message: Some(words.to_owned()), ..UpstreamError::default() };
+            let error = UpstreamError::from_text(words);
             assert_eq!(
                 UpstreamErrorKind::classify(Some(400), Some(&error)),
                 UpstreamErrorKind::PromptTooLong,

@@ -176,6 +176,11 @@ impl FrameDecoder {
     }
 
     fn on_data(&mut self, value: &str, on_frame: &mut impl FnMut(Frame<'_>)) -> Result<(), FramingError> {
+        // Some proxies frame events twice.
+        let value = match value.trim_start().strip_prefix("data:") {
+            Some(inner) if self.pending.is_empty() => inner.trim_start(),
+            _ => value,
+        };
         if is_done(value) {
             self.flush(on_frame);
             on_frame(Frame::Done);
@@ -304,6 +309,7 @@ mod tests {
                 vec!["{\"choices\": [{", "{\"choices\":[]}"],
             ),
             ("data: ping\ndata: {}\n", vec!["ping", "{}"]),
+            ("data: data: {}\n\ndata: data: [DONE]\n\n", vec!["{}", "done"]),
         ] {
             assert_eq!(decode([stream.as_bytes()]).unwrap(), expected, "{stream:?}");
         }

@@ -148,6 +148,11 @@ impl ResponseState {
         for value in &values.values {
             match value {
                 Json::List(messages) => messages.iter().for_each(|message| self.on_message(message, sink)),
+                // Some gateways encode a message twice.
+                Json::Text(text) if text.trim_start().starts_with('{') => {
+                    let inner = Json::read_all(text);
+                    inner.values.iter().for_each(|message| self.on_message(message, sink));
+                }
                 message => self.on_message(message, sink),
             }
         }
@@ -158,6 +163,7 @@ impl ResponseState {
             self.ignored.add(IgnoredField::Message);
             return;
         }
+        let message = unwrapped(message);
         let ignored = &mut self.ignored;
         let mut chunk = Chunk::read(message, |field| ignored.add(field));
         self.usage.read(message, chunk.choice, self.expected, |field| ignored.add(field));
@@ -380,5 +386,15 @@ impl ResponseState {
         let failure =
             Failure { message: Some(ANSWER_LIMIT_MESSAGE), retryable: false, ..ErrorCode::ApiError.into() };
         CompletionError { failure, ..error }
+    }
+}
+
+/// Returns the message in the envelope of a gateway, or the message itself.
+fn unwrapped(message: &Json) -> &Json {
+    let has_choices = |message: &&Json| message.get("choices").is_some();
+    let envelopes = ["data", "result", "response", "chunk"];
+    match has_choices(&message) {
+        true => message,
+        false => envelopes.iter().filter_map(|key| message.get(key)).find(has_choices).unwrap_or(message),
     }
 }

@@ -111,6 +111,20 @@ fn only_a_known_good_end_is_complete() {
 }
 
 #[test]
+fn envelopes_of_gateways_are_opened() {
+    let chunk = |text: &str, reason: &str| {
+        format!("{{\"choices\":[{{\"delta\":{{\"content\":\"{text}\"}},\"finish_reason\":{reason}}}]}}")
+    };
+    let twice = |json: String| format!("data: {}\n\n", serde_json::Value::String(json));
+    let wrapped = |json: String| format!("data: {{\"code\":0,\"msg\":\"ok\",\"data\":{json}}}\n\n");
+    for envelope in [&twice as &dyn Fn(String) -> String, &wrapped] {
+        let stream = envelope(chunk("a", "null")) + &envelope(chunk("b", "\"stop\"")) + DONE;
+        let (text, ended) = read([stream.as_bytes()], BodyEnd::Ended).unwrap();
+        assert_eq!((text.as_str(), ended.unwrap().status), ("ab", TurnStatus::Complete), "{stream}");
+    }
+}
+
+#[test]
 fn thinking_is_no_text_and_its_end_may_be_all_that_is_marked() {
     let read = |stream: String| read([stream.as_bytes()], BodyEnd::Ended).unwrap().0;
     let end = event("\"\"", "\"stop\"") + DONE;

@@ -5,7 +5,7 @@
 //! message then, and with it the words beside the odd value. This one reads every value that has
 //! an unambiguous start and end.
 //!
-//! It takes linear time and bounded stack: values nested deeper than [`MAX_DEPTH`] read as null.
+//! It takes linear time and bounded stack: values nested deeper than `MAX_DEPTH` read as null.
 
 /// The maximum depth of nesting. Chunks of real servers have a depth of about 8.
 const MAX_DEPTH: usize = 64;

@@ -12,16 +12,16 @@
 //! | [`response`] | the state of a response, and how it ended |
 //! | [`sink`] | where the text goes |
 
-pub(crate) mod body;
+pub mod body;
 pub mod chunk;
-pub(crate) mod finish_reason;
+pub mod finish_reason;
 pub mod framing;
 pub mod ignored;
 pub mod response;
 pub mod sink;
-pub(crate) mod surrogates;
-pub(crate) mod thinking_tags;
-pub(crate) mod usage;
+pub mod surrogates;
+pub mod thinking_tags;
+pub mod usage;
 
 #[cfg(test)]
 mod tests;

@@ -124,6 +124,7 @@ impl UpstreamClient {
     pub async fn inquire(&self) -> ServerReport {
         let names: Vec<&str> =
             std::iter::once(&self.model).chain(&self.fallback_models).map(String::as_str).collect();
+        self.endpoint.prepare_unpooled().await;
         inquiry::inquire(&self.endpoint, &names).await
     }
 

@@ -5,11 +5,11 @@
 
 use std::cell::Cell;
 use std::error::Error;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use reqwest::header::CONNECTION;
 use reqwest::{Client, ClientBuilder, RequestBuilder, Response, StatusCode, Version};
+use tokio::sync::OnceCell;
 use tower::util::MapResponseLayer;
 
 use crate::llm::upstream::rejection::error_chain;
@@ -28,7 +28,7 @@ tokio::task_local! {
 pub(crate) struct ConnectionPool {
     client: Client,
     /// Opens a connection for each request. Created when it is first needed.
-    unpooled: OnceLock<Client>,
+    unpooled: OnceCell<Client>,
     policy: ConnectionPolicy,
 }
 
@@ -64,7 +64,7 @@ impl ConnectionPool {
                 connection
             }))
             .build()?;
-        Ok(Self { client, unpooled: OnceLock::new(), policy })
+        Ok(Self { client, unpooled: OnceCell::new(), policy })
     }
 
     /// Returns the client that builds requests.
@@ -90,7 +90,7 @@ impl ConnectionPool {
         let (sent, is_new) = HAS_CONNECTED.scope(Cell::new(false), sending).await;
         let cause = if is_new { None } else { cause_of_death(&sent) };
         let Some((cause, copy)) = cause.zip(copy) else { return sent };
-        match self.unpooled() {
+        match self.unpooled().await {
             Some(unpooled) => {
                 on_reconnect(&cause);
                 unpooled.execute(copy).await
@@ -99,17 +99,22 @@ impl ConnectionPool {
         }
     }
 
-    /// Returns a client whose connections are not kept, or the pooled one if there is none.
+    /// Returns the client whose connections are not kept if [`Self::unpooled`] has created it,
+    /// otherwise the pooled one.
     pub(crate) fn unpooled_client(&self) -> &Client {
-        self.unpooled().unwrap_or(&self.client)
+        self.unpooled.get().unwrap_or(&self.client)
     }
 
-    fn unpooled(&self) -> Option<&Client> {
-        if self.unpooled.get().is_none() {
-            let client = self.policy.builder().pool_max_idle_per_host(0).build().ok()?;
-            let _ = self.unpooled.set(client);
-        }
-        self.unpooled.get()
+    /// Returns a client whose connections are not kept. The first call creates it, which reads the
+    /// certificates of the system and must not block the other tasks.
+    pub(crate) async fn unpooled(&self) -> Option<&Client> {
+        let policy = self.policy;
+        let create = || async move {
+            let created =
+                tokio::task::spawn_blocking(move || policy.builder().pool_max_idle_per_host(0).build());
+            created.await.ok().and_then(Result::ok).ok_or(())
+        };
+        self.unpooled.get_or_try_init(create).await.ok()
     }
 }
 

@@ -59,6 +59,11 @@ impl Endpoint {
         self.authenticate(self.connections.client().post(format!("{}/{path}", self.base_url)))
     }
 
+    /// Prepares the client of [`Self::get`] and [`Self::post_to`].
+    pub(crate) async fn prepare_unpooled(&self) {
+        let _ = self.connections.unpooled().await;
+    }
+
     /// Returns a GET request, with the API key, for a URL at the host of the base URL. Its
     /// connection is not kept.
     pub(crate) fn get(&self, url: &str) -> RequestBuilder {

@@ -3,14 +3,18 @@
 //! A server may close an idle connection at the moment when the next request is written to it. Such
 //! a request fails through no fault of the server, so it is sent again on a new connection.
 
-use std::cell::Cell;
+use std::collections::HashSet;
 use std::error::Error;
+use std::net::SocketAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use hyper::http::Extensions;
+use hyper_util::client::legacy::Error as ClientError;
+use hyper_util::client::legacy::connect::HttpInfo;
 use reqwest::header::CONNECTION;
 use reqwest::{Client, ClientBuilder, RequestBuilder, Response, StatusCode, Version};
 use tokio::sync::OnceCell;
-use tower::util::MapResponseLayer;
 
 use crate::llm::upstream::rejection::error_chain;
 use crate::settings::LlmSettings;
@@ -19,14 +23,16 @@ use crate::settings::LlmSettings;
 /// theirs after 5 s; a second remains for the way. A new connection costs two or three round trips.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 
-tokio::task_local! {
-    /// Whether the request of this task has opened a connection.
-    static HAS_CONNECTED: Cell<bool>;
-}
+/// The maximum number of connections that are known to have served a request. There are more only
+/// if as many are opened and closed; all are forgotten then.
+const MAX_KNOWN: usize = 16 * 1024;
 
 /// The connections to the upstream server.
 pub(crate) struct ConnectionPool {
     client: Client,
+    /// The local addresses of the connections that have served a request. A server may close such a
+    /// connection at any time; one that dies with its first request is a failure.
+    used: Mutex<HashSet<SocketAddr>>,
     /// Opens a connection for each request. Created when it is first needed.
     unpooled: OnceCell<Client>,
     policy: ConnectionPolicy,
@@ -57,14 +63,8 @@ impl ConnectionPool {
             .builder()
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(policy.max_idle)
-            .connector_layer(MapResponseLayer::new(|connection| {
-                // Fails if another request has taken a connection of the pool in the meantime. Then
-                // the new connection is established in the background for later ones.
-                let _ = HAS_CONNECTED.try_with(|connected| connected.set(true));
-                connection
-            }))
             .build()?;
-        Ok(Self { client, unpooled: OnceCell::new(), policy })
+        Ok(Self { client, used: Mutex::default(), unpooled: OnceCell::new(), policy })
     }
 
     /// Returns the client that builds requests.
@@ -83,12 +83,18 @@ impl ConnectionPool {
         let request = request.build()?;
         // Bodies that are streams cannot be sent twice; there are none.
         let copy = request.try_clone();
-        let sending = async {
-            let sent = self.client.execute(request).await;
-            (sent, HAS_CONNECTED.with(Cell::get))
-        };
-        let (sent, is_new) = HAS_CONNECTED.scope(Cell::new(false), sending).await;
-        let cause = if is_new { None } else { cause_of_death(&sent) };
+        let sent = self.client.execute(request).await;
+        let connection = local_address(&sent);
+        let was_used = connection.is_some_and(|connection| self.used().contains(&connection));
+        let cause = if was_used { cause_of_death(&sent) } else { None };
+        match (&sent, connection) {
+            (Ok(_), Some(connection)) => self.remember(connection),
+            // The address may belong to a new connection next.
+            (Err(_), Some(connection)) => {
+                self.used().remove(&connection);
+            }
+            (_, None) => {}
+        }
         let Some((cause, copy)) = cause.zip(copy) else { return sent };
         match self.unpooled().await {
             Some(unpooled) => {
@@ -97,6 +103,18 @@ impl ConnectionPool {
             }
             None => sent,
         }
+    }
+
+    fn used(&self) -> MutexGuard<'_, HashSet<SocketAddr>> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn remember(&self, connection: SocketAddr) {
+        let mut used = self.used();
+        if used.len() >= MAX_KNOWN {
+            used.clear();
+        }
+        used.insert(connection);
     }
 
     /// Returns the client whose connections are not kept if [`Self::unpooled`] has created it,
@@ -131,6 +149,22 @@ impl ConnectionPolicy {
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("resume-chatbot/", env!("CARGO_PKG_VERSION")))
     }
+}
+
+/// Returns the local address of the connection that a request was sent on, if it was sent.
+fn local_address(sent: &reqwest::Result<Response>) -> Option<SocketAddr> {
+    let info = match sent {
+        Ok(response) => response.extensions().get::<HttpInfo>().cloned(),
+        Err(error) => {
+            let mut causes =
+                std::iter::successors(error.source(), |error: &&(dyn Error + 'static)| (*error).source());
+            let connection = causes.find_map(|cause| cause.downcast_ref::<ClientError>()?.connect_info())?;
+            let mut extensions = Extensions::new();
+            connection.get_extras(&mut extensions);
+            extensions.remove::<HttpInfo>()
+        }
+    };
+    Some(info?.local_addr())
 }
 
 /// Returns why the connection of a request died before it received a response, if it did.

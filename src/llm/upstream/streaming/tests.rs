@@ -117,7 +117,8 @@ fn envelopes_of_gateways_are_opened() {
     };
     let twice = |json: String| format!("data: {}\n\n", serde_json::Value::String(json));
     let wrapped = |json: String| format!("data: {{\"code\":0,\"msg\":\"ok\",\"data\":{json}}}\n\n");
-    for envelope in [&twice as &dyn Fn(String) -> String, &wrapped] {
+    let envelopes: [&dyn Fn(String) -> String; 2] = [&twice, &wrapped];
+    for envelope in envelopes {
         let stream = envelope(chunk("a", "null")) + &envelope(chunk("b", "\"stop\"")) + DONE;
         let (text, ended) = read([stream.as_bytes()], BodyEnd::Ended).unwrap();
         assert_eq!((text.as_str(), ended.unwrap().status), ("ab", TurnStatus::Complete), "{stream}");

@@ -213,7 +213,7 @@ impl Router {
     }
 
     /// Returns what would produce the answer to questions that arrive at `now`, which is `at` by the
-    /// wall clock, from an address whose requests the breaker rejects, if there is one.
+    /// wall clock. While the breaker rejects only one address, this is the mode for that address.
     #[must_use]
     pub fn general_mode(&self, now: Instant, at: Timestamp) -> AnswerMode {
         self.mode_if(at, |model| model.breaker().is_open(now))

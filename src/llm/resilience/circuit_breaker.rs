@@ -233,7 +233,7 @@ impl CircuitBreaker {
         self.open(now, cause, failed.retry_after, is_probe)
     }
 
-    /// Returns the cause of an outage, or of a longer one, if a common refusal is one.
+    /// Returns the cause if a common refusal opens the breaker, or keeps it open for longer.
     fn refusal_cause(&self, common: CommonRefusal, is_probe: bool) -> Option<OutageCause> {
         let is_known = self.outage.as_ref().is_some_and(|outage| {
             // A streak that has reached other addresses concerns everybody.

@@ -189,7 +189,7 @@ fn is_dead_connection(error: &reqwest::Error) -> bool {
     }
     let mut causes =
         std::iter::successors(error.source(), |error: &&(dyn Error + 'static)| (*error).source());
-    // A response that cannot be read is one.
+    // If the response was unreadable, the server has responded.
     !causes.any(|cause| {
         cause.downcast_ref::<hyper::Error>().is_some_and(|error| error.is_parse() || error.is_user())
     })

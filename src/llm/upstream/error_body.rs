@@ -53,8 +53,8 @@ pub struct UpstreamError {
 }
 
 impl UpstreamError {
-    /// Finds the error in a message of a stream or in a document, if it is one. `choice` is our
-    /// choice in it. A field `error` that says nothing is no error.
+    /// Returns the error that a message of a stream or a document reports, or `None` if it reports
+    /// none. `choice` is our choice in it. An empty field `error` reports no error.
     pub(crate) fn find(message: &Json, choice: Option<&Json>) -> Option<Self> {
         let places = [
             message.get("error"),

@@ -7,7 +7,7 @@ use crate::llm::prompt::{Prompt, Speaker};
 /// The maximum number of characters of an explanation in the log.
 const MAX_CHARS: usize = 300;
 
-/// Words shorter than this identify nobody.
+/// The minimum length of a word that is hidden. Shorter words do not identify a person.
 const MIN_HIDDEN_CHARS: usize = 4;
 
 /// Words that are kept although a visitor may have used them, because explanations consist of them.
